@@ -1,0 +1,82 @@
+"""The event log, notifications and dispatchers in the admin: to look at, never to change."""
+
+import json
+from typing import Any, get_args
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import display
+
+from stepper.staff import COLOURS, HistoryAdmin, Label
+from stepper.unfold import SILENT_AFTER
+
+from . import events
+from .models import Event, Notification, ServerBeat
+
+PRIORITY_COLOURS = {"urgent": "danger", "high": "warning", "normal": "info", "low": "default"}
+
+
+class EventTypeFilter(admin.SimpleListFilter):
+    """Types from the contract: asking the log for the distinct ones would read all of it."""
+
+    title = _("type")
+    parameter_name = "type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        tags = [str(struct.__struct_config__.tag) for struct in get_args(events.DurableFrame)]
+        return [(tag, tag) for tag in tags]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
+        return queryset.filter(type=self.value()) if self.value() else queryset
+
+
+@admin.register(Event)
+class EventAdmin(HistoryAdmin):
+    list_display = ["id", "type", "group", "created_at", "is_published"]
+    list_filter = [EventTypeFilter, ("published_at", admin.EmptyFieldListFilter)]
+    search_fields = ["=event_id", "=group", "=type"]
+    search_help_text = _("An event's id, a group such as trip.17 or driver.4, or a type, each in full")
+    date_hierarchy = "created_at"
+    ordering = ["-id"]
+    fields = ["event_id", "type", "group", "created_at", "published_at", "transaction", "frame_shown"]
+
+    @display(description=_("published"), boolean=True)
+    def is_published(self, event: Event) -> bool:
+        return event.published_at is not None
+
+    @display(description=_("frame"))
+    def frame_shown(self, event: Event) -> SafeString:
+        text = json.dumps(json.loads(event.frame), indent=2, ensure_ascii=False)
+        return format_html('<pre class="whitespace-pre-wrap break-all">{}</pre>', text)
+
+
+@admin.register(Notification)
+class NotificationAdmin(HistoryAdmin):
+    list_display = ["title", "user", "category", "priority_shown", "created_at", "read_at"]
+    list_filter = ["category", "priority", ("read_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["user"]
+    search_fields = ["title", "message", "user__name", "user__phone", "user__email"]
+    date_hierarchy = "created_at"
+    ordering = ["-created_at", "-pk"]
+
+    @display(description=_("priority"), ordering="priority", label=COLOURS)
+    def priority_shown(self, notification: Notification) -> Label:
+        return Label(PRIORITY_COLOURS[notification.priority], notification.get_priority_display())
+
+
+@admin.register(ServerBeat)
+class ServerBeatAdmin(HistoryAdmin):
+    list_display = ["name", "beat_at", "state"]
+    search_fields = ["name"]
+    list_filter = ["beat_at"]
+    ordering = ["-beat_at"]
+
+    @display(description=_("state"), label=COLOURS)
+    def state(self, beat: ServerBeat) -> Label:
+        silent = beat.beat_at < timezone.now() - SILENT_AFTER
+        return Label("danger", _("Silent")) if silent else Label("success", _("Looking"))

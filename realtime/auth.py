@@ -1,0 +1,109 @@
+"""Who is behind a socket: the session cookie of a page of ours, or the bearer token of a program.
+
+Identity comes from here alone, never from what a frame says. A cookie counts only together with an Origin of ours,
+since browsers send cookies along from any page; programs send neither.
+"""
+
+from http.cookies import CookieError, SimpleCookie
+from importlib import import_module
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.http import HttpRequest
+from django.http.request import validate_host
+from django.utils.translation import get_supported_language_variant, gettext_lazy as _
+from msgspec import Struct
+
+from stepper.errors import NotPermitted, NotSignedIn
+from stepper.models import User
+from stepper.tokens import authenticate_token
+
+from .events import PROTOCOL
+
+
+class Identity(Struct, frozen=True):
+    """A signed-in user, and by what; `session_key` or `token` is looked at again when somebody's rights change."""
+
+    user: User
+    language: str
+    session_key: str | None = None
+    token: str | None = None
+
+    def still_valid(self) -> bool:
+        """Asks the database whether the session goes on and the account is active."""
+        try:
+            if self.token is not None:
+                return authenticate_token(self.token) is not None
+            return self.session_key is not None and _session_user(self.session_key) is not None
+        except User.DoesNotExist:
+            return False
+
+
+def _header(scope: dict[str, Any], name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in scope.get("headers", []) if key == name), "")
+
+
+def bearer(scope: dict[str, Any]) -> str | None:
+    """The token among the subprotocols `["stepper.v1", "bearer.<token>"]`."""
+    offered = scope.get("subprotocols") or []
+    return next((one.removeprefix("bearer.") for one in offered if one.startswith("bearer.")), None)
+
+
+def accepted_subprotocol(scope: dict[str, Any]) -> str | None:
+    """Only the protocol's own name is echoed, never the token."""
+    return PROTOCOL if PROTOCOL in (scope.get("subprotocols") or []) else None
+
+
+def origin_is_ours(origin: str) -> bool:
+    parts = urlsplit(origin)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return False
+    allowed = settings.ALLOWED_HOSTS or (["localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return validate_host(host, allowed) or origin in settings.CSRF_TRUSTED_ORIGINS
+
+
+def _session_user(session_key: str) -> User | None:
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    user = get_user(request)
+    return user if isinstance(user, User) and user.is_active else None
+
+
+def identify(scope: dict[str, Any]) -> Identity:
+    """Reads the database; run it in a database thread.
+
+    Raises:
+        NotSignedIn: auth.required, auth.token_invalid
+        NotPermitted: auth.origin_refused, a cookie came from a page that is not ours
+    """
+    token = bearer(scope)
+    if token is not None:
+        user = authenticate_token(token)
+        if user is None:
+            raise NotSignedIn("auth.token_invalid", _("The token is wrong, expired or revoked."))
+        return Identity(user=user, language=user.language, token=token)
+    try:
+        cookies = SimpleCookie(_header(scope, b"cookie"))
+    except CookieError:
+        cookies = SimpleCookie()
+    morsel = cookies.get(settings.SESSION_COOKIE_NAME)
+    if morsel is None:
+        raise NotSignedIn("auth.required", _("Please sign in."))
+    if not origin_is_ours(_header(scope, b"origin")):
+        raise NotPermitted("auth.origin_refused", _("This page may not open a connection here."))
+    user = _session_user(morsel.value)
+    if user is None:
+        raise NotSignedIn("auth.required", _("Please sign in."))
+    return Identity(user=user, language=_language(cookies, user), session_key=morsel.value)
+
+
+def _language(cookies: SimpleCookie, user: User) -> str:
+    """The page's language, so that its fragments match it."""
+    morsel = cookies.get(settings.LANGUAGE_COOKIE_NAME)
+    try:
+        return get_supported_language_variant(morsel.value if morsel else user.language)
+    except LookupError:
+        return user.language

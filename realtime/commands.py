@@ -1,0 +1,146 @@
+"""What commands and snapshots of a socket do in the database: each calls the same verb as its REST twin.
+
+Everything here is synchronous and runs in a database thread.
+"""
+
+import datetime as dt
+from collections.abc import Iterable
+
+from django.utils.translation import gettext as _
+from django.utils.translation import override
+from msgspec import Struct
+
+from drivers import availability, positions
+from drivers.models import Approval, Driver
+from stepper import limits
+from stepper.errors import DomainError, NotFound, NotPermitted
+from stepper.models import ServiceSettings, User
+from trips import bookings, cards, dispatch, driving
+from trips.models import Trip
+
+from . import events
+from .auth import Identity
+from .models import Event
+from .publish import missed, place_of
+
+NAMES = frozenset(str(kind.__struct_config__.tag) for kind in events.Command.__args__)
+# More than this was missed: a snapshot is quicker.
+_RESUME_LIMIT = 1000
+
+
+class Membership(Struct, frozen=True):
+    """What a user's sockets may join now. `driver_id` None: not a driver, or not an approved one."""
+
+    driver_id: int | None
+    trip_ids: set[int]
+
+
+def current_settings() -> ServiceSettings:
+    return ServiceSettings.current()
+
+
+def membership(user: User, watched: frozenset[int]) -> Membership:
+    """The user's driver row, their unfinished trips, and which of `watched` they may still see."""
+    driver = Driver.objects.filter(user=user).first()
+    trip_ids = {trip.pk for trip in cards.watched_trips(user.pk)}
+    trip_ids |= {pk for pk in watched - trip_ids if _may_see(user, pk)}
+    return Membership(driver_id=driver.pk if driver else None, trip_ids=trip_ids)
+
+
+def _may_see(user: User, trip_id: int) -> bool:
+    try:
+        bookings.trip_for(user, trip_id)
+    except NotFound:
+        return False
+    return True
+
+
+def require_trips(user: User, trip_ids: Iterable[int]) -> None:
+    """Raises NotFound (trip.not_found) unless the user may see all of them."""
+    for trip_id in sorted(trip_ids):
+        bookings.trip_for(user, trip_id)
+
+
+def snapshot(user: User, driver_id: int | None, trip_ids: Iterable[int]) -> list[events.Frame]:
+    """Open offers with their deadlines, then each trip as it stands with its last position."""
+    frames: list[events.Frame] = []
+    if driver_id is not None:
+        frames += [cards.offer_card(offer, offer.trip, offer.driver) for offer in dispatch.open_offers(driver_id)]
+    return frames + trip_snapshots(user, trip_ids)
+
+
+def trip_snapshots(user: User, trip_ids: Iterable[int]) -> list[events.Frame]:
+    replay_s = ServiceSettings.current().position_replay_s
+    trips = Trip.objects.for_page().filter(pk__in=list(trip_ids)).order_by("pk")
+    return [cards.snapshot(trip, positions.last_known(trip, replay_s)) for trip in trips]
+
+
+def last_location(trip_id: int) -> events.DriverLocationUpdated | None:
+    trip = Trip.objects.filter(pk=trip_id).first()
+    return positions.last_known(trip, ServiceSettings.current().position_replay_s) if trip else None
+
+
+def missed_events(cursor: str, groups: list[str]) -> list[Event] | None:
+    """What was published for the groups since the cursor; None: too old or too much, a snapshot is due."""
+    place = place_of(cursor, dt.timedelta(hours=ServiceSettings.current().event_log_hours))
+    if place is None:
+        return None
+    seen: set[str] = set()
+    rows = missed(groups, place, _RESUME_LIMIT + 1)
+    if len(rows) > _RESUME_LIMIT:
+        return None
+    return [row for row in rows if not (row.event_id in seen or seen.add(row.event_id))]
+
+
+def run(command: events.Command, identity: Identity, driver_id: int | None) -> events.Ack | None:
+    """Runs a driver's command as the signed-in user. Raises DomainError."""
+    with override(identity.language):
+        return _run(command, driver_id)
+
+
+def _run(command: events.Command, driver_id: int | None) -> events.Ack | None:
+    if driver_id is None:
+        raise NotPermitted("driver.not_a_driver", _("Only drivers can do this."))
+    ref = command.ref or ""
+    match command:
+        case events.OfferAccept():
+            trip = dispatch.accept(driver_id, command.offer_id)
+            return events.Ack(ref=ref, trip_id=trip.pk, offer_id=command.offer_id, status=trip.status)
+        case events.OfferDecline():
+            offer = dispatch.decline(driver_id, command.offer_id, command.reason)
+            return events.Ack(ref=ref, trip_id=offer.trip_id, offer_id=offer.pk, status=offer.status)
+        case events.LocationUpdate():
+            _require_approved(driver_id)
+            positions.report(driver_id, command.points)
+            return events.Ack(ref=ref)
+        case events.AvailabilityUpdate():
+            driver = availability.set_online(driver_id, command.availability == "available")
+            return events.Ack(ref=ref, status=driver.availability)
+        case events.StatusUpdate():
+            limits.spend("status", driver_id, ServiceSettings.current().status_per_min)
+            trip = driving.update_status(
+                driver_id,
+                command.trip_id,
+                command.status,
+                command.note,
+                command.lat,
+                command.lng,
+                command.delay_minutes,
+                command.delay_reason,
+            )
+            return events.Ack(ref=ref, trip_id=trip.pk, status=trip.status)
+        case events.DriverSubscribe():
+            if command.filters is not None:
+                availability.set_filters(driver_id, command.filters)
+            return events.Ack(ref=ref)
+        case _:
+            raise DomainError("message.invalid", _("This message is not for this address."))
+
+
+def _require_approved(driver_id: int) -> None:
+    """A suspended driver's position is nobody's business any more."""
+    approved = Driver.objects.filter(pk=driver_id, approval=Approval.APPROVED).exists()
+    if not approved:
+        availability.require_approved(Driver.objects.select_related("user").get(pk=driver_id))
+
+

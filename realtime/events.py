@@ -1,0 +1,399 @@
+"""The event contract: every frame between server and clients as a typed, immutable struct.
+
+A leaf: no models, no Django. The JSON frame, the dashboards' fragments and docs/protocol.md come from these.
+Server to client frames form one tagged union (`Frame`), client commands another (`Command`); the tag is the
+`type` of the envelope. Instants are UTC, ISO 8601. Money is whole tenge, distances km, durations minutes.
+"""
+
+import datetime as dt
+from typing import Annotated, Literal
+from uuid import uuid4
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+PROTOCOL = "stepper.v1"
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def _event_id() -> str:
+    return uuid4().hex
+
+
+# Server to client
+
+
+class Place(Struct, frozen=True):
+    name: str
+    address: str
+    lat: float
+    lng: float
+
+
+class DriverCard(Struct, frozen=True):
+    """What a passenger learns about their driver."""
+
+    id: int
+    name: str
+    phone: str | None
+    rating: float | None
+    rating_count: int
+
+
+class VehicleCard(Struct, frozen=True):
+    make: str
+    model: str
+    colour: str
+    plate: str
+    seats: int
+    vehicle_class: str
+
+
+class Durable(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """An event that is logged and delivered at least once; `id` recognises a duplicate."""
+
+    id: str = field(default_factory=_event_id)
+    timestamp: dt.datetime = field(default_factory=_now)
+
+
+class TripRequested(Durable, frozen=True, kw_only=True, tag="trip.requested"):
+    """To staff: a trip wants a driver."""
+
+    trip_id: int
+    version: int
+    title: str
+    pickup: Place
+    dropoff: Place
+    departure_at: dt.datetime
+    seats: int
+    fare: int
+
+
+class OfferCreated(Durable, frozen=True, kw_only=True, tag="trip.offer.created"):
+    """To one driver: the whole card."""
+
+    trip_id: int
+    offer_id: int
+    version: int
+    trip_type: str
+    title: str
+    pickup: Place
+    dropoff: Place
+    departure_at: dt.datetime
+    is_now: bool
+    timezone: str
+    seats: int
+    vehicle_seats: int
+    bags: int
+    fare: int
+    earnings: int
+    distance_km: float
+    pickup_min: int
+    trip_km: float
+    trip_min: int
+    urgency: str
+    difficulty: str
+    created_at: dt.datetime
+    expires_at: dt.datetime
+    cash: int
+
+
+class OfferAccepted(Durable, frozen=True, kw_only=True, tag="trip.offer.accepted"):
+    """To the trip and its driver: who takes it, in what, when."""
+
+    trip_id: int
+    offer_id: int | None
+    version: int
+    driver: DriverCard
+    vehicle: VehicleCard
+    accepted_at: dt.datetime
+
+
+OfferEnd = Literal["timeout", "accepted_by_another", "cancelled"]
+
+
+class OfferExpired(Durable, frozen=True, kw_only=True, tag="trip.offer.expired"):
+    """To one driver: an offer is gone without their doing."""
+
+    trip_id: int
+    offer_id: int
+    reason: OfferEnd
+
+
+class TripStatusUpdated(Durable, frozen=True, kw_only=True, tag="trip.status.updated"):
+    """To the trip, its driver and staff. A delay is announced with previous == new."""
+
+    trip_id: int
+    version: int
+    previous: str
+    new: str
+    note: str = ""
+    driver_name: str | None = None
+    delay_minutes: int = 0
+    delay_reason: str = ""
+
+
+class BookingConfirmed(Durable, frozen=True, kw_only=True, tag="booking.confirmed"):
+    trip_id: int
+    version: int
+    booking_id: int
+    seats: int
+    seats_left: int
+
+
+class BookingCancelled(Durable, frozen=True, kw_only=True, tag="booking.cancelled"):
+    trip_id: int
+    version: int
+    booking_id: int
+    seats: int
+    seats_left: int
+    reason: str
+
+
+class NotificationDriver(Durable, frozen=True, kw_only=True, tag="notification.driver"):
+    notification_id: int
+    title: str
+    message: str
+    priority: str
+    category: str
+    action_url: str
+
+
+class NotificationPassenger(Durable, frozen=True, kw_only=True, tag="notification.passenger"):
+    notification_id: int
+    title: str
+    message: str
+    priority: str
+    category: str
+    action_url: str
+
+
+class Eta(Struct, frozen=True):
+    """Minutes until the pickup and the dropoff; None where it no longer applies."""
+
+    pickup_min: int | None = None
+    dropoff_min: int | None = None
+
+
+class DriverLocationUpdated(Struct, frozen=True, kw_only=True, tag_field="type", tag="driver.location.updated"):
+    """To the trip and staff. Never logged, latest wins, so no id. `driver_id` is for the staff map."""
+
+    timestamp: dt.datetime = field(default_factory=_now)
+    trip_id: int | None
+    driver_id: int
+    lat: float
+    lng: float
+    heading_deg: float | None
+    speed_kmh: float | None
+    accuracy_m: float | None
+    recorded_at: dt.datetime
+    eta: Eta
+
+
+class TripSnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="trip.snapshot"):
+    """To one socket, on connect, on `trip.subscribe` and after `resync.required`: the trip as it stands."""
+
+    timestamp: dt.datetime = field(default_factory=_now)
+    trip_id: int
+    version: int
+    status: str
+    pickup: Place
+    dropoff: Place
+    departure_at: dt.datetime
+    timezone: str
+    seats: int
+    fare: int
+    driver: DriverCard | None
+    vehicle: VehicleCard | None
+    delay_minutes: int
+    delay_reason: str
+    # Open offers of the running round, and when drivers are looked for next where none runs.
+    offers_open: int
+    next_look_at: dt.datetime | None
+    location: DriverLocationUpdated | None
+
+
+class ConnectionEstablished(Struct, frozen=True, kw_only=True, tag_field="type", tag="connection.established"):
+    timestamp: dt.datetime = field(default_factory=_now)
+    protocol: str = PROTOCOL
+    user_id: int
+    driver_id: int | None
+    server_time: dt.datetime = field(default_factory=_now)
+    heartbeat_s: int
+    position_trip_s: int
+    position_idle_s: int
+    cursor: str
+
+
+class Heartbeat(Struct, frozen=True, kw_only=True, tag_field="type", tag="heartbeat", omit_defaults=True):
+    timestamp: dt.datetime = field(default_factory=_now)
+    cursor: str
+    ref: str | None = None
+
+
+class Ack(Struct, frozen=True, kw_only=True, tag_field="type", tag="ack", omit_defaults=True):
+    """The answer to a command that succeeded; sent only where the command carried a `ref`."""
+
+    timestamp: dt.datetime = field(default_factory=_now)
+    ref: str
+    trip_id: int | None = None
+    offer_id: int | None = None
+    status: str | None = None
+
+
+class Error(Struct, frozen=True, kw_only=True, tag_field="type", tag="error", omit_defaults=True):
+    """A refused command (`ref` says which) or a condition such as `resync.required`."""
+
+    timestamp: dt.datetime = field(default_factory=_now)
+    code: str
+    message: str
+    ref: str | None = None
+    fields: dict[str, list[str]] | None = None
+    retry_after_s: int | None = None
+
+
+DurableFrame = (
+    TripRequested
+    | OfferCreated
+    | OfferAccepted
+    | OfferExpired
+    | TripStatusUpdated
+    | BookingConfirmed
+    | BookingCancelled
+    | NotificationDriver
+    | NotificationPassenger
+)
+Frame = DurableFrame | DriverLocationUpdated | TripSnapshot | ConnectionEstablished | Heartbeat | Ack | Error
+
+
+# Client to server
+
+Text = Annotated[str, Meta(max_length=300)]
+Ref = Annotated[str, Meta(max_length=64)]
+Lat = Annotated[float, Meta(ge=-90, le=90)]
+Lng = Annotated[float, Meta(ge=-180, le=180)]
+
+
+class CommandBase(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Every command may carry a `ref` that its answer echoes."""
+
+    ref: Ref | None = None
+
+
+class Filters(Struct, frozen=True, kw_only=True):
+    """A driver's wishes; what is left out stays as it is, null removes the limit."""
+
+    max_distance_km: Annotated[float, Meta(gt=0, le=1000)] | None | msgspec.UnsetType = msgspec.UNSET
+    min_earnings: Annotated[int, Meta(ge=0, le=100_000_000)] | None | msgspec.UnsetType = msgspec.UNSET
+    trip_types: list[Literal["private", "shared"]] | msgspec.UnsetType = msgspec.UNSET
+    accepts_long_distance: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class Point(Struct, frozen=True, kw_only=True):
+    """One fix. `recorded_at` is the phone's clock; left out: now."""
+
+    lat: Lat
+    lng: Lng
+    heading_deg: Annotated[float, Meta(ge=0, le=360)] | None = None
+    speed_kmh: Annotated[float, Meta(ge=0, le=400)] | None = None
+    accuracy_m: Annotated[float, Meta(ge=0, le=100_000)] | None = None
+    recorded_at: Annotated[dt.datetime, Meta(tz=True)] | None = None
+
+
+class DriverSubscribe(CommandBase, frozen=True, kw_only=True, tag="driver.subscribe"):
+    filters: Filters | None = None
+
+
+class DriverUnsubscribe(CommandBase, frozen=True, kw_only=True, tag="driver.unsubscribe"):
+    pass
+
+
+class TripSubscribe(CommandBase, frozen=True, kw_only=True, tag="trip.subscribe"):
+    trip_ids: Annotated[list[int], Meta(min_length=1, max_length=100)]
+
+
+class TripUnsubscribe(CommandBase, frozen=True, kw_only=True, tag="trip.unsubscribe"):
+    trip_ids: Annotated[list[int], Meta(min_length=1, max_length=100)]
+
+
+class OfferAccept(CommandBase, frozen=True, kw_only=True, tag="trip.offer.accept"):
+    offer_id: int
+
+
+class OfferDecline(CommandBase, frozen=True, kw_only=True, tag="trip.offer.decline"):
+    offer_id: int
+    reason: Annotated[str, Meta(max_length=200)] = ""
+
+
+class LocationUpdate(CommandBase, frozen=True, kw_only=True, tag="driver.location.update"):
+    points: Annotated[list[Point], Meta(min_length=1, max_length=100)]
+
+
+class AvailabilityUpdate(CommandBase, frozen=True, kw_only=True, tag="driver.availability.update"):
+    availability: Literal["available", "offline"]
+
+
+class StatusUpdate(CommandBase, frozen=True, kw_only=True, tag="trip.status.update"):
+    """`status` is the next state, or `delayed` (with delay_minutes), `released` or `no_show`."""
+
+    trip_id: int
+    status: Annotated[str, Meta(max_length=20)]
+    note: Text = ""
+    lat: Lat | None = None
+    lng: Lng | None = None
+    delay_minutes: Annotated[int, Meta(ge=1, le=1440)] | None = None
+    delay_reason: Annotated[str, Meta(max_length=200)] = ""
+
+
+class Resume(CommandBase, frozen=True, kw_only=True, tag="resume"):
+    cursor: Annotated[str, Meta(max_length=40)]
+
+
+class Ping(CommandBase, frozen=True, kw_only=True, tag="ping"):
+    pass
+
+
+Command = (
+    DriverSubscribe
+    | DriverUnsubscribe
+    | TripSubscribe
+    | TripUnsubscribe
+    | OfferAccept
+    | OfferDecline
+    | LocationUpdate
+    | AvailabilityUpdate
+    | StatusUpdate
+    | Resume
+    | Ping
+)
+
+_encoder = msgspec.json.Encoder()
+_command_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+_frame_decoder: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
+
+
+def encode(frame: Frame | Command) -> str:
+    return _encoder.encode(frame).decode()
+
+
+def with_cursor(encoded: str, cursor: str) -> str:
+    """A logged frame as it is sent: the same bytes with the cursor at the end."""
+    return f'{encoded[:-1]},"cursor":"{cursor}"}}'
+
+
+def decode_command(text: str | bytes) -> Command:
+    """Raises msgspec.DecodeError (not JSON) or msgspec.ValidationError (unknown type, wrong field)."""
+    return _command_decoder.decode(text)
+
+
+def decode_frame(text: str | bytes) -> Frame:
+    """For programs and tests on the client's side; ignores the cursor."""
+    return _frame_decoder.decode(text)
+
+
+def tag(frame: Struct) -> str:
+    """The `type` of a frame or command; a msgspec tag is no attribute."""
+    return str(type(frame).__struct_config__.tag)

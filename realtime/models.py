@@ -1,0 +1,107 @@
+"""The event log, which is also the outbox, and notifications."""
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.expressions import Func
+from django.utils.translation import gettext_lazy as _
+
+
+class CurrentTransaction(Func):
+    """The writing transaction's number on PostgreSQL; 0 on SQLite, where the row's id orders commits by itself."""
+
+    template = "0"
+    output_field = models.BigIntegerField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="(pg_current_xact_id()::text::bigint)")
+
+
+class Event(models.Model):
+    """One durable event for one group: written in the transaction that causes it, published after commit.
+
+    An event for several groups is several rows with one `event_id`. `transaction` is what resuming is ordered by
+    (see realtime.publish.horizon): ids become visible out of order on PostgreSQL.
+    """
+
+    event_id = models.CharField(max_length=32)
+    group = models.CharField(_("group"), max_length=60)
+    type = models.CharField(_("type"), max_length=40)
+    # The encoded JSON frame without its cursor.
+    frame = models.TextField(_("frame"))
+    transaction = models.BigIntegerField(db_default=CurrentTransaction())
+    created_at = models.DateTimeField(_("at"), auto_now_add=True)
+    # Until then the writing process publishes it itself; afterwards whichever server sweeps first.
+    sweep_at = models.DateTimeField()
+    published_at = models.DateTimeField(_("published"), null=True)
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("event log")
+        indexes = [
+            # The sweep's look for what was committed and not published.
+            models.Index(fields=["id"], condition=Q(published_at__isnull=True), name="event_unpublished"),
+            # What a socket missed in one of its groups.
+            models.Index(fields=["group", "transaction", "id"], name="event_of_group"),
+            # Pruning.
+            models.Index(fields=["created_at"], name="event_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} → {self.group}"
+
+
+class Notification(models.Model):
+    """Something a user should know, kept until read; shown on the badge and sent to their open pages."""
+
+    class Priority(models.TextChoices):
+        LOW = "low", _("Low")
+        NORMAL = "normal", _("Normal")
+        HIGH = "high", _("High")
+        URGENT = "urgent", _("Urgent")
+
+    class Category(models.TextChoices):
+        TRIP = "trip", _("Trip")
+        BOOKING = "booking", _("Booking")
+        PAYMENT = "payment", _("Payment")
+        SYSTEM = "system", _("System")
+        CHAT = "chat", _("Chat")
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="notifications")
+    title = models.CharField(_("title"), max_length=120)
+    message = models.CharField(_("message"), max_length=300, blank=True)
+    priority = models.CharField(_("priority"), max_length=8, choices=Priority.choices, default=Priority.NORMAL)
+    category = models.CharField(_("category"), max_length=8, choices=Category.choices, default=Category.TRIP)
+    action_url = models.CharField(_("link"), max_length=200, blank=True)
+    created_at = models.DateTimeField(_("at"), auto_now_add=True)
+    read_at = models.DateTimeField(_("read"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("notification")
+        verbose_name_plural = _("notifications")
+        ordering = ["-created_at", "-pk"]
+        indexes = [
+            # The list behind the badge.
+            models.Index(fields=["user", "-created_at"], name="notification_of_user"),
+            # The badge's count.
+            models.Index(fields=["user"], condition=Q(read_at__isnull=True), name="notification_unread"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class ServerBeat(models.Model):
+    """When each dispatcher last looked; readiness and the admin warn when none has for 15 s."""
+
+    name = models.CharField(max_length=80, primary_key=True)
+    beat_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("dispatcher")
+        verbose_name_plural = _("dispatchers")
+
+    def __str__(self) -> str:
+        return self.name

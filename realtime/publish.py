@@ -1,0 +1,202 @@
+"""The only way out: events become rows of the log in the transaction that causes them, then frames on the bus.
+
+`publish` writes the rows. After commit a process that carries sockets hands them to the channel layer at once and
+marks them published; a process that has none (shell, command, test) leaves them to the servers' sweep. So nothing
+is lost when a process dies between commit and publish, and a change made anywhere reaches every open page.
+"""
+
+import asyncio
+import datetime as dt
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from channels.layers import get_channel_layer
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from stepper.transactions import in_thread
+
+from . import events
+from .models import Event
+
+logger = logging.getLogger("stepper.publish")
+
+SWEEP_S = 0.25
+# How long the writing server has to publish by itself before any server takes its events over.
+GRACE = dt.timedelta(seconds=2)
+CONTROL = "control.recheck"
+
+
+def publish(event: events.DurableFrame, *groups: str) -> None:
+    """Logs `event` for `groups` in the current transaction; it reaches them when that commits."""
+    publish_many((event, group) for group in groups)
+
+
+def publish_many(pairs: Iterable[tuple[events.DurableFrame, str]]) -> None:
+    """Logs many (event, group) pairs with one insert."""
+    encoded: dict[str, str] = {}
+    rows = []
+    sweep_at = timezone.now() + (GRACE if outlet.is_open else dt.timedelta())
+    for event, group in pairs:
+        frame = encoded.get(event.id) or encoded.setdefault(event.id, events.encode(event))
+        rows.append(Event(event_id=event.id, group=group, type=events.tag(event), frame=frame, sweep_at=sweep_at))
+    _log(rows)
+
+
+def recheck(*groups: str) -> None:
+    """Tells the sockets in `groups` to check again who they are and what they may watch, once this commits."""
+    sweep_at = timezone.now() + (GRACE if outlet.is_open else dt.timedelta())
+    _log([Event(event_id="", group=group, type=CONTROL, frame="", sweep_at=sweep_at) for group in groups])
+
+
+def _log(rows: list[Event]) -> None:
+    if rows:
+        Event.objects.bulk_create(rows)
+        transaction.on_commit(lambda: outlet.send(rows))
+
+
+def _message(row: Event) -> dict[str, Any]:
+    return {"type": "event.logged", "id": row.event_id, "event": row.type, "frame": row.frame}
+
+
+def horizon() -> int:
+    """The place below which every event has committed and been published, so where resuming may start.
+
+    PostgreSQL: transactions below the snapshot's xmin have ended (ids of rows become visible out of order).
+    SQLite: one writer at a time, so ids do become visible in order.
+    """
+    unpublished = "SELECT min({}) FROM realtime_event WHERE published_at IS NULL"
+    if connection.vendor == "postgresql":
+        sql = f"SELECT least(pg_snapshot_xmin(pg_current_snapshot())::text::bigint, ({unpublished.format('transaction')}))"
+    else:
+        sql = (
+            f"SELECT coalesce(({unpublished.format('id')}), "
+            "(SELECT seq + 1 FROM sqlite_sequence WHERE name = 'realtime_event'), 1)"
+        )
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return int(cursor.fetchone()[0])
+
+
+def missed(groups: Sequence[str], place: int, limit: int) -> list[Event]:
+    """Events of `groups` from `place` on, in the order they took effect; at most `limit`."""
+    order = ("transaction", "id") if connection.vendor == "postgresql" else ("id",)
+    found = Event.objects.filter(group__in=groups, **{f"{order[0]}__gte": place}).exclude(type=CONTROL)
+    return list(found.order_by(*order)[:limit])
+
+
+class Outlet:
+    """This process's way to the sockets: a queue on the event loop that carries them, and the sweep.
+
+    `cursor` is opaque to clients: the horizon and when it was read, two sweeps ago, so that what was published by
+    another process below it has arrived here.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._queue: asyncio.Queue[list[Event]] = asyncio.Queue()
+        self._sent: list[int] = []
+        self._cursors = ["", ""]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def is_open(self) -> bool:
+        return self._loop is not None
+
+    @property
+    def cursor(self) -> str:
+        return self._cursors[0]
+
+    async def open(self) -> None:
+        """Call on the server's loop before the first socket is accepted."""
+        self._loop = asyncio.get_running_loop()
+        self._queue = asyncio.Queue()
+        first = await in_thread(_cursor_now)
+        self._cursors = [first, first]
+        self._tasks = [asyncio.create_task(self._deliver()), asyncio.create_task(self._sweep_for_ever())]
+
+    async def close(self) -> None:
+        """Publishes what is queued, marks it, stops. What another thread commits afterwards is swept elsewhere."""
+        if self._loop is None:
+            return
+        self._loop = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while not self._queue.empty():
+            await self._publish(self._queue.get_nowait())
+        try:
+            await in_thread(self._mark)
+        except DatabaseError:
+            logger.warning("closing without the database: published events will be published once more")
+
+    def send(self, rows: list[Event]) -> None:
+        """Queues committed rows from any thread; without sockets in this process the sweep takes them."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, rows)
+
+    async def _deliver(self) -> None:
+        while True:
+            await self._publish(await self._queue.get())
+
+    async def _publish(self, rows: list[Event]) -> None:
+        layer = get_channel_layer()
+        try:
+            for row in rows:
+                await layer.group_send(row.group, _message(row))
+            drain = getattr(layer, "drain", None)
+            if drain is not None:
+                await drain()
+        except OSError as error:  # the bus is away; unmarked rows are swept until it is back
+            logger.warning("could not publish %d events: %s", len(rows), error)
+        else:
+            self._sent += [row.pk for row in rows]
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            try:
+                cursor = await in_thread(self._sweep)
+            except DatabaseError as error:
+                logger.warning("the event sweep waits for the database: %s", error)
+                await asyncio.sleep(1)
+            else:
+                self._cursors = [self._cursors[1], cursor]
+
+    def _sweep(self) -> str:
+        """Marks what was sent, publishes what others left behind, reads the horizon. In a database thread."""
+        self._mark()
+        due = Event.objects.filter(published_at__isnull=True, sweep_at__lte=timezone.now()).order_by("id")
+        if due.exists():
+            with transaction.atomic():
+                rows = list(due.select_for_update(skip_locked=True)[:500])
+                loop = self._loop
+                if rows and loop is not None:
+                    asyncio.run_coroutine_threadsafe(self._publish(rows), loop).result(10)
+        return _cursor_now()
+
+    def _mark(self) -> None:
+        sent, self._sent = self._sent, []
+        try:
+            for start in range(0, len(sent), 500):
+                Event.objects.filter(pk__in=sent[start : start + 500]).update(published_at=timezone.now())
+        except DatabaseError:
+            self._sent = sent + self._sent
+            raise
+
+
+def _cursor_now() -> str:
+    return f"{horizon()}.{int(time.time())}"
+
+
+def place_of(cursor: str, oldest: dt.timedelta) -> int | None:
+    """The horizon in a cursor; None where it is not one of ours or older than the log reaches back."""
+    place, _dot, read_at = cursor.partition(".")
+    if not (place.isascii() and place.isdigit() and read_at.isascii() and read_at.isdigit()):
+        return None
+    return int(place) if int(read_at) > time.time() - oldest.total_seconds() else None
+
+
+outlet = Outlet()

@@ -1,0 +1,56 @@
+"""The bell: the latest notifications, read one, read all. One template serves the page and the fragment."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from stepper.requests import SignedInRequest
+
+from . import notify
+from .models import Notification
+
+SHOWN = 30
+
+
+def _list(request: SignedInRequest, changed: bool = False) -> HttpResponse:
+    """The list; with the badge beside it where reading has changed the count."""
+    template = "realtime/list.html" if request.htmx else "realtime/notifications.html"
+    context = {
+        "notifications": Notification.objects.filter(user=request.user)[:SHOWN],
+        "unread": notify.unread_count(request.user.pk),
+        "with_badge": changed,
+    }
+    return render(request, template, context)
+
+
+@never_cache
+@require_safe
+@login_required
+def notifications(request: SignedInRequest) -> HttpResponse:
+    return _list(request)
+
+
+@require_POST
+@login_required
+def read(request: SignedInRequest, notification_id: int) -> HttpResponse:
+    """Marks one as read; follows its link where it was pressed for that. Repeating changes nothing."""
+    notification = Notification.objects.filter(pk=notification_id, user=request.user).first()
+    if notification is None:
+        raise Http404
+    notify.mark_read(request.user.pk, notification_id)
+    if request.htmx:
+        return _list(request, changed=True)
+    target = notification.action_url
+    if target and url_has_allowed_host_and_scheme(target, allowed_hosts=None):
+        return redirect(target)
+    return redirect("realtime:notifications")
+
+
+@require_POST
+@login_required
+def read_all(request: SignedInRequest) -> HttpResponse:
+    notify.mark_all_read(request.user.pk)
+    return _list(request, changed=True) if request.htmx else redirect("realtime:notifications")

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class StepperConfig(AppConfig):
+    name = "stepper"
+    verbose_name = "StepperGO"

@@ -1,0 +1,75 @@
+"""SQLite backend in which the threads of a process queue for the one write lock instead of polling for it.
+
+SQLite lets one connection write at a time and the others poll with growing pauses until their time-out, which is
+unfair: with 200 threads some starve. Here whoever starts an outermost write transaction first waits for a lock of
+this process, so inside one process nobody ever polls.
+"""
+
+import threading
+from typing import Any
+
+from django.db import OperationalError
+from django.db.backends.sqlite3 import base
+
+_write_lock = threading.Lock()
+_WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
+
+
+class CursorWrapper(base.SQLiteCursorWrapper):
+    connection_wrapper: "DatabaseWrapper"
+
+    def _run(self, method: Any, query: str, params: Any) -> Any:
+        wrapper = self.connection_wrapper
+        if wrapper.holds_write_lock or not query.lstrip()[:7].upper().startswith(_WRITES):
+            return method(query) if params is None else method(query, params)
+        with _write_lock:
+            return method(query) if params is None else method(query, params)
+
+    def execute(self, query: str, params: Any = None) -> Any:
+        return self._run(super().execute, query, params)
+
+    def executemany(self, query: str, param_list: Any) -> Any:
+        return self._run(super().executemany, query, param_list)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    holds_write_lock = False
+
+    def create_cursor(self, name: str | None = None) -> CursorWrapper:
+        cursor = self.connection.cursor(factory=CursorWrapper)
+        cursor.connection_wrapper = self
+        return cursor
+
+    def _start_transaction_under_autocommit(self) -> None:
+        if self.transaction_mode == "DEFERRED" or self.transaction_mode is None:
+            super()._start_transaction_under_autocommit()
+            return
+        if not _write_lock.acquire(timeout=self.settings_dict["OPTIONS"].get("timeout", 30)):
+            raise OperationalError("database is locked by another thread of this process")
+        self.holds_write_lock = True
+        try:
+            super()._start_transaction_under_autocommit()
+        except BaseException:
+            self._release_write_lock()
+            raise
+
+    def _release_write_lock(self) -> None:
+        if self.holds_write_lock:
+            self.holds_write_lock = False
+            _write_lock.release()
+
+    def _commit(self) -> None:
+        super()._commit()
+        self._release_write_lock()
+
+    def _rollback(self) -> None:
+        try:
+            super()._rollback()
+        finally:
+            self._release_write_lock()
+
+    def _close(self) -> None:
+        try:
+            super()._close()
+        finally:
+            self._release_write_lock()

@@ -1,0 +1,88 @@
+"""The dispatcher: deadlines, rounds that are due, trips given up, pruning. Any number of them may run."""
+
+import asyncio
+import datetime as dt
+import logging
+import os
+import socket
+import time
+
+from django.db import DatabaseError
+from django.utils import timezone
+
+from realtime.models import Event, ServerBeat
+from trips import dispatch
+
+from .models import ServiceSettings
+from .transactions import in_thread
+
+logger = logging.getLogger("stepper.dispatcher")
+
+TICK_S = 0.25
+BEAT_S = 5.0
+PRUNE_S = 600.0
+# Nobody has beaten for this long: no dispatcher runs.
+SILENT_FOR = dt.timedelta(seconds=15)
+
+
+def is_alive() -> bool:
+    """Whether any dispatcher has beaten lately."""
+    return ServerBeat.objects.filter(beat_at__gt=timezone.now() - SILENT_FOR).exists()
+
+
+def work() -> int:
+    """One look at everything that is due; returns what was done."""
+    return dispatch.expire_due() + dispatch.look_due() + dispatch.give_up_due()
+
+
+def prune() -> int:
+    """Forgets events older than the log is kept, and dispatchers long gone."""
+    now = timezone.now()
+    ServerBeat.objects.filter(beat_at__lt=now - dt.timedelta(days=1)).delete()
+    kept_for = dt.timedelta(hours=ServiceSettings.current().event_log_hours)
+    return Event.objects.filter(created_at__lt=now - kept_for, published_at__isnull=False).delete()[0]
+
+
+class Dispatcher:
+    """The loop of one process. State is in the database only, so it may be killed at any moment."""
+
+    def __init__(self) -> None:
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self.run())
+
+    async def stop(self) -> None:
+        """Finishes what it is at, then stops."""
+        self._stopping.set()
+        if self._task is not None:
+            await self._task
+
+    async def run(self) -> None:
+        beat_due = prune_due = 0.0
+        while not self._stopping.is_set():
+            try:
+                if time.monotonic() >= beat_due:
+                    await in_thread(self._beat)
+                    beat_due = time.monotonic() + BEAT_S
+                done = await in_thread(work)
+                if time.monotonic() >= prune_due:
+                    await in_thread(prune)
+                    prune_due = time.monotonic() + PRUNE_S
+            except DatabaseError as error:
+                logger.warning("the dispatcher waits for the database: %s", error)
+                done = 0
+                await self._pause(1)
+            if not done:
+                await self._pause(TICK_S)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            pass
+
+    def _beat(self) -> None:
+        ServerBeat.objects.update_or_create(name=self.name, defaults={"beat_at": timezone.now()})

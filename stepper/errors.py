@@ -1,0 +1,62 @@
+"""What can go wrong in the domain, as one tree of exceptions with stable, dotted codes.
+
+REST answers, socket `error` frames and page messages are all made from these. The code is a promise to programs;
+the message is for people and translated.
+
+DomainError
+├── InvalidInput      400  a field is wrong; `fields` says which
+├── NotSignedIn       401
+├── NotPermitted      403
+├── NotFound          404
+├── Conflict          409  a lost race, an illegal transition, a rule that refuses now
+└── TooManyRequests   429  `retry_after_s` says when to come back
+"""
+
+from collections.abc import Mapping
+
+from django.utils.functional import Promise
+
+Text = str | Promise
+
+
+class DomainError(Exception):
+    """A refusal with a stable `code`, a translated `message` and the HTTP `status` it answers with."""
+
+    status = 400
+
+    def __init__(self, code: str, message: Text, fields: Mapping[str, list[Text]] | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = message
+        self.fields = dict(fields or {})
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class InvalidInput(DomainError):
+    status = 400
+
+
+class NotSignedIn(DomainError):
+    status = 401
+
+
+class NotPermitted(DomainError):
+    status = 403
+
+
+class NotFound(DomainError):
+    status = 404
+
+
+class Conflict(DomainError):
+    status = 409
+
+
+class TooManyRequests(DomainError):
+    status = 429
+
+    def __init__(self, code: str, message: Text, retry_after_s: int) -> None:
+        super().__init__(code, message)
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,44 @@
+"""What a server process does besides answering: publish, write positions, dispatch. Started and stopped with it.
+
+All of it lives on the server's event loop: a thread with a loop of its own could not wake the sockets.
+"""
+
+import asyncio
+import logging
+
+from channels.layers import get_channel_layer
+from django.conf import settings
+
+from drivers.positions import buffer
+from realtime.consumers import open_sockets
+from realtime.publish import outlet
+
+from .dispatcher import Dispatcher
+
+logger = logging.getLogger("stepper.life")
+
+_dispatcher: Dispatcher | None = None
+
+
+async def start() -> None:
+    """Call on the server's loop before it accepts connections."""
+    global _dispatcher
+    await outlet.open()
+    buffer.open()
+    if settings.DISPATCHER == "inside":
+        _dispatcher = Dispatcher()
+        _dispatcher.start()
+
+
+async def stop() -> None:
+    """Sends the sockets away with a code that brings them back, writes what is in memory."""
+    global _dispatcher
+    await asyncio.gather(*(socket.restart() for socket in list(open_sockets)), return_exceptions=True)
+    if _dispatcher is not None:
+        await _dispatcher.stop()
+        _dispatcher = None
+    await buffer.close()
+    await outlet.close()
+    close = getattr(get_channel_layer(), "close", None)
+    if close is not None:
+        await close()

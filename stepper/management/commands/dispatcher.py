@@ -1,0 +1,32 @@
+"""`manage.py dispatcher`: the dispatcher in a process of its own, for `DISPATCHER=external`."""
+
+import asyncio
+import signal
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from realtime.publish import outlet
+from stepper.dispatcher import Dispatcher
+
+
+class Command(BaseCommand):
+    help = "Runs the dispatcher alone; start as many as you like. Stops on SIGINT and SIGTERM."
+
+    def handle(self, **options: Any) -> None:
+        asyncio.run(self._run())
+
+    async def _run(self) -> None:
+        dispatcher = Dispatcher()
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopped.set)
+        if settings.REDIS_URL:
+            # Its events reach the servers at once; without a bus their sweep takes them.
+            await outlet.open()
+        dispatcher.start()
+        await stopped.wait()
+        await dispatcher.stop()
+        await outlet.close()

@@ -1,0 +1,61 @@
+"""`manage.py serve`: the server, with everything in one process."""
+
+import asyncio
+import fcntl
+import logging
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+logger = logging.getLogger("stepper.serve")
+
+
+class Command(BaseCommand):
+    help = "Runs the web server with its dispatcher. Stops on SIGINT and SIGTERM."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=8000)
+
+    def handle(self, *, host: str, port: int, **options: Any) -> None:
+        lock = None if settings.REDIS_URL else _only_server()
+        # Imported here: it installs the event loop that everything in this process runs on.
+        from daphne.endpoints import build_endpoint_description_strings
+        from daphne.server import Server
+        from twisted.internet import defer, reactor
+
+        from stepper import life
+        from stepper.asgi import application
+
+        server = Server(
+            application=application,
+            endpoints=build_endpoint_description_strings(host=host, port=port),
+            # A handshake waits for a database thread; a crowd that comes back at once must not be turned away.
+            websocket_handshake_timeout=30,
+            ready_callable=lambda: asyncio.get_event_loop().create_task(life.start()),
+            server_name="stepper",
+        )
+        reactor.addSystemEventTrigger(  # type: ignore[attr-defined]
+            "before", "shutdown", lambda: defer.Deferred.fromFuture(asyncio.ensure_future(life.stop()))
+        )
+        server.run()
+        if lock is not None:
+            lock.close()
+        if not server.listening_addresses:
+            raise CommandError(f"Could not listen on {host}:{port}; is another server running there?")
+
+
+def _only_server() -> Any:
+    """Without Redis there is one server process: a second one would not hear of the first one's events."""
+    settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+    lock = open(settings.DATA_DIR / "server.lock", "w")  # noqa: SIM115 - held until the process ends
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise CommandError(
+            f"A server already runs on {settings.DATA_DIR}. Stop it, or set REDIS_URL (and DATABASE_URL) to run several."
+        ) from error
+    return lock

@@ -1,0 +1,174 @@
+"""People who sign in, and the settings that staff tune while the service runs."""
+
+import datetime as dt
+from typing import Any, ClassVar, Self
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from phonenumber_field.modelfields import PhoneNumberField
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str | None = None, password: str | None = None, **fields: Any) -> "User":
+        user = self.model(email=email or None, **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str | None = None, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """Somebody who signs in by e-mail or phone: a passenger, a driver (has a `driver` row) or staff."""
+
+    email = models.EmailField(_("e-mail"), unique=True, null=True, blank=True)
+    phone = PhoneNumberField(_("phone"), unique=True, null=True, blank=True)
+    phone_verified = models.BooleanField(_("phone verified"), default=False)
+    name = models.CharField(_("name"), max_length=80)
+    language = models.CharField(_("language"), max_length=2, default="en", choices=[("kk", "Қазақша"), ("ru", "Русский"), ("en", "English")])
+    is_staff = models.BooleanField(_("staff"), default=False)
+    is_active = models.BooleanField(_("active"), default=True)
+    date_joined = models.DateTimeField(_("joined"), default=timezone.now)
+    # What drivers gave this passenger; the average is never stored.
+    rating_sum = models.PositiveIntegerField(default=0, editable=False)
+    rating_count = models.PositiveIntegerField(default=0, editable=False)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS = ["name"]
+
+    class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
+        constraints = [
+            models.UniqueConstraint(Lower("email"), name="user_email_unique_ci"),
+            models.CheckConstraint(
+                condition=Q(email__isnull=False) | Q(phone__isnull=False), name="user_email_or_phone"
+            ),
+        ]
+
+    def clean(self) -> None:
+        super().clean()
+        # Two people without an address must not collide on "".
+        self.email = UserManager.normalize_email(self.email).lower() or None if self.email else None
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.email = self.email.lower() if self.email else None
+        self.phone = self.phone or None
+        super().save(*args, **kwargs)
+
+    def __str__(self) -> str:
+        return self.name or self.email or str(self.phone)
+
+    def get_full_name(self) -> str:
+        return self.name
+
+    @property
+    def short_name(self) -> str:
+        """"Daniyar S.": what a stranger on the same trip sees."""
+        first, _space, rest = self.name.strip().partition(" ")
+        return f"{first} {rest[0]}." if rest else first
+
+    @property
+    def initials(self) -> str:
+        return "".join(word[0] for word in self.name.split()[:2]).upper()
+
+    @property
+    def rating(self) -> float | None:
+        """Average of the stars received, one decimal; None: nobody has rated them yet ("new")."""
+        return round(self.rating_sum / self.rating_count, 1) if self.rating_count else None
+
+
+def _between(low: float, high: float) -> list[Any]:
+    return [MinValueValidator(low), MaxValueValidator(high)]
+
+
+class ServiceSettings(models.Model):
+    """The one row of numbers that staff change without a deploy; read once per transaction by `current()`."""
+
+    # Money: fare = (base + per km × road distance) × class multiplier, in whole tenge.
+    base_fare = models.PositiveIntegerField(_("base fare, ₸"), default=500)
+    fare_per_km = models.PositiveIntegerField(_("fare per km, ₸"), default=50)
+    road_factor = models.FloatField(_("road factor (great circle × this)"), default=1.2, validators=_between(1, 3))
+    multiplier_sedan = models.FloatField(_("multiplier, sedan"), default=1.0, validators=_between(0.1, 20))
+    multiplier_suv = models.FloatField(_("multiplier, SUV"), default=1.3, validators=_between(0.1, 20))
+    multiplier_van = models.FloatField(_("multiplier, van"), default=1.5, validators=_between(0.1, 20))
+    multiplier_bus = models.FloatField(_("multiplier, bus"), default=2.0, validators=_between(0.1, 20))
+    platform_fee_percent = models.FloatField(_("platform fee, %"), default=15, validators=_between(0, 50))
+
+    # Dispatch
+    discovery_radius_km = models.FloatField(_("discovery radius, km"), default=50, validators=_between(5, 200))
+    round_size = models.PositiveIntegerField(
+        _("drivers asked at once"), default=50, validators=_between(1, 500),
+        help_text=_("When more are eligible, the next nearest are asked as soon as these have answered."),
+    )
+    max_open_offers = models.PositiveIntegerField(_("open offers a driver"), default=5, validators=_between(1, 50))
+    offer_urgent_s = models.PositiveIntegerField(_("time to answer, urgent, s"), default=120, validators=_between(5, 3600))
+    offer_high_s = models.PositiveIntegerField(_("time to answer, high, s"), default=180, validators=_between(5, 3600))
+    offer_normal_s = models.PositiveIntegerField(_("time to answer, normal, s"), default=300, validators=_between(5, 3600))
+    offer_low_s = models.PositiveIntegerField(_("time to answer, low, s"), default=300, validators=_between(5, 3600))
+    retry_min = models.PositiveIntegerField(_("minutes between rounds"), default=15, validators=_between(1, 240))
+    patience_min = models.PositiveIntegerField(
+        _("minutes a trip for now is offered"), default=60, validators=_between(1, 720),
+        help_text=_("A trip for now has no departure to wait for; it is cancelled after this time without a driver."),
+    )
+    overlap_margin_min = models.PositiveIntegerField(_("minutes kept free around a trip"), default=120, validators=_between(0, 1440))
+    position_fresh_s = models.PositiveIntegerField(_("position counts as fresh for, s"), default=300, validators=_between(30, 3600))
+
+    # Rules of a trip
+    boarding_opens_min = models.PositiveIntegerField(_("boarding opens, min before departure"), default=60)
+    free_cancel_min = models.PositiveIntegerField(_("free cancelling until, min before departure"), default=120)
+    release_until_min = models.PositiveIntegerField(_("driver may release until, min before departure"), default=15)
+    now_tolerance_min = models.PositiveIntegerField(_("a time this many minutes ago is now"), default=5)
+    tracking_opens_min = models.PositiveIntegerField(_("tracking opens, min before departure"), default=120)
+
+    # Positions
+    position_trip_s = models.PositiveIntegerField(_("seconds between positions on a trip"), default=10, validators=_between(1, 600))
+    position_idle_s = models.PositiveIntegerField(_("seconds between positions, idle"), default=60, validators=_between(1, 600))
+    position_move_m = models.PositiveIntegerField(_("metres moved that send at once"), default=25, validators=_between(1, 1000))
+    position_replay_s = models.PositiveIntegerField(_("seconds a last position is replayed"), default=300, validators=_between(1, 3600))
+    position_accuracy_m = models.PositiveIntegerField(_("worst accuracy for dispatch, m"), default=200, validators=_between(10, 5000))
+
+    # Limits
+    api_per_min = models.PositiveIntegerField(_("API requests a minute a user"), default=100, validators=_between(1, 1_000_000))
+    status_per_min = models.PositiveIntegerField(_("status updates a minute a driver"), default=10, validators=_between(1, 1_000_000))
+    event_log_hours = models.PositiveIntegerField(_("event log kept, hours"), default=24, validators=_between(1, 720))
+
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = _("settings")
+        verbose_name_plural = _("settings")
+        constraints = [
+            models.CheckConstraint(condition=Q(pk=1), name="settings_one_row"),
+            models.CheckConstraint(
+                condition=Q(platform_fee_percent__gte=0, platform_fee_percent__lte=50), name="settings_fee_0_to_50"
+            ),
+            models.CheckConstraint(
+                condition=Q(discovery_radius_km__gte=5, discovery_radius_km__lte=200), name="settings_radius_5_to_200"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(_("Settings"))
+
+    @classmethod
+    def current(cls) -> Self:
+        """The settings in force; the defaults where staff have never saved any."""
+        return cls.objects.filter(pk=1).first() or cls(pk=1)
+
+    def multiplier(self, vehicle_class: str) -> float:
+        multiplier: float = getattr(self, f"multiplier_{vehicle_class}")
+        return multiplier
+
+    def offer_ttl(self, urgency: str) -> dt.timedelta:
+        """Time a driver has to answer an offer of this urgency."""
+        return dt.timedelta(seconds=getattr(self, f"offer_{urgency}_s"))

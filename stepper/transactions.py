@@ -1,0 +1,69 @@
+"""Units of work in the database: retried transactions, and the thread pool that sockets and dispatcher use.
+
+Deadlocks and serialisation failures are part of PostgreSQL's contract, so a verb that runs in its own
+transaction is repeated up to three times before its caller sees one.
+"""
+
+import asyncio
+import contextvars
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from django.conf import settings
+from django.db import OperationalError, close_old_connections, connection, transaction
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TRIES = 3
+# serialization_failure, deadlock_detected (PostgreSQL, appendix A)
+_RETRIABLE = {"40001", "40P01"}
+
+
+class Stale(Exception):
+    """What decided the lock order changed before the lock was held; the unit is run again."""
+
+
+def in_transaction(verb: Callable[P, T]) -> Callable[P, T]:
+    """Runs `verb` in `atomic()`, again when the database or the verb (by `Stale`) asks for it.
+
+    Inside somebody else's transaction it cannot be repeated, so it runs once.
+    """
+
+    @functools.wraps(verb)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        for left in reversed(range(TRIES)):
+            nested = connection.in_atomic_block
+            try:
+                with transaction.atomic():
+                    return verb(*args, **kwargs)
+            except Stale:
+                if nested or not left:
+                    raise
+            except OperationalError as error:
+                if nested or not left or getattr(error.__cause__, "sqlstate", None) not in _RETRIABLE:
+                    raise
+        raise AssertionError("unreachable")
+
+    return run
+
+
+_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="database")
+
+
+async def in_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs database work of a socket or the dispatcher in the bounded pool, its connection returned afterwards.
+
+    Not `sync_to_async`: its default is one thread for the whole process.
+    """
+
+    def unit() -> T:
+        try:
+            return func(*args, **kwargs)
+        finally:
+            close_old_connections()
+
+    context = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(_pool, context.run, unit)

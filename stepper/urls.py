@@ -1,0 +1,16 @@
+"""The address map of the project."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("stepper.pages")),
+    path("accounts/", include("allauth.urls")),
+    path("admin/", admin.site.urls),
+    path("trips/", include("trips.urls")),
+    path("driver/", include("drivers.urls")),
+    path("notifications/", include("realtime.urls")),
+    path("api/", include("stepper.api_urls")),
+]
+
+handler500 = "stepper.api.server_error"

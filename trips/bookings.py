@@ -1,0 +1,371 @@
+"""What passengers do: get a price, book, cancel, rate."""
+
+import datetime as dt
+import math
+from zoneinfo import ZoneInfo
+
+import tzfpy
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from msgspec import Struct
+
+from drivers.geo import cell, distance_km
+from drivers.models import Driver
+from realtime import events, groups
+from realtime.notify import notify
+from realtime.publish import publish, recheck
+from stepper.errors import Conflict, DomainError, InvalidInput, NotFound, NotPermitted, Text
+from stepper.models import ServiceSettings, User
+from stepper.transactions import Stale, in_transaction
+
+from . import pricing
+from .models import Booking, Rating, Trip
+from .states import ABOARD, OPEN, BookingStatus, Role, TripStatus, VehicleClass
+
+# What one vehicle of a class can hold.
+SEATS = {VehicleClass.SEDAN: 4, VehicleClass.SUV: 6, VehicleClass.VAN: 8, VehicleClass.BUS: 50}
+# Pickup and dropoff nearer than this are the same place.
+SAME_PLACE_KM = 0.05
+FURTHEST_AHEAD = dt.timedelta(days=365)
+
+
+class BookingRequest(Struct, frozen=True):
+    """What a passenger asks for. `departure_at` None: now. Prices are not among it: they are computed here."""
+
+    pickup: events.Place
+    dropoff: events.Place
+    departure_at: dt.datetime | None = None
+    seats: int = 1
+    vehicle_class: str = VehicleClass.SEDAN
+    bags: int = 0
+    note: str = ""
+
+
+def _wrong_place(place: events.Place) -> bool:
+    inside = math.isfinite(place.lat) and math.isfinite(place.lng)
+    return not (inside and -90 <= place.lat <= 90 and -180 <= place.lng <= 180)
+
+
+def check(request: BookingRequest, settings: ServiceSettings, now: dt.datetime) -> None:
+    """Raises InvalidInput naming every field that is wrong."""
+    fields: dict[str, list[Text]] = {}
+    for name in ("pickup", "dropoff"):
+        place: events.Place = getattr(request, name)
+        if _wrong_place(place):
+            fields[name] = [_("Latitude is -90 to 90, longitude -180 to 180.")]
+        elif not place.name.strip():
+            fields[name] = [_("Choose a place.")]
+    if not fields and _straight_km(request) < SAME_PLACE_KM:
+        fields["dropoff"] = [_("Pickup and dropoff are the same place.")]
+    if request.vehicle_class not in VehicleClass.values:
+        fields["vehicle_class"] = [_("There is no such vehicle class.")]
+    elif not 1 <= request.seats <= SEATS[VehicleClass(request.vehicle_class)]:
+        most = SEATS[VehicleClass(request.vehicle_class)]
+        fields["seats"] = [_("Choose 1 to %(most)d seats for this vehicle.") % {"most": most}]
+    if not 0 <= request.bags <= 50:
+        fields["bags"] = [_("Choose 0 to 50 bags.")]
+    if request.departure_at is not None:
+        if request.departure_at < now - dt.timedelta(minutes=settings.now_tolerance_min):
+            fields["departure_at"] = [_("This time has passed.")]
+        elif request.departure_at > now + FURTHEST_AHEAD:
+            fields["departure_at"] = [_("Trips are booked at most a year ahead.")]
+    if fields:
+        raise InvalidInput("input.invalid", _("Please correct what is marked."), fields)
+
+
+def _straight_km(request: BookingRequest) -> float:
+    return distance_km(request.pickup.lat, request.pickup.lng, request.dropoff.lat, request.dropoff.lng)
+
+
+def quote(request: BookingRequest, settings: ServiceSettings | None = None) -> pricing.Quote:
+    """The price of a request. Raises InvalidInput."""
+    settings = settings or ServiceSettings.current()
+    check(request, settings, timezone.now())
+    return _priced(request, settings)
+
+
+def _priced(request: BookingRequest, settings: ServiceSettings) -> pricing.Quote:
+    pickup, dropoff = request.pickup, request.dropoff
+    return pricing.quote(
+        (pickup.lat, pickup.lng), (dropoff.lat, dropoff.lng), request.seats, request.vehicle_class, settings
+    )
+
+
+def zone_of(lat: float, lng: float) -> str:
+    """The IANA zone of a point; the home zone at sea and where zones are unknown to this machine."""
+    name = tzfpy.get_tz(lng, lat)
+    try:
+        return ZoneInfo(name).key
+    except (KeyError, ValueError, OSError):
+        return timezone.get_default_timezone_name()
+
+
+def book(user: User, request: BookingRequest, request_key: str | None = None) -> Trip:
+    """Books a private trip, publishes it and offers it to the drivers around.
+
+    `request_key` makes it idempotent for this user: the same key gives the trip it made the first time.
+
+    Raises:
+        InvalidInput: a field is wrong; nothing was written.
+    """
+    from .dispatch import start_round
+
+    try:
+        trip, created = _book(user, request, request_key)
+    except IntegrityError:
+        # The same key at the same moment from elsewhere: that one made the trip.
+        made = Trip.objects.filter(organiser=user, request_key=request_key).first() if request_key else None
+        if made is None:
+            raise
+        return made
+    if created:
+        start_round(trip.pk)
+        trip.refresh_from_db()
+    return trip
+
+
+@in_transaction
+def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple[Trip, bool]:
+    if request_key:
+        made = Trip.objects.filter(organiser=user, request_key=request_key).first()
+        if made is not None:
+            return made, False
+    settings = ServiceSettings.current()
+    now = timezone.now()
+    check(request, settings, now)
+    price = _priced(request, settings)
+    # A chosen time a few minutes ago counts as now; `check` has refused earlier ones.
+    departure_at = max(request.departure_at or now, now)
+    is_now = departure_at == now
+    patience = dt.timedelta(minutes=settings.patience_min)
+    pickup, dropoff = request.pickup, request.dropoff
+    trip = Trip.objects.create(
+        organiser=user,
+        request_key=request_key or None,
+        pickup_name=pickup.name,
+        pickup_address=pickup.address,
+        pickup_lat=pickup.lat,
+        pickup_lng=pickup.lng,
+        pickup_cell=cell(pickup.lat, pickup.lng),
+        dropoff_name=dropoff.name,
+        dropoff_address=dropoff.address,
+        dropoff_lat=dropoff.lat,
+        dropoff_lng=dropoff.lng,
+        is_now=is_now,
+        departure_at=departure_at,
+        ends_at=departure_at + dt.timedelta(minutes=price.duration_min),
+        search_until=max(departure_at, now + patience) if is_now else departure_at,
+        timezone=zone_of(pickup.lat, pickup.lng),
+        vehicle_class=request.vehicle_class,
+        seats=request.seats,
+        available_seats=0,  # private: the whole vehicle
+        bags=request.bags,
+        note=request.note,
+        distance_km=price.distance_km,
+        duration_min=price.duration_min,
+        zone=price.zone,
+        fare=price.fare,
+        platform_fee=price.platform_fee,
+        driver_earnings=price.driver_earnings,
+        seat_price=price.seat_price,
+    )
+    booking = Booking.objects.create(
+        trip=trip, passenger=user, status=BookingStatus.CONFIRMED, seats=request.seats, amount=price.fare
+    )
+    trip.move(TripStatus.PUBLISHED, Role.ORGANISER, user.pk, next_look_at=now)
+    publish(
+        events.TripRequested(
+            trip_id=trip.pk,
+            version=trip.version,
+            title=trip.title,
+            pickup=pickup,
+            dropoff=dropoff,
+            departure_at=departure_at,
+            seats=trip.seats,
+            fare=trip.fare,
+        ),
+        groups.STAFF,
+    )
+    publish(
+        events.BookingConfirmed(
+            trip_id=trip.pk, version=trip.version, booking_id=booking.pk, seats=booking.seats, seats_left=0
+        ),
+        groups.trip(trip.pk),
+        groups.user(user.pk),
+    )
+    # Pages that were open before the trip existed are not in its group yet.
+    recheck(groups.user(user.pk))
+    return trip, True
+
+
+def trip_for(user: User, trip_id: int) -> Trip:
+    """The trip as somebody on it (organiser, booked passenger, its driver) or staff may see it.
+
+    Raises:
+        NotFound: there is none, or it is somebody else's; the answer is the same.
+    """
+    trips = Trip.objects.for_page().filter(pk=trip_id)
+    if not user.is_staff:
+        booked = Booking.objects.filter(passenger=user).exclude(status=BookingStatus.CANCELLED).values("trip")
+        trips = trips.filter(Q(organiser=user) | Q(driver__user=user) | Q(pk__in=booked))
+    trip = trips.first()
+    if trip is None:
+        raise NotFound("trip.not_found", _("There is no such trip."))
+    return trip
+
+
+def cancel_refusal(trip: Trip, user: User, settings: ServiceSettings, now: dt.datetime) -> DomainError | None:
+    """Why this user may not cancel this trip now; None: they may."""
+    if user.is_staff:
+        return None
+    if trip.organiser_id != user.pk:
+        return NotPermitted("auth.forbidden", _("Only who booked the trip can cancel it."))
+    if trip.status in ABOARD or trip.status in (TripStatus.DRIVER_ARRIVED, TripStatus.COMPLETED):
+        return Conflict("trip.cancel_too_late", _("Your driver is already there; ask the driver or our staff."))
+    # With nobody on the way there is nobody to let down, whatever the hour.
+    # A trip for now could otherwise never be cancelled: it departs when it is booked.
+    if trip.status in OPEN or trip.status == TripStatus.DRAFT or trip.is_now:
+        return None
+    if now > trip.departure_at - dt.timedelta(minutes=settings.free_cancel_min):
+        hours = settings.free_cancel_min / 60
+        return Conflict(
+            "trip.cancel_too_late",
+            _("Cancelling is free until %(hours)g h before departure; now only the driver or our staff can do it.")
+            % {"hours": hours},
+        )
+    return None
+
+
+@in_transaction
+def cancel(trip_id: int, user: User, reason: str = "") -> Trip:
+    """Cancels for the organiser (by the rule) or staff. A second time changes nothing and gives the same answer.
+
+    Raises:
+        NotFound, NotPermitted, Conflict (trip.cancel_too_late, trip.transition_refused)
+    """
+    seen = trip_for(user, trip_id)
+    if seen.driver_id:
+        list(Driver.objects.filter(pk=seen.driver_id).locked())
+    trip = Trip.objects.for_page().locked().get(pk=trip_id)
+    if trip.driver_id != seen.driver_id:
+        raise Stale
+    if trip.status == TripStatus.CANCELLED:
+        return trip
+    refusal = cancel_refusal(trip, user, ServiceSettings.current(), timezone.now())
+    if refusal is not None:
+        raise refusal
+    end(trip, TripStatus.CANCELLED, Role.STAFF if user.is_staff else Role.ORGANISER, user.pk, reason)
+    return trip
+
+
+def end(
+    trip: Trip,
+    to: TripStatus,
+    role: Role,
+    by_id: int | None,
+    note: str = "",
+    lat: float | None = None,
+    lng: float | None = None,
+) -> None:
+    """Completes or cancels: the trip, its open offers and bookings, and its driver is free again.
+
+    Inside the caller's transaction, driver and trip locked. Publishes and notifies.
+    """
+    from .dispatch import withdraw_offers
+
+    now = timezone.now()
+    cancelled = to == TripStatus.CANCELLED
+    changes = {"cancelled_at": now, "cancel_reason": note[:200]} if cancelled else {"completed_at": now}
+    trip.move(to, role, by_id, note, lat, lng, next_look_at=None, **changes)
+    if cancelled:
+        withdraw_offers(trip, "cancelled")
+    ended = BookingStatus.CANCELLED if cancelled else BookingStatus.COMPLETED
+    bookings = list(
+        trip.bookings.select_for_update(no_key=True, of=("self",))
+        .filter(status__in=[BookingStatus.PENDING, BookingStatus.CONFIRMED])
+        .select_related("passenger")
+        .order_by("pk")
+    )
+    trip.bookings.filter(pk__in=[row.pk for row in bookings]).update(
+        status=ended, cancelled_at=now if cancelled else None
+    )
+    if trip.driver_id:
+        from drivers.availability import free
+
+        free(trip.driver_id)
+    if not cancelled:
+        return
+    for booking in bookings:
+        audience = {groups.trip(trip.pk), groups.user(booking.passenger_id), groups.user(trip.organiser_id)}
+        if trip.driver_id:
+            audience.add(groups.driver(trip.driver_id))
+        publish(
+            events.BookingCancelled(
+                trip_id=trip.pk,
+                version=trip.version,
+                booking_id=booking.pk,
+                seats=booking.seats,
+                seats_left=trip.available_seats,
+                reason=note,
+            ),
+            *sorted(audience),
+        )
+        if by_id != booking.passenger_id:
+            unfilled = role == Role.SYSTEM
+            notify(
+                booking.passenger,
+                gettext_lazy("No driver was found in time") if unfilled else gettext_lazy("Your trip was cancelled"),
+                f"{trip.title}. {note}".strip(),
+                audience="passenger",
+                priority="high",
+                category="booking",
+                action_url=f"/trips/{trip.pk}/",
+            )
+    if trip.driver and trip.driver.user_id != by_id:
+        notify(
+            trip.driver.user,
+            gettext_lazy("Trip cancelled"),
+            f"{trip.title}. {note}".strip(),
+            audience="driver",
+            priority="high",
+            action_url="/driver/",
+        )
+
+
+def rate(trip_id: int, user: User, stars: int, comment: str = "") -> Rating:
+    """One side of a completed trip rates the other, once.
+
+    Raises:
+        NotFound, InvalidInput (stars), Conflict (rating.too_early, rating.already_given)
+    """
+    if isinstance(stars, bool) or stars not in range(1, 6):
+        raise InvalidInput("input.invalid", _("Choose 1 to 5 stars."), {"stars": [_("Choose 1 to 5 stars.")]})
+    trip = trip_for(user, trip_id)
+    if trip.status != TripStatus.COMPLETED or trip.driver is None:
+        raise Conflict("rating.too_early", _("A trip is rated when it is completed."))
+    if trip.driver.user_id == user.pk:
+        role, about = Role.DRIVER, trip.organiser
+    elif trip.organiser_id == user.pk:
+        role, about = Role.ORGANISER, trip.driver.user
+    else:
+        raise NotPermitted("auth.forbidden", _("Only the passenger and the driver rate each other."))
+    given = Conflict("rating.already_given", _("You have rated this trip already."))
+    try:
+        with transaction.atomic():
+            if Rating.objects.filter(trip=trip, by=user).exists():
+                raise given
+            rating = Rating.objects.create(
+                trip=trip, role=role, by=user, about=about, stars=stars, comment=comment[:500]
+            )
+            sums = {"rating_sum": F("rating_sum") + stars, "rating_count": F("rating_count") + 1}
+            if role == Role.DRIVER:
+                User.objects.filter(pk=about.pk).update(**sums)
+            else:
+                Driver.objects.filter(pk=trip.driver_id).update(**sums)
+    except IntegrityError:  # the other tab got there first
+        raise given from None
+    return rating
+

@@ -1,0 +1,104 @@
+"""Rows as the structs of the event contract: what a driver or passenger is told about each other and a trip."""
+
+import datetime as dt
+
+from django.db.models import Q
+
+from drivers.models import Driver, Vehicle
+from realtime import events
+
+from .models import Offer, Trip
+from .states import BookingStatus, OfferStatus
+
+
+def pickup(trip: Trip) -> events.Place:
+    return events.Place(trip.pickup_name, trip.pickup_address, trip.pickup_lat, trip.pickup_lng)
+
+
+def dropoff(trip: Trip) -> events.Place:
+    return events.Place(trip.dropoff_name, trip.dropoff_address, trip.dropoff_lat, trip.dropoff_lng)
+
+
+def driver_card(driver: Driver) -> events.DriverCard:
+    phone = driver.user.phone
+    return events.DriverCard(
+        id=driver.pk,
+        name=driver.user.short_name,
+        phone=phone.as_e164 if phone else None,
+        rating=driver.rating,
+        rating_count=driver.rating_count,
+    )
+
+
+def vehicle_card(vehicle: Vehicle | None) -> events.VehicleCard:
+    if vehicle is None:
+        raise ValueError("a driver with a trip has a vehicle")
+    return events.VehicleCard(
+        make=vehicle.make,
+        model=vehicle.model,
+        colour=vehicle.colour,
+        plate=vehicle.plate,
+        seats=vehicle.seats,
+        vehicle_class=vehicle.vehicle_class,
+    )
+
+
+def offer_card(
+    offer: Offer, trip: Trip, driver: Driver, expires_at: dt.datetime | None = None
+) -> events.OfferCreated:
+    """The whole card of an offer; `expires_at` where the row's own is still an expression."""
+    return events.OfferCreated(
+        trip_id=trip.pk,
+        offer_id=offer.pk,
+        version=trip.version,
+        trip_type=trip.trip_type,
+        title=trip.title,
+        pickup=pickup(trip),
+        dropoff=dropoff(trip),
+        departure_at=trip.departure_at,
+        is_now=trip.is_now,
+        timezone=trip.timezone,
+        seats=trip.seats,
+        vehicle_seats=driver.vehicle.seats if driver.vehicle else 0,
+        bags=trip.bags,
+        fare=trip.fare,
+        earnings=trip.driver_earnings,
+        distance_km=offer.distance_km,
+        pickup_min=offer.pickup_min,
+        trip_km=trip.distance_km,
+        trip_min=trip.duration_min,
+        urgency=offer.urgency,
+        difficulty=offer.difficulty,
+        created_at=offer.created_at,
+        expires_at=expires_at or offer.expires_at,
+        cash=trip.fare if trip.payment_method == "cash" else 0,
+    )
+
+
+def snapshot(trip: Trip, location: events.DriverLocationUpdated | None) -> events.TripSnapshot:
+    """The trip as it stands, for a socket that just joined it. One query for the open offers."""
+    return events.TripSnapshot(
+        trip_id=trip.pk,
+        version=trip.version,
+        status=trip.status,
+        pickup=pickup(trip),
+        dropoff=dropoff(trip),
+        departure_at=trip.departure_at,
+        timezone=trip.timezone,
+        seats=trip.seats,
+        fare=trip.fare,
+        driver=driver_card(trip.driver) if trip.driver else None,
+        vehicle=vehicle_card(trip.vehicle) if trip.vehicle else None,
+        delay_minutes=trip.delay_minutes,
+        delay_reason=trip.delay_reason,
+        offers_open=trip.offers.filter(status=OfferStatus.PENDING).count(),
+        next_look_at=trip.next_look_at,
+        location=location,
+    )
+
+
+def watched_trips(user_id: int) -> list[Trip]:
+    """The unfinished trips a user is on: booked, or driving. What their sockets join."""
+    booked = Q(bookings__passenger_id=user_id) & ~Q(bookings__status=BookingStatus.CANCELLED)
+    mine = Trip.objects.unfinished().filter(Q(organiser_id=user_id) | Q(driver__user_id=user_id) | booked)
+    return list(mine.for_page().distinct().order_by("departure_at", "pk"))

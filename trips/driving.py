@@ -1,0 +1,144 @@
+"""What a driver does with a trip of theirs: the steps to completed, a delay, a no-show."""
+
+from django.db.models import F
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.utils import timezone
+import datetime as dt
+
+from drivers.availability import locked, make_busy
+from drivers.models import Driver
+from realtime.notify import notify
+from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted
+from stepper.models import ServiceSettings, User
+from stepper.transactions import Stale, in_transaction
+
+from . import dispatch
+from .bookings import end, trip_for
+from .models import Trip
+from .states import ASSIGNED, DRIVING, STEPS, Role, TripStatus
+
+DELAYED, RELEASED, NO_SHOW = "delayed", "released", "no_show"
+# What a driver may say, beyond the states: things that are not states of their own.
+WORDS = frozenset({*STEPS[1:], DELAYED, RELEASED, NO_SHOW})
+
+_TOLD = {
+    TripStatus.EN_ROUTE: gettext_lazy("Your driver is on the way"),
+    TripStatus.DRIVER_ARRIVED: gettext_lazy("Your driver is at the pickup"),
+    TripStatus.COMPLETED: gettext_lazy("You have arrived. How was your trip?"),
+}
+
+
+def update_status(
+    driver_id: int,
+    trip_id: int,
+    status: str,
+    note: str = "",
+    lat: float | None = None,
+    lng: float | None = None,
+    delay_minutes: int | None = None,
+    delay_reason: str = "",
+) -> Trip:
+    """One step of the driver's own trip, or `delayed`, `released`, `no_show`. Repeating a step changes nothing.
+
+    Raises:
+        InvalidInput: trip.status_unknown, input.invalid (delay_minutes)
+        NotFound: trip.not_found, also for somebody else's
+        Conflict: trip.transition_refused, trip.boarding_too_early, trip.release_too_late, driver.busy
+    """
+    if status not in WORDS:
+        raise InvalidInput("trip.status_unknown", _("There is no such status."), {"status": [_("Unknown status.")]})
+    if status == RELEASED:
+        return dispatch.release(driver_id, trip_id, note)
+    if status == DELAYED:
+        return _delay(driver_id, trip_id, delay_minutes, delay_reason or note)
+    return _step(driver_id, trip_id, status, note, lat, lng)
+
+
+@in_transaction
+def _step(driver_id: int, trip_id: int, status: str, note: str, lat: float | None, lng: float | None) -> Trip:
+    driver = locked(driver_id)
+    trip = _own(driver, trip_id)
+    wanted = TripStatus.CANCELLED if status == NO_SHOW else TripStatus(status)
+    if trip.status == wanted:
+        return trip
+    if wanted in (TripStatus.COMPLETED, TripStatus.CANCELLED):
+        if wanted == TripStatus.CANCELLED:
+            note = note or _("The passenger did not come.")
+        end(trip, wanted, Role.DRIVER, driver.user_id, note, lat, lng)
+    else:
+        if wanted == TripStatus.PASSENGERS_BOARDED:
+            _require_boarding_open(trip)
+        if wanted in DRIVING and trip.status == TripStatus.ACCEPTED:
+            if Trip.objects.filter(driver=driver, status__in=sorted(DRIVING)).exists():
+                raise Conflict("driver.busy", _("Finish the trip you are driving first."))
+            trip.move(wanted, Role.DRIVER, driver.user_id, note, lat, lng)
+            make_busy(driver.pk)
+        else:
+            trip.move(wanted, Role.DRIVER, driver.user_id, note, lat, lng)
+    if wanted in _TOLD:
+        notify(
+            trip.organiser, _TOLD[wanted], trip.title, audience="passenger", action_url=f"/trips/{trip.pk}/"
+        )
+    return trip
+
+
+def _own(driver: Driver, trip_id: int) -> Trip:
+    trip = Trip.objects.for_page().locked().filter(pk=trip_id, driver=driver).first()
+    if trip is None:
+        raise NotFound("trip.not_found", _("There is no such trip."))
+    return trip
+
+
+def _require_boarding_open(trip: Trip) -> None:
+    opens_at = trip.departure_at - dt.timedelta(minutes=ServiceSettings.current().boarding_opens_min)
+    if timezone.now() < opens_at:
+        at = timezone.localtime(opens_at, trip.zone_info)
+        raise Conflict("trip.boarding_too_early", _("Boarding opens at %(time)s.") % {"time": f"{at:%H:%M}"})
+
+
+@in_transaction
+def _delay(driver_id: int, trip_id: int, minutes: int | None, reason: str) -> Trip:
+    """A delay is a property, announced like a status."""
+    if minutes is None or isinstance(minutes, bool) or not 1 <= minutes <= 1440:
+        raise InvalidInput("input.invalid", _("How long is the delay?"), {"delay_minutes": [_("1 to 1440 minutes.")]})
+    driver = locked(driver_id)
+    trip = _own(driver, trip_id)
+    if trip.status not in ASSIGNED:
+        raise Conflict("trip.transition_refused", _("This trip is over."))
+    if (trip.delay_minutes, trip.delay_reason) == (minutes, reason[:200]):
+        return trip
+    Trip.objects.filter(pk=trip.pk).update(
+        delay_minutes=minutes, delay_reason=reason[:200], version=F("version") + 1
+    )
+    trip.delay_minutes, trip.delay_reason, trip.version = minutes, reason[:200], trip.version + 1
+    trip.announce(trip.status, reason)
+    notify(
+        trip.organiser,
+        gettext_lazy("Your driver is delayed"),
+        f"{minutes} min. {reason}".strip(),
+        audience="passenger",
+        priority="high",
+        action_url=f"/trips/{trip.pk}/",
+    )
+    return trip
+
+
+@in_transaction
+def complete_by_staff(trip_id: int, user: User) -> Trip:
+    """Staff complete a trip that has arrived.
+
+    Raises:
+        NotFound, NotPermitted, Conflict (trip.transition_refused)
+    """
+    if not user.is_staff:
+        raise NotPermitted("auth.forbidden", _("Only staff can do this."))
+    seen = trip_for(user, trip_id)
+    if seen.driver_id:
+        locked(seen.driver_id)
+    trip = Trip.objects.for_page().locked().get(pk=trip_id)
+    if trip.driver_id != seen.driver_id:
+        raise Stale
+    if trip.status != TripStatus.COMPLETED:
+        end(trip, TripStatus.COMPLETED, Role.STAFF, user.pk)
+    return trip

@@ -1,0 +1,406 @@
+"""Trips and what belongs to them: bookings, offers, rounds, history, ratings.
+
+`Trip.move` is the only code that assigns a trip's status.
+"""
+
+import datetime as dt
+from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from realtime import events, groups
+from realtime.publish import publish
+from stepper.errors import Conflict
+
+from .states import (
+    ASSIGNED,
+    DRIVING,
+    FINISHED,
+    OPEN,
+    BookingStatus,
+    Difficulty,
+    OfferStatus,
+    Role,
+    TripStatus,
+    TripType,
+    Urgency,
+    VehicleClass,
+    allowed,
+)
+
+
+class TransitionRefused(Conflict):
+    """The table has no such step for this role, or somebody else moved the trip first."""
+
+    def __init__(self, current: str, wanted: str) -> None:
+        super().__init__(
+            "trip.transition_refused",
+            _("This trip is %(current)s; it cannot become %(wanted)s now.")
+            % {"current": TripStatus(current).label, "wanted": TripStatus(wanted).label},
+        )
+        self.current = current
+        self.wanted = wanted
+
+
+class TripQuerySet(models.QuerySet["Trip"]):
+    def locked(self) -> Self:
+        """Trips come after drivers and before offers in the lock order."""
+        return self.select_for_update(no_key=True, of=("self",))
+
+    def unfinished(self) -> Self:
+        return self.exclude(status__in=FINISHED)
+
+    def for_page(self) -> Self:
+        return self.select_related("organiser", "driver__user", "vehicle")
+
+    def overlapping(self, starts_at: dt.datetime, ends_at: dt.datetime, margin: dt.timedelta) -> Self:
+        """Assigned, unfinished trips whose estimated span comes within `margin` of the given one."""
+        return self.filter(status__in=ASSIGNED, departure_at__lt=ends_at + margin, ends_at__gt=starts_at - margin)
+
+
+class Trip(models.Model):
+    organiser = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="trips", verbose_name=_("passenger"))
+    trip_type = models.CharField(_("type"), max_length=8, choices=TripType.choices, default=TripType.PRIVATE)
+    status = models.CharField(_("status"), max_length=20, choices=TripStatus.choices, default=TripStatus.DRAFT)
+    # Counts every change that a watcher sees; a client ignores a frame with a lower one.
+    version = models.PositiveIntegerField(default=0)
+    # Made by the client (a form's hidden field, the Idempotency-Key header): the same booking sent twice is one trip.
+    request_key = models.CharField(max_length=64, null=True, blank=True, editable=False)
+
+    pickup_name = models.CharField(_("pickup"), max_length=120)
+    pickup_address = models.CharField(_("pickup address"), max_length=200, blank=True)
+    pickup_lat = models.FloatField()
+    pickup_lng = models.FloatField()
+    # Grid cell of the pickup: finds the waiting trips around a driver who comes online.
+    pickup_cell = models.BigIntegerField()
+    dropoff_name = models.CharField(_("dropoff"), max_length=120)
+    dropoff_address = models.CharField(_("dropoff address"), max_length=200, blank=True)
+    dropoff_lat = models.FloatField()
+    dropoff_lng = models.FloatField()
+
+    is_now = models.BooleanField(_("for now"), default=True)
+    departure_at = models.DateTimeField(_("departure"))
+    # Departure plus the estimated driving time; the span that must not overlap another of the driver's.
+    ends_at = models.DateTimeField(_("estimated end"))
+    # Until then drivers are looked for; afterwards the trip is cancelled by the system.
+    search_until = models.DateTimeField(_("looking for a driver until"))
+    timezone = models.CharField(_("time zone"), max_length=40, default="Asia/Almaty")
+
+    vehicle_class = models.CharField(_("vehicle class"), max_length=8, choices=VehicleClass.choices, default=VehicleClass.SEDAN)
+    seats = models.PositiveSmallIntegerField(_("seats"), default=1)
+    available_seats = models.PositiveSmallIntegerField(_("seats left"), default=0)
+    bags = models.PositiveSmallIntegerField(_("bags"), default=0)
+    note = models.CharField(_("note to the driver"), max_length=300, blank=True)
+
+    # Priced once, at booking, in whole tenge.
+    distance_km = models.FloatField(_("distance, km"))
+    duration_min = models.PositiveIntegerField(_("duration, min"))
+    zone = models.CharField(_("zone"), max_length=1)
+    fare = models.PositiveIntegerField(_("fare, ₸"))
+    platform_fee = models.PositiveIntegerField(_("platform fee, ₸"))
+    driver_earnings = models.PositiveIntegerField(_("driver's earnings, ₸"))
+    seat_price = models.PositiveIntegerField(_("seat price, ₸"))
+    payment_method = models.CharField(_("payment"), max_length=8, choices=[("cash", _("Cash to the driver"))], default="cash")
+
+    driver = models.ForeignKey("drivers.Driver", models.PROTECT, related_name="trips", null=True, blank=True)
+    vehicle = models.ForeignKey("drivers.Vehicle", models.PROTECT, related_name="trips", null=True, blank=True)
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    cancelled_at = models.DateTimeField(null=True, blank=True)
+    cancel_reason = models.CharField(_("cancelled because"), max_length=200, blank=True)
+    delay_minutes = models.PositiveSmallIntegerField(_("delay, min"), default=0)
+    delay_reason = models.CharField(_("reason for the delay"), max_length=200, blank=True)
+
+    round_number = models.PositiveIntegerField(_("round"), default=0)
+    # When the dispatcher looks for drivers next; None: not waiting for any.
+    next_look_at = models.DateTimeField(_("looked at next"), null=True, blank=True)
+    created_at = models.DateTimeField(_("booked"), auto_now_add=True)
+
+    objects = TripQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("trip")
+        verbose_name_plural = _("trips")
+        ordering = ["-created_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["driver"], condition=Q(status__in=sorted(DRIVING)), name="trip_one_driving_per_driver"
+            ),
+            models.UniqueConstraint(
+                fields=["organiser", "request_key"], condition=Q(request_key__isnull=False), name="trip_booked_once"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=sorted(ASSIGNED)) | Q(driver__isnull=False, vehicle__isnull=False),
+                name="trip_assigned_has_driver",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=sorted(OPEN | {TripStatus.DRAFT})) | Q(driver__isnull=True),
+                name="trip_open_has_no_driver",
+            ),
+            models.CheckConstraint(condition=Q(seats__gte=1), name="trip_seats_positive"),
+            models.CheckConstraint(
+                condition=Q(available_seats__gte=0, available_seats__lte=F("seats")), name="trip_seats_left_in_range"
+            ),
+            models.CheckConstraint(
+                condition=Q(fare=F("platform_fee") + F("driver_earnings")), name="trip_money_adds_up"
+            ),
+            models.CheckConstraint(condition=Q(ends_at__gte=F("departure_at")), name="trip_ends_after_departure"),
+        ]
+        indexes = [
+            # "My trips" of a passenger, newest first.
+            models.Index(fields=["organiser", "-created_at"], name="trip_of_organiser"),
+            # A driver's active trips, overlap check, history and earnings.
+            models.Index(fields=["driver", "status", "departure_at"], name="trip_of_driver"),
+            # The dispatcher's look for trips that want a round.
+            models.Index(fields=["next_look_at"], condition=Q(next_look_at__isnull=False), name="trip_due_look"),
+            # Trips waiting around a driver who comes online.
+            models.Index(fields=["pickup_cell"], condition=Q(status__in=sorted(OPEN)), name="trip_waiting_cell"),
+            # The dispatcher's look for trips nobody took in time.
+            models.Index(fields=["search_until"], condition=Q(status__in=sorted(OPEN)), name="trip_due_give_up"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {self.title}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.pickup_name} → {self.dropoff_name}"
+
+    @property
+    def zone_info(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in FINISHED
+
+    def move(
+        self,
+        to: TripStatus,
+        role: Role,
+        by_id: int | None = None,
+        note: str = "",
+        lat: float | None = None,
+        lng: float | None = None,
+        **changes: Any,
+    ) -> None:
+        """The one door for the status: checks the table, compare-and-sets, writes the history, publishes.
+
+        `changes` are further columns set in the same statement. Call it inside `atomic()`, the row locked where a
+        decision was read from it. Publishes `trip.status.updated` to the trip, its driver and staff on commit.
+
+        Raises:
+            TransitionRefused: the table forbids the step for this role, or another worker moved the trip first.
+        """
+        previous = TripStatus(self.status)
+        if not allowed(previous, to, role):
+            raise TransitionRefused(previous, to)
+        moved = Trip.objects.filter(pk=self.pk, status=previous, version=self.version).update(
+            status=to, version=F("version") + 1, **changes
+        )
+        if not moved:  # another worker got there first
+            current = Trip.objects.values_list("status", flat=True).get(pk=self.pk)
+            raise TransitionRefused(current, to)
+        former_driver_id = self.driver_id
+        self.status = to
+        self.version += 1
+        for name, value in changes.items():
+            setattr(self, name, value)
+        transition = TripTransition.objects.create(
+            trip=self, from_status=previous, to_status=to, role=role, by_id=by_id, note=note, lat=lat, lng=lng
+        )
+        self.announce(previous, note, at=transition.created_at, former_driver_id=former_driver_id)
+
+    def announce(
+        self, previous: str, note: str = "", at: dt.datetime | None = None, former_driver_id: int | None = None
+    ) -> None:
+        """Publishes `trip.status.updated`; used by `move` and for a delay, which is announced like a status."""
+        audience = [groups.trip(self.pk), groups.STAFF]
+        audience += [groups.driver(pk) for pk in {self.driver_id, former_driver_id} if pk]
+        publish(
+            events.TripStatusUpdated(
+                trip_id=self.pk,
+                version=self.version,
+                previous=previous,
+                new=self.status,
+                note=note,
+                driver_name=self.driver.user.short_name if self.driver else None,
+                delay_minutes=self.delay_minutes,
+                delay_reason=self.delay_reason,
+            ),
+            *audience,
+        )
+
+
+class TripTransition(models.Model):
+    """History of a trip's status: who moved it, when, from where. Written by `Trip.move`, never changed."""
+
+    trip = models.ForeignKey(Trip, models.CASCADE, related_name="transitions")
+    from_status = models.CharField(_("from"), max_length=20, choices=TripStatus.choices)
+    to_status = models.CharField(_("to"), max_length=20, choices=TripStatus.choices)
+    role = models.CharField(_("as"), max_length=10, choices=Role.choices)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("by"))
+    note = models.CharField(_("note"), max_length=300, blank=True)
+    lat = models.FloatField(null=True)
+    lng = models.FloatField(null=True)
+    created_at = models.DateTimeField(_("at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("transition")
+        verbose_name_plural = _("transitions")
+        ordering = ["created_at", "pk"]
+        indexes = [
+            # A trip's timeline.
+            models.Index(fields=["trip", "created_at"], name="transition_of_trip"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.from_status} → {self.to_status}"
+
+
+class Booking(models.Model):
+    """Seats of a trip held by a passenger, and what they pay."""
+
+    trip = models.ForeignKey(Trip, models.PROTECT, related_name="bookings")
+    passenger = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="bookings")
+    status = models.CharField(_("status"), max_length=10, choices=BookingStatus.choices, default=BookingStatus.PENDING)
+    seats = models.PositiveSmallIntegerField(_("seats"), default=1)
+    amount = models.PositiveIntegerField(_("amount, ₸"))
+    payment_method = models.CharField(_("payment"), max_length=8, choices=[("cash", _("Cash to the driver"))], default="cash")
+    created_at = models.DateTimeField(_("booked"), auto_now_add=True)
+    cancelled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("booking")
+        verbose_name_plural = _("bookings")
+        constraints = [
+            models.CheckConstraint(condition=Q(seats__gte=1), name="booking_seats_positive"),
+            models.UniqueConstraint(
+                fields=["trip", "passenger"],
+                condition=~Q(status=BookingStatus.CANCELLED),
+                name="booking_one_open_per_passenger",
+            ),
+        ]
+        indexes = [
+            # "My trips" of a passenger who booked seats of somebody else's trip.
+            models.Index(fields=["passenger", "status"], name="booking_of_passenger"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.passenger} · {self.seats}"
+
+
+class OfferQuerySet(models.QuerySet["Offer"]):
+    def open(self) -> Self:
+        """Can still be answered, by the database's clock."""
+        return self.filter(status=OfferStatus.PENDING, expires_at__gt=Now())
+
+    def due(self) -> Self:
+        return self.filter(status=OfferStatus.PENDING, expires_at__lte=Now())
+
+
+class Offer(models.Model):
+    """A trip put before one driver until a deadline. Answered once, whatever happens."""
+
+    trip = models.ForeignKey(Trip, models.CASCADE, related_name="offers")
+    driver = models.ForeignKey("drivers.Driver", models.CASCADE, related_name="offers")
+    round_number = models.PositiveIntegerField(_("round"))
+    status = models.CharField(_("status"), max_length=10, choices=OfferStatus.choices, default=OfferStatus.PENDING)
+    urgency = models.CharField(_("urgency"), max_length=8, choices=Urgency.choices)
+    difficulty = models.CharField(_("difficulty"), max_length=12, choices=Difficulty.choices)
+    # Great circle from the driver's position at the time of asking, and minutes to drive it.
+    distance_km = models.FloatField(_("distance to the pickup, km"))
+    pickup_min = models.PositiveIntegerField(_("minutes to the pickup"))
+    created_at = models.DateTimeField(_("offered"), db_default=Now())
+    expires_at = models.DateTimeField(_("answer until"))
+    responded_at = models.DateTimeField(_("settled"), null=True, blank=True)
+    # The driver's words when declining, or why it ended: timeout, accepted_by_another, cancelled, driver_busy.
+    reason = models.CharField(_("reason"), max_length=200, blank=True)
+    # The driver accepted and gave the trip back; never asked again.
+    released_at = models.DateTimeField(_("released"), null=True, blank=True)
+
+    objects = OfferQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("offer")
+        verbose_name_plural = _("offers")
+        constraints = [
+            models.UniqueConstraint(fields=["trip", "driver", "round_number"], name="offer_once_a_round"),
+            models.UniqueConstraint(
+                fields=["trip"],
+                condition=Q(status=OfferStatus.ACCEPTED, released_at__isnull=True),
+                name="offer_one_winner_per_trip",
+            ),
+            models.CheckConstraint(
+                condition=Q(status=OfferStatus.PENDING, responded_at__isnull=True)
+                | (~Q(status=OfferStatus.PENDING) & Q(responded_at__isnull=False)),
+                name="offer_settled_has_time",
+            ),
+        ]
+        indexes = [
+            # The dispatcher's look for offers past their deadline.
+            models.Index(fields=["expires_at"], condition=Q(status=OfferStatus.PENDING), name="offer_due"),
+            # A driver's open offers.
+            models.Index(fields=["driver"], condition=Q(status=OfferStatus.PENDING), name="offer_open_of_driver"),
+            # Offers of a trip: settle the others, who declined before.
+            models.Index(fields=["trip", "status"], name="offer_of_trip"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.trip_id} → {self.driver_id} ({self.status})"
+
+
+class DispatchRound(models.Model):
+    """What one look for drivers found: how many were considered, how many asked, why the others were not."""
+
+    trip = models.ForeignKey(Trip, models.CASCADE, related_name="rounds")
+    number = models.PositiveIntegerField(_("round"))
+    created_at = models.DateTimeField(_("at"), auto_now_add=True)
+    considered = models.PositiveIntegerField(_("considered"), default=0)
+    offered = models.PositiveIntegerField(_("offered"), default=0)
+    # More were eligible than are asked at once: the next are asked as soon as these have answered.
+    more = models.BooleanField(_("more eligible"), default=False)
+    # Reason code -> number of drivers turned down for it.
+    reasons = models.JSONField(_("turned down"), default=dict)
+
+    class Meta:
+        verbose_name = _("round")
+        verbose_name_plural = _("rounds")
+        ordering = ["created_at", "pk"]
+        indexes = [
+            # Rounds of a trip, in order.
+            models.Index(fields=["trip", "number"], name="round_of_trip"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.trip_id} #{self.number}"
+
+
+class Rating(models.Model):
+    """One to five stars from one side of a trip for the other, once."""
+
+    trip = models.ForeignKey(Trip, models.CASCADE, related_name="ratings")
+    # Who gave it: the passenger rates the driver, the driver the passenger.
+    role = models.CharField(_("from"), max_length=10, choices=[(Role.ORGANISER, _("Passenger")), (Role.DRIVER, _("Driver"))])
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="ratings_given")
+    about = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="ratings_received")
+    stars = models.PositiveSmallIntegerField(_("stars"), validators=[MinValueValidator(1), MaxValueValidator(5)])
+    comment = models.CharField(_("comment"), max_length=500, blank=True)
+    created_at = models.DateTimeField(_("at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("rating")
+        verbose_name_plural = _("ratings")
+        constraints = [
+            models.UniqueConstraint(fields=["trip", "by"], name="rating_once_each"),
+            models.CheckConstraint(condition=Q(stars__gte=1, stars__lte=5), name="rating_1_to_5"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stars} ★"

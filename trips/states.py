@@ -1,0 +1,131 @@
+"""The states of trips, bookings and offers, and the one table of who may move a trip where.
+
+A leaf without the ORM: the table is data, `allowed` reads it. The only code that assigns a trip's status is
+`trips.models.Trip.move`, which asks this table first.
+"""
+
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+
+class TripStatus(TextChoices):
+    DRAFT = "draft", _("Draft")
+    PUBLISHED = "published", _("Published")
+    OFFERED = "offered", _("Offered to drivers")
+    UNFILLED = "unfilled", _("Looking for a driver")
+    ACCEPTED = "accepted", _("Driver found")
+    EN_ROUTE = "en_route", _("Driver on the way")
+    DRIVER_ARRIVED = "driver_arrived", _("Driver at the pickup")
+    PASSENGERS_BOARDED = "passengers_boarded", _("Passengers on board")
+    IN_TRANSIT = "in_transit", _("On the road")
+    ARRIVED = "arrived", _("At the destination")
+    COMPLETED = "completed", _("Completed")
+    CANCELLED = "cancelled", _("Cancelled")
+
+
+class Role(TextChoices):
+    """In what capacity somebody moves a trip."""
+
+    ORGANISER = "organiser", _("Passenger")
+    DRIVER = "driver", _("Driver")
+    STAFF = "staff", _("Staff")
+    SYSTEM = "system", _("System")
+
+
+class BookingStatus(TextChoices):
+    PENDING = "pending", _("Pending")
+    CONFIRMED = "confirmed", _("Confirmed")
+    CANCELLED = "cancelled", _("Cancelled")
+    COMPLETED = "completed", _("Completed")
+
+
+class OfferStatus(TextChoices):
+    PENDING = "pending", _("Open")
+    ACCEPTED = "accepted", _("Accepted")
+    DECLINED = "declined", _("Declined")
+    EXPIRED = "expired", _("Expired")
+    WITHDRAWN = "withdrawn", _("Withdrawn")
+
+
+class TripType(TextChoices):
+    PRIVATE = "private", _("Private")
+    SHARED = "shared", _("Shared")
+
+
+class VehicleClass(TextChoices):
+    SEDAN = "sedan", _("Sedan")
+    SUV = "suv", _("SUV")
+    VAN = "van", _("Van")
+    BUS = "bus", _("Bus")
+
+
+class Urgency(TextChoices):
+    URGENT = "urgent", _("Urgent")
+    HIGH = "high", _("High")
+    NORMAL = "normal", _("Normal")
+    LOW = "low", _("Low")
+
+
+class Difficulty(TextChoices):
+    EASY = "easy", _("Easy")
+    NORMAL = "normal", _("Standard")
+    CHALLENGING = "challenging", _("Challenging")
+    DIFFICULT = "difficult", _("Difficult")
+
+
+S, R = TripStatus, Role
+
+# (from, to) -> who. What is not here is refused.
+TRANSITIONS: dict[tuple[TripStatus, TripStatus], frozenset[Role]] = {
+    (S.DRAFT, S.PUBLISHED): frozenset({R.ORGANISER, R.STAFF}),
+    (S.PUBLISHED, S.OFFERED): frozenset({R.SYSTEM}),
+    (S.PUBLISHED, S.UNFILLED): frozenset({R.SYSTEM}),
+    (S.OFFERED, S.UNFILLED): frozenset({R.SYSTEM}),
+    (S.UNFILLED, S.OFFERED): frozenset({R.SYSTEM, R.ORGANISER, R.STAFF}),
+    (S.OFFERED, S.ACCEPTED): frozenset({R.DRIVER, R.STAFF}),
+    (S.PUBLISHED, S.ACCEPTED): frozenset({R.STAFF}),
+    (S.UNFILLED, S.ACCEPTED): frozenset({R.STAFF}),
+    (S.ACCEPTED, S.OFFERED): frozenset({R.DRIVER, R.STAFF}),
+    (S.EN_ROUTE, S.OFFERED): frozenset({R.DRIVER, R.STAFF}),
+    (S.ACCEPTED, S.EN_ROUTE): frozenset({R.DRIVER}),
+    (S.ACCEPTED, S.DRIVER_ARRIVED): frozenset({R.DRIVER}),
+    (S.EN_ROUTE, S.DRIVER_ARRIVED): frozenset({R.DRIVER}),
+    (S.DRIVER_ARRIVED, S.PASSENGERS_BOARDED): frozenset({R.DRIVER}),
+    (S.PASSENGERS_BOARDED, S.IN_TRANSIT): frozenset({R.DRIVER}),
+    (S.IN_TRANSIT, S.ARRIVED): frozenset({R.DRIVER}),
+    (S.ARRIVED, S.COMPLETED): frozenset({R.DRIVER, R.STAFF}),
+    (S.DRAFT, S.CANCELLED): frozenset({R.ORGANISER, R.STAFF, R.SYSTEM}),
+    (S.PUBLISHED, S.CANCELLED): frozenset({R.ORGANISER, R.STAFF, R.SYSTEM}),
+    (S.OFFERED, S.CANCELLED): frozenset({R.ORGANISER, R.STAFF, R.SYSTEM}),
+    (S.UNFILLED, S.CANCELLED): frozenset({R.ORGANISER, R.STAFF, R.SYSTEM}),
+    (S.ACCEPTED, S.CANCELLED): frozenset({R.ORGANISER, R.STAFF, R.SYSTEM}),
+    (S.EN_ROUTE, S.CANCELLED): frozenset({R.ORGANISER, R.STAFF, R.SYSTEM}),
+    (S.DRIVER_ARRIVED, S.CANCELLED): frozenset({R.DRIVER, R.STAFF}),
+    (S.PASSENGERS_BOARDED, S.CANCELLED): frozenset({R.STAFF}),
+    (S.IN_TRANSIT, S.CANCELLED): frozenset({R.STAFF}),
+}
+
+# Nobody drives it yet: it is being offered or waits to be.
+OPEN = frozenset({S.PUBLISHED, S.OFFERED, S.UNFILLED})
+# A driver has it and has not finished.
+ASSIGNED = frozenset({S.ACCEPTED, S.EN_ROUTE, S.DRIVER_ARRIVED, S.PASSENGERS_BOARDED, S.IN_TRANSIT, S.ARRIVED})
+# The driver is driving it now, which makes them busy; one at a time.
+DRIVING = ASSIGNED - {S.ACCEPTED}
+# Passengers sit in the vehicle.
+ABOARD = frozenset({S.PASSENGERS_BOARDED, S.IN_TRANSIT, S.ARRIVED})
+FINISHED = frozenset({S.COMPLETED, S.CANCELLED})
+
+# The order a driver steps through; `trip-next-step` offers the successor.
+STEPS = (S.ACCEPTED, S.EN_ROUTE, S.DRIVER_ARRIVED, S.PASSENGERS_BOARDED, S.IN_TRANSIT, S.ARRIVED, S.COMPLETED)
+
+
+def allowed(current: str, wanted: str, role: str) -> bool:
+    """Whether `role` may move a trip from `current` to `wanted`."""
+    return Role(role) in TRANSITIONS.get((TripStatus(current), TripStatus(wanted)), frozenset())
+
+
+def next_step(current: str) -> TripStatus | None:
+    """The status a driver reaches by the one next button; None where there is none."""
+    if current not in STEPS or current == S.COMPLETED:
+        return None
+    return STEPS[STEPS.index(TripStatus(current)) + 1]
