@@ -1,5 +1,7 @@
 """Whether a driver can be asked: approval by staff, the driver's own switch and filters, being busy on a trip."""
 
+from collections.abc import Iterable
+
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
@@ -43,6 +45,13 @@ def sync_dispatchable(driver_id: int) -> None:
         pk=OuterRef("driver_id"), approval=Approval.APPROVED, availability=Availability.AVAILABLE
     )
     DriverPosition.objects.filter(driver_id=driver_id).update(dispatchable=Exists(can_be_asked))
+
+
+@in_transaction
+def settle_dispatchable(driver_ids: Iterable[int]) -> None:
+    """`sync_dispatchable` after first fixes: one that commits with the switch saw it as little as it saw the fix."""
+    for driver_id in Driver.objects.filter(pk__in=list(driver_ids)).locked().values_list("pk", flat=True):
+        sync_dispatchable(driver_id)
 
 
 def set_online(driver_id: int, online: bool) -> Driver:
@@ -120,6 +129,8 @@ def set_filters(driver_id: int, filters: events.Filters) -> Driver:
     if fields:
         raise InvalidInput("input.invalid", _("Please correct what is marked."), fields)
     driver.save(update_fields=["max_distance_km", "min_earnings", "trip_types", "accepts_long_distance"])
+    # The driver's other tabs and devices follow.
+    recheck(groups.driver(driver.pk))
     return driver
 
 

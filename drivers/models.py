@@ -51,7 +51,7 @@ class Vehicle(models.Model):
 
     @property
     def label(self) -> str:
-        """"White Toyota Camry"."""
+        """ "White Toyota Camry"."""
         return f"{self.colour} {self.make} {self.model}"
 
 
@@ -174,4 +174,3 @@ class TrailPoint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.trip_id} {self.recorded_at:%H:%M:%S}"
-

@@ -22,16 +22,18 @@ from stepper.models import ServiceSettings
 from stepper.transactions import in_thread
 from trips import eta
 from trips.models import Trip
-from trips.states import ABOARD, ASSIGNED
+from trips.states import ABOARD, ASSIGNED, DRIVING
 
 from . import geo
-from .models import Availability, DriverPosition, TrailPoint
+from .models import DriverPosition, TrailPoint
 
 logger = logging.getLogger("stepper.positions")
 
 FLUSH_S = 0.5
 # How long a process believes what it knows about a driver's trips.
 _KNOWN_FOR = dt.timedelta(seconds=2)
+# A first fix older than this says nothing about where the driver is.
+_OLDEST = dt.timedelta(days=1)
 
 
 class ReportResult(Struct, frozen=True):
@@ -114,18 +116,20 @@ class PositionBuffer:
         now = timezone.now()
         rides = self._rides(driver_id, now)
         with self._lock:
-            last_at = self._last_at.get(driver_id)
-            fixes = []
+            # Also what no clock can mean: a stamp of the year 1 would end the flush for everybody.
+            last_at = self._last_at.get(driver_id, now - _OLDEST)
+            fixes: list[_Fix] = []
             for point in sorted(points, key=lambda one: one.recorded_at or now):
                 recorded_at = min(point.recorded_at or now, now)
-                if last_at is None or recorded_at > last_at:
+                # Stamps of one batch that a clock ahead of ours had clamped to the same instant are in order still.
+                if recorded_at > last_at or (fixes and recorded_at == last_at):
                     fixes.append(_Fix(driver_id, point, recorded_at, now))
                     last_at = recorded_at
             if not fixes:
                 return ReportResult(accepted=0, dropped=len(points))
             self._last_at[driver_id] = fixes[-1].recorded_at
             self._latest[driver_id] = fixes[-1]
-            self._trail += [(ride.trip_id, fix) for ride in rides for fix in fixes]
+            self._trail += [(ride.trip_id, fix) for ride in rides if ride.status in DRIVING for fix in fixes]
         self._relay(fixes[-1], rides)
         if self._loop is None:
             self.flush()
@@ -176,6 +180,8 @@ class PositionBuffer:
         """
         from trips.dispatch import wake_around
 
+        from .availability import settle_dispatchable
+
         with self._lock:
             latest, self._latest = self._latest, {}
             trail, self._trail = self._trail, []
@@ -200,14 +206,19 @@ class PositionBuffer:
                 self._came_online |= came_online
             raise
         if came_online:
-            wake_around(came_online)
+            try:
+                settle_dispatchable(came_online)
+                wake_around(came_online)
+            except DatabaseError:
+                with self._lock:
+                    self._came_online |= came_online
+                raise
         return len(latest)
 
 
 _COLUMNS = "driver_id, lat, lng, cell, heading_deg, speed_kmh, accuracy_m, recorded_at, received_at"
 _DISPATCHABLE = (
-    f"(SELECT approval = 'approved' AND availability = '{Availability.AVAILABLE}' "
-    "FROM drivers_driver WHERE drivers_driver.id = {})"
+    "(SELECT approval = 'approved' AND availability = 'available' FROM drivers_driver WHERE drivers_driver.id = {})"
 )
 _ON_CONFLICT = (
     "ON CONFLICT (driver_id) DO UPDATE SET lat = excluded.lat, lng = excluded.lng, cell = excluded.cell, "
@@ -308,7 +319,5 @@ def last_known(trip: Trip, max_age_s: int) -> events.DriverLocationUpdated | Non
         speed_kmh=row.speed_kmh,
         accuracy_m=row.accuracy_m,
     )
-    ride = _Ride(
-        trip.pk, trip.status, (trip.pickup_lat, trip.pickup_lng), (trip.dropoff_lat, trip.dropoff_lng), True
-    )
+    ride = _Ride(trip.pk, trip.status, (trip.pickup_lat, trip.pickup_lng), (trip.dropoff_lat, trip.dropoff_lng), True)
     return location_frame(trip.driver_id, trip.pk, point, row.recorded_at, _eta(point, ride))

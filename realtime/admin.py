@@ -8,7 +8,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
@@ -17,6 +16,7 @@ from stepper.unfold import SILENT_AFTER
 
 from . import events
 from .models import Event, Notification, ServerBeat
+from .publish import CONTROL
 
 PRIORITY_COLOURS = {"urgent": "danger", "high": "warning", "normal": "info", "low": "default"}
 
@@ -29,7 +29,7 @@ class EventTypeFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         tags = [str(struct.__struct_config__.tag) for struct in get_args(events.DurableFrame)]
-        return [(tag, tag) for tag in tags]
+        return [(tag, tag) for tag in [*tags, CONTROL]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
         return queryset.filter(type=self.value()) if self.value() else queryset
@@ -43,16 +43,18 @@ class EventAdmin(HistoryAdmin):
     search_help_text = _("An event's id, a group such as trip.17 or driver.4, or a type, each in full")
     date_hierarchy = "created_at"
     ordering = ["-id"]
-    fields = ["event_id", "type", "group", "created_at", "published_at", "transaction", "frame_shown"]
+    fields = ["event_id", "type", "group", "created_at", "published_at", "sweep_at", "transaction", "frame_shown"]
 
     @display(description=_("published"), boolean=True)
     def is_published(self, event: Event) -> bool:
         return event.published_at is not None
 
     @display(description=_("frame"))
-    def frame_shown(self, event: Event) -> SafeString:
+    def frame_shown(self, event: Event) -> str:
+        if not event.frame:  # a word between servers, not for clients
+            return "–"
         text = json.dumps(json.loads(event.frame), indent=2, ensure_ascii=False)
-        return format_html('<pre class="whitespace-pre-wrap break-all">{}</pre>', text)
+        return format_html('<pre class="event-frame">{}</pre>', text)
 
 
 @admin.register(Notification)

@@ -13,7 +13,8 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest
 from django.http.request import validate_host
-from django.utils.translation import get_supported_language_variant, gettext_lazy as _
+from django.utils.translation import get_supported_language_variant
+from django.utils.translation import gettext_lazy as _
 from msgspec import Struct
 
 from stepper.errors import NotPermitted, NotSignedIn

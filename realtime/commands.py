@@ -6,6 +6,7 @@ Everything here is synchronous and runs in a database thread.
 import datetime as dt
 from collections.abc import Iterable
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 from msgspec import Struct
@@ -70,14 +71,20 @@ def snapshot(user: User, driver_id: int | None, trip_ids: Iterable[int]) -> list
 
 
 def trip_snapshots(user: User, trip_ids: Iterable[int]) -> list[events.Frame]:
-    replay_s = ServiceSettings.current().position_replay_s
+    settings = ServiceSettings.current()
     trips = Trip.objects.for_page().filter(pk__in=list(trip_ids)).order_by("pk")
-    return [cards.snapshot(trip, positions.last_known(trip, replay_s)) for trip in trips]
+    return [cards.snapshot(trip, _tracked(trip, settings)) for trip in trips]
 
 
 def last_location(trip_id: int) -> events.DriverLocationUpdated | None:
     trip = Trip.objects.filter(pk=trip_id).first()
-    return positions.last_known(trip, ServiceSettings.current().position_replay_s) if trip else None
+    return _tracked(trip, ServiceSettings.current()) if trip else None
+
+
+def _tracked(trip: Trip, settings: ServiceSettings) -> events.DriverLocationUpdated | None:
+    """The driver's last position; before tracking opens it is nobody's business."""
+    opens_at = trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
+    return positions.last_known(trip, settings.position_replay_s) if timezone.now() >= opens_at else None
 
 
 def missed_events(cursor: str, groups: list[str]) -> list[Event] | None:
@@ -85,11 +92,11 @@ def missed_events(cursor: str, groups: list[str]) -> list[Event] | None:
     place = place_of(cursor, dt.timedelta(hours=ServiceSettings.current().event_log_hours))
     if place is None:
         return None
-    seen: set[str] = set()
     rows = missed(groups, place, _RESUME_LIMIT + 1)
     if len(rows) > _RESUME_LIMIT:
         return None
-    return [row for row in rows if not (row.event_id in seen or seen.add(row.event_id))]
+    # One event reached several of the socket's groups: the first row stands for all.
+    return list({row.event_id: row for row in reversed(rows)}.values())[::-1]
 
 
 def run(command: events.Command, identity: Identity, driver_id: int | None) -> events.Ack | None:
@@ -142,5 +149,3 @@ def _require_approved(driver_id: int) -> None:
     approved = Driver.objects.filter(pk=driver_id, approval=Approval.APPROVED).exists()
     if not approved:
         availability.require_approved(Driver.objects.select_related("user").get(pk=driver_id))
-
-

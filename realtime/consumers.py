@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import msgspec
+from autobahn.exception import Disconnected
 from channels.consumer import AsyncConsumer, get_handler_name
 from channels.exceptions import StopConsumer
 from django.db import DatabaseError
@@ -130,6 +131,13 @@ class SocketConsumer(AsyncConsumer):
     async def send_text(self, text: str) -> None:
         if not self._closing:
             await self.send({"type": "websocket.send", "text": text})
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """A client that left meanwhile is no fault; the server's disconnect message follows."""
+        try:
+            await super().send(message)
+        except (Disconnected, OSError):
+            self._closing = True
 
     async def _close(self, code: int) -> None:
         if not self._closing:
@@ -324,7 +332,9 @@ class ProgramConsumer(SocketConsumer):
     async def _resume(self, command: events.Resume) -> None:
         rows = await in_thread(commands.missed_events, command.cursor, sorted(self.joined))
         if rows is None:
-            await self._send_error("resync.required", _("That is too long ago; here is the state as it stands."), command.ref)
+            await self._send_error(
+                "resync.required", _("That is too long ago; here is the state as it stands."), command.ref
+            )
             await self.show()
             return
         for row in rows:
@@ -378,7 +388,8 @@ class DriverPageConsumer(PageConsumer):
     audience = "driver"
 
     def subject(self) -> tuple[int, ...]:
-        assert self.driver_id is not None
+        if self.driver_id is None:
+            raise ValueError("asked before the driver was known")
         return (self.driver_id,)
 
     async def prepare(self) -> None:
@@ -406,6 +417,15 @@ class TripPageConsumer(PageConsumer):
 
     async def show(self) -> None:
         await super().show()
+        await self._show_location()
+
+    async def forward(self, message: dict[str, Any]) -> None:
+        await super().forward(message)
+        if message["event"] == "trip.offer.accepted":
+            # The marker is there at once, not with the driver's next fix.
+            await self._show_location()
+
+    async def _show_location(self) -> None:
         location = await in_thread(commands.last_location, self.trip_id)
         if location is not None:
             await self._send_frame(location)
@@ -440,7 +460,10 @@ def error_frame(error: DomainError, ref: str | None = None, language: str = "en"
 
 def _kind_and_ref(text: str) -> tuple[str, str | None]:
     """What little can be read of a frame that is no valid command, so that the error can say which it was."""
-    frame = msgspec.json.decode(text)
+    try:
+        frame = msgspec.json.decode(text)
+    except RecursionError:
+        return "", None
     if not isinstance(frame, dict):
         return "", None
     ref = frame.get("ref")

@@ -273,6 +273,7 @@ Frame = DurableFrame | DriverLocationUpdated | TripSnapshot | ConnectionEstablis
 
 Text = Annotated[str, Meta(max_length=300)]
 Ref = Annotated[str, Meta(max_length=64)]
+Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Lat = Annotated[float, Meta(ge=-90, le=90)]
 Lng = Annotated[float, Meta(ge=-180, le=180)]
 
@@ -286,8 +287,8 @@ class CommandBase(Struct, frozen=True, kw_only=True, tag_field="type"):
 class Filters(Struct, frozen=True, kw_only=True):
     """A driver's wishes; what is left out stays as it is, null removes the limit."""
 
-    max_distance_km: Annotated[float, Meta(gt=0, le=1000)] | None | msgspec.UnsetType = msgspec.UNSET
-    min_earnings: Annotated[int, Meta(ge=0, le=100_000_000)] | None | msgspec.UnsetType = msgspec.UNSET
+    max_distance_km: Annotated[float, Meta(gt=0, le=1000)] | msgspec.UnsetType | None = msgspec.UNSET
+    min_earnings: Annotated[int, Meta(ge=0, le=100_000_000)] | msgspec.UnsetType | None = msgspec.UNSET
     trip_types: list[Literal["private", "shared"]] | msgspec.UnsetType = msgspec.UNSET
     accepts_long_distance: bool | msgspec.UnsetType = msgspec.UNSET
 
@@ -312,19 +313,19 @@ class DriverUnsubscribe(CommandBase, frozen=True, kw_only=True, tag="driver.unsu
 
 
 class TripSubscribe(CommandBase, frozen=True, kw_only=True, tag="trip.subscribe"):
-    trip_ids: Annotated[list[int], Meta(min_length=1, max_length=100)]
+    trip_ids: Annotated[list[Id], Meta(min_length=1, max_length=100)]
 
 
 class TripUnsubscribe(CommandBase, frozen=True, kw_only=True, tag="trip.unsubscribe"):
-    trip_ids: Annotated[list[int], Meta(min_length=1, max_length=100)]
+    trip_ids: Annotated[list[Id], Meta(min_length=1, max_length=100)]
 
 
 class OfferAccept(CommandBase, frozen=True, kw_only=True, tag="trip.offer.accept"):
-    offer_id: int
+    offer_id: Id
 
 
 class OfferDecline(CommandBase, frozen=True, kw_only=True, tag="trip.offer.decline"):
-    offer_id: int
+    offer_id: Id
     reason: Annotated[str, Meta(max_length=200)] = ""
 
 
@@ -339,7 +340,7 @@ class AvailabilityUpdate(CommandBase, frozen=True, kw_only=True, tag="driver.ava
 class StatusUpdate(CommandBase, frozen=True, kw_only=True, tag="trip.status.update"):
     """`status` is the next state, or `delayed` (with delay_minutes), `released` or `no_show`."""
 
-    trip_id: int
+    trip_id: Id
     status: Annotated[str, Meta(max_length=20)]
     note: Text = ""
     lat: Lat | None = None

@@ -92,6 +92,7 @@ class HubChannelLayer(BaseChannelLayer):
         if process == self._process or self._bus is None:
             self._mailbox(channel).put(message)
         else:
+            await self._bus.start()
             self._bus.publish(f"p:{process}", {"channel": channel, "message": message})
             await self._bus.drain()
 
@@ -185,11 +186,13 @@ class Bus:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._outgoing: list[tuple[str, bytes]] = []
-        self._flushing: asyncio.Future[None] | None = None
+        # The batch being collected and the one on its way; done when Redis has it.
+        self._batch: asyncio.Future[None] | None = None
+        self._in_flight: asyncio.Future[None] | None = None
+        self._flusher: asyncio.Task[None] | None = None
         self._confirmations: dict[str, asyncio.Future[None]] = {}
         self._changes: deque[tuple[str, bool]] = deque()
         self._changed = asyncio.Event()
-        self._connected = False
         self._redis: Any = None
 
     async def start(self) -> None:
@@ -197,18 +200,22 @@ class Bus:
         if self._loop is loop:
             return
         self._loop = loop
-        self._outgoing, self._flushing = [], None
+        self._outgoing, self._batch, self._in_flight, self._flusher = [], None, None, None
         self._confirmations, self._changed = {}, asyncio.Event()
-        self._redis = Redis.from_url(self._url, socket_timeout=5, socket_connect_timeout=5)
+        # Named, so that CLIENT LIST tells an operator which process a connection belongs to.
+        self._redis = Redis.from_url(
+            self._url, socket_timeout=5, socket_connect_timeout=5, client_name=f"{self._prefix}:{self._process}"
+        )
         self._tasks = [asyncio.create_task(self._listen_for_ever())]
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _end(*self._tasks, *([self._flusher] if self._flusher else []))
+        for batch in (self._in_flight, self._batch):
+            if batch is not None and not batch.done():
+                batch.set_exception(ConnectionError("the bus was closed"))
         if self._redis is not None:
             await self._redis.aclose()
-        self._tasks, self._loop, self._redis, self._connected = [], None, None, False
+        self._tasks, self._loop, self._redis = [], None, None
 
     def _name(self, topic: str) -> str:
         return f"{self._prefix}:{topic}"
@@ -217,24 +224,35 @@ class Bus:
 
     def publish(self, topic: str, message: dict[str, Any]) -> None:
         self._outgoing.append((self._name(topic), msgspec.msgpack.encode((self._process, message))))
-        if self._flushing is None:
-            self._flushing = asyncio.ensure_future(self._flush_after_tick())
+        if self._batch is None:
+            self._batch = asyncio.get_running_loop().create_future()
+            # Whether anybody waits for it or not (nobody does for positions), its failure has been seen.
+            self._batch.add_done_callback(lambda batch: batch.exception())
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.create_task(self._flush())
 
     async def drain(self) -> None:
-        if self._flushing is not None:
-            await asyncio.shield(self._flushing)
+        """Waits until Redis has what was published so far. Raises ConnectionError where it is away."""
+        for batch in (self._in_flight, self._batch):
+            if batch is not None:
+                await asyncio.shield(batch)
 
-    async def _flush_after_tick(self) -> None:
-        await asyncio.sleep(_TICK_S)
-        batch, self._outgoing = self._outgoing, []
-        self._flushing = None
-        try:
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for name, body in batch:
-                    pipeline.publish(name, body)
-                await pipeline.execute()
-        except RedisError as error:
-            raise ConnectionError(f"Redis: {error}") from error
+    async def _flush(self) -> None:
+        while self._batch is not None:
+            await asyncio.sleep(_TICK_S)
+            outgoing, self._outgoing = self._outgoing, []
+            batch, self._batch = self._batch, None
+            self._in_flight = batch
+            try:
+                async with self._redis.pipeline(transaction=False) as pipeline:
+                    for name, body in outgoing:
+                        pipeline.publish(name, body)
+                    await pipeline.execute()
+            except (RedisError, OSError) as error:
+                batch.set_exception(ConnectionError(f"Redis: {error}"))
+            else:
+                batch.set_result(None)
+            self._in_flight = None
 
     # In
 
@@ -286,9 +304,7 @@ class Bus:
             for task in done:
                 task.result()
         finally:
-            for task in (reader, writer):
-                task.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
+            await _end(reader, writer)
 
     async def _change_subscriptions(self, pubsub: Any) -> None:
         while True:
@@ -301,8 +317,8 @@ class Bus:
                     batch.append(self._changes.popleft()[0])
                 if wanted:
                     await pubsub.subscribe(*batch)
-                else:
-                    await pubsub.unsubscribe(*[one for one in batch if one not in self._confirmations])
+                elif left := [one for one in batch if one not in self._confirmations]:
+                    await pubsub.unsubscribe(*left)  # without names it would leave everything
 
     async def _read(self, pubsub: Any) -> None:
         groups = self._name("g:")
@@ -325,3 +341,12 @@ class Bus:
                     self._layer.deliver(name.removeprefix(groups), message)
                 else:
                     await self._layer.send(message["channel"], message["message"])
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    """Cancels until they have ended: a cancellation that meets a finished wait inside the client is swallowed."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=0.5)
+    await asyncio.gather(*tasks, return_exceptions=True)

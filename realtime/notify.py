@@ -23,12 +23,15 @@ def notify(
     category: str = Notification.Category.TRIP,
     action_url: str = "",
 ) -> Notification:
-    """Stores a notification in the user's language and publishes it; call inside the transaction that causes it."""
+    """Stores a notification in the user's language and publishes it; call inside the transaction that causes it.
+
+    Title and message are cut to 120 and 300 characters: people's own words may be among them.
+    """
     with override(user.language):
         row = Notification.objects.create(
             user=user,
-            title=str(title),
-            message=str(message),
+            title=str(title)[:120],
+            message=str(message)[:300],
             priority=priority,
             category=category,
             action_url=action_url,

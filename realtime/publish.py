@@ -69,10 +69,11 @@ def horizon() -> int:
     """
     unpublished = "SELECT min({}) FROM realtime_event WHERE published_at IS NULL"
     if connection.vendor == "postgresql":
-        sql = f"SELECT least(pg_snapshot_xmin(pg_current_snapshot())::text::bigint, ({unpublished.format('transaction')}))"
+        ended = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+        sql = f"SELECT least({ended}, ({unpublished.format('transaction')}))"
     else:
         sql = (
-            f"SELECT coalesce(({unpublished.format('id')}), "
+            f"SELECT coalesce(({unpublished.format('id')}), "  # noqa: S608 - constants only
             "(SELECT seq + 1 FROM sqlite_sequence WHERE name = 'realtime_event'), 1)"
         )
     with connection.cursor() as cursor:
@@ -110,11 +111,9 @@ class Outlet:
         return self._cursors[0]
 
     async def open(self) -> None:
-        """Call on the server's loop before the first socket is accepted."""
+        """Call on the server's loop. The cursor is empty, which is no place to resume from, until the first sweep."""
         self._loop = asyncio.get_running_loop()
         self._queue = asyncio.Queue()
-        first = await in_thread(_cursor_now)
-        self._cursors = [first, first]
         self._tasks = [asyncio.create_task(self._deliver()), asyncio.create_task(self._sweep_for_ever())]
 
     async def close(self) -> None:
@@ -156,14 +155,14 @@ class Outlet:
 
     async def _sweep_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP_S)
             try:
                 cursor = await in_thread(self._sweep)
             except DatabaseError as error:
                 logger.warning("the event sweep waits for the database: %s", error)
                 await asyncio.sleep(1)
             else:
-                self._cursors = [self._cursors[1], cursor]
+                self._cursors = [self._cursors[1] or cursor, cursor]
+            await asyncio.sleep(SWEEP_S)
 
     def _sweep(self) -> str:
         """Marks what was sent, publishes what others left behind, reads the horizon. In a database thread."""

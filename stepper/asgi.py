@@ -12,6 +12,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - after
 
 from realtime.routing import websocket_urlpatterns  # noqa: E402
 from stepper import life  # noqa: E402
+from stepper.crowd import BoundedHttp  # noqa: E402
 
 _sockets = URLRouter(websocket_urlpatterns)
 
@@ -38,4 +39,4 @@ async def lifespan(_scope: dict[str, Any], receive: Any, send: Any) -> None:
             return
 
 
-application = ProtocolTypeRouter({"http": http, "websocket": sockets, "lifespan": lifespan})
+application = ProtocolTypeRouter({"http": BoundedHttp(http), "websocket": sockets, "lifespan": lifespan})

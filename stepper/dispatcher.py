@@ -1,6 +1,7 @@
 """The dispatcher: deadlines, rounds that are due, trips given up, pruning. Any number of them may run."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import logging
 import os
@@ -79,10 +80,8 @@ class Dispatcher:
                 await self._pause(TICK_S)
 
     async def _pause(self, seconds: float) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            pass
 
     def _beat(self) -> None:
         ServerBeat.objects.update_or_create(name=self.name, defaults={"beat_at": timezone.now()})

@@ -5,9 +5,11 @@ All of it lives on the server's event loop: a thread with a loop of its own coul
 
 import asyncio
 import logging
+from typing import Any
 
 from channels.layers import get_channel_layer
 from django.conf import settings
+from django.core.exceptions import RequestAborted
 
 from drivers.positions import buffer
 from realtime.consumers import open_sockets
@@ -23,11 +25,18 @@ _dispatcher: Dispatcher | None = None
 async def start() -> None:
     """Call on the server's loop before it accepts connections."""
     global _dispatcher
+    asyncio.get_running_loop().set_exception_handler(_report)
     await outlet.open()
     buffer.open()
     if settings.DISPATCHER == "inside":
         _dispatcher = Dispatcher()
         _dispatcher.start()
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A client that hangs up while its answer is computed is no fault, though Django leaves it to the loop."""
+    if not isinstance(context.get("exception"), RequestAborted):
+        loop.default_exception_handler(context)
 
 
 async def stop() -> None:

@@ -32,7 +32,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     phone = PhoneNumberField(_("phone"), unique=True, null=True, blank=True)
     phone_verified = models.BooleanField(_("phone verified"), default=False)
     name = models.CharField(_("name"), max_length=80)
-    language = models.CharField(_("language"), max_length=2, default="en", choices=[("kk", "Қазақша"), ("ru", "Русский"), ("en", "English")])
+    language = models.CharField(
+        _("language"), max_length=2, default="en", choices=[("kk", "Қазақша"), ("ru", "Русский"), ("en", "English")]
+    )
     is_staff = models.BooleanField(_("staff"), default=False)
     is_active = models.BooleanField(_("active"), default=True)
     date_joined = models.DateTimeField(_("joined"), default=timezone.now)
@@ -73,7 +75,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @property
     def short_name(self) -> str:
-        """"Daniyar S.": what a stranger on the same trip sees."""
+        """ "Daniyar S.": what a stranger on the same trip sees."""
         first, _space, rest = self.name.strip().partition(" ")
         return f"{first} {rest[0]}." if rest else first
 
@@ -107,21 +109,33 @@ class ServiceSettings(models.Model):
     # Dispatch
     discovery_radius_km = models.FloatField(_("discovery radius, km"), default=50, validators=_between(5, 200))
     round_size = models.PositiveIntegerField(
-        _("drivers asked at once"), default=50, validators=_between(1, 500),
+        _("drivers asked at once"),
+        default=50,
+        validators=_between(1, 500),
         help_text=_("When more are eligible, the next nearest are asked as soon as these have answered."),
     )
     max_open_offers = models.PositiveIntegerField(_("open offers a driver"), default=5, validators=_between(1, 50))
-    offer_urgent_s = models.PositiveIntegerField(_("time to answer, urgent, s"), default=120, validators=_between(5, 3600))
+    offer_urgent_s = models.PositiveIntegerField(
+        _("time to answer, urgent, s"), default=120, validators=_between(5, 3600)
+    )
     offer_high_s = models.PositiveIntegerField(_("time to answer, high, s"), default=180, validators=_between(5, 3600))
-    offer_normal_s = models.PositiveIntegerField(_("time to answer, normal, s"), default=300, validators=_between(5, 3600))
+    offer_normal_s = models.PositiveIntegerField(
+        _("time to answer, normal, s"), default=300, validators=_between(5, 3600)
+    )
     offer_low_s = models.PositiveIntegerField(_("time to answer, low, s"), default=300, validators=_between(5, 3600))
     retry_min = models.PositiveIntegerField(_("minutes between rounds"), default=15, validators=_between(1, 240))
     patience_min = models.PositiveIntegerField(
-        _("minutes a trip for now is offered"), default=60, validators=_between(1, 720),
+        _("minutes a trip for now is offered"),
+        default=60,
+        validators=_between(1, 720),
         help_text=_("A trip for now has no departure to wait for; it is cancelled after this time without a driver."),
     )
-    overlap_margin_min = models.PositiveIntegerField(_("minutes kept free around a trip"), default=120, validators=_between(0, 1440))
-    position_fresh_s = models.PositiveIntegerField(_("position counts as fresh for, s"), default=300, validators=_between(30, 3600))
+    overlap_margin_min = models.PositiveIntegerField(
+        _("minutes kept free around a trip"), default=120, validators=_between(0, 1440)
+    )
+    position_fresh_s = models.PositiveIntegerField(
+        _("position counts as fresh for, s"), default=300, validators=_between(30, 3600)
+    )
 
     # Rules of a trip
     boarding_opens_min = models.PositiveIntegerField(_("boarding opens, min before departure"), default=60)
@@ -131,15 +145,29 @@ class ServiceSettings(models.Model):
     tracking_opens_min = models.PositiveIntegerField(_("tracking opens, min before departure"), default=120)
 
     # Positions
-    position_trip_s = models.PositiveIntegerField(_("seconds between positions on a trip"), default=10, validators=_between(1, 600))
-    position_idle_s = models.PositiveIntegerField(_("seconds between positions, idle"), default=60, validators=_between(1, 600))
-    position_move_m = models.PositiveIntegerField(_("metres moved that send at once"), default=25, validators=_between(1, 1000))
-    position_replay_s = models.PositiveIntegerField(_("seconds a last position is replayed"), default=300, validators=_between(1, 3600))
-    position_accuracy_m = models.PositiveIntegerField(_("worst accuracy for dispatch, m"), default=200, validators=_between(10, 5000))
+    position_trip_s = models.PositiveIntegerField(
+        _("seconds between positions on a trip"), default=10, validators=_between(1, 600)
+    )
+    position_idle_s = models.PositiveIntegerField(
+        _("seconds between positions, idle"), default=60, validators=_between(1, 600)
+    )
+    position_move_m = models.PositiveIntegerField(
+        _("metres moved that send at once"), default=25, validators=_between(1, 1000)
+    )
+    position_replay_s = models.PositiveIntegerField(
+        _("seconds a last position is replayed"), default=300, validators=_between(1, 3600)
+    )
+    position_accuracy_m = models.PositiveIntegerField(
+        _("worst accuracy for dispatch, m"), default=200, validators=_between(10, 5000)
+    )
 
     # Limits
-    api_per_min = models.PositiveIntegerField(_("API requests a minute a user"), default=100, validators=_between(1, 1_000_000))
-    status_per_min = models.PositiveIntegerField(_("status updates a minute a driver"), default=10, validators=_between(1, 1_000_000))
+    api_per_min = models.PositiveIntegerField(
+        _("API requests a minute a user"), default=100, validators=_between(1, 1_000_000)
+    )
+    status_per_min = models.PositiveIntegerField(
+        _("status updates a minute a driver"), default=10, validators=_between(1, 1_000_000)
+    )
     event_log_hours = models.PositiveIntegerField(_("event log kept, hours"), default=24, validators=_between(1, 720))
 
     updated_at = models.DateTimeField(auto_now=True)

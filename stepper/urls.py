@@ -1,11 +1,14 @@
 """The address map of the project."""
 
+from allauth.account.views import logout
 from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
     path("", include("stepper.pages")),
     path("accounts/", include("allauth.urls")),
+    # One way to sign out: it closes the sockets of the session too.
+    path("admin/logout/", logout),
     path("admin/", admin.site.urls),
     path("trips/", include("trips.urls")),
     path("driver/", include("drivers.urls")),

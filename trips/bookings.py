@@ -298,6 +298,9 @@ def end(
         free(trip.driver_id)
     if not cancelled:
         return
+    # In the same transaction as the bookings, so that no seat returns twice.
+    trip.available_seats += sum(row.seats for row in bookings)
+    Trip.objects.filter(pk=trip.pk).update(available_seats=trip.available_seats)
     for booking in bookings:
         audience = {groups.trip(trip.pk), groups.user(booking.passenger_id), groups.user(trip.organiser_id)}
         if trip.driver_id:
@@ -364,8 +367,9 @@ def rate(trip_id: int, user: User, stars: int, comment: str = "") -> Rating:
             if role == Role.DRIVER:
                 User.objects.filter(pk=about.pk).update(**sums)
             else:
-                Driver.objects.filter(pk=trip.driver_id).update(**sums)
+                Driver.objects.filter(pk=trip.driver.pk).update(**sums)
+            # Both sides' open pages show the stars.
+            recheck(groups.driver(trip.driver.pk), groups.trip(trip.pk))
     except IntegrityError:  # the other tab got there first
         raise given from None
     return rating
-

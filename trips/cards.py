@@ -43,9 +43,7 @@ def vehicle_card(vehicle: Vehicle | None) -> events.VehicleCard:
     )
 
 
-def offer_card(
-    offer: Offer, trip: Trip, driver: Driver, expires_at: dt.datetime | None = None
-) -> events.OfferCreated:
+def offer_card(offer: Offer, trip: Trip, driver: Driver, expires_at: dt.datetime | None = None) -> events.OfferCreated:
     """The whole card of an offer; `expires_at` where the row's own is still an expression."""
     return events.OfferCreated(
         trip_id=trip.pk,

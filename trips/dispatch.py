@@ -91,7 +91,7 @@ def _run_round(
             number=number,
             considered=len(candidates),
             offered=len(chosen),
-            more=len(eligible) > len(chosen),
+            more=any(not one.asked for one in eligible[len(chosen) :]),
             reasons=reasons,
         )
     if chosen:
@@ -132,9 +132,7 @@ def _offer(
     )
     expires_at = now + settings.offer_ttl(urgency)
     if trip.status == TripStatus.OFFERED:
-        Trip.objects.filter(pk=trip.pk).update(
-            version=F("version") + 1, round_number=number, next_look_at=None
-        )
+        Trip.objects.filter(pk=trip.pk).update(version=F("version") + 1, round_number=number, next_look_at=None)
         trip.version += 1
         trip.announce(trip.status)
     else:
@@ -185,9 +183,15 @@ def wake_around(driver_ids: Iterable[int]) -> None:
     """Drivers became available: the open trips around them are looked at now instead of later."""
     radius_km = ServiceSettings.current().discovery_radius_km
     for position in DriverPosition.objects.filter(driver_id__in=list(driver_ids), dispatchable=True):
-        Trip.objects.filter(
-            search.in_cells("pickup_cell", position.lat, position.lng, radius_km), status__in=sorted(OPEN)
-        ).update(next_look_at=Now())
+        _wake_around(position.lat, position.lng, radius_km)
+
+
+@in_transaction
+def _wake_around(lat: float, lng: float, radius_km: float) -> None:
+    around = Trip.objects.filter(search.in_cells("pickup_cell", lat, lng, radius_km), status__in=sorted(OPEN))
+    # Ascending, so that two drivers who come online together cannot wait for each other.
+    trip_ids = list(around.order_by("pk").locked().values_list("pk", flat=True))
+    Trip.objects.filter(pk__in=trip_ids).update(next_look_at=Now())
 
 
 # Answers
@@ -200,8 +204,12 @@ def accept(driver_id: int, offer_id: int) -> Trip:
         NotFound: offer.not_found
         NotPermitted: driver.not_approved
         Conflict: the first that applies of offer.taken, offer.withdrawn, offer.declined, offer.expired,
-            driver.overlap
+            driver.no_vehicle, driver.overlap
     """
+    # Most of a crowd comes too late: they are answered without queuing for the locks.
+    late = Trip.objects.filter(offers=offer_id, offers__driver_id=driver_id, driver__isnull=False)
+    if late.exclude(driver_id=driver_id).exists():
+        raise Conflict("offer.taken", _("Another driver was faster."))
     trip, won = _accept(driver_id, offer_id)
     if won:
         for trip_id in _overlapping_offers(driver_id, trip):
@@ -227,13 +235,14 @@ def _accept(driver_id: int, offer_id: int) -> tuple[Trip, bool]:
         raise Conflict("offer.declined", _("You declined this trip."))
     if mine.status == OfferStatus.EXPIRED or trip.status != TripStatus.OFFERED:
         raise Conflict("offer.expired", _("Time ran out for this offer."))
-    require_approved(driver)
-    settings = ServiceSettings.current()
-    _require_free(driver, trip, settings)
-    # The database's clock decides, not this process's.
+    # The database's clock decides, not this process's. A refusal below takes it back with the transaction.
     in_time = Offer.objects.open().filter(pk=mine.pk)
     if not in_time.update(status=OfferStatus.ACCEPTED, responded_at=Now()):
         raise Conflict("offer.expired", _("Time ran out for this offer."))
+    require_approved(driver)
+    if driver.vehicle is None:
+        raise Conflict("driver.no_vehicle", _("You have no vehicle yet; please contact our staff."))
+    _require_free(driver, trip, ServiceSettings.current())
     _assign(trip, driver, Role.DRIVER, driver.user_id, offer_id=mine.pk)
     return trip, True
 
@@ -390,32 +399,58 @@ def take_off(trip_id: int, user: User, reason: str = "") -> Trip:
         raise Stale
     _give_back(trip, driver, Role.STAFF, user.pk, reason)
     notify(
-        driver.user, gettext_lazy("A trip was taken off you"), f"{trip.title}. {reason}".strip(), audience="driver",
-        priority="high", action_url="/driver/",
+        driver.user,
+        gettext_lazy("A trip was taken off you"),
+        f"{trip.title}. {reason}".strip(),
+        audience="driver",
+        priority="high",
+        action_url="/driver/",
     )
     return trip
 
 
 def _give_back(trip: Trip, driver: Driver, role: Role, by_id: int, reason: str) -> None:
     now = timezone.now()
-    held = trip.offers.filter(driver=driver, status=OfferStatus.ACCEPTED, released_at__isnull=True)
-    if not held.update(released_at=now):
+    mine = trip.offers.filter(driver=driver)
+    held = mine.filter(status=OfferStatus.ACCEPTED, released_at__isnull=True)
+    if not held.update(released_at=now) and not mine.filter(released_at__isnull=False).exists():
         # Assigned by staff without an offer: leave one behind, so that they are not asked again.
         Offer.objects.create(
-            trip=trip, driver=driver, round_number=trip.round_number + 1, status=OfferStatus.ACCEPTED,
-            urgency=pricing.urgency(trip.departure_at, now), difficulty=pricing.difficulty(trip.distance_km),
-            distance_km=0, pickup_min=0, created_at=now, expires_at=now, responded_at=now, released_at=now,
+            trip=trip,
+            driver=driver,
+            round_number=trip.round_number + 1,
+            status=OfferStatus.ACCEPTED,
+            urgency=pricing.urgency(trip.departure_at, now),
+            difficulty=pricing.difficulty(trip.distance_km),
+            distance_km=0,
+            pickup_min=0,
+            created_at=now,
+            expires_at=now,
+            responded_at=now,
+            released_at=now,
         )
     search_until = max(trip.search_until, now + dt.timedelta(minutes=ServiceSettings.current().patience_min))
     trip.move(
-        TripStatus.OFFERED, role, by_id, reason, driver=None, vehicle=None, accepted_at=None, next_look_at=now,
-        search_until=search_until if trip.is_now else trip.search_until, delay_minutes=0, delay_reason="",
+        TripStatus.OFFERED,
+        role,
+        by_id,
+        reason,
+        driver=None,
+        vehicle=None,
+        accepted_at=None,
+        next_look_at=now,
+        search_until=search_until if trip.is_now else trip.search_until,
+        delay_minutes=0,
+        delay_reason="",
     )
     transaction.on_commit(partial(start_round, trip.pk))
     free(driver.pk)
     notify(
-        trip.organiser, gettext_lazy("Your driver had to give up the trip"),
-        gettext_lazy("We are asking other drivers now."), audience="passenger", priority="high",
+        trip.organiser,
+        gettext_lazy("Your driver had to give up the trip"),
+        gettext_lazy("We are asking other drivers now."),
+        audience="passenger",
+        priority="high",
         action_url=f"/trips/{trip.pk}/",
     )
     recheck(groups.driver(driver.pk))
@@ -435,20 +470,24 @@ def assign(trip_id: int, driver_id: int, user: User) -> Trip:
         raise NotFound("trip.not_found", _("There is no such trip."))
     if trip.driver_id == driver_id and trip.status == TripStatus.ACCEPTED:
         return trip
+    if trip.status not in OPEN:
+        raise Conflict("trip.transition_refused", _("This trip is not looking for a driver."))
     require_approved(driver)
     if driver.vehicle is None:
         raise Conflict("driver.no_vehicle", _("This driver has no vehicle."))
     if driver.vehicle.seats < trip.seats:
         raise Conflict("driver.too_few_seats", _("This driver's vehicle has too few seats."))
     _require_free(driver, trip, ServiceSettings.current())
-    if trip.status not in OPEN:
-        raise Conflict("trip.transition_refused", _("This trip is not looking for a driver."))
     mine = trip.offers.filter(driver=driver, status=OfferStatus.PENDING)
     offer_id = mine.values_list("pk", flat=True).first()
     mine.update(status=OfferStatus.ACCEPTED, responded_at=Now())
     _assign(trip, driver, Role.STAFF, user.pk, offer_id)
     notify(
-        driver.user, gettext_lazy("A trip was assigned to you"), trip.title, audience="driver", priority="high",
+        driver.user,
+        gettext_lazy("A trip was assigned to you"),
+        trip.title,
+        audience="driver",
+        priority="high",
         action_url="/driver/",
     )
     return trip
@@ -494,9 +533,7 @@ def _settle(driver_id: int, trip_id: int) -> None:
     ids = list(mine.values_list("pk", flat=True))
     mine.update(status=OfferStatus.WITHDRAWN, responded_at=Now(), reason="driver_busy")
     for offer_id in ids:
-        publish(
-            events.OfferExpired(trip_id=trip.pk, offer_id=offer_id, reason="cancelled"), groups.driver(driver_id)
-        )
+        publish(events.OfferExpired(trip_id=trip.pk, offer_id=offer_id, reason="cancelled"), groups.driver(driver_id))
     _end_round_if_settled(trip)
 
 
@@ -541,9 +578,11 @@ def look_due(limit: int = 50) -> int:
 @in_transaction
 def _claim_looks(limit: int) -> list[int]:
     """Claims due trips for this dispatcher: another one sees them again only if this one dies on the way."""
-    due = Trip.objects.filter(next_look_at__lte=Now(), status__in=sorted(OPEN)).order_by("next_look_at")
+    due = Trip.objects.filter(next_look_at__lte=Now(), search_until__gt=Now(), status__in=sorted(OPEN))
     trip_ids = list(
-        due.select_for_update(no_key=True, skip_locked=True, of=("self",)).values_list("pk", flat=True)[:limit]
+        due.order_by("next_look_at")
+        .select_for_update(no_key=True, skip_locked=True, of=("self",))
+        .values_list("pk", flat=True)[:limit]
     )
     Trip.objects.filter(pk__in=trip_ids).update(next_look_at=Now() + dt.timedelta(seconds=30))
     return trip_ids
@@ -568,5 +607,3 @@ def _give_up(trip_id: int) -> None:
     )
     if trip is not None:
         end(trip, TripStatus.CANCELLED, Role.SYSTEM, None, _("No driver was found in time."))
-
-

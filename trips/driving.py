@@ -1,10 +1,11 @@
 """What a driver does with a trip of theirs: the steps to completed, a delay, a no-show."""
 
+import datetime as dt
+
 from django.db.models import F
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.utils import timezone
-import datetime as dt
 
 from drivers.availability import locked, make_busy
 from drivers.models import Driver
@@ -77,9 +78,7 @@ def _step(driver_id: int, trip_id: int, status: str, note: str, lat: float | Non
         else:
             trip.move(wanted, Role.DRIVER, driver.user_id, note, lat, lng)
     if wanted in _TOLD:
-        notify(
-            trip.organiser, _TOLD[wanted], trip.title, audience="passenger", action_url=f"/trips/{trip.pk}/"
-        )
+        notify(trip.organiser, _TOLD[wanted], trip.title, audience="passenger", action_url=f"/trips/{trip.pk}/")
     return trip
 
 
@@ -108,9 +107,7 @@ def _delay(driver_id: int, trip_id: int, minutes: int | None, reason: str) -> Tr
         raise Conflict("trip.transition_refused", _("This trip is over."))
     if (trip.delay_minutes, trip.delay_reason) == (minutes, reason[:200]):
         return trip
-    Trip.objects.filter(pk=trip.pk).update(
-        delay_minutes=minutes, delay_reason=reason[:200], version=F("version") + 1
-    )
+    Trip.objects.filter(pk=trip.pk).update(delay_minutes=minutes, delay_reason=reason[:200], version=F("version") + 1)
     trip.delay_minutes, trip.delay_reason, trip.version = minutes, reason[:200], trip.version + 1
     trip.announce(trip.status, reason)
     notify(

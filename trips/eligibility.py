@@ -7,12 +7,12 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Exists, FilteredRelation, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from drivers.models import Driver
+from drivers.models import Approval, Availability, Driver
 from drivers.search import Near
 from stepper.models import ServiceSettings
 
@@ -53,18 +53,22 @@ class Candidate(NamedTuple):
 def assess(trip: Trip, round_number: int, near: Sequence[Near], settings: ServiceSettings) -> list[Candidate]:
     """Judges the drivers found around the pickup for this round, in one query whatever their number."""
     margin = dt.timedelta(minutes=settings.overlap_margin_min)
-    of_trip = Q(offers__trip=trip)
+    of_trip = Q(put__trip=trip)
     drivers = {
         driver.pk: driver
-        for driver in Driver.objects.filter(pk__in=[one.driver_id for one in near])
+        # Asked again, now that the drivers are held: since the search somebody may have been suspended or gone offline.
+        for driver in Driver.objects.filter(
+            pk__in=[one.driver_id for one in near], approval=Approval.APPROVED, availability=Availability.AVAILABLE
+        )
         .select_related("vehicle")
         .annotate(
-            open_offers=Count("offers", filter=Q(offers__status=OfferStatus.PENDING, offers__expires_at__gt=Now())),
-            asked=Count("offers", filter=of_trip),
-            asked_now=Count("offers", filter=of_trip & Q(offers__round_number=round_number)),
+            # Not every offer a driver was ever put: only what is open and what was of this trip.
+            put=FilteredRelation("offers", condition=Q(offers__trip=trip) | Q(offers__status=OfferStatus.PENDING)),
+            open_offers=Count("put", filter=Q(put__status=OfferStatus.PENDING, put__expires_at__gt=Now())),
+            asked=Count("put", filter=of_trip),
+            asked_now=Count("put", filter=of_trip & Q(put__round_number=round_number)),
             refused=Count(
-                "offers",
-                filter=of_trip & (Q(offers__status=OfferStatus.DECLINED) | Q(offers__released_at__isnull=False)),
+                "put", filter=of_trip & (Q(put__status=OfferStatus.DECLINED) | Q(put__released_at__isnull=False))
             ),
             overlapping=Exists(
                 Trip.objects.filter(driver=OuterRef("pk")).overlapping(trip.departure_at, trip.ends_at, margin)
@@ -77,13 +81,11 @@ def assess(trip: Trip, round_number: int, near: Sequence[Near], settings: Servic
         driver = drivers.get(one.driver_id)
         if driver is not None:
             reason = _refusal(trip, driver, one, settings, fresh_since)
-            found.append(Candidate(driver, one.distance_km, driver.asked, reason))  # type: ignore[attr-defined]
+            found.append(Candidate(driver, one.distance_km, driver.asked, reason))
     return found
 
 
-def _refusal(
-    trip: Trip, driver: Driver, near: Near, settings: ServiceSettings, fresh_since: dt.datetime
-) -> str | None:
+def _refusal(trip: Trip, driver: Driver, near: Near, settings: ServiceSettings, fresh_since: dt.datetime) -> str | None:
     vehicle = driver.vehicle
     accuracy_m = near.position.accuracy_m
     rules = (
@@ -118,7 +120,5 @@ def tally(candidates: Sequence[Candidate]) -> dict[str, int]:
 
 
 def in_words(reasons: dict[str, int]) -> str:
-    """"3 too far, 2 position dark"."""
+    """ "3 too far, 2 position dark"."""
     return ", ".join(f"{number} {REASONS.get(code, code)}" for code, number in sorted(reasons.items()))
-
-

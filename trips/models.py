@@ -65,7 +65,9 @@ class TripQuerySet(models.QuerySet["Trip"]):
 
 
 class Trip(models.Model):
-    organiser = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="trips", verbose_name=_("passenger"))
+    organiser = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="trips", verbose_name=_("passenger")
+    )
     trip_type = models.CharField(_("type"), max_length=8, choices=TripType.choices, default=TripType.PRIVATE)
     status = models.CharField(_("status"), max_length=20, choices=TripStatus.choices, default=TripStatus.DRAFT)
     # Counts every change that a watcher sees; a client ignores a frame with a lower one.
@@ -92,7 +94,9 @@ class Trip(models.Model):
     search_until = models.DateTimeField(_("looking for a driver until"))
     timezone = models.CharField(_("time zone"), max_length=40, default="Asia/Almaty")
 
-    vehicle_class = models.CharField(_("vehicle class"), max_length=8, choices=VehicleClass.choices, default=VehicleClass.SEDAN)
+    vehicle_class = models.CharField(
+        _("vehicle class"), max_length=8, choices=VehicleClass.choices, default=VehicleClass.SEDAN
+    )
     seats = models.PositiveSmallIntegerField(_("seats"), default=1)
     available_seats = models.PositiveSmallIntegerField(_("seats left"), default=0)
     bags = models.PositiveSmallIntegerField(_("bags"), default=0)
@@ -106,7 +110,9 @@ class Trip(models.Model):
     platform_fee = models.PositiveIntegerField(_("platform fee, ₸"))
     driver_earnings = models.PositiveIntegerField(_("driver's earnings, ₸"))
     seat_price = models.PositiveIntegerField(_("seat price, ₸"))
-    payment_method = models.CharField(_("payment"), max_length=8, choices=[("cash", _("Cash to the driver"))], default="cash")
+    payment_method = models.CharField(
+        _("payment"), max_length=8, choices=[("cash", _("Cash to the driver"))], default="cash"
+    )
 
     driver = models.ForeignKey("drivers.Driver", models.PROTECT, related_name="trips", null=True, blank=True)
     vehicle = models.ForeignKey("drivers.Vehicle", models.PROTECT, related_name="trips", null=True, blank=True)
@@ -272,7 +278,9 @@ class Booking(models.Model):
     status = models.CharField(_("status"), max_length=10, choices=BookingStatus.choices, default=BookingStatus.PENDING)
     seats = models.PositiveSmallIntegerField(_("seats"), default=1)
     amount = models.PositiveIntegerField(_("amount, ₸"))
-    payment_method = models.CharField(_("payment"), max_length=8, choices=[("cash", _("Cash to the driver"))], default="cash")
+    payment_method = models.CharField(
+        _("payment"), max_length=8, choices=[("cash", _("Cash to the driver"))], default="cash"
+    )
     created_at = models.DateTimeField(_("booked"), auto_now_add=True)
     cancelled_at = models.DateTimeField(null=True, blank=True)
 
@@ -387,7 +395,9 @@ class Rating(models.Model):
 
     trip = models.ForeignKey(Trip, models.CASCADE, related_name="ratings")
     # Who gave it: the passenger rates the driver, the driver the passenger.
-    role = models.CharField(_("from"), max_length=10, choices=[(Role.ORGANISER, _("Passenger")), (Role.DRIVER, _("Driver"))])
+    role = models.CharField(
+        _("from"), max_length=10, choices=[(Role.ORGANISER, _("Passenger")), (Role.DRIVER, _("Driver"))]
+    )
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="ratings_given")
     about = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="ratings_received")
     stars = models.PositiveSmallIntegerField(_("stars"), validators=[MinValueValidator(1), MaxValueValidator(5)])

@@ -26,8 +26,10 @@ class Command(BaseCommand):
         from daphne.server import Server
         from twisted.internet import defer, reactor
 
-        from stepper import life
+        from stepper import life, websocket
         from stepper.asgi import application
+
+        websocket.install()
 
         server = Server(
             application=application,
@@ -37,8 +39,10 @@ class Command(BaseCommand):
             ready_callable=lambda: asyncio.get_event_loop().create_task(life.start()),
             server_name="stepper",
         )
-        reactor.addSystemEventTrigger(  # type: ignore[attr-defined]
-            "before", "shutdown", lambda: defer.Deferred.fromFuture(asyncio.ensure_future(life.stop()))
+        reactor.addSystemEventTrigger(
+            "before",  # type: ignore[arg-type]
+            "shutdown",
+            lambda: defer.Deferred.fromFuture(asyncio.ensure_future(life.stop())),
         )
         server.run()
         if lock is not None:
@@ -56,6 +60,6 @@ def _only_server() -> Any:
     except BlockingIOError as error:
         lock.close()
         raise CommandError(
-            f"A server already runs on {settings.DATA_DIR}. Stop it, or set REDIS_URL (and DATABASE_URL) to run several."
+            f"A server already runs on {settings.DATA_DIR}. Stop it, or set DATABASE_URL and REDIS_URL for several."
         ) from error
     return lock

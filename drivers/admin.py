@@ -1,0 +1,292 @@
+"""Drivers, vehicles and positions in the admin. Approval changes through actions only, availability by the driver."""
+
+import datetime as dt
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet, Value
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import formats, timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import display
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from stepper.errors import Conflict
+from stepper.models import ServiceSettings, User
+from stepper.staff import COLOURS, HistoryAdmin, Label, StaffAdmin, staff_action
+
+from . import availability
+from .models import Approval, Driver, DriverPosition, TrailPoint, Vehicle
+
+APPROVAL_COLOURS = {"pending": "warning", "approved": "success", "rejected": "danger", "suspended": "danger"}
+AVAILABILITY_COLOURS = {"offline": "default", "available": "success", "busy": "info"}
+
+LICENCE_WARNING = dt.timedelta(days=30)
+
+# From which approvals staff may decide what.
+DECISIONS = {
+    "approve": {Approval.PENDING, Approval.REJECTED},
+    "reject": {Approval.PENDING},
+    "suspend": {Approval.APPROVED},
+    "reinstate": {Approval.SUSPENDED},
+}
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        max_length=200,
+        required=False,
+        help_text=gettext_lazy("The driver reads it in the notification."),
+        widget=UnfoldAdminTextInputWidget,
+    )
+
+
+class LicenceFilter(admin.SimpleListFilter):
+    title = gettext_lazy("licence")
+    parameter_name = "licence"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("expired", _("Expired")), ("soon", _("Expires within 30 days")), ("valid", _("Valid"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Driver]) -> QuerySet[Driver]:
+        today = timezone.localdate()
+        if self.value() == "expired":
+            return queryset.filter(licence_expires_on__lt=today)
+        if self.value() == "soon":
+            return queryset.filter(licence_expires_on__range=(today, today + LICENCE_WARNING))
+        if self.value() == "valid":
+            return queryset.filter(licence_expires_on__gte=today)
+        return queryset
+
+
+def age(since: dt.datetime) -> str:
+    """`38 s` under a minute, `4 min` under an hour, else the day and time."""
+    seconds = max(0, int((timezone.now() - since).total_seconds()))
+    if seconds < 60:
+        return _("%(count)d s") % {"count": seconds}
+    if seconds < 3600:
+        return _("%(count)d min") % {"count": seconds // 60}
+    return formats.date_format(timezone.localtime(since), "j M H:i")
+
+
+@admin.register(Driver)
+class DriverAdmin(StaffAdmin):
+    list_display = [
+        "name",
+        "phone",
+        "approval_shown",
+        "availability_shown",
+        "vehicle",
+        "rating_shown",
+        "licence_shown",
+        "position_shown",
+    ]
+    list_filter = ["approval", "availability", LicenceFilter, "vehicle__vehicle_class"]
+    search_fields = ["=id", "user__name", "user__phone", "user__email", "vehicle__plate", "licence_number"]
+    search_help_text = gettext_lazy("Name, phone, e-mail, plate, licence or id")
+    ordering = ["user__name", "pk"]
+    autocomplete_fields = ["user", "vehicle"]
+    readonly_fields = [
+        "approval_shown",
+        "availability_shown",
+        "is_online",
+        "rating_shown",
+        "position_shown",
+        "max_distance_km",
+        "min_earnings",
+        "trip_types_shown",
+        "accepts_long_distance",
+        "more",
+    ]
+    fieldsets = [
+        (None, {"fields": ["user", "vehicle", ("approval_shown", "availability_shown"), ("rating_shown", "more")]}),
+        (gettext_lazy("Licence"), {"fields": [("licence_number", "licence_expires_on")]}),
+        (gettext_lazy("On duty"), {"fields": [("is_online", "position_shown")]}),
+        (
+            gettext_lazy("The driver's own filters"),
+            {"fields": [("max_distance_km", "min_earnings"), ("trip_types_shown", "accepts_long_distance")]},
+        ),
+    ]
+    add_fieldsets = [(None, {"fields": ["user", "vehicle", "licence_number", "licence_expires_on"]})]
+    actions = ["approve", "reject", "suspend", "reinstate"]
+    actions_detail = ["approve", "reject", "suspend", "reinstate"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Driver]:
+        fresh_s = Value(ServiceSettings.current().position_fresh_s)
+        return super().get_queryset(request).select_related("user", "vehicle", "position").annotate(fresh_s=fresh_s)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        # The list of drivers a trip can be assigned to.
+        if request.GET.get("model_name") == "trip":
+            queryset = queryset.filter(approval=Approval.APPROVED, vehicle__isnull=False)
+        return super().get_search_results(request, queryset, search_term)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Driver | None = None) -> list[str]:
+        return [*self.readonly_fields, "user"] if obj else list(self.readonly_fields)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # Their offers would go with them; suspend instead.
+        return False
+
+    def actions_for(self, obj: Driver) -> set[str]:
+        return {name for name, approvals in DECISIONS.items() if obj.approval in approvals}
+
+    @display(description=gettext_lazy("name"), ordering="user__name")
+    def name(self, driver: Driver) -> str:
+        return driver.user.name
+
+    @display(description=gettext_lazy("phone"))
+    def phone(self, driver: Driver) -> str:
+        return str(driver.user.phone or "")
+
+    @display(description=gettext_lazy("approval"), ordering="approval", label=COLOURS)
+    def approval_shown(self, driver: Driver) -> Label:
+        return Label(APPROVAL_COLOURS[driver.approval], driver.get_approval_display())
+
+    @display(description=gettext_lazy("availability"), ordering="availability", label=COLOURS)
+    def availability_shown(self, driver: Driver) -> Label:
+        return Label(AVAILABILITY_COLOURS[driver.availability], driver.get_availability_display())
+
+    @display(description=gettext_lazy("rating"))
+    def rating_shown(self, driver: Driver) -> str:
+        return _("new") if driver.rating is None else f"{driver.rating} ★ ({driver.rating_count})"
+
+    @display(description=gettext_lazy("licence expires"), ordering="licence_expires_on", label=COLOURS)
+    def licence_shown(self, driver: Driver) -> Label:
+        date = formats.date_format(driver.licence_expires_on, "j M Y")
+        if driver.licence_expired:
+            return Label("danger", _("Expired %(date)s") % {"date": date})
+        soon = driver.licence_expires_on <= timezone.localdate() + LICENCE_WARNING
+        return Label("warning" if soon else "default", date)
+
+    @display(description=gettext_lazy("position"), ordering="position__recorded_at", label=COLOURS)
+    def position_shown(self, driver: Driver) -> Label:
+        position = getattr(driver, "position", None)
+        if position is None:
+            return Label("default", _("None yet"))
+        fresh_s: int = driver.fresh_s  # type: ignore[attr-defined]
+        return Label("success" if position.is_fresh(fresh_s) else "warning", age(position.recorded_at))
+
+    @display(description=gettext_lazy("trip types"))
+    def trip_types_shown(self, driver: Driver) -> str:
+        return ", ".join(driver.trip_types)
+
+    @display(description=gettext_lazy("more"))
+    def more(self, driver: Driver) -> SafeString:
+        lists = [("trips_trip", _("Trips")), ("trips_offer", _("Offers"))]
+        links = [(f"{reverse(f'admin:{name}_changelist')}?driver__id__exact={driver.pk}", text) for name, text in lists]
+        return format_html_join(" · ", '<a class="text-link" href="{}">{}</a>', links)
+
+    @staff_action(
+        gettext_lazy("Approve"),
+        done=gettext_lazy("approved"),
+        effect=gettext_lazy("They are told, can go online and are asked about trips."),
+        icon="check_circle",
+        variant=ActionVariant.SUCCESS,
+    )
+    def approve(self, driver_id: int, user: User) -> None:
+        self._require(driver_id, "approve")
+        availability.approve(driver_id, user)
+
+    @staff_action(
+        gettext_lazy("Reject"),
+        done=gettext_lazy("rejected"),
+        effect=gettext_lazy("They are told and cannot go online. You can approve them later."),
+        icon="cancel",
+        variant=ActionVariant.DANGER,
+        form=ReasonForm,
+    )
+    def reject(self, driver_id: int, user: User, reason: str) -> None:
+        self._require(driver_id, "reject")
+        availability.reject(driver_id, user, reason)
+
+    @staff_action(
+        gettext_lazy("Suspend"),
+        done=gettext_lazy("suspended"),
+        effect=gettext_lazy(
+            "They are told, go offline and lose their open offers. A trip they have stays theirs until you take it off."
+        ),
+        icon="block",
+        variant=ActionVariant.DANGER,
+        form=ReasonForm,
+    )
+    def suspend(self, driver_id: int, user: User, reason: str) -> None:
+        self._require(driver_id, "suspend")
+        availability.suspend(driver_id, user, reason)
+
+    @staff_action(
+        gettext_lazy("Reinstate"),
+        done=gettext_lazy("reinstated"),
+        effect=gettext_lazy("They are told and can go online again."),
+        icon="restart_alt",
+        variant=ActionVariant.SUCCESS,
+    )
+    def reinstate(self, driver_id: int, user: User) -> None:
+        self._require(driver_id, "reinstate")
+        availability.reinstate(driver_id, user)
+
+    def _require(self, driver_id: int, decision: str) -> None:
+        """A decision over many rows must not quietly undo another: approving does not lift a suspension."""
+        approval = Approval(Driver.objects.values_list("approval", flat=True).get(pk=driver_id))
+        if approval not in DECISIONS[decision]:
+            message = _("The driver's approval is “%(approval)s”.") % {"approval": approval.label}
+            raise Conflict("driver.approval_refused", message)
+
+
+@admin.register(Vehicle)
+class VehicleAdmin(StaffAdmin):
+    list_display = ["plate", "label", "vehicle_class", "seats", "year", "driver_shown"]
+    list_filter = ["vehicle_class", "seats", ("driver", admin.EmptyFieldListFilter)]
+    list_select_related = ["driver__user"]
+    search_fields = ["=id", "plate", "make", "model", "driver__user__name"]
+    ordering = ["plate"]
+    fieldsets = [(None, {"fields": ["plate", ("make", "model"), ("colour", "year"), ("vehicle_class", "seats")]})]
+
+    @display(description=gettext_lazy("vehicle"), ordering="make")
+    def label(self, vehicle: Vehicle) -> str:
+        return vehicle.label
+
+    @display(description=gettext_lazy("driver"), ordering="driver__user__name")
+    def driver_shown(self, vehicle: Vehicle) -> str:
+        return str(vehicle.driver) if hasattr(vehicle, "driver") else "–"
+
+
+def coordinates(row: DriverPosition | TrailPoint) -> SafeString:
+    return format_html("{}, {}", f"{row.lat:.5f}", f"{row.lng:.5f}")
+
+
+@admin.register(DriverPosition)
+class DriverPositionAdmin(HistoryAdmin):
+    list_display = ["driver", "where", "recorded_at", "received_at", "speed_kmh", "accuracy_m", "dispatchable"]
+    list_filter = ["dispatchable", "recorded_at"]
+    list_select_related = ["driver__user"]
+    search_fields = ["=driver__id", "driver__user__name", "driver__user__phone", "driver__vehicle__plate"]
+    date_hierarchy = "recorded_at"
+    ordering = ["-recorded_at"]
+
+    @display(description=gettext_lazy("lat, lng"))
+    def where(self, position: DriverPosition) -> SafeString:
+        return coordinates(position)
+
+
+@admin.register(TrailPoint)
+class TrailPointAdmin(HistoryAdmin):
+    list_display = ["id", "trip", "recorded_at", "where"]
+    list_filter = ["recorded_at"]
+    list_select_related = ["trip"]
+    search_fields = ["=trip__id", "trip__driver__user__name"]
+    date_hierarchy = "recorded_at"
+    ordering = ["-pk"]
+
+    @display(description=gettext_lazy("lat, lng"))
+    def where(self, point: TrailPoint) -> SafeString:
+        return coordinates(point)

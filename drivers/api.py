@@ -1,0 +1,135 @@
+"""REST for drivers: offers and their answers, steps of a trip, availability, positions, filters; and who is signed in.
+
+The driver is the signed-in user's own row, never named by the request. A suspended driver is neither asked nor
+followed any more but can finish the trip under way, so its status does not ask for approval.
+"""
+
+import math
+from typing import Annotated, Any
+
+import msgspec
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from msgspec import Meta, Struct
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from realtime import events
+from stepper import limits
+from stepper.api import ApiRequest, read, read_struct
+from stepper.errors import NotPermitted
+from stepper.models import ServiceSettings
+from trips import dispatch, driving
+from trips.api import answer
+from trips.cards import offer_card
+from trips.serializers import ReasonSerializer
+
+from . import availability, positions
+from .models import Driver
+from .serializers import (
+    AvailabilityAnswerSerializer,
+    AvailabilitySerializer,
+    FiltersSerializer,
+    MeSerializer,
+    StatusSerializer,
+)
+
+
+class DriverView(APIView):
+    """For drivers only: `self.driver` is the caller."""
+
+    approved_only = False
+    driver: Driver
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        driver = Driver.objects.select_related("user", "vehicle").filter(user=request.user.pk).first()
+        if driver is None:
+            raise NotPermitted("driver.not_a_driver", _("Only drivers can do this."))
+        if self.approved_only:
+            availability.require_approved(driver)
+        self.driver = driver
+
+
+class OffersView(DriverView):
+    approved_only = True
+
+    def get(self, request: ApiRequest) -> Response:
+        """Open offers, the nearest deadline first: the cards of `trip.offer.created` and the seconds left."""
+        now = timezone.now()
+        offers = []
+        for offer in dispatch.open_offers(self.driver.pk):
+            card = msgspec.to_builtins(offer_card(offer, offer.trip, self.driver))
+            # The envelope belongs to the event, which this is not.
+            for name in ("type", "id", "timestamp"):
+                del card[name]
+            left_s = math.floor((offer.expires_at - now).total_seconds())
+            offers.append({**card, "seconds_left": max(0, left_s)})
+        return Response({"server_time": now, "offers": offers})
+
+
+class AcceptView(DriverView):
+    approved_only = True
+
+    def post(self, request: ApiRequest, trip_id: int) -> Response:
+        """Takes the trip; exactly one driver can, the others get 409 with the reason."""
+        dispatch.accept_trip(self.driver.pk, trip_id)
+        return answer(trip_id, request.user)
+
+
+class DeclineView(DriverView):
+    approved_only = True
+
+    def post(self, request: ApiRequest, trip_id: int) -> Response:
+        offer = dispatch.decline_trip(self.driver.pk, trip_id, read(request, ReasonSerializer)["reason"])
+        return Response({"trip_id": trip_id, "offer_id": offer.pk, "status": offer.status})
+
+
+class StatusView(DriverView):
+    def put(self, request: ApiRequest, trip_id: int) -> Response:
+        """The next step of the caller's trip, or `delayed`, `released`, `no_show`; counted with the socket's."""
+        limits.spend("status", self.driver.pk, ServiceSettings.current().status_per_min)
+        driving.update_status(self.driver.pk, trip_id, **read(request, StatusSerializer))
+        return answer(trip_id, request.user)
+
+
+class AvailabilityView(DriverView):
+    approved_only = True
+
+    def put(self, request: ApiRequest) -> Response:
+        """The driver's switch; on a trip it takes effect when the trip ends."""
+        online = read(request, AvailabilitySerializer)["availability"] == "available"
+        return Response(AvailabilityAnswerSerializer(availability.set_online(self.driver.pk, online)).data)
+
+
+class _Points(Struct, frozen=True):
+    points: Annotated[list[events.Point], Meta(min_length=1, max_length=100)]
+
+
+class PositionView(DriverView):
+    approved_only = True
+
+    def post(self, request: ApiRequest) -> Response:
+        """One to a hundred fixes: `{"points": […]}`, or a single one as the body."""
+        if isinstance(request.data, dict) and "points" not in request.data:
+            points = [read_struct(request, events.Point)]
+        else:
+            points = read_struct(request, _Points).points
+        result = positions.report(self.driver.pk, points)
+        return Response({"accepted": result.accepted, "dropped": result.dropped})
+
+
+class FiltersView(DriverView):
+    def get(self, request: ApiRequest) -> Response:
+        return Response(FiltersSerializer(self.driver).data)
+
+    def put(self, request: ApiRequest) -> Response:
+        """Stores wishes; what is left out stays, null removes the limit."""
+        driver = availability.set_filters(self.driver.pk, read_struct(request, events.Filters))
+        return Response(FiltersSerializer(driver).data)
+
+
+class MeView(APIView):
+    def get(self, request: ApiRequest) -> Response:
+        return Response(MeSerializer(request.user).data)

@@ -1,0 +1,277 @@
+"""What one driver's dashboard shows, read from the database region by region.
+
+`Board` reads a region when it is first asked for, so a page, a socket's snapshot and the answer to one button each
+cost the queries of the regions they draw. The number of queries does not depend on the number of rows.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+from django.db.models import Prefetch, Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from realtime import events
+from stepper.errors import NotFound, Text
+from stepper.models import ServiceSettings, User
+from trips import dispatch, eta
+from trips.cards import offer_card
+from trips.models import Booking, Rating, Trip
+from trips.states import (
+    ABOARD,
+    ASSIGNED,
+    DRIVING,
+    FINISHED,
+    STEPS,
+    BookingStatus,
+    Role,
+    TripStatus,
+    next_step,
+)
+
+from . import earnings
+from .geo import distance_km
+from .models import Approval, Availability, Driver
+
+HISTORY_PAGE = 10
+# How long a completed trip stays on the Active tab asking for the passenger's rating.
+ASK_RATING_FOR = dt.timedelta(hours=2)
+
+# The states and steps in the driver's own words.
+STATUS_LABELS: dict[TripStatus, Text] = {
+    TripStatus.ACCEPTED: gettext_lazy("Accepted"),
+    TripStatus.EN_ROUTE: gettext_lazy("On the way to the pickup"),
+    TripStatus.DRIVER_ARRIVED: gettext_lazy("At the pickup"),
+    TripStatus.PASSENGERS_BOARDED: gettext_lazy("Passengers on board"),
+    TripStatus.IN_TRANSIT: gettext_lazy("On the road"),
+    TripStatus.ARRIVED: gettext_lazy("At the destination"),
+}
+STEP_LABELS: dict[TripStatus, Text] = {
+    TripStatus.EN_ROUTE: gettext_lazy("Set off"),
+    TripStatus.DRIVER_ARRIVED: gettext_lazy("I have arrived"),
+    TripStatus.PASSENGERS_BOARDED: gettext_lazy("Passengers on board"),
+    TripStatus.IN_TRANSIT: gettext_lazy("Start driving"),
+    TripStatus.ARRIVED: gettext_lazy("Arrived at destination"),
+    TripStatus.COMPLETED: gettext_lazy("Complete trip"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveTrip:
+    """A trip the driver has accepted and not finished."""
+
+    trip: Trip
+    bookings: list[Booking]
+
+    @property
+    def people(self) -> list[User]:
+        """Whom to meet: everybody with seats, the organiser where nobody has booked them."""
+        return [booking.passenger for booking in self.bookings] or [self.trip.organiser]
+
+    @property
+    def cash(self) -> int:
+        return sum(booking.amount for booking in self.bookings if booking.payment_method == "cash")
+
+    @property
+    def is_driving(self) -> bool:
+        return self.trip.status in DRIVING
+
+    @property
+    def status_label(self) -> Text:
+        return STATUS_LABELS[TripStatus(self.trip.status)]
+
+    @property
+    def next_label(self) -> Text:
+        step = self.next_step
+        return STEP_LABELS[step] if step else ""
+
+    @property
+    def next_step(self) -> TripStatus | None:
+        return next_step(self.trip.status)
+
+    @property
+    def heads_to_dropoff(self) -> bool:
+        return self.trip.status in ABOARD
+
+    @property
+    def destination(self) -> tuple[float, float]:
+        """Where the driver goes now (lat, lng)."""
+        if self.heads_to_dropoff:
+            return self.trip.dropoff_lat, self.trip.dropoff_lng
+        return self.trip.pickup_lat, self.trip.pickup_lng
+
+    @property
+    def may_release(self) -> bool:
+        return self.trip.status in {TripStatus.ACCEPTED, TripStatus.EN_ROUTE}
+
+    @property
+    def may_report_no_show(self) -> bool:
+        return self.trip.status == TripStatus.DRIVER_ARRIVED
+
+    @property
+    def may_report_delay(self) -> bool:
+        return self.trip.status != TripStatus.ARRIVED
+
+    @property
+    def steps(self) -> list[tuple[Text, str]]:
+        """(label, state) of the stages still shown to the driver, state being done, now or ahead."""
+        order = STEPS[:-1]
+        place = order.index(TripStatus(self.trip.status))
+        return [
+            (STATUS_LABELS[step], "done" if at < place else "now" if at == place else "ahead")
+            for at, step in enumerate(order)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class PastTrip:
+    trip: Trip
+    given: int | None
+    received: int | None
+
+    @property
+    def completed(self) -> bool:
+        return self.trip.status == TripStatus.COMPLETED
+
+    @property
+    def may_rate(self) -> bool:
+        return self.completed and self.given is None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    trips: list[PastTrip]
+    # Where the next page begins; empty: this is the last.
+    more: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """The next accepted trip that has not begun, and when to set off for it."""
+
+    trip: Trip
+    distance_km: float | None
+    leave_at: dt.datetime | None
+
+
+class Board:
+    def __init__(self, driver: Driver, now: dt.datetime | None = None) -> None:
+        self.driver = driver
+        self.now = now or timezone.now()
+
+    @classmethod
+    def of(cls, driver_id: int) -> Self:
+        return cls(Driver.objects.select_related("user", "vehicle", "position").get(pk=driver_id))
+
+    @property
+    def may_drive(self) -> bool:
+        """Offers can reach this driver once online."""
+        return (
+            self.driver.approval == Approval.APPROVED
+            and self.driver.vehicle_id is not None
+            and not self.driver.licence_expired
+        )
+
+    @property
+    def is_online(self) -> bool:
+        return self.driver.availability != Availability.OFFLINE
+
+    @property
+    def is_busy(self) -> bool:
+        return self.driver.availability == Availability.BUSY
+
+    @cached_property
+    def settings(self) -> ServiceSettings:
+        return ServiceSettings.current()
+
+    @cached_property
+    def earnings(self) -> earnings.Earnings:
+        return earnings.for_driver(self.driver.pk, self.now)
+
+    @cached_property
+    def offers(self) -> list[events.OfferCreated]:
+        """Cards of the open offers, nearest deadline first."""
+        if self.driver.approval != Approval.APPROVED:
+            return []
+        return [offer_card(offer, offer.trip, self.driver) for offer in dispatch.open_offers(self.driver.pk)]
+
+    @cached_property
+    def active(self) -> list[ActiveTrip]:
+        """The trip being driven first, then the accepted ones by departure."""
+        confirmed = Booking.objects.filter(status=BookingStatus.CONFIRMED).select_related("passenger")
+        trips = (
+            Trip.objects.filter(driver_id=self.driver.pk, status__in=ASSIGNED)
+            .select_related("organiser")
+            .prefetch_related(Prefetch("bookings", confirmed.order_by("pk")))
+            .order_by("departure_at", "pk")
+        )
+        rows = [ActiveTrip(trip, list(trip.bookings.all())) for trip in trips]
+        return sorted(rows, key=lambda row: not row.is_driving)
+
+    @cached_property
+    def history(self) -> HistoryPage:
+        return history(self.driver, "")
+
+    @property
+    def to_rate(self) -> PastTrip | None:
+        """The trip just completed, while its passenger is not yet rated."""
+        for past in self.history.trips:
+            ended_at = past.trip.completed_at
+            if past.may_rate and ended_at and self.now - ended_at < ASK_RATING_FOR:
+                return past
+        return None
+
+    @property
+    def current(self) -> ActiveTrip | None:
+        """The trip on the map: the one being driven, else the next."""
+        return self.active[0] if self.active else None
+
+    @property
+    def upcoming(self) -> Upcoming | None:
+        waiting = [row.trip for row in self.active if not row.is_driving]
+        if not waiting:
+            return None
+        position = getattr(self.driver, "position", None)
+        if position is None:
+            return Upcoming(waiting[0], None, None)
+        km = distance_km(position.lat, position.lng, waiting[0].pickup_lat, waiting[0].pickup_lng)
+        leave_at = waiting[0].departure_at - dt.timedelta(minutes=eta.minutes(km))
+        return Upcoming(waiting[0], km, max(leave_at, self.now))
+
+
+def history(driver: Driver, before: str) -> HistoryPage:
+    """One page of finished trips, latest departure first; `before` is the `more` of the page above, empty: the top.
+
+    Raises:
+        NotFound: `before` is not one this function gave out.
+    """
+    mine = Rating.objects.filter(Q(by=driver.user_id) | Q(about=driver.user_id))
+    trips = (
+        Trip.objects.filter(driver_id=driver.pk, status__in=FINISHED)
+        .select_related("organiser")
+        .prefetch_related(Prefetch("ratings", mine))
+        .order_by("-departure_at", "-pk")
+    )
+    if before:
+        departure_at, pk = _place(before)
+        trips = trips.filter(Q(departure_at__lt=departure_at) | Q(departure_at=departure_at, pk__lt=pk))
+    rows = list(trips[: HISTORY_PAGE + 1])
+    page = rows[:HISTORY_PAGE]
+    more = f"{page[-1].departure_at.timestamp():.6f}-{page[-1].pk}" if len(rows) > HISTORY_PAGE else ""
+    return HistoryPage([_past(trip) for trip in page], more)
+
+
+def _place(before: str) -> tuple[dt.datetime, int]:
+    stamp, _dash, pk = before.partition("-")
+    try:
+        return dt.datetime.fromtimestamp(float(stamp), dt.UTC), int(pk)
+    except (ValueError, OverflowError, OSError) as error:
+        raise NotFound("not_found", _("There is no such page.")) from error
+
+
+def _past(trip: Trip) -> PastTrip:
+    stars = {rating.role: rating.stars for rating in trip.ratings.all()}
+    return PastTrip(trip, given=stars.get(Role.DRIVER), received=stars.get(Role.ORGANISER))

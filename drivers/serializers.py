@@ -1,0 +1,103 @@
+"""Bodies of the drivers' REST endpoints.
+
+Positions and filters are read as the structs of the event contract instead (`stepper.api.read_struct`): they are the
+same as over a socket, and a hundred points are too many for a serializer.
+"""
+
+from typing import Any
+
+import msgspec
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from stepper.api import IntField, NumberField, StringField
+from stepper.models import User
+from trips.cards import vehicle_card
+
+from .models import Driver
+
+# Read
+
+
+class StatusSerializer(serializers.Serializer[Any]):
+    """`status` is the next state, or `delayed` (with delay_minutes), `released` or `no_show`."""
+
+    status = StringField(max_length=20)
+    note = StringField(max_length=300, required=False, allow_blank=True, default="")
+    lat = NumberField(min_value=-90, max_value=90, required=False, allow_null=True, default=None)
+    lng = NumberField(min_value=-180, max_value=180, required=False, allow_null=True, default=None)
+    delay_minutes = IntField(min_value=1, max_value=1440, required=False, allow_null=True, default=None)
+    delay_reason = StringField(max_length=200, required=False, allow_blank=True, default="")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if (attrs["lat"] is None) != (attrs["lng"] is None):
+            missing = "lat" if attrs["lat"] is None else "lng"
+            raise serializers.ValidationError({missing: [_("Give both of lat and lng, or neither.")]})
+        return attrs
+
+
+class AvailabilitySerializer(serializers.Serializer[Any]):
+    availability = serializers.ChoiceField(choices=["available", "offline"])
+
+
+# Answered
+
+
+class FiltersSerializer(serializers.ModelSerializer[Driver]):
+    class Meta:
+        model = Driver
+        fields = ("max_distance_km", "min_earnings", "trip_types", "accepts_long_distance")
+        read_only_fields = fields
+
+
+class AvailabilityAnswerSerializer(serializers.ModelSerializer[Driver]):
+    class Meta:
+        model = Driver
+        fields = ("availability", "is_online")
+        read_only_fields = fields
+
+
+class MyDriverSerializer(serializers.ModelSerializer[Driver]):
+    """The driver's own view of themselves."""
+
+    rating = serializers.FloatField()
+    vehicle = serializers.SerializerMethodField()
+    filters = FiltersSerializer(source="*")
+
+    class Meta:
+        model = Driver
+        fields = (
+            "id",
+            "approval",
+            "availability",
+            "is_online",
+            "licence_expires_on",
+            "rating",
+            "rating_count",
+            "vehicle",
+            "filters",
+        )
+        read_only_fields = fields
+
+    def get_vehicle(self, driver: Driver) -> dict[str, Any] | None:
+        return msgspec.to_builtins(vehicle_card(driver.vehicle)) if driver.vehicle else None
+
+
+class MeSerializer(serializers.ModelSerializer[User]):
+    """Who is signed in; `driver` null: not a driver."""
+
+    phone = serializers.SerializerMethodField()
+    rating = serializers.FloatField()
+    driver = serializers.SerializerMethodField()
+
+    class Meta:
+        model = User
+        fields = ("id", "name", "email", "phone", "language", "is_staff", "rating", "rating_count", "driver")
+        read_only_fields = fields
+
+    def get_phone(self, user: User) -> str | None:
+        return str(user.phone) if user.phone else None
+
+    def get_driver(self, user: User) -> dict[str, Any] | None:
+        driver = Driver.objects.select_related("vehicle").filter(user=user).first()
+        return None if driver is None else dict(MyDriverSerializer(driver).data)

@@ -1,0 +1,18 @@
+"""Addresses of the driver's dashboard."""
+
+from django.urls import path
+
+from . import views
+
+app_name = "drivers"
+
+urlpatterns = [
+    path("", views.dashboard, name="dashboard"),
+    path("tab/<slug:name>/", views.tab, name="tab"),
+    path("offers/<int:offer_id>/accept/", views.accept_offer, name="offer-accept"),
+    path("offers/<int:offer_id>/decline/", views.decline_offer, name="offer-decline"),
+    path("availability/", views.set_availability, name="availability-set"),
+    path("filters/", views.set_filters, name="filters-set"),
+    path("trips/<int:trip_id>/status/", views.update_trip, name="trip-status"),
+    path("trips/<int:trip_id>/rate/", views.rate_passenger, name="trip-rate"),
+]

@@ -1,0 +1,206 @@
+"""The driver's dashboard and its buttons.
+
+One page with three tabs that are all kept current by the socket, so switching needs no request; a browser without
+scripts follows the tabs' links. Every button posts to one view that calls one domain verb and answers htmx with
+fragments (refusals: 409 with the reason, which static/js/htmx-config.js swaps) and everybody else with a redirect.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, cast
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.vary import vary_on_headers
+from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
+
+from stepper import limits
+from stepper.errors import DomainError, InvalidInput, NotFound, Text, TooManyRequests
+from stepper.models import ServiceSettings
+from stepper.requests import SignedInRequest
+from trips import bookings, dispatch, driving
+
+from . import availability, board, fragments
+from .board import Board
+from .forms import FiltersForm, StarsForm, StatusForm
+from .models import Driver
+
+TABS = ("offers", "active", "history")
+# What a tab shows, beside the numbers at the top.
+REGIONS = {
+    "offers": ("availability", "notice", "offers", "offers_empty"),
+    "active": ("active", "upcoming"),
+    "history": ("stats", "history"),
+}
+_Args = ParamSpec("_Args")
+
+
+def driver_required(
+    view: Callable[Concatenate[SignedInRequest, Driver, _Args], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, _Args], HttpResponse]:
+    """Hands the view the signed-in user's driver row; everybody else is told why this page is not theirs."""
+
+    @wraps(view)
+    def guarded(plain: HttpRequest, *args: _Args.args, **kwargs: _Args.kwargs) -> HttpResponse:
+        if not plain.user.is_authenticated:
+            login = f"{resolve_url(settings.LOGIN_URL)}?next={reverse('drivers:dashboard')}"
+            return (
+                HttpResponseClientRedirect(login)
+                if plain.headers.get("HX-Request")
+                else redirect_to_login(plain.get_full_path())
+            )
+        request = cast("SignedInRequest", plain)
+        driver = Driver.objects.select_related("user", "vehicle", "position").filter(user=request.user).first()
+        if driver is None:
+            return render(request, "drivers/not_a_driver.html", status=403)
+        return view(request, driver, *args, **kwargs)
+
+    return cast("Callable[Concatenate[HttpRequest, _Args], HttpResponse]", guarded)
+
+
+def _answer(request: SignedInRequest, fragment: str, tab: str) -> HttpResponse:
+    """What changed, for htmx; for a plain form the page with that tab."""
+    if request.htmx:
+        return HttpResponse(fragment)
+    return redirect("drivers:tab", tab)
+
+
+def _refused(request: SignedInRequest, error: DomainError, fragment: str, tab: str) -> HttpResponse:
+    """Nothing changed, and why."""
+    if request.htmx:
+        return HttpResponse(fragment, status=429 if isinstance(error, TooManyRequests) else 409)
+    messages.error(request, str(error.message))
+    return redirect("drivers:tab", tab)
+
+
+def _reasons(form: forms.Form) -> dict[str, list[Text]]:
+    return {field: [str(reason) for reason in reasons] for field, reasons in form.errors.items()}
+
+
+def _page(
+    request: SignedInRequest, shown: Board, tab: str, form: FiltersForm | None = None, status: int = 200
+) -> HttpResponse:
+    context = {
+        "board": shown,
+        "tab": tab,
+        "form": form or FiltersForm.of(shown.driver),
+        "filters_open": form is not None,
+        "star_values": fragments.STAR_VALUES,
+    }
+    return render(request, "drivers/dashboard.html", context, status=status)
+
+
+@never_cache
+@vary_on_headers("HX-Request")
+@require_GET
+@driver_required
+def dashboard(request: SignedInRequest, driver: Driver) -> HttpResponse:
+    return _page(request, Board(driver), "offers")
+
+
+@never_cache
+@vary_on_headers("HX-Request")
+@require_GET
+@driver_required
+def tab(request: SignedInRequest, driver: Driver, name: str) -> HttpResponse:
+    """The page with one tab shown; for htmx the tab's regions, or with `before` the next page of the history."""
+    if name not in TABS:
+        raise Http404
+    shown = Board(driver)
+    if name == "history" and (before := request.GET.get("before")):
+        try:
+            shown.history = board.history(driver, before)
+        except NotFound as error:
+            raise Http404 from error
+        if request.htmx:
+            context = {"history": shown.history, "star_values": fragments.STAR_VALUES}
+            return render(request, "drivers/history_page.html", context)
+    if request.htmx:
+        return HttpResponse(fragments.regions(shown, REGIONS[name]))
+    return _page(request, shown, name)
+
+
+@require_POST
+@driver_required
+def accept_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> HttpResponse:
+    try:
+        dispatch.accept(driver.pk, offer_id)
+    except DomainError as error:
+        return _refused(request, error, fragments.offer_refused(offer_id, error), "offers")
+    response = _answer(request, fragments.regions(Board.of(driver.pk)), "active")
+    return trigger_client_event(response, "stepper:tab", {"tab": "active"})
+
+
+@require_POST
+@driver_required
+def decline_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> HttpResponse:
+    try:
+        dispatch.decline(driver.pk, offer_id)
+    except DomainError as error:
+        return _refused(request, error, fragments.offer_refused(offer_id, error), "offers")
+    return _answer(request, fragments.offer_answered(offer_id), "offers")
+
+
+@require_POST
+@driver_required
+def set_availability(request: SignedInRequest, driver: Driver) -> HttpResponse:
+    try:
+        availability.set_online(driver.pk, request.POST.get("online") == "1")
+    except DomainError as error:
+        fragment = fragments.regions(Board.of(driver.pk), ("availability", "notice")) + fragments.toast(error.message)
+        return _refused(request, error, fragment, "offers")
+    return _answer(request, fragments.regions(Board.of(driver.pk), REGIONS["offers"]), "offers")
+
+
+@require_POST
+@driver_required
+def set_filters(request: SignedInRequest, driver: Driver) -> HttpResponse:
+    form = FiltersForm(request.POST)
+    if form.is_valid():
+        try:
+            driver = availability.set_filters(driver.pk, form.filters())
+        except InvalidInput as error:
+            for field, reasons in error.fields.items():
+                form.add_error(field, [str(reason) for reason in reasons])
+    shown = Board(driver)
+    saved = not form.errors
+    if not request.htmx:
+        return redirect("drivers:dashboard") if saved else _page(request, shown, "offers", form, status=400)
+    shown_form = FiltersForm.of(driver) if saved else form
+    return HttpResponse(fragments.filters(shown, shown_form, saved=saved), status=200 if saved else 400)
+
+
+@require_POST
+@driver_required
+def update_trip(request: SignedInRequest, driver: Driver, trip_id: int) -> HttpResponse:
+    """The next step, a delay, giving the trip back, a no-show."""
+    form = StatusForm(request.POST)
+    try:
+        limits.spend("status", driver.pk, ServiceSettings.current().status_per_min)
+        if not form.is_valid():
+            raise InvalidInput("input.invalid", _("Please correct what is marked."), _reasons(form))
+        driving.update_status(driver.pk, trip_id, **form.cleaned_data)
+    except DomainError as error:
+        return _refused(request, error, fragments.trip_refused(trip_id, error), "active")
+    return _answer(request, fragments.regions(Board.of(driver.pk)), "active")
+
+
+@require_POST
+@driver_required
+def rate_passenger(request: SignedInRequest, driver: Driver, trip_id: int) -> HttpResponse:
+    form = StarsForm(request.POST)
+    try:
+        if not form.is_valid():
+            raise InvalidInput("input.invalid", _("Choose 1 to 5 stars."), _reasons(form))
+        bookings.rate(trip_id, request.user, form.cleaned_data["stars"])
+    except DomainError as error:
+        return _refused(request, error, fragments.rating_refused(trip_id, error), "history")
+    return _answer(request, fragments.regions(Board.of(driver.pk), ("active", "history")), "history")

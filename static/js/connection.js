@@ -1,0 +1,152 @@
+// The page's socket: its state in words, quick reconnecting, half-open connections, JSON frames as DOM events.
+//
+// Listens to the htmx ws extension. JSON frames (text starting with "{") never reach htmx's swapping: they are
+// dispatched on document as CustomEvent "stepper:frame" (detail: the parsed frame). Also dispatched:
+// "stepper:connection" (detail: {state: "live" | "waiting" | "offline", sinceMs}).
+// Shared state: loaded by the base page, others import it under the same name.
+
+import { setServerTime, timeOfDay } from "./clock.js";
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const MAX_DELAY_MS = 10_000;
+// After this long without a connection the words change from "Reconnecting" to "Offline since".
+const OFFLINE_AFTER_MS = 15_000;
+const NOT_SIGNED_IN = 4401;
+const NOT_ALLOWED = 4403;
+
+const label = document.querySelector("[data-testid=connection-state]");
+let heartbeatMs = 30_000;
+let wrapper = null;
+let socket = null;
+let lastFrameAt = Date.now();
+// When the connection was lost; null while it is proven by frames.
+let lostAt = Date.now();
+let refused = false;
+let retries = 0;
+let retryTimer = 0;
+
+// The extension's own timer cannot be hurried when the network comes back, so it is put off for ever and the
+// pauses are kept here.
+htmx.config.wsReconnectDelay = () => 2 ** 31 - 1;
+htmx.createWebSocket = (url) => {
+  clearTimeout(retryTimer);
+  const opening = new WebSocket(url, []);
+  setTimeout(() => {
+    if (opening.readyState === WebSocket.CONNECTING) opening.close();
+  }, CONNECT_TIMEOUT_MS);
+  socket = opening;
+  return opening;
+};
+
+function state() {
+  if (lostAt === null) return "live";
+  return refused || !navigator.onLine || Date.now() - lostAt >= OFFLINE_AFTER_MS ? "offline" : "waiting";
+}
+
+function show() {
+  if (!label || !socket) return;
+  const current = state();
+  const words = {
+    live: label.dataset.live,
+    waiting: label.dataset.waiting,
+    offline: `${label.dataset.offline} ${timeOfDay(lostAt ?? Date.now(), label.dataset.zone)}`,
+  }[current];
+  if (label.textContent === words && !label.hidden) return;
+  label.textContent = words;
+  label.hidden = false;
+  label.dataset.state = current;
+  document.dispatchEvent(new CustomEvent("stepper:connection", { detail: { state: current, sinceMs: lostAt } }));
+}
+
+function lost() {
+  lostAt ??= Date.now();
+  show();
+}
+
+function connect() {
+  clearTimeout(retryTimer);
+  if (wrapper && !refused) wrapper.reconnect();
+}
+
+function connectLater() {
+  clearTimeout(retryTimer);
+  const pause = Math.min(1000 * 2 ** retries, MAX_DELAY_MS) * (0.8 + 0.2 * Math.random());
+  retries += 1;
+  retryTimer = setTimeout(connect, pause);
+}
+
+function connectNow() {
+  retries = 0;
+  if (socket?.readyState !== WebSocket.OPEN && socket?.readyState !== WebSocket.CONNECTING) connect();
+}
+
+function watch() {
+  // Two heartbeats without a frame: the connection is half open, whatever the browser believes.
+  if (socket?.readyState === WebSocket.OPEN && Date.now() - lastFrameAt > 2 * heartbeatMs) {
+    lost();
+    socket.close(4000, "silent");
+    connect();
+  }
+  show();
+}
+
+// The session has ended: the page itself leads to signing in. Once a minute at most, should the page not agree.
+function signInAgain() {
+  const key = "stepper:signed-out-at";
+  if (Date.now() - Number(sessionStorage.getItem(key)) < 60_000) return;
+  sessionStorage.setItem(key, String(Date.now()));
+  location.reload();
+}
+
+document.addEventListener("htmx:wsConnecting", show);
+document.addEventListener("htmx:wsOpen", (event) => {
+  wrapper = event.detail.socketWrapper;
+  lastFrameAt = Date.now();
+});
+document.addEventListener("htmx:wsClose", (event) => {
+  wrapper = event.detail.socketWrapper ?? wrapper;
+  // The close of a socket that was already replaced says nothing about the present one.
+  if (event.detail.event.target !== socket) return;
+  const code = event.detail.event.code;
+  refused = code === NOT_SIGNED_IN || code === NOT_ALLOWED;
+  lost();
+  if (code === NOT_SIGNED_IN) signInAgain();
+  else if (!refused) connectLater();
+});
+document.addEventListener("htmx:wsBeforeMessage", (event) => {
+  lastFrameAt = Date.now();
+  lostAt = null;
+  retries = 0;
+  const message = event.detail.message;
+  if (typeof message === "string" && message.startsWith("{")) {
+    event.preventDefault();
+    const frame = JSON.parse(message);
+    if (frame.type === "connection.established") {
+      setServerTime(frame.server_time);
+      heartbeatMs = (frame.heartbeat_s || 30) * 1000;
+    }
+    document.dispatchEvent(new CustomEvent("stepper:frame", { detail: frame }));
+  }
+  show();
+});
+
+window.addEventListener("offline", lost);
+window.addEventListener("online", () => {
+  // The old socket belongs to the network that went away.
+  retries = 0;
+  connect();
+});
+window.addEventListener("pageshow", connectNow);
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState !== "visible") return;
+  watch();
+  connectNow();
+});
+setInterval(watch, 1000);
+
+/** Sends one JSON command over the page's socket; false where there is none open. */
+export function send(command) {
+  if (socket?.readyState !== WebSocket.OPEN) return false;
+  socket.send(JSON.stringify(command));
+  return true;
+}

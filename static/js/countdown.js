@@ -1,0 +1,36 @@
+// Countdowns to the second: [data-expires-at] with [data-created-at] (ISO 8601).
+// Inside it, or itself: [data-countdown] gets "1:14", .fuse__bar burns down, at zero the element gets
+// data-expired and dispatches "stepper:expired" (bubbles) once.
+
+import { serverNow } from "./clock.js";
+
+function text(leftMs) {
+  const seconds = Math.max(0, Math.ceil(leftMs / 1000));
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
+
+function tick(element, now) {
+  const end = Date.parse(element.dataset.expiresAt);
+  if (Number.isNaN(end)) return;
+  const start = Date.parse(element.dataset.createdAt);
+  const left = end - now;
+  const label = element.matches("[data-countdown]") ? element : element.querySelector("[data-countdown]");
+  const shown = text(left);
+  if (label && label.textContent !== shown) label.textContent = shown;
+  const bar = element.querySelector(".fuse__bar");
+  if (bar && end > start) bar.style.transform = `scaleX(${Math.min(1, Math.max(0, left / (end - start)))})`;
+  if (left <= 0 && !("expired" in element.dataset)) {
+    element.dataset.expired = "";
+    element.dispatchEvent(new CustomEvent("stepper:expired", { bubbles: true }));
+  }
+}
+
+export function refreshCountdowns(root = document) {
+  const now = serverNow();
+  root.querySelectorAll("[data-expires-at]").forEach((element) => tick(element, now));
+}
+
+refreshCountdowns();
+setInterval(refreshCountdowns, 250);
+document.addEventListener("htmx:load", () => refreshCountdowns());
+document.addEventListener("htmx:wsAfterMessage", () => refreshCountdowns());

@@ -1,0 +1,54 @@
+// How htmx behaves here: answers that are refusals are shown, fragments for regions this page lacks are dropped.
+//
+// Answers of the server that htmx should show although they are refusals: forms with errors at their fields,
+// a lost race, a limit. Everything else of 400 and above becomes one line at the bottom of the page.
+
+import { toast } from "./notifications.js";
+
+// One socket feeds pages that show different regions (the bell is everywhere, the list of trips is not).
+htmx.defineExtension("present", {
+  transformResponse(text) {
+    if (!text.includes("hx-swap-oob")) return text;
+    const template = document.createElement("template");
+    template.innerHTML = text;
+    template.content.querySelectorAll("[hx-swap-oob]").forEach((element) => {
+      const [, selector] = element.getAttribute("hx-swap-oob").split(/:(.+)/);
+      if (!document.querySelector(selector || `#${CSS.escape(element.id)}`)) element.remove();
+    });
+    return template.innerHTML;
+  },
+});
+
+const SHOWN = [400, 404, 409, 422, 429];
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr } = event.detail;
+  if (SHOWN.includes(xhr.status) && (xhr.getResponseHeader("Content-Type") || "").startsWith("text/html")) {
+    event.detail.shouldSwap = true;
+    event.detail.isError = false;
+  }
+});
+document.addEventListener("htmx:sendError", () => toast(document.body.dataset.unreachable, "error"));
+document.addEventListener("htmx:responseError", (event) => {
+  if (event.detail.xhr.status >= 500) toast(document.body.dataset.failed, "error");
+});
+// Work in progress is said to people who do not see it move.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const button = event.detail.requestConfig.triggeringEvent?.submitter;
+  button?.setAttribute("aria-busy", "true");
+});
+document.addEventListener("htmx:afterRequest", (event) => {
+  event.detail.requestConfig.triggeringEvent?.submitter?.removeAttribute("aria-busy");
+});
+// A plain form that is on its way is not sent twice.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method === "dialog" || form.hasAttribute("hx-post") || form.hasAttribute("hx-get")) return;
+  if (form.dataset.sending) event.preventDefault();
+  form.dataset.sending = "1";
+  event.submitter?.setAttribute("aria-busy", "true");
+});
+window.addEventListener("pageshow", () => {
+  document.querySelectorAll("form[data-sending]").forEach((form) => delete form.dataset.sending);
+  document.querySelectorAll("[aria-busy]").forEach((element) => element.removeAttribute("aria-busy"));
+});

@@ -1,0 +1,111 @@
+// How fragments meet what is already on the dashboard, so that a repeated or late one disturbs nobody:
+// lists ([data-keyed]) are merged by data-key, other regions keep the focus and are left alone when nothing changed.
+//
+//   data-keyed="all"    the fragment is the whole list: what it lacks goes
+//   data-keyed="head"   the fragment is the list's beginning: what it lacks stays (older pages of the history)
+//   a fragment without the list itself adds its children, in the order of data-expires-at
+//
+// A node whose data-rev is unchanged stays as it is, with its running fuse and open menus. [data-busy] (an answer is
+// on its way) and .offer-gone (saying why it went) are not removed by a list.
+
+function version(node) {
+  return Number(node.dataset.version ?? 0);
+}
+
+function enter(node) {
+  if (node.classList.contains("card")) node.classList.add("card--in");
+}
+
+function renew(existing, incoming) {
+  if (existing.dataset.rev === incoming.dataset.rev || "busy" in existing.dataset) return existing;
+  if (version(incoming) < version(existing)) return existing;
+  const focus = existing.contains(document.activeElement) ? document.activeElement.id : "";
+  existing.replaceWith(incoming);
+  htmx.process(incoming);
+  if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
+  return incoming;
+}
+
+function add(list, incoming) {
+  for (const node of incoming) {
+    if (document.getElementById(node.id)) continue;
+    const later = [...list.children].find((other) => other.dataset.expiresAt > node.dataset.expiresAt);
+    enter(node);
+    list.insertBefore(node, later ?? null);
+    htmx.process(node);
+  }
+}
+
+function replaceList(list, incoming, whole) {
+  const known = new Map([...list.children].filter((node) => node.dataset.key).map((node) => [node.dataset.key, node]));
+  const keys = new Set(incoming.map((node) => node.dataset.key));
+  if (whole) {
+    for (const [key, node] of known) if (!keys.has(key) && !("busy" in node.dataset)) node.remove();
+  }
+  let place = list.firstElementChild;
+  for (const node of incoming) {
+    while (place && !keys.has(place.dataset.key) && (place.matches(".offer-gone") || "busy" in place.dataset)) {
+      place = place.nextElementSibling;
+    }
+    const existing = known.get(node.dataset.key);
+    if (existing) {
+      const before = existing === place;
+      const current = renew(existing, node);
+      if (before) place = current.nextElementSibling;
+      else list.insertBefore(current, place);
+    } else {
+      // The button for earlier pages belongs to the list as it was first drawn.
+      if (!whole && known.size && !node.dataset.rev) continue;
+      enter(node);
+      list.insertBefore(node, place);
+      htmx.process(node);
+    }
+  }
+}
+
+function mergeList(list, fragment) {
+  const whole = fragment.querySelector(`#${list.id}`);
+  const incoming = [...(whole ?? fragment).children];
+  if (whole) replaceList(list, incoming, list.dataset.keyed === "all");
+  else add(list, incoming);
+  list.dispatchEvent(new CustomEvent("stepper:merged", { bubbles: true }));
+}
+
+// What somebody is typing into outlives a snapshot; the panel stays open or closed as they left it.
+function keepPanel(panel, incoming) {
+  if (incoming.open || !panel.open) return false;
+  if (panel.contains(document.activeElement) || panel.querySelector("[data-dirty]")) return true;
+  incoming.open = true;
+  return false;
+}
+
+document.addEventListener("htmx:oobBeforeSwap", (event) => {
+  const { target, fragment } = event.detail;
+  if (target.dataset.keyed) {
+    event.detail.shouldSwap = false;
+    mergeList(target, fragment);
+    return;
+  }
+  const incoming = fragment.firstElementChild;
+  if (!incoming || incoming.id !== target.id) return;
+  if (target.matches("details") && keepPanel(target, incoming)) {
+    event.detail.shouldSwap = false;
+  } else if (incoming.isEqualNode(target)) {
+    event.detail.shouldSwap = false;
+  } else if (target.contains(document.activeElement) && document.activeElement.id) {
+    const { id } = document.activeElement;
+    queueMicrotask(() => document.getElementById(id)?.focus({ preventScroll: true }));
+  }
+});
+// An event may have replaced the form before the answer to it came; htmx would look for the regions in what was
+// cut off the page.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { requestConfig, xhr, serverResponse } = event.detail;
+  if (!requestConfig || requestConfig.elt.isConnected || requestConfig.verb !== "post" || xhr.status >= 500) return;
+  event.detail.shouldSwap = false;
+  htmx.swap("#main", serverResponse, { swapStyle: "none" });
+});
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("details form");
+  if (form) form.dataset.dirty = "";
+});

@@ -1,0 +1,55 @@
+// The bell's menu, toasts, and menus and dialogs that close as people expect.
+
+const LIFETIME_MS = 5000;
+
+function fade(element) {
+  element.classList.add("toast--gone");
+  setTimeout(() => element.remove(), 160);
+}
+
+/** One line at the bottom of the page for five seconds; kind "error" stands out. */
+export function toast(text, kind = "") {
+  const box = document.getElementById("toasts");
+  if (!box || !text) return;
+  const element = document.createElement("p");
+  element.className = kind ? `toast toast--${kind}` : "toast";
+  element.textContent = text;
+  box.append(element);
+  setTimeout(fade, LIFETIME_MS, element);
+}
+
+// Toasts that the server rendered (messages, notifications over the socket) leave by themselves as well.
+function adopt() {
+  document.querySelectorAll("#toasts .toast:not([data-adopted])").forEach((element) => {
+    element.dataset.adopted = "";
+    // The page that the news is about shows it already.
+    if (element.pathname === location.pathname) element.remove();
+    setTimeout(fade, LIFETIME_MS, element);
+  });
+}
+const box = document.getElementById("toasts");
+if (box) new MutationObserver(adopt).observe(box, { childList: true });
+adopt();
+
+// A press on the backdrop has the dialog as its target, but lies outside of its box.
+function outside(event) {
+  if (!event.target.matches("dialog[open]") || event.detail === 0) return false;
+  const { left, right, top, bottom } = event.target.getBoundingClientRect();
+  return event.clientX < left || event.clientX > right || event.clientY < top || event.clientY > bottom;
+}
+
+document.addEventListener("click", (event) => {
+  document.querySelectorAll("details.menu[open]").forEach((menu) => {
+    if (!menu.contains(event.target)) menu.open = false;
+  });
+  const opener = event.target.closest("[data-dialog]");
+  if (opener) document.getElementById(opener.dataset.dialog)?.showModal();
+  if (event.target.closest("[data-close]") || outside(event)) event.target.closest("dialog")?.close();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  document.querySelectorAll("details.menu[open]").forEach((menu) => {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+});

@@ -1,0 +1,43 @@
+"""The REST addresses, each without its trailing slash (`stepper.middleware.ApiTrailingSlashMiddleware`)."""
+
+from django.urls import path, re_path, register_converter
+from django.urls.converters import IntConverter
+
+import drivers.api as drivers
+import trips.api as trips
+
+from . import tokens
+from .api import unknown_address
+
+app_name = "api"
+
+
+class RowConverter(IntConverter):
+    """The number of a row: no more digits than the databases' integers hold."""
+
+    regex = "[0-9]{1,18}"
+
+
+register_converter(RowConverter, "row")
+
+urlpatterns = [
+    path("token", tokens.TokenView.as_view(), name="token"),
+    path("token/refresh", tokens.TokenRefreshView.as_view(), name="token-refresh"),
+    path("token/revoke", tokens.TokenRevokeView.as_view(), name="token-revoke"),
+    path("me", drivers.MeView.as_view(), name="me"),
+    path("trips", trips.TripsView.as_view(), name="trips"),
+    path("trips/quote", trips.QuoteView.as_view(), name="trip-quote"),
+    path("trips/<row:trip_id>", trips.TripView.as_view(), name="trip"),
+    path("trips/<row:trip_id>/cancel", trips.CancelView.as_view(), name="trip-cancel"),
+    path("trips/<row:trip_id>/rate", trips.RateView.as_view(), name="trip-rate"),
+    path("trips/<row:trip_id>/location", trips.LocationView.as_view(), name="trip-location"),
+    path("trips/<row:trip_id>/broadcast-offer", trips.BroadcastOfferView.as_view(), name="trip-broadcast-offer"),
+    path("drivers/offers", drivers.OffersView.as_view(), name="driver-offers"),
+    path("drivers/trips/accept/<row:trip_id>", drivers.AcceptView.as_view(), name="driver-accept"),
+    path("drivers/trips/decline/<row:trip_id>", drivers.DeclineView.as_view(), name="driver-decline"),
+    path("drivers/trips/<row:trip_id>/status", drivers.StatusView.as_view(), name="driver-status"),
+    path("drivers/availability", drivers.AvailabilityView.as_view(), name="driver-availability"),
+    path("drivers/location", drivers.PositionView.as_view(), name="driver-location"),
+    path("drivers/filters", drivers.FiltersView.as_view(), name="driver-filters"),
+    re_path(r"", unknown_address),
+]

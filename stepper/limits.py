@@ -1,0 +1,43 @@
+"""Rate limits: how often somebody may do something in a minute, counted where all processes see it.
+
+The window opens with the first request and closes a minute later. Its counter is one atomic increment, so
+requests that race cannot all slip through, as they would with a list that is read and written back.
+"""
+
+import math
+import time
+
+from django.core.cache import cache
+from django.utils.translation import gettext_lazy as _
+
+from .errors import TooManyRequests
+
+WINDOW_S = 60
+
+
+def wait_s(scope: str, who: int, per_min: int) -> int | None:
+    """Counts one request of `who` in `scope`; seconds until the window closes where it is too many, else None."""
+    now = time.time()
+    window = f"limit:{scope}:{who}"
+    next_closes_at = math.ceil(now + WINDOW_S)
+    closes_at = cache.get_or_set(window, next_closes_at, WINDOW_S) or next_closes_at
+    if closes_at <= now:  # over by this machine's clock, not yet by the cache's
+        closes_at = next_closes_at
+        cache.set(window, closes_at, WINDOW_S)
+    counter = f"{window}:{closes_at}"
+    # Kept for longer than the window: it must not vanish between the two statements.
+    cache.add(counter, 0, 2 * WINDOW_S)
+    if cache.incr(counter) <= per_min:
+        return None
+    return max(1, math.ceil(closes_at - now))
+
+
+def spend(scope: str, who: int, per_min: int) -> None:
+    """Counts one request of `who` in `scope`.
+
+    Raises:
+        TooManyRequests: more than `per_min` in this minute.
+    """
+    retry_after_s = wait_s(scope, who, per_min)
+    if retry_after_s is not None:
+        raise TooManyRequests("rate.limited", _("Too many requests. Try again in a moment."), retry_after_s)

@@ -1,0 +1,164 @@
+"""The demo in one command: a database with demo people, a server, and a city of virtual people around it.
+
+The server and the city are child processes in process groups of their own, so that Ctrl-C reaches this process
+alone and it can end them in order: the city first, then the server it talks to. A child that outlives its grace is
+killed, and on Linux the kernel ends both when this process is killed itself.
+"""
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import sys
+from argparse import ArgumentParser
+from asyncio.subprocess import Process
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from .demo import DRIVER, PASSENGER, PASSWORD, STAFF
+
+HOST = "127.0.0.1"
+START_S = 60
+# Together well within the ten seconds that a person waits after Ctrl-C.
+CITY_GRACE_S = 2
+SERVER_GRACE_S = 4
+PR_SET_PDEATHSIG = 1
+
+
+class Command(BaseCommand):
+    help = "Runs the demo: migrates, creates the demo accounts, starts the server and a simulated city."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--drivers", type=int, default=29, help="simulated drivers (driver1 is left to you)")
+        parser.add_argument("--passengers", type=int, default=1, help="simulated passengers (passenger1 is yours)")
+
+    def handle(self, *args: Any, port: int, drivers: int, passengers: int, **options: Any) -> None:
+        self.port = port
+        _refuse_port_in_use(port)
+        try:
+            call_command("migrate", interactive=False, verbosity=0)
+            call_command("demo", verbosity=0)
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+        city = ["simulate", "--url", self.url, "--drivers", str(drivers), "--passengers", str(passengers)]
+        failed = asyncio.run(self._live(city if drivers or passengers else None))
+        if failed:
+            raise CommandError(failed)
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    async def _live(self, city: list[str] | None) -> str | None:
+        """Runs until a signal comes or the server ends; returns what went wrong, None after a signal."""
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # Installed whatever was inherited: a background job of a script is started with Ctrl-C ignored.
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stopped = asyncio.create_task(stop.wait())
+        children: list[tuple[Process, float]] = []
+        try:
+            server = await _spawn(["serve", "--host", HOST, "--port", str(self.port)])
+            children.append((server, SERVER_GRACE_S))
+            server_ended = asyncio.create_task(server.wait())
+            answered = asyncio.create_task(self._answers())
+            await asyncio.wait({stopped, server_ended, answered}, timeout=START_S, return_when=asyncio.FIRST_COMPLETED)
+            answered.cancel()
+            if not stop.is_set() and not server_ended.done():
+                if not answered.done():
+                    return f"The server did not answer within {START_S} s."
+                waiting = {stopped, server_ended}
+                if city:
+                    people = await _spawn(city)
+                    children.append((people, CITY_GRACE_S))
+                    waiting.add(asyncio.create_task(people.wait()))
+                self._greet(bool(city))
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if not stop.is_set() and not server_ended.done():
+                    self.stderr.write("The simulated city ended by itself; the server goes on without it.")
+                    await asyncio.wait({stopped, server_ended}, return_when=asyncio.FIRST_COMPLETED)
+            return None if stop.is_set() else f"The server ended by itself (status {server.returncode})."
+        finally:
+            for child, grace_s in reversed(children):
+                await _end(child, grace_s)
+            stopped.cancel()
+
+    async def _answers(self) -> None:
+        """Returns once the server answers a request."""
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection(HOST, self.port)
+                writer.write(b"GET /health/live/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                status = await reader.readline()
+                writer.close()
+                if b" 200 " in status:
+                    return
+            except ConnectionError:
+                pass  # not listening yet
+            await asyncio.sleep(0.1)
+
+    def _greet(self, with_city: bool) -> None:
+        lines = [
+            "",
+            f"StepperGO is running at {self.url}/",
+            "",
+            f"  passenger   {PASSENGER}",
+            f"  driver      {DRIVER}",
+            f"  staff       {STAFF}        {self.url}/admin/",
+            f"  password    {PASSWORD}",
+            "",
+        ]
+        if with_city:
+            lines.append("A simulated city lives around Almaty: its people drive and book as you do.")
+        lines.append("Use a private window for the second person. Ctrl-C ends everything; the data stays in " + _data())
+        self.stdout.write("\n".join(lines))
+        self.stdout.flush()
+
+
+def _data() -> str:
+    """The data directory as the person would name it."""
+    directory, here = Path(settings.DATA_DIR).resolve(), Path.cwd()
+    return f"{directory.relative_to(here) if directory.is_relative_to(here) else directory}/."
+
+
+def _refuse_port_in_use(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise CommandError(f"Port {port} of {HOST} cannot be used ({error.strerror}). Try PORT=8001.") from error
+
+
+async def _spawn(arguments: list[str]) -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        sys.argv[0],
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        process_group=0,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+    )
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+async def _end(child: Process, grace_s: float) -> None:
+    if child.returncode is not None:
+        return
+    child.terminate()
+    try:
+        await asyncio.wait_for(child.wait(), grace_s)
+    except TimeoutError:
+        # Its group: whatever it may have started goes with it.
+        os.killpg(child.pid, signal.SIGKILL)
+        await child.wait()

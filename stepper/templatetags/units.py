@@ -1,0 +1,76 @@
+"""How amounts are written on every page: money, distances, durations, instants in a trip's zone.
+
+Filters only format; they know no models. `₸9 180` has a thin space, no decimals; `2.4 km`, `238 km`; `6 min`,
+`4 h 10`; days are named where a person would name them (today, tomorrow).
+"""
+
+import datetime as dt
+from zoneinfo import ZoneInfo
+
+from django import template
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+
+register = template.Library()
+
+THIN_SPACE = "\u2009"
+
+
+def _grouped(amount: int) -> str:
+    return f"{amount:,}".replace(",", THIN_SPACE)
+
+
+@register.filter
+def money(amount: int | None) -> str:
+    """Whole tenge: `₸9 180`."""
+    return f"₸{_grouped(int(amount or 0))}"
+
+
+@register.filter
+def km(distance_km: float) -> str:
+    """One decimal below 10 km, none above: `2.4 km`, `238 km`."""
+    if distance_km < 9.95:
+        return _("%(km)s km") % {"km": formats.number_format(round(distance_km, 1), 1, use_l10n=True)}
+    return _("%(km)s km") % {"km": _grouped(round(distance_km))}
+
+
+@register.filter
+def duration(minutes: int) -> str:
+    """`6 min` below an hour, `4 h 10` above."""
+    hours, rest = divmod(int(minutes), 60)
+    if not hours:
+        return _("%(minutes)d min") % {"minutes": rest}
+    if not rest:
+        return _("%(hours)d h") % {"hours": hours}
+    return _("%(hours)d h %(minutes)02d") % {"hours": hours, "minutes": rest}
+
+
+@register.filter
+def clock(instant: dt.datetime, zone: str) -> str:
+    """Time of day in the zone: `14:02`."""
+    return f"{instant.astimezone(ZoneInfo(zone)):%H:%M}"
+
+
+def day_name(instant: dt.datetime, zone: str) -> str:
+    """`Today`, `Tomorrow`, `Yesterday`, else the date, by the zone's calendar."""
+    local = instant.astimezone(ZoneInfo(zone)).date()
+    today = timezone.now().astimezone(ZoneInfo(zone)).date()
+    days = (local - today).days
+    if days == 0:
+        return _("Today")
+    if days == 1:
+        return _("Tomorrow")
+    if days == -1:
+        return _("Yesterday")
+    return formats.date_format(local, "j M" if local.year == today.year else "j M Y")
+
+
+@register.filter
+def day(instant: dt.datetime, zone: str) -> str:
+    return day_name(instant, zone)
+
+
+@register.filter
+def when(instant: dt.datetime, zone: str) -> str:
+    """Day and time in the zone: `Today 18:30`, `24 Nov 06:40`."""
+    return f"{day_name(instant, zone)} {clock(instant, zone)}"

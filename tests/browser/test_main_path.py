@@ -1,0 +1,181 @@
+"""The whole job in two browsers: booked, offered, accepted, driven, completed, rated; the server killed in between."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from drivers.models import Driver
+from stepper.models import User
+from tests.browsing import DESKTOP, PHONE
+from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
+from tests.live import LiveServer
+from trips.models import Trip
+from trips.states import TripStatus
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Page]
+# What the issue promises for news on an open page; the page's own clock measures it.
+SOON_MS = 1000
+STEPS = ["driver_arrived", "passengers_boarded", "in_transit", "arrived", "completed"]
+
+
+def mark(page: Page, name: str) -> Any:
+    return page.get_by_test_id(name)
+
+
+def book(page: Page, pickup: str = "Almaty", dropoff: str = "Medeu") -> None:
+    for side, place in (("pickup", pickup), ("dropoff", dropoff)):
+        field = page.locator(f"[name={side}_name]")
+        field.fill(place)
+        page.locator(f"#{side}-options [role=option]").get_by_text(place, exact=True).click()
+    expect(mark(page, "quote-total")).to_be_visible()
+
+
+def is_live(page: Page) -> None:
+    expect(mark(page, "connection-state")).to_contain_text("Live")
+
+
+def test_trip_from_booking_to_rating_with_a_killed_server(live: LiveServer, open_as: Open) -> None:
+    driver = DriverFactory(at=ALMATY)
+    passenger = PassengerFactory()
+    driving = open_as(driver.user, "/driver/", at=ALMATY, viewport=PHONE)
+    riding = open_as(passenger, "/trips/new/")
+    is_live(driving)
+
+    book(riding)
+    mark(riding, "book-submit").click()
+    # The trip's page opens when the booking is answered, so the card is at most a second behind it.
+    riding.wait_for_url(re.compile(r"/trips/\d+/$"))
+    expect(mark(driving, "offer-card")).to_be_visible(timeout=SOON_MS)
+    first = mark(driving, "offer-countdown").inner_text()
+    expect(mark(driving, "offer-countdown")).not_to_have_text(first)
+    assert driving.title().startswith("(1)")
+
+    mark(driving, "offer-accept").click()
+    expect(mark(driving, "offer-card")).to_have_count(0)
+    expect(riding.get_by_text(driver.user.short_name, exact=True)).to_be_visible()
+    expect(riding.get_by_text(driver.vehicle.plate)).to_be_visible()
+
+    mark(driving, "trip-next-step").click()
+    expect(mark(riding, "trip-status")).to_have_attribute("data-status", "en_route")
+    _marker_follows(driving, riding)
+
+    live.kill()
+    expect(mark(driving, "connection-state")).not_to_contain_text("Live")
+    live.start()
+    is_live(driving)
+    is_live(riding)
+
+    trip = Trip.objects.get()
+    for status in STEPS:
+        button = driving.locator(f"[data-testid=trip-next-step][data-next={status}]")
+        button.click()
+        expect(mark(riding, "trip-status")).to_have_attribute("data-status", status)
+
+    riding.get_by_role("group", name="How was the trip").get_by_label("5 stars").check(force=True)
+    riding.get_by_role("button", name="Send the rating").click()
+    expect(riding.get_by_text("You gave 5 stars")).to_be_visible()
+    mark(driving, "rate-passenger").first.get_by_role("button", name="4 stars").click()
+    expect(mark(driving, "rate-card")).to_have_count(0)
+
+    mark(driving, "tab-history").click()
+    expect(mark(driving, "history-item")).to_contain_text("Medeu")
+    earned = f"₸{trip.driver_earnings:,}".replace(",", "\u2009")
+    expect(mark(driving, "history-earnings")).to_have_text(earned)
+    expect(mark(driving, "stat-today")).to_contain_text(earned)
+    _assert_rated(driver, passenger)
+
+
+def _marker_follows(driving: Page, riding: Page) -> None:
+    marker = mark(riding, "driver-marker")
+    expect(marker).to_be_visible()
+    driving.context.set_geolocation({"latitude": 43.2300, "longitude": 76.8600})
+    expect(marker).to_have_attribute("data-lat", re.compile(r"^43\.23"))
+    driving.context.set_geolocation({"latitude": 43.2400, "longitude": 76.8700})
+    expect(marker).to_have_attribute("data-lat", re.compile(r"^43\.24"))
+    expect(mark(riding, "trip-eta")).to_contain_text("min")
+
+
+def _assert_rated(driver: Driver, passenger: User) -> None:
+    driver.refresh_from_db()
+    passenger.refresh_from_db()
+    assert (driver.rating, passenger.rating) == (5.0, 4.0)
+
+
+def test_change_from_another_process_is_on_the_pages(live: LiveServer, open_as: Open) -> None:
+    """This process has no sockets: as a management command or a shell."""
+    trip = TripFactory(status=TripStatus.ACCEPTED)
+    driving, riding = open_as(trip.driver.user, "/driver/"), open_as(trip.organiser, f"/trips/{trip.pk}/")
+    is_live(driving)
+    is_live(riding)
+    trip.move(TripStatus.EN_ROUTE, "driver")
+    expect(mark(riding, "trip-status")).to_have_attribute("data-status", "en_route", timeout=SOON_MS)
+    expect(driving.locator("[data-testid=trip-next-step][data-next=driver_arrived]")).to_be_attached(timeout=SOON_MS)
+
+
+def test_loser_sees_why_the_card_went(live: LiveServer, open_as: Open) -> None:
+    offer = OfferFactory()
+    other = OfferFactory(trip=offer.trip)
+    page = open_as(offer.driver.user, "/driver/", viewport=PHONE)
+    is_live(page)
+    expect(mark(page, "offer-card")).to_be_visible()
+    from trips import dispatch
+
+    dispatch.accept(other.driver.pk, other.pk)
+    expect(page.get_by_text("Another driver was faster")).to_be_visible()
+    expect(mark(page, "offer-accept")).to_have_count(0)
+
+
+def test_declined_card_is_gone_on_every_tab(live: LiveServer, open_as: Open) -> None:
+    offer = OfferFactory()
+    tabs = [open_as(offer.driver.user, "/driver/", viewport=PHONE) for _ in range(2)]
+    for tab in tabs:
+        is_live(tab)
+        expect(mark(tab, "offer-card")).to_be_visible()
+    mark(tabs[0], "offer-decline").click()
+    for tab in tabs:
+        expect(mark(tab, "offer-card")).to_have_count(0)
+
+
+def test_booking_form_points_at_what_is_missing(open_as: Open) -> None:
+    page = open_as(PassengerFactory(), "/trips/new/", viewport=PHONE)
+    mark(page, "book-submit").click()
+    expect(page.locator("#pickup-error")).to_be_visible()
+    expect(page.locator("#dropoff-error")).to_be_visible()
+
+
+PAGES = ["/", "/accounts/login/", "/accounts/signup/", "/trips/", "/trips/new/", "/trips/{trip}/", "/notifications/"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_pages_are_accessible(live: LiveServer, open_as: Open, scheme: str, viewport: dict[str, int]) -> None:
+    trip = TripFactory(status=TripStatus.EN_ROUTE)
+    offer = OfferFactory()
+    page = open_as(trip.organiser, "/trips/", viewport=viewport, color_scheme=scheme)
+    stranger = open_as(None, "/", viewport=viewport, color_scheme=scheme)
+    driving = open_as(offer.driver.user, "/driver/", viewport=viewport, color_scheme=scheme)
+    busy = open_as(trip.driver.user, "/driver/", viewport=viewport, color_scheme=scheme)
+    expect(mark(driving, "offer-card")).to_be_visible()
+    for one in (driving, busy):
+        is_live(one)
+        _assert_accessible(one, "/driver/")
+    for path in PAGES:
+        one = stranger if path in PAGES[:3] else page
+        one.goto(path.format(trip=trip.pk))
+        _assert_accessible(one, path)
+
+
+def _assert_accessible(page: Page, path: str) -> None:
+    results = Axe().run(page, options={"resultTypes": ["violations"]})
+    serious = [
+        f"{violation['id']} at {[node['target'] for node in violation['nodes']]}"
+        for violation in results.response["violations"]
+        if violation["impact"] in ("serious", "critical")
+    ]
+    assert not serious, f"{path}: {serious}"

@@ -1,0 +1,142 @@
+"""What every test gets: an environment of its own, a fixed cast, a real server, real Chromium.
+
+`STEPPER_SUITE` says which suite this is: `embedded` (SQLite, the default) or `scaled` (PostgreSQL and Redis). The
+environment is settled here, before Django reads it: each process of a run has its own data directory, databases
+and Redis database, so runs and xdist workers never meet.
+"""
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from tests import servers
+
+SUITE = os.environ.setdefault("STEPPER_SUITE", "embedded")
+if SUITE not in {"embedded", "scaled"}:
+    raise pytest.UsageError(f"STEPPER_SUITE is embedded or scaled, not {SUITE!r}")
+if settings.configured:
+    raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: the tests choose the environment, then load the settings.")
+
+DATA_DIR = Path(tempfile.mkdtemp(prefix="stepper-tests-"))
+# Where `collectstatic` would have put the files; WhiteNoise warns when it is missing.
+(DATA_DIR / "static").mkdir()
+
+
+def _environment() -> dict[str, str]:
+    """What decides how the project runs, all of it set, so that neither the user's environment nor .env does."""
+    chosen = {
+        "DATA_DIR": str(DATA_DIR),
+        # Static files unhashed, straight from their sources; pytest-django turns the rest of DEBUG off.
+        "DEBUG": "1",
+        "SECRET_KEY": "of the tests, long enough for a signature",
+        "DATABASE_URL": "",
+        "REDIS_URL": "",
+        "DISPATCHER": "inside",
+        "CHANNEL_LAYER": "stepper",
+        "HTTPS": "0",
+        "LOG_LEVEL": "INFO",
+        "ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
+        "TILE_URL": "",
+        # Two workers with a server and a client or two each stay below PostgreSQL's usual hundred connections.
+        "DATABASE_POOL": "12",
+    }
+    if SUITE == "scaled":
+        servers.provide(os.environ)
+        chosen["DATABASE_URL"] = f"{os.environ[servers.POSTGRESQL]}/stepper_{os.getpid()}"
+        chosen["REDIS_URL"] = servers.claim_redis_database(os.environ[servers.REDIS])
+    return chosen
+
+
+def _set_up_django() -> None:
+    import django
+
+    os.environ.update(_environment())
+    # Only while it is read: a worker that inherited it would load the settings before it has its own environment.
+    os.environ["DJANGO_SETTINGS_MODULE"] = "stepper.settings"
+    django.setup()
+    del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+_set_up_django()
+# A test run that is told to end, as by a time-out, clears away its databases as it does on Ctrl-C.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+# These import models, so they come after.
+from tests.browsing import (  # noqa: E402
+    browser_context_args,
+    browser_type_launch_args,
+    open_as,
+)
+from tests.live import live, start_server  # noqa: E402
+
+__all__ = ["browser_context_args", "browser_type_launch_args", "live", "open_as", "start_server"]
+
+
+def pytest_report_header() -> str:
+    if SUITE == "scaled":
+        return f"suite: scaled, on {os.environ[servers.HEADER]}; tests marked embedded_only are left to the other suite"
+    import sqlite3
+
+    return (
+        f"suite: embedded, on SQLite {sqlite3.sqlite_version} in one process; tests marked scaled_only are left to "
+        "the other suite"
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    other = "scaled_only" if SUITE == "embedded" else "embedded_only"
+    elsewhere = [item for item in items if item.get_closest_marker(other)]
+    if elsewhere:
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if not item.get_closest_marker(other)]
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+    # Playwright leaves its event loop running in the main thread, where no other test can start one: so it is last.
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+def pytest_unconfigure() -> None:
+    if settings.REDIS_URL:
+        servers.release_redis_database(settings.REDIS_URL)
+    shutil.rmtree(DATA_DIR, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """On SQLite the tests' database is the very file that a server started with this environment opens."""
+    database = settings.DATABASES["default"]
+    if database["ENGINE"] == "stepper.database.sqlite":
+        database["TEST"]["NAME"] = database["NAME"]
+
+
+@pytest.fixture(autouse=True)
+def _clean_cache() -> None:
+    """Throttles and sign-in failures of one test are not the next one's."""
+    from django.core.cache import cache
+
+    cache.clear()
+
+
+@pytest.fixture
+def suite() -> str:
+    """`embedded` or `scaled`."""
+    return SUITE
+
+
+@pytest.fixture
+def query_count(django_assert_num_queries: Any) -> Callable[[int, int], Any]:
+    """`with query_count(embedded, scaled):` the literal number of queries on each database."""
+
+    def asserting(embedded: int, scaled: int) -> Any:
+        return django_assert_num_queries(embedded if SUITE == "embedded" else scaled)
+
+    return asserting

@@ -1,0 +1,234 @@
+"""REST for drivers: availability, positions, filters, and who is signed in."""
+
+import datetime as dt
+
+import pytest
+from django.utils import timezone
+
+from drivers import positions
+from drivers.models import Availability, Driver, DriverPosition
+from tests.factories import ALMATY, DriverFactory, PassengerFactory
+from tests.rest import as_user, book
+from trips import dispatch, driving
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def fresh_buffer(monkeypatch):
+    """What this process remembers of another test's drivers is not about these, whose numbers are the same."""
+    monkeypatch.setattr(positions, "report", positions.PositionBuffer().report)
+
+
+@pytest.fixture
+def driver():
+    return DriverFactory(at=ALMATY)
+
+
+@pytest.fixture
+def client(driver):
+    return as_user(driver.user)
+
+
+# Availability
+
+
+def test_going_offline_and_online(client, driver):
+    offline = client.put("/api/drivers/availability", {"availability": "offline"}, format="json")
+    assert (offline.status_code, offline.json()) == (200, {"availability": "offline", "is_online": False})
+
+    online = client.put("/api/drivers/availability/", {"availability": "available"}, format="json")
+    again = client.put("/api/drivers/availability", {"availability": "available"}, format="json")
+
+    assert online.json() == again.json() == {"availability": "available", "is_online": True}
+
+
+def test_going_offline_on_a_trip_waits_for_its_end(client, driver):
+    trip = book(as_user(PassengerFactory()))
+    dispatch.accept_trip(driver.pk, trip["id"])
+    driving.update_status(driver.pk, trip["id"], "en_route")
+
+    response = client.put("/api/drivers/availability", {"availability": "offline"}, format="json")
+
+    assert response.json() == {"availability": "busy", "is_online": False}
+
+
+def test_going_online_without_a_vehicle_is_refused():
+    driver = DriverFactory(vehicle=None)
+
+    refused = as_user(driver.user).put("/api/drivers/availability", {"availability": "available"}, format="json")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "driver.no_vehicle")
+
+
+@pytest.mark.parametrize("wanted", ["busy", "", None, True, 1, ["available"]])
+def test_a_wrong_availability_is_refused(client, wanted):
+    response = client.put("/api/drivers/availability", {"availability": wanted}, format="json")
+
+    assert response.status_code == 400
+    assert set(response.json()["fields"]) == {"availability"}
+    assert Driver.objects.get().availability == Availability.AVAILABLE
+
+
+# Positions
+
+
+def report(client, body, address="/api/drivers/location"):
+    return client.post(address, body, format="json")
+
+
+@pytest.mark.parametrize("address", ["/api/drivers/location", "/api/drivers/location/"])
+def test_one_point_is_taken(client, driver, address):
+    response = report(client, {"lat": 43.3, "lng": 76.9, "speed_kmh": 40, "heading_deg": 90}, address)
+
+    assert (response.status_code, response.json()) == (200, {"accepted": 1, "dropped": 0})
+    position = DriverPosition.objects.get(driver=driver)
+    assert (position.lat, position.lng, position.speed_kmh, position.heading_deg) == (43.3, 76.9, 40, 90)
+
+
+def test_of_many_points_the_old_ones_are_dropped(client, driver):
+    now = timezone.now()
+
+    def point(lat, seconds):
+        return {"lat": lat, "lng": 76.9, "recorded_at": (now + dt.timedelta(seconds=seconds)).isoformat()}
+
+    DriverPosition.objects.update(recorded_at=now - dt.timedelta(seconds=60))
+    response = report(client, {"points": [point(43.1, -90), point(43.3, -10), point(43.2, -20)]})
+
+    assert response.json() == {"accepted": 2, "dropped": 1}
+    assert DriverPosition.objects.get(driver=driver).lat == 43.3
+
+
+def test_a_phone_ahead_of_time_is_set_to_now(client, driver):
+    report(client, {"lat": 43.3, "lng": 76.9, "recorded_at": "2099-01-01T00:00:00Z"})
+
+    assert DriverPosition.objects.get(driver=driver).recorded_at <= timezone.now()
+
+
+POINT = {"lat": 43.3, "lng": 76.9}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"lat": 43.3}, "lng"),
+        ({**POINT, "lat": 90.01}, "lat"),
+        ({**POINT, "lng": -180.01}, "lng"),
+        ({**POINT, "lat": "43.3"}, "lat"),
+        ({**POINT, "lat": True}, "lat"),
+        ({**POINT, "lat": None}, "lat"),
+        ({**POINT, "heading_deg": 361}, "heading_deg"),
+        ({**POINT, "speed_kmh": -1}, "speed_kmh"),
+        ({**POINT, "accuracy_m": 10**400}, "accuracy_m"),
+        ({**POINT, "recorded_at": "2030-01-01T00:00:00"}, "recorded_at"),
+        ({**POINT, "recorded_at": 5}, "recorded_at"),
+        ({"points": []}, "points"),
+        ({"points": None}, "points"),
+        ({"points": POINT}, "points"),
+        ({"points": [POINT] * 101}, "points"),
+        ({"points": [POINT, {**POINT, "lat": -91}]}, "points.1.lat"),
+        ({"points": [5]}, "points.0"),
+        ({"points": [{"lng": 76.9}]}, "points.0.lat"),
+        ({}, "lat"),
+        ([POINT], "body"),
+    ],
+)
+def test_a_wrong_point_is_named_and_nothing_is_taken(client, driver, body, field):
+    response = report(client, body)
+
+    assert response.status_code == 400
+    assert response.json()["code"] == "input.invalid"
+    assert set(response.json()["fields"]) == {field}
+    assert DriverPosition.objects.get(driver=driver).lat == ALMATY[0]
+
+
+@pytest.mark.parametrize("recorded_at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_the_ends_of_time_are_no_fault(client, recorded_at):
+    assert report(client, {**POINT, "recorded_at": recorded_at}).status_code in {200, 400}
+    fresh = DriverFactory()
+    assert report(as_user(fresh.user), {**POINT, "recorded_at": recorded_at}).status_code in {200, 400}
+
+
+# Filters
+
+
+def test_filters_keep_what_is_left_out_and_null_removes(client):
+    assert client.get("/api/drivers/filters").json() == {
+        "max_distance_km": None,
+        "min_earnings": None,
+        "trip_types": ["private", "shared"],
+        "accepts_long_distance": True,
+    }
+
+    stored = client.put("/api/drivers/filters", {"max_distance_km": 20, "min_earnings": 1500}, format="json")
+    assert stored.status_code == 200
+    stored = client.put(
+        "/api/drivers/filters/",
+        {"max_distance_km": None, "trip_types": ["private"], "accepts_long_distance": False},
+        format="json",
+    )
+
+    assert stored.json() == {
+        "max_distance_km": None,
+        "min_earnings": 1500,
+        "trip_types": ["private"],
+        "accepts_long_distance": False,
+    }
+    assert client.get("/api/drivers/filters/").json() == stored.json()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"max_distance_km": 0}, "max_distance_km"),
+        ({"max_distance_km": 1001}, "max_distance_km"),
+        ({"max_distance_km": "5"}, "max_distance_km"),
+        ({"min_earnings": -1}, "min_earnings"),
+        ({"min_earnings": 1.5}, "min_earnings"),
+        ({"min_earnings": True}, "min_earnings"),
+        ({"min_earnings": 10**30}, "min_earnings"),
+        ({"trip_types": []}, "trip_types"),
+        ({"trip_types": ["cargo"]}, "trip_types.0"),
+        ({"trip_types": None}, "trip_types"),
+        ({"accepts_long_distance": 1}, "accepts_long_distance"),
+        ([], "body"),
+    ],
+)
+def test_wrong_filters_are_refused(client, body, field):
+    response = client.put("/api/drivers/filters", body, format="json")
+
+    assert response.status_code == 400
+    assert set(response.json()["fields"]) == {field}
+    assert Driver.objects.get().trip_types == ["private", "shared"]
+
+
+# Who is signed in
+
+
+def test_me_of_a_driver(client, driver):
+    me = client.get("/api/me/").json()
+
+    assert me["id"] == driver.user.pk
+    assert me["driver"] == {
+        "id": driver.pk,
+        "approval": "approved",
+        "availability": "available",
+        "is_online": True,
+        "licence_expires_on": driver.licence_expires_on.isoformat(),
+        "rating": None,
+        "rating_count": 0,
+        "vehicle": {
+            "make": "Toyota",
+            "model": "Camry",
+            "colour": "White",
+            "plate": driver.vehicle.plate,
+            "seats": 4,
+            "vehicle_class": "sedan",
+        },
+        "filters": {
+            "max_distance_km": None,
+            "min_earnings": None,
+            "trip_types": ["private", "shared"],
+            "accepts_long_distance": True,
+        },
+    }

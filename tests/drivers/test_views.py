@@ -1,0 +1,519 @@
+"""The driver's dashboard: its page, tabs, buttons and fragments."""
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from drivers import fragments
+from drivers.board import HISTORY_PAGE
+from drivers.models import Approval, Availability, Driver
+from realtime import events
+from realtime.models import Event
+from stepper.models import ServiceSettings
+from tests.factories import AIRPORT, ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
+from trips.cards import offer_card
+from trips.models import Offer, Rating, Trip
+from trips.states import OfferStatus, Role, TripStatus, TripType
+
+pytestmark = pytest.mark.django_db
+
+HTMX = {"HX-Request": "true"}
+DASHBOARD = "/driver/"
+
+
+@pytest.fixture
+def driver() -> Driver:
+    driver: Driver = DriverFactory(at=ALMATY)
+    return driver
+
+
+@pytest.fixture
+def signed_in(driver: Driver, client: Client) -> Client:
+    client.force_login(driver.user)
+    return client
+
+
+def text(response: Any) -> str:
+    """What a person reads: tags and icons out, spaces squeezed."""
+    html = response if isinstance(response, str) else response.content.decode()
+    return re.sub(r"[ \t\n]+", " ", re.sub(r"<[^>]+>", " ", html)).strip()
+
+
+def address(name: str, *args: object) -> str:
+    return reverse(f"drivers:{name}", args=args)
+
+
+# The page
+
+
+def test_dashboard_sends_strangers_to_sign_in(client: Client) -> None:
+    response = client.get(DASHBOARD)
+    assert (response.status_code, response["Location"].partition("?")[0]) == (302, reverse("account_login"))
+
+
+def test_dashboard_tells_htmx_to_sign_in_when_the_session_ended(client: Client, driver: Driver) -> None:
+    response = client.post(address("availability-set"), {"online": "1"}, headers=HTMX)
+    assert response["HX-Redirect"].startswith(reverse("account_login"))
+
+
+def test_dashboard_explains_to_passengers_that_it_is_for_drivers(client: Client) -> None:
+    client.force_login(PassengerFactory())
+    response = client.get(DASHBOARD)
+    assert response.status_code == 403
+    assert "This page is for drivers" in text(response)
+
+
+def test_dashboard_shows_open_offers_by_deadline_and_counts_them_in_the_title(
+    signed_in: Client, driver: Driver
+) -> None:
+    later = OfferFactory(driver=driver, expires_at=timezone.now() + dt.timedelta(seconds=200))
+    sooner = OfferFactory(driver=driver, expires_at=timezone.now() + dt.timedelta(seconds=50))
+    OfferFactory(driver=driver, expires_at=timezone.now() - dt.timedelta(seconds=1))
+    OfferFactory(driver=driver, status=OfferStatus.DECLINED)
+    html = signed_in.get(DASHBOARD).content.decode()
+    assert re.findall(r'<article id="offer-(\d+)"', html) == [str(sooner.pk), str(later.pk)]
+    assert "<title>(2) StepperGO</title>" in html
+
+
+def test_offer_card_says_what_a_driver_decides_on(signed_in: Client, driver: Driver) -> None:
+    trip = TripFactory(fare=10800, platform_fee=1620, driver_earnings=9180, seats=2, bags=2)
+    OfferFactory(driver=driver, trip=trip, distance_km=2.4, pickup_min=6)
+    card = text(
+        signed_in.get(DASHBOARD).content.decode().partition('<article id="offer-')[2].partition("</article>")[0]
+    )
+    for part in ("Urgent", "Easy", "Private", "₸9\u2009180", "yours of ₸10\u2009800 · cash", "2.4 km", "6 min away"):
+        assert part in card
+    assert "Now 2 of 4 seats 2 bags" in card
+
+
+def test_stats_show_earnings_rating_and_cash(signed_in: Client, driver: Driver) -> None:
+    TripFactory(status=TripStatus.COMPLETED, driver=driver, fare=2000, platform_fee=300, driver_earnings=1700)
+    TripFactory(status=TripStatus.EN_ROUTE, driver=driver, fare=12500, platform_fee=1875, driver_earnings=10625)
+    Driver.objects.filter(pk=driver.pk).update(rating_sum=1529, rating_count=312)
+    stats = text(fragments.regions(fragments.Board.of(driver.pk), ["stats"]))
+    assert stats == "Today ₸1\u2009700 1 trip This week ₸1\u2009700 Rating 4.9 of 312 Cash to collect ₸12\u2009500"
+
+
+def test_rating_is_new_where_nobody_has_rated(signed_in: Client) -> None:
+    assert "Rating new" in text(signed_in.get(DASHBOARD))
+
+
+@pytest.mark.parametrize(
+    ("approval", "says"),
+    [
+        (Approval.PENDING, "Your application is being checked."),
+        (Approval.REJECTED, "Your application was rejected."),
+        (Approval.SUSPENDED, "Your account is suspended."),
+    ],
+)
+def test_dashboard_without_approval_says_so_and_shows_no_offers(
+    signed_in: Client, driver: Driver, approval: str, says: str
+) -> None:
+    OfferFactory(driver=driver)
+    Driver.objects.filter(pk=driver.pk).update(approval=approval, availability=Availability.OFFLINE, is_online=False)
+    html = signed_in.get(DASHBOARD).content.decode()
+    assert says in html
+    assert 'data-testid="offer-card"' not in html
+    switch = html.partition('data-testid="availability-toggle"')[2].partition(">")[0]
+    assert "disabled" in switch
+
+
+@pytest.mark.parametrize("path", ["accept", "decline"])
+def test_answers_are_posts(signed_in: Client, driver: Driver, path: str) -> None:
+    offer = OfferFactory(driver=driver)
+    assert signed_in.get(address(f"offer-{path}", offer.pk)).status_code == 405
+
+
+# Tabs
+
+
+@pytest.mark.parametrize("name", ["offers", "active", "history"])
+def test_tab_is_a_page_of_its_own_without_scripts(signed_in: Client, name: str) -> None:
+    html = signed_in.get(address("tab", name)).content.decode()
+    panel = html.partition(f'id="{name}-panel"')[2].partition(">")[0]
+    assert "hidden" not in panel
+
+
+def test_unknown_tab_is_not_found(signed_in: Client) -> None:
+    assert signed_in.get(address("tab", "settings")).status_code == 404
+
+
+@pytest.mark.parametrize(("name", "queries"), [("offers", 4), ("active", 7), ("history", 7)])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_tab_costs_the_same_for_one_row_and_three(
+    signed_in: Client, driver: Driver, name: str, queries: int, rows: int, query_count: Callable[[int, int], Any]
+) -> None:
+    for number in range(rows):
+        OfferFactory(driver=driver)
+        TripFactory(status=TripStatus.ACCEPTED, driver=driver, in_=dt.timedelta(days=number + 1))
+        TripFactory(status=TripStatus.COMPLETED, driver=driver)
+    with query_count(queries, queries):
+        assert signed_in.get(address("tab", name), headers=HTMX).status_code == 200
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_page_costs_the_same_for_one_row_and_three(
+    signed_in: Client, driver: Driver, rows: int, query_count: Callable[[int, int], Any]
+) -> None:
+    for number in range(rows):
+        OfferFactory(driver=driver)
+        TripFactory(status=TripStatus.ACCEPTED, driver=driver, in_=dt.timedelta(days=number + 1))
+        TripFactory(status=TripStatus.COMPLETED, driver=driver)
+    with query_count(13, 13):
+        signed_in.get(DASHBOARD)
+
+
+def test_history_goes_on_where_its_page_ended(signed_in: Client, driver: Driver) -> None:
+    trips = [
+        TripFactory(
+            status=TripStatus.COMPLETED, driver=driver, departure_at=timezone.now() - dt.timedelta(hours=number)
+        )
+        for number in range(HISTORY_PAGE + 2)
+    ]
+    first = signed_in.get(address("tab", "history")).content.decode()
+    more = re.search(r'hx-get="([^"]+before=[^"]+)"', first)
+    assert more
+    second = signed_in.get(more[1].replace("&amp;", "&"), headers=HTMX).content.decode()
+    shown = [int(pk) for pk in re.findall(r'id="past-(\d+)"', first + second)]
+    assert shown == [trip.pk for trip in trips]
+    assert "history-more" not in second
+
+
+def test_history_with_a_made_up_place_is_not_found(signed_in: Client) -> None:
+    assert signed_in.get(address("tab", "history"), {"before": "now"}).status_code == 404
+
+
+# Answers to offers
+
+
+def test_accept_opens_the_trip_and_takes_the_card_away(signed_in: Client, driver: Driver) -> None:
+    offer = OfferFactory(driver=driver)
+    response = signed_in.post(address("offer-accept", offer.pk), headers=HTMX)
+    html = response.content.decode()
+    assert response["HX-Trigger"] == '{"stepper:tab": {"tab": "active"}}'
+    assert f'id="trip-{offer.trip_id}"' in html
+    assert f'id="offer-{offer.pk}"' not in html
+
+
+def test_accept_repeated_says_the_same(signed_in: Client, driver: Driver) -> None:
+    offer = OfferFactory(driver=driver)
+    signed_in.post(address("offer-accept", offer.pk), headers=HTMX)
+    response = signed_in.post(address("offer-accept", offer.pk), headers=HTMX)
+    assert (response.status_code, f'id="trip-{offer.trip_id}"' in response.content.decode()) == (200, True)
+
+
+def test_accept_of_a_lost_offer_replaces_the_card_by_the_reason(signed_in: Client, driver: Driver) -> None:
+    offer = OfferFactory(driver=driver)
+    winner = OfferFactory(trip=offer.trip, round_number=1)
+    other = Client()
+    other.force_login(winner.driver.user)
+    other.post(address("offer-accept", winner.pk))
+    response = signed_in.post(address("offer-accept", offer.pk), headers=HTMX)
+    assert (response.status_code, text(response)) == (409, "Another driver was faster.")
+    assert f'id="offer-{offer.pk}"' in response.content.decode()
+
+
+def test_accept_that_overlaps_leaves_the_card_with_the_reason(signed_in: Client, driver: Driver) -> None:
+    mine = TripFactory(status=TripStatus.ACCEPTED, driver=driver, in_=dt.timedelta(hours=1))
+    offer = OfferFactory(driver=driver)
+    response = signed_in.post(address("offer-accept", offer.pk), headers=HTMX)
+    at = timezone.localtime(mine.departure_at, mine.zone_info)
+    assert (response.status_code, text(response)) == (409, f"Overlaps with your trip at {at:%H:%M}.")
+    assert f'id="offer-{offer.pk}-reason"' in response.content.decode()
+
+
+def test_accept_of_somebody_elses_offer_is_refused(signed_in: Client) -> None:
+    offer = OfferFactory()
+    assert signed_in.post(address("offer-accept", offer.pk), headers=HTMX).status_code == 409
+    offer.refresh_from_db()
+    assert offer.status == OfferStatus.PENDING
+
+
+def test_accept_without_scripts_leads_to_the_trip(signed_in: Client, driver: Driver) -> None:
+    offer = OfferFactory(driver=driver)
+    response = signed_in.post(address("offer-accept", offer.pk), follow=True)
+    assert response.redirect_chain == [(address("tab", "active"), 302)]
+    assert f'id="trip-{offer.trip_id}"' in response.content.decode()
+
+
+def test_refusal_without_scripts_says_why_on_the_page(signed_in: Client) -> None:
+    response = signed_in.post(address("offer-accept", 10**9), follow=True)
+    assert "There is no such offer." in text(response)
+
+
+def test_decline_takes_the_card_away(signed_in: Client, driver: Driver) -> None:
+    offer = OfferFactory(driver=driver)
+    response = signed_in.post(address("offer-decline", offer.pk), headers=HTMX)
+    assert response.content.decode().strip() == f'<div id="offer-{offer.pk}" hx-swap-oob="delete"></div>'
+    assert Offer.objects.get(pk=offer.pk).status == OfferStatus.DECLINED
+
+
+def test_decline_of_an_ended_offer_says_why(signed_in: Client, driver: Driver) -> None:
+    offer = OfferFactory(driver=driver, status=OfferStatus.EXPIRED)
+    response = signed_in.post(address("offer-decline", offer.pk), headers=HTMX)
+    assert (response.status_code, text(response)) == (409, "Time ran out for this offer.")
+
+
+# Availability and filters
+
+
+def test_availability_switches_and_answers_with_its_regions(signed_in: Client, driver: Driver) -> None:
+    response = signed_in.post(address("availability-set"), {"online": "0"}, headers=HTMX)
+    driver.refresh_from_db()
+    assert driver.availability == Availability.OFFLINE
+    assert 'aria-checked="false"' in response.content.decode()
+    assert "You are offline" in text(response)
+
+
+def test_availability_refused_says_why(signed_in: Client, driver: Driver) -> None:
+    Driver.objects.filter(pk=driver.pk).update(
+        approval=Approval.PENDING, availability=Availability.OFFLINE, is_online=False
+    )
+    response = signed_in.post(address("availability-set"), {"online": "1"}, headers=HTMX)
+    assert response.status_code == 409
+    assert "Your account has not been approved yet." in text(response)
+
+
+def test_switch_says_on_a_trip_while_driving(signed_in: Client, driver: Driver) -> None:
+    TripFactory(status=TripStatus.EN_ROUTE, driver=driver)
+    html = signed_in.get(DASHBOARD).content.decode()
+    assert text(html.partition('data-testid="availability-toggle"')[2].partition(">")[2].partition("</button>")[0]) == (
+        "On a trip"
+    )
+
+
+def test_filters_are_stored_and_shown(signed_in: Client, driver: Driver) -> None:
+    wishes = {"max_distance_km": "15", "min_earnings": "2000", "trip_types": ["private"]}
+    response = signed_in.post(address("filters-set"), wishes, headers=HTMX)
+    driver.refresh_from_db()
+    assert (driver.max_distance_km, driver.min_earnings, driver.trip_types, driver.accepts_long_distance) == (
+        15.0,
+        2000,
+        [TripType.PRIVATE],
+        False,
+    )
+    shown = text(response)
+    assert "up to 15 km away, from ₸2\u2009000, private only, no long distance" in shown
+    assert "Saved." in shown
+
+
+def test_filters_left_empty_remove_the_limits(signed_in: Client, driver: Driver) -> None:
+    Driver.objects.filter(pk=driver.pk).update(max_distance_km=5, min_earnings=9)
+    both = {"max_distance_km": "", "min_earnings": "", "trip_types": ["private", "shared"]}
+    signed_in.post(address("filters-set"), both, headers=HTMX)
+    driver.refresh_from_db()
+    assert (driver.max_distance_km, driver.min_earnings) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("max_distance_km", "far", "Enter kilometres as a number"),
+        ("max_distance_km", "nan", "Enter kilometres as a number"),
+        ("max_distance_km", "0", "Choose 1 to 1000 km."),
+        ("max_distance_km", "1001", "Choose 1 to 1000 km."),
+        ("min_earnings", "2.5", "Enter whole tenge"),
+        ("min_earnings", "-1", "Choose 0 or more."),
+        ("trip_types", "", "Choose from the list."),
+        ("trip_types", [], "Choose at least one kind of trip."),
+    ],
+)
+def test_filters_out_of_range_are_marked_and_not_stored(
+    signed_in: Client, driver: Driver, field: str, value: object, says: str
+) -> None:
+    wishes = {"max_distance_km": "15", "min_earnings": "2000", "trip_types": ["private"]} | {field: value}
+    response = signed_in.post(address("filters-set"), wishes, headers=HTMX)
+    driver.refresh_from_db()
+    assert (response.status_code, driver.max_distance_km) == (400, None)
+    assert says in text(response)
+
+
+# Trips
+
+
+def test_steps_lead_to_completed(signed_in: Client, driver: Driver) -> None:
+    trip = TripFactory(status=TripStatus.ACCEPTED, driver=driver)
+    labels = []
+    html = signed_in.get(address("tab", "active")).content.decode()
+    while button := re.search(r'data-testid="trip-next-step" data-next="(\w+)">\s*([^<]+)<', html):
+        labels.append(button[2].strip())
+        html = signed_in.post(
+            address("trip-status", trip.pk), {"status": button[1], "lat": "43.3", "lng": "77.0"}, headers=HTMX
+        ).content.decode()
+    assert labels == [
+        "Set off",
+        "I have arrived",
+        "Passengers on board",
+        "Start driving",
+        "Arrived at destination",
+        "Complete trip",
+    ]
+    trip.refresh_from_db()
+    assert trip.status == TripStatus.COMPLETED
+    assert set(trip.transitions.values_list("lat", "lng")) == {(43.3, 77.0)}
+    assert f'id="rate-{trip.pk}"' in html
+
+
+def test_active_trip_shows_passenger_cash_and_the_way(signed_in: Client, driver: Driver) -> None:
+    trip = TripFactory(
+        status=TripStatus.EN_ROUTE, driver=driver, pickup=AIRPORT, note="Exit 3", fare=3000, platform_fee=450,
+        driver_earnings=2550, organiser=PassengerFactory(name="Aliya Karimova", phone="+77011234567"),
+    )  # fmt: skip
+    html = signed_in.get(address("tab", "active")).content.decode().partition(f'id="trip-{trip.pk}"')[2]
+    assert 'href="tel:+77011234567"' in html
+    assert "destination=43.3521,77.0405" in html
+    for part in ("On the way to the pickup", "Aliya K.", "Collect in cash ₸3\u2009000", "Exit 3"):
+        assert part in text(html)
+
+
+def test_status_that_is_refused_says_why(signed_in: Client, driver: Driver) -> None:
+    trip = TripFactory(status=TripStatus.ACCEPTED, driver=driver)
+    response = signed_in.post(address("trip-status", trip.pk), {"status": "completed"}, headers=HTMX)
+    assert response.status_code == 409
+    assert f'id="trip-{trip.pk}-error"' in response.content.decode()
+    trip.refresh_from_db()
+    assert trip.status == TripStatus.ACCEPTED
+
+
+@pytest.mark.parametrize("status", ["", "teleported", "x" * 21])
+def test_unknown_status_is_refused(signed_in: Client, driver: Driver, status: str) -> None:
+    trip = TripFactory(status=TripStatus.ACCEPTED, driver=driver)
+    assert signed_in.post(address("trip-status", trip.pk), {"status": status}, headers=HTMX).status_code == 409
+
+
+def test_status_of_somebody_elses_trip_is_refused(signed_in: Client) -> None:
+    trip = TripFactory(status=TripStatus.ACCEPTED)
+    signed_in.post(address("trip-status", trip.pk), {"status": "en_route"}, headers=HTMX)
+    trip.refresh_from_db()
+    assert trip.status == TripStatus.ACCEPTED
+
+
+def test_delay_is_shown_on_the_trip(signed_in: Client, driver: Driver) -> None:
+    trip = TripFactory(status=TripStatus.EN_ROUTE, driver=driver)
+    response = signed_in.post(
+        address("trip-status", trip.pk),
+        {"status": "delayed", "delay_minutes": "15", "delay_reason": "Traffic"},
+        headers=HTMX,
+    )
+    assert "15 min late" in text(response)
+
+
+@pytest.mark.parametrize("minutes", ["", "0", "soon"])
+def test_delay_without_minutes_is_refused(signed_in: Client, driver: Driver, minutes: str) -> None:
+    trip = TripFactory(status=TripStatus.EN_ROUTE, driver=driver)
+    details = {"status": "delayed", "delay_minutes": minutes}
+    response = signed_in.post(address("trip-status", trip.pk), details, headers=HTMX)
+    assert response.status_code == 409
+    assert f'id="trip-{trip.pk}-delay_minutes-error"' in response.content.decode()
+
+
+def test_release_takes_the_trip_off_the_page(signed_in: Client, driver: Driver) -> None:
+    trip = OfferFactory(driver=driver).trip
+    signed_in.post(address("offer-accept", trip.offers.get().pk))
+    html = signed_in.post(address("trip-status", trip.pk), {"status": "released"}, headers=HTMX).content.decode()
+    assert f'id="trip-{trip.pk}"' not in html
+    assert Trip.objects.get(pk=trip.pk).driver is None
+
+
+def test_status_updates_are_limited(signed_in: Client, driver: Driver) -> None:
+    ServiceSettings(status_per_min=1).save()
+    trip = TripFactory(status=TripStatus.EN_ROUTE, driver=driver)
+    delay = {"status": "delayed", "delay_minutes": "5"}
+    answers = [signed_in.post(address("trip-status", trip.pk), delay, headers=HTMX).status_code for _ in range(2)]
+    assert answers == [200, 429]
+
+
+def test_passenger_is_rated_once(signed_in: Client, driver: Driver) -> None:
+    trip = TripFactory(status=TripStatus.COMPLETED, driver=driver)
+    first = signed_in.post(address("trip-rate", trip.pk), {"stars": "4"}, headers=HTMX)
+    again = signed_in.post(address("trip-rate", trip.pk), {"stars": "1"}, headers=HTMX)
+    assert (first.status_code, again.status_code) == (200, 409)
+    assert "4 from you" in text(first)
+    assert list(Rating.objects.values_list("role", "stars")) == [(Role.DRIVER, 4)]
+
+
+@pytest.mark.parametrize("stars", ["", "0", "6", "many"])
+def test_rating_out_of_range_is_refused(signed_in: Client, driver: Driver, stars: str) -> None:
+    trip = TripFactory(status=TripStatus.COMPLETED, driver=driver)
+    response = signed_in.post(address("trip-rate", trip.pk), {"stars": stars}, headers=HTMX)
+    assert (response.status_code, Rating.objects.count()) == (409, 0)
+
+
+# Fragments
+
+
+def test_snapshot_has_every_region(driver: Driver) -> None:
+    html = fragments.snapshot(driver.pk)
+    assert re.findall(r'id="([\w-]+)"[^>]*hx-swap-oob="true"', html) == [
+        "driver-stats",
+        "driver-notice",
+        "availability",
+        "offers-list",
+        "offers-empty",
+        "active-list",
+        "history-list",
+        "driver-upcoming",
+        "driver-filters",
+        "notification-badge",
+    ]
+
+
+def test_offer_created_adds_the_card_without_a_query(driver: Driver, query_count: Callable[[int, int], Any]) -> None:
+    offer = OfferFactory(driver=driver)
+    offer.refresh_from_db()
+    event = offer_card(offer, offer.trip, driver)
+    with query_count(0, 0):
+        html = fragments.render(event, driver.pk)
+    assert html.startswith('<div hx-swap-oob="beforeend:#offers-list">')
+    assert f'id="offer-{offer.pk}"' in html
+
+
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        ("timeout", "Time ran out."),
+        ("accepted_by_another", "Another driver was faster."),
+        ("cancelled", "This trip is no longer offered."),
+    ],
+)
+def test_offer_expired_leaves_the_reason_in_its_place(driver: Driver, reason: events.OfferEnd, says: str) -> None:
+    html = fragments.render(events.OfferExpired(trip_id=1, offer_id=7, reason=reason), driver.pk)
+    assert (text(html), 'id="offer-7"' in html) == (says, True)
+
+
+def test_notification_brings_badge_and_toast(driver: Driver) -> None:
+    event = events.NotificationDriver(
+        notification_id=1, title="Bring chains", message="", priority="high", category="system", action_url=""
+    )
+    html = fragments.render(event, driver.pk)
+    assert 'id="notification-badge"' in html
+    assert "Bring chains" in html
+
+
+def test_event_for_staff_shows_nothing(driver: Driver) -> None:
+    place = events.Place("Almaty", "", *ALMATY)
+    event = events.TripRequested(
+        trip_id=1, version=1, title="", pickup=place, dropoff=place, departure_at=timezone.now(), seats=1, fare=1
+    )
+    assert fragments.render(event, driver.pk) == ""
+
+
+def test_upcoming_trip_says_when_to_leave(driver: Driver) -> None:
+    trip = TripFactory(status=TripStatus.ACCEPTED, driver=driver, in_=dt.timedelta(hours=20), pickup=AIRPORT)
+    upcoming = fragments.Board.of(driver.pk).upcoming
+    assert upcoming
+    assert upcoming.leave_at
+    assert upcoming.leave_at < trip.departure_at
+    assert "to the pickup" in text(fragments.regions(fragments.Board.of(driver.pk), ["upcoming"]))
+
+
+def test_changes_of_the_driver_reach_their_other_tabs(signed_in: Client, driver: Driver) -> None:
+    both = {"trip_types": ["private", "shared"]}
+    signed_in.post(address("filters-set"), both, headers=HTMX)
+    assert Event.objects.filter(group=f"driver.{driver.pk}", type="control.recheck").exists()

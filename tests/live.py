@@ -1,0 +1,144 @@
+"""A real server process for tests: `manage.py serve` with the dispatcher inside, on the tests' own database.
+
+Rows that a test inserts are what the server sees, and events a test logs are swept up by the server as those of
+any other process. It can be killed and started again on the same port and data.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from tests.servers import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+STARTS_WITHIN_S = 30
+STOPS_WITHIN_S = 10
+
+
+class LiveServer:
+    """One server; `environ` overrides what it inherits from the tests (DEBUG, LOG_LEVEL, DISPATCHER …)."""
+
+    def __init__(self, log: Path, environ: dict[str, str]) -> None:
+        self.port = free_port()
+        self.log = log
+        self.environ = environ
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    def start(self, **environ: str) -> None:
+        """Starts it, with further environment from now on, and returns once it answers."""
+        assert self.process is None, "it is running"
+        self.environ |= environ
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "serve", "--host", "127.0.0.1", "--port", str(self.port)],
+                cwd=ROOT,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        for _attempt in range(STARTS_WITHIN_S * 10):
+            if self.answers():
+                return
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.1)
+                break
+        pytest.fail(f"The server does not answer. Its log:\n{self.log_text()}")
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health/live/", timeout=5) as response:
+                return response.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def kill(self) -> None:
+        """SIGKILL: it can say goodbye to nobody."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM, as a service manager does; fails the test where it takes longer than ten seconds."""
+        self._end(signal.SIGTERM)
+
+    def restart(self, **environ: str) -> None:
+        """Killed, and started again on the same port and data."""
+        self.kill()
+        self.start(**environ)
+
+    def log_text(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def _end(self, how: signal.Signals) -> None:
+        assert self.process is not None, "it is not running"
+        process, self.process = self.process, None
+        process.send_signal(how)
+        try:
+            process.wait(STOPS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"The server did not stop within {STOPS_WITHIN_S} s. Its log:\n{self.log_text()}")
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _environment(self) -> dict[str, str]:
+        environ = dict(os.environ)
+        # What only the tests' own process needs: it would hide a fault of the server.
+        environ.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
+        if settings.DATABASE_URL:
+            server, _slash, _name = settings.DATABASE_URL.rpartition("/")
+            environ["DATABASE_URL"] = f"{server}/{connection.settings_dict['NAME']}"
+        return environ | {"PYTHONUNBUFFERED": "1"} | self.environ
+
+
+@pytest.fixture
+def start_server(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., LiveServer]]:
+    """`start_server(LOG_LEVEL="DEBUG")` starts one more server; each is ended, and its log read, after the test.
+
+    On the embedded suite there can be one at a time.
+    """
+    started: list[LiveServer] = []
+
+    def start(**environ: str) -> LiveServer:
+        server = LiveServer(tmp_path / f"server-{len(started)}.log", environ)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    try:
+        for server in started:
+            if server.process is not None:
+                server.stop()
+    finally:
+        for server in started:
+            if server.process is not None:
+                server.kill()
+    for server in started:
+        if "Traceback" in server.log_text():
+            pytest.fail(f"The server logged a traceback:\n{server.log_text()}")
+
+
+@pytest.fixture
+def live(start_server: Callable[..., LiveServer]) -> LiveServer:
+    """A running server: `live.url`, `live.kill()`, `live.start()`, `live.restart()`, `live.log_text()`."""
+    return start_server()

@@ -1,0 +1,20 @@
+"""Reads the event log as the sockets of a group would: decoded frames, in the order they were logged."""
+
+from realtime import events
+from realtime.models import Event
+from realtime.publish import CONTROL
+
+
+def frames(group: str) -> list[events.Frame]:
+    logged = Event.objects.filter(group=group).exclude(type=CONTROL).order_by("id")
+    return [events.decode_frame(row.frame) for row in logged]
+
+
+def types(group: str) -> list[str]:
+    """The tags of the frames: what happened, in order."""
+    return [events.tag(frame) for frame in frames(group)]
+
+
+def rechecked(group: str) -> bool:
+    """Whether the sockets of the group were told to check again what they may watch."""
+    return Event.objects.filter(group=group, type=CONTROL).exists()

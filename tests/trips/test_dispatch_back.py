@@ -1,0 +1,254 @@
+"""A trip that loses its driver or is given one: released, assigned and taken off by staff."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from drivers.models import Driver
+from realtime import groups
+from realtime.models import Notification
+from stepper.errors import DomainError, NotFound, NotPermitted
+from stepper.models import User
+from tests.factories import (
+    ALMATY,
+    DriverFactory,
+    OfferFactory,
+    PassengerFactory,
+    StaffFactory,
+    TripFactory,
+    VehicleFactory,
+)
+from tests.outbox import rechecked, types
+from trips import dispatch
+from trips.models import Offer
+
+pytestmark = pytest.mark.django_db
+
+MINUTE = dt.timedelta(minutes=1)
+HOUR = dt.timedelta(hours=1)
+
+
+@pytest.fixture
+def offer() -> Offer:
+    return OfferFactory()
+
+
+@pytest.fixture
+def staff() -> User:
+    return StaffFactory()
+
+
+def code_of(verb: Callable[..., Any], *args: Any) -> str:
+    with pytest.raises(DomainError) as refused:
+        verb(*args)
+    return refused.value.code
+
+
+# Giving back
+
+
+@pytest.mark.parametrize("status", ["accepted", "en_route"])
+def test_release_offers_the_trip_again_at_once(status: str, django_capture_on_commit_callbacks: Any) -> None:
+    trip = TripFactory(status=status, in_=3 * HOUR, delay_minutes=20, delay_reason="traffic")
+    OfferFactory(trip=trip, driver=trip.driver, status="accepted")
+    former, other = trip.driver, DriverFactory(at=ALMATY)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        dispatch.release(former.pk, trip.pk, "flat tyre")
+
+    trip.refresh_from_db()
+    assert (trip.status, trip.driver, trip.vehicle, trip.accepted_at) == ("offered", None, None, None)
+    assert (trip.delay_minutes, trip.delay_reason) == (0, "")
+    assert list(trip.offers.filter(status="pending").values_list("driver", flat=True)) == [other.pk]
+    former.refresh_from_db()
+    assert former.availability == "available"
+    assert trip.transitions.first().note == "flat tyre"
+    assert Notification.objects.get().user == trip.organiser
+    assert rechecked(groups.driver(former.pk))
+
+
+def test_release_is_never_offered_to_them_again(django_capture_on_commit_callbacks: Any) -> None:
+    trip = TripFactory(status="accepted")
+    OfferFactory(trip=trip, driver=trip.driver, status="accepted")
+
+    with django_capture_on_commit_callbacks(execute=True):
+        dispatch.release(trip.driver.pk, trip.pk)
+
+    assert trip.rounds.get().reasons == {"declined_before": 1}
+    trip.refresh_from_db()
+    assert trip.status == "unfilled"
+
+
+def test_release_whose_process_dies_is_taken_up_by_the_dispatcher() -> None:
+    """Without the callback after commit the trip is still looked at."""
+    trip = TripFactory(status="accepted")
+    other = DriverFactory(at=ALMATY)
+    dispatch.release(trip.driver.pk, trip.pk)
+
+    dispatch.look_due()
+
+    assert trip.offers.get(status="pending").driver == other
+
+
+def test_release_gives_the_search_time_again() -> None:
+    trip = TripFactory(status="accepted", search_until=timezone.now() + MINUTE)
+
+    dispatch.release(trip.driver.pk, trip.pk)
+
+    trip.refresh_from_db()
+    assert trip.search_until > timezone.now() + 59 * MINUTE
+
+
+def test_release_twice_changes_nothing() -> None:
+    trip = TripFactory(status="accepted")
+    dispatch.release(trip.driver.pk, trip.pk)
+
+    assert dispatch.release(trip.driver.pk, trip.pk).status == "offered"
+    assert trip.transitions.count() == 1
+
+
+def test_release_is_possible_until_a_quarter_of_an_hour_before() -> None:
+    in_time = TripFactory(status="accepted", in_=16 * MINUTE)
+    late = TripFactory(status="accepted", in_=14 * MINUTE)
+
+    assert dispatch.release(in_time.driver.pk, in_time.pk).status == "offered"
+    assert code_of(dispatch.release, late.driver.pk, late.pk) == "trip.release_too_late"
+
+
+@pytest.mark.parametrize("status", ["driver_arrived", "passengers_boarded", "in_transit", "arrived", "completed"])
+def test_release_is_refused_once_at_the_pickup(status: str) -> None:
+    trip = TripFactory(status=status, in_=3 * HOUR)
+    held = OfferFactory(trip=trip, driver=trip.driver, status="accepted")
+
+    assert code_of(dispatch.release, trip.driver.pk, trip.pk) == "trip.transition_refused"
+    held.refresh_from_db()
+    assert held.released_at is None
+
+
+def test_release_of_somebody_elses_trip_is_not_found() -> None:
+    trip = TripFactory(status="accepted", in_=3 * HOUR)
+
+    assert code_of(dispatch.release, DriverFactory().pk, trip.pk) == "trip.not_found"
+    assert code_of(dispatch.release, trip.driver.pk, 12345) == "trip.not_found"
+
+
+def test_accept_after_releasing_is_withdrawn(offer: Offer) -> None:
+    dispatch.accept(offer.driver.pk, offer.pk)
+    dispatch.release(offer.driver.pk, offer.trip.pk)
+
+    assert code_of(dispatch.accept, offer.driver.pk, offer.pk) == "offer.withdrawn"
+
+
+# Staff
+
+
+@pytest.mark.parametrize("status", ["published", "offered", "unfilled"])
+def test_assign_gives_the_trip_to_a_driver(staff: User, status: str) -> None:
+    trip, driver = TripFactory(status=status), DriverFactory()
+    other = OfferFactory(trip=trip)
+
+    assigned = dispatch.assign(trip.pk, driver.pk, staff)
+
+    assert (assigned.status, assigned.driver, assigned.vehicle) == ("accepted", driver, driver.vehicle)
+    assert assigned.transitions.get().role == "staff"
+    other.refresh_from_db()
+    assert other.status == "withdrawn"
+    assert "notification.driver" in types(groups.user(driver.user_id))
+
+
+def test_assign_to_who_was_asked_settles_their_offer(offer: Offer, staff: User) -> None:
+    dispatch.assign(offer.trip.pk, offer.driver.pk, staff)
+
+    offer.refresh_from_db()
+    assert offer.status == "accepted"
+
+
+def test_assign_twice_changes_nothing(offer: Offer, staff: User) -> None:
+    first = dispatch.assign(offer.trip.pk, offer.driver.pk, staff)
+
+    assert dispatch.assign(offer.trip.pk, offer.driver.pk, staff).version == first.version
+
+
+def test_assign_refuses_who_cannot_drive_it(staff: User) -> None:
+    trip = TripFactory(status="unfilled", seats=3)
+    busy = TripFactory(status="accepted").driver
+
+    def code(driver: Driver) -> str:
+        return code_of(dispatch.assign, trip.pk, driver.pk, staff)
+
+    assert code(DriverFactory(approval="suspended")) == "driver.not_approved"
+    assert code(DriverFactory(vehicle=None)) == "driver.no_vehicle"
+    assert code(DriverFactory(vehicle=VehicleFactory(seats=2))) == "driver.too_few_seats"
+    assert code(busy) == "driver.overlap"
+
+
+@pytest.mark.parametrize("status", ["draft", "accepted", "in_transit", "completed", "cancelled"])
+def test_assign_needs_an_open_trip(staff: User, status: str) -> None:
+    trip = TripFactory(status=status)
+
+    assert code_of(dispatch.assign, trip.pk, DriverFactory().pk, staff) == "trip.transition_refused"
+
+
+def test_assign_of_the_trip_they_drive_is_not_an_overlap(staff: User) -> None:
+    trip = TripFactory(status="en_route")
+
+    assert code_of(dispatch.assign, trip.pk, trip.driver.pk, staff) == "trip.transition_refused"
+
+
+def test_take_off_offers_the_trip_again_but_not_to_them(staff: User, django_capture_on_commit_callbacks: Any) -> None:
+    trip = TripFactory(status="en_route")
+    OfferFactory(trip=trip, driver=trip.driver, status="accepted")
+    former, other = trip.driver, DriverFactory(at=ALMATY)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        dispatch.take_off(trip.pk, staff, "complaint")
+
+    assert trip.offers.get(status="pending").driver == other
+    former.refresh_from_db()
+    assert former.availability == "available"
+    assert "complaint" in Notification.objects.get(user=former.user).message
+
+
+def test_take_off_after_assigning_is_not_offered_to_them(staff: User, django_capture_on_commit_callbacks: Any) -> None:
+    trip, driver = TripFactory(status="unfilled"), DriverFactory(at=ALMATY)
+    dispatch.assign(trip.pk, driver.pk, staff)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        dispatch.take_off(trip.pk, staff)
+
+    assert not trip.offers.filter(status="pending").exists()
+
+
+def test_take_off_and_assign_may_be_repeated(staff: User, django_capture_on_commit_callbacks: Any) -> None:
+    trip, driver = TripFactory(status="unfilled"), DriverFactory(at=ALMATY)
+    for _time in range(3):
+        with django_capture_on_commit_callbacks(execute=True):
+            dispatch.assign(trip.pk, driver.pk, staff)
+            dispatch.take_off(trip.pk, staff)
+
+    trip.refresh_from_db()
+    assert trip.status == "unfilled"
+
+
+@pytest.mark.parametrize("status", ["offered", "driver_arrived", "in_transit", "completed"])
+def test_take_off_needs_a_driver_on_the_way_at_most(staff: User, status: str) -> None:
+    assert code_of(dispatch.take_off, TripFactory(status=status).pk, staff) == "trip.transition_refused"
+
+
+def test_assign_and_take_off_are_for_staff_alone() -> None:
+    trip, driver = TripFactory(status="unfilled"), DriverFactory()
+    for user in (trip.organiser, driver.user, PassengerFactory()):
+        with pytest.raises(NotPermitted):
+            dispatch.assign(trip.pk, driver.pk, user)
+        with pytest.raises(NotPermitted):
+            dispatch.take_off(trip.pk, user)
+
+
+def test_assign_of_what_does_not_exist_is_not_found(staff: User) -> None:
+    with pytest.raises(NotFound):
+        dispatch.assign(12345, DriverFactory().pk, staff)
+    with pytest.raises(NotFound):
+        dispatch.assign(TripFactory().pk, 12345, staff)

@@ -1,0 +1,313 @@
+"""What a driver does with their trip: every step, the delay, the no-show."""
+
+import datetime as dt
+import itertools
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from drivers.models import Driver
+from realtime import groups
+from realtime.models import Notification
+from stepper.errors import Conflict, DomainError, InvalidInput, NotFound, NotPermitted
+from tests.factories import ALMATY, DriverFactory, OfferFactory, StaffFactory, TripFactory
+from tests.outbox import frames, types
+from trips import driving
+from trips.models import Trip
+
+pytestmark = pytest.mark.django_db
+
+MINUTE = dt.timedelta(minutes=1)
+STEPS = ["accepted", "en_route", "driver_arrived", "passengers_boarded", "in_transit", "arrived", "completed"]
+
+
+def step(trip: Trip, status: str, **fields: Any) -> Trip:
+    return driving.update_status(trip.driver_id, trip.pk, status, **fields)
+
+
+def code_of(trip: Trip, status: str, **fields: Any) -> str:
+    with pytest.raises(DomainError) as refused:
+        step(trip, status, **fields)
+    return refused.value.code
+
+
+@pytest.mark.parametrize(("current", "following"), list(itertools.pairwise(STEPS)))
+def test_step_moves_the_trip_on(current: str, following: str) -> None:
+    trip = TripFactory(status=current)
+
+    stepped = step(trip, following, note="here", lat=43.2, lng=76.8)
+
+    assert stepped.status == Trip.objects.get().status == following
+    history = trip.transitions.get()
+    assert (history.role, history.by, history.note) == ("driver", trip.driver.user, "here")
+    assert (history.lat, history.lng) == (43.2, 76.8)
+    assert frames(groups.trip(trip.pk))[0].new == following
+
+
+def test_step_straight_to_the_pickup() -> None:
+    trip = TripFactory(status="accepted")
+
+    assert step(trip, "driver_arrived").status == "driver_arrived"
+    trip.driver.refresh_from_db()
+    assert trip.driver.availability == "busy"
+
+
+def test_setting_off_makes_the_driver_busy() -> None:
+    trip = TripFactory(status="accepted")
+
+    step(trip, "en_route")
+
+    trip.driver.refresh_from_db()
+    assert trip.driver.availability == "busy"
+    assert not trip.driver.position.dispatchable
+
+
+def test_setting_off_for_a_second_trip_is_refused() -> None:
+    driving_now = TripFactory(status="in_transit")
+    trip = TripFactory(status="accepted", driver=driving_now.driver)
+
+    assert code_of(trip, "en_route") == "driver.busy"
+    trip.refresh_from_db()
+    assert trip.status == "accepted"
+
+
+@pytest.mark.parametrize(("is_online", "availability"), [(True, "available"), (False, "offline")])
+def test_completing_frees_the_driver(
+    is_online: bool, availability: str, django_capture_on_commit_callbacks: Any
+) -> None:
+    trip = TripFactory(status="arrived")
+    Driver.objects.update(is_online=is_online)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        step(trip, "completed")
+
+    trip.driver.refresh_from_db()
+    assert trip.driver.availability == availability
+    assert trip.driver.position.dispatchable is is_online
+
+
+def test_completing_completes_the_bookings() -> None:
+    trip = TripFactory(status="arrived")
+
+    step(trip, "completed")
+
+    trip.refresh_from_db()
+    assert trip.completed_at is not None
+    assert trip.bookings.get().status == "completed"
+
+
+def test_completing_has_waiting_trips_around_looked_at(django_capture_on_commit_callbacks: Any) -> None:
+    trip = TripFactory(status="arrived")
+    waiting = TripFactory(status="unfilled", next_look_at=timezone.now() + 15 * MINUTE)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        step(trip, "completed")
+
+    waiting.refresh_from_db()
+    assert waiting.next_look_at <= timezone.now() + MINUTE
+
+
+@pytest.mark.parametrize("status", STEPS[1:])
+def test_step_repeated_changes_nothing(status: str) -> None:
+    trip = TripFactory(status=status, version=5)
+
+    again = step(trip, status)
+
+    assert (again.status, again.version) == (status, 5)
+    assert types(groups.trip(trip.pk)) == []
+
+
+@pytest.mark.parametrize(
+    ("current", "wanted"),
+    [
+        ("accepted", "in_transit"),
+        ("accepted", "completed"),
+        ("en_route", "passengers_boarded"),
+        ("driver_arrived", "en_route"),
+        ("passengers_boarded", "arrived"),
+        ("in_transit", "completed"),
+        ("completed", "arrived"),
+        ("cancelled", "en_route"),
+    ],
+)
+def test_step_out_of_order_is_refused(current: str, wanted: str) -> None:
+    trip = TripFactory(status=current, driver=DriverFactory(at=ALMATY))
+
+    assert code_of(trip, wanted) == "trip.transition_refused"
+    trip.refresh_from_db()
+    assert trip.status == current
+    assert not trip.transitions.exists()
+
+
+@pytest.mark.parametrize("status", ["", "accepted", "offered", "cancelled", "unfilled", "boarded", "ARRIVED"])
+def test_step_to_what_a_driver_cannot_say_is_unknown(status: str) -> None:
+    trip = TripFactory(status="accepted")
+
+    with pytest.raises(InvalidInput) as refused:
+        step(trip, status)
+
+    assert refused.value.code == "trip.status_unknown"
+    assert list(refused.value.fields) == ["status"]
+
+
+def test_step_of_somebody_elses_trip_is_not_found() -> None:
+    trip = TripFactory(status="accepted")
+
+    for wanted in ("en_route", "delayed", "released", "no_show"):
+        with pytest.raises(NotFound) as refused:
+            driving.update_status(DriverFactory().pk, trip.pk, wanted, delay_minutes=5)
+        assert refused.value.code == "trip.not_found"
+
+
+@pytest.mark.parametrize(("minutes", "opens"), [(61, False), (59, True)])
+def test_boarding_opens_an_hour_before_departure(minutes: int, opens: bool) -> None:
+    trip = TripFactory(status="driver_arrived", in_=minutes * MINUTE)
+
+    if opens:
+        assert step(trip, "passengers_boarded").status == "passengers_boarded"
+    else:
+        assert code_of(trip, "passengers_boarded") == "trip.boarding_too_early"
+
+
+def test_boarding_too_early_says_when_in_the_trips_zone() -> None:
+    trip = TripFactory(status="driver_arrived", in_=3 * 60 * MINUTE, timezone="America/New_York")
+
+    with pytest.raises(Conflict) as refused:
+        step(trip, "passengers_boarded")
+
+    opens_at = timezone.localtime(trip.departure_at - 60 * MINUTE, trip.zone_info)
+    assert f"{opens_at:%H:%M}" in str(refused.value.message)
+
+
+@pytest.mark.parametrize(
+    ("current", "status", "told"),
+    [
+        ("accepted", "en_route", "Your driver is on the way"),
+        ("en_route", "driver_arrived", "Your driver is at the pickup"),
+        ("arrived", "completed", "You have arrived. How was your trip?"),
+    ],
+)
+def test_passenger_is_notified_of_what_matters(current: str, status: str, told: str) -> None:
+    trip = TripFactory(status=current)
+
+    step(trip, status)
+
+    row = Notification.objects.get()
+    assert (row.user, row.title, row.action_url) == (trip.organiser, told, f"/trips/{trip.pk}/")
+
+
+# A delay
+
+
+@pytest.mark.parametrize("status", STEPS[:-1])
+def test_delay_is_announced_and_is_no_state(status: str) -> None:
+    trip = TripFactory(status=status, version=3)
+
+    step(trip, "delayed", delay_minutes=20, delay_reason="traffic")
+
+    trip.refresh_from_db()
+    assert (trip.status, trip.delay_minutes, trip.delay_reason, trip.version) == (status, 20, "traffic", 4)
+    (frame,) = frames(groups.trip(trip.pk))
+    assert (frame.previous, frame.new, frame.version) == (status, status, 4)
+    assert (frame.delay_minutes, frame.delay_reason) == (20, "traffic")
+    assert "20 min" in Notification.objects.get(user=trip.organiser).message
+    assert not trip.transitions.exists()
+
+
+def test_delay_takes_the_note_where_no_reason_is_given() -> None:
+    assert step(TripFactory(status="en_route"), "delayed", delay_minutes=5, note="snow").delay_reason == "snow"
+
+
+def test_delay_repeated_is_announced_once() -> None:
+    trip = TripFactory(status="en_route")
+
+    step(trip, "delayed", delay_minutes=5, delay_reason="snow")
+    step(trip, "delayed", delay_minutes=5, delay_reason="snow")
+
+    assert len(frames(groups.trip(trip.pk))) == Notification.objects.count() == 1
+
+
+@pytest.mark.parametrize("minutes", [None, 0, -5, 1441, True])
+def test_delay_is_between_a_minute_and_a_day(minutes: int | None) -> None:
+    trip = TripFactory(status="en_route")
+
+    with pytest.raises(InvalidInput) as refused:
+        step(trip, "delayed", delay_minutes=minutes)
+
+    assert list(refused.value.fields) == ["delay_minutes"]
+
+
+@pytest.mark.parametrize("status", ["completed", "cancelled"])
+def test_delay_of_a_finished_trip_is_refused(status: str) -> None:
+    trip = TripFactory(status=status, driver=DriverFactory())
+
+    assert code_of(trip, "delayed", delay_minutes=5) == "trip.transition_refused"
+
+
+# Giving back, no-show, staff
+
+
+def test_released_gives_the_trip_back() -> None:
+    trip = TripFactory(status="accepted")
+    held = OfferFactory(trip=trip, driver=trip.driver, status="accepted")
+
+    assert step(trip, "released", note="ill").status == "offered"
+
+    held.refresh_from_db()
+    assert held.released_at is not None
+    assert trip.transitions.get().note == "ill"
+
+
+def test_no_show_cancels_the_trip_and_frees_the_driver() -> None:
+    trip = TripFactory(status="driver_arrived")
+
+    step(trip, "no_show")
+
+    trip.refresh_from_db()
+    assert (trip.status, trip.cancel_reason) == ("cancelled", "The passenger did not come.")
+    assert trip.bookings.get().status == "cancelled"
+    trip.driver.refresh_from_db()
+    assert trip.driver.availability == "available"
+    assert trip.transitions.get().role == "driver"
+    assert [row.user for row in Notification.objects.all()] == [trip.organiser]
+
+
+def test_no_show_twice_changes_nothing() -> None:
+    trip = TripFactory(status="driver_arrived")
+
+    version = step(trip, "no_show").version
+
+    assert step(trip, "no_show").version == version
+
+
+@pytest.mark.parametrize("status", ["accepted", "en_route", "passengers_boarded", "completed"])
+def test_no_show_only_at_the_pickup(status: str) -> None:
+    assert code_of(TripFactory(status=status), "no_show") == "trip.transition_refused"
+
+
+def test_staff_complete_a_trip_that_has_arrived() -> None:
+    trip = TripFactory(status="arrived")
+    staff = StaffFactory()
+
+    assert driving.complete_by_staff(trip.pk, staff).status == "completed"
+    assert driving.complete_by_staff(trip.pk, staff).status == "completed"
+
+    assert trip.transitions.get().role == "staff"
+    trip.driver.refresh_from_db()
+    assert trip.driver.availability == "available"
+
+
+@pytest.mark.parametrize("status", ["offered", "accepted", "in_transit", "cancelled"])
+def test_staff_cannot_complete_what_has_not_arrived(status: str) -> None:
+    with pytest.raises(Conflict) as refused:
+        driving.complete_by_staff(TripFactory(status=status).pk, StaffFactory())
+
+    assert refused.value.code == "trip.transition_refused"
+
+
+def test_completing_for_others_is_for_staff_alone() -> None:
+    trip = TripFactory(status="arrived")
+
+    with pytest.raises(NotPermitted):
+        driving.complete_by_staff(trip.pk, trip.organiser)

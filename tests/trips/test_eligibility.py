@@ -1,0 +1,243 @@
+"""Every reason for which a driver around is not asked, and its limit."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from drivers import search
+from drivers.models import Driver, DriverPosition
+from stepper.models import ServiceSettings
+from tests.factories import (
+    ALMATY,
+    ASTANA,
+    DriverFactory,
+    OfferFactory,
+    TripFactory,
+    VehicleFactory,
+    place,
+)
+from trips.eligibility import REASONS, assess, in_words, tally
+from trips.models import Trip
+
+pytestmark = pytest.mark.django_db
+
+HOUR = dt.timedelta(hours=1)
+
+
+@pytest.fixture
+def trip() -> Trip:
+    return TripFactory(seats=3, round_number=2)
+
+
+def reason(trip: Trip, round_number: int = 2) -> str | None:
+    """What is said of the only driver around."""
+    settings = ServiceSettings.current()
+    near = search.nearest(trip.pickup_lat, trip.pickup_lng, settings.discovery_radius_km, 10)
+    (candidate,) = assess(trip, round_number, near, settings)
+    return candidate.reason
+
+
+def there(km: float = 0, **fields: Any) -> Driver:
+    return DriverFactory(at=(ALMATY[0] + km / 111.195, ALMATY[1]), **fields)
+
+
+def test_driver_around_is_eligible(trip: Trip) -> None:
+    there()
+
+    assert reason(trip) is None
+
+
+def test_already_asked_in_this_round(trip: Trip) -> None:
+    OfferFactory(trip=trip, driver=there(), round_number=2, status="expired")
+
+    assert reason(trip, 2) == "already_asked"
+    assert reason(trip, 3) is None
+
+
+def test_declined_before(trip: Trip) -> None:
+    OfferFactory(trip=trip, driver=there(), round_number=1, status="declined")
+
+    assert reason(trip) == "declined_before"
+
+
+def test_released_before(trip: Trip) -> None:
+    OfferFactory(trip=trip, driver=there(), round_number=1, status="accepted", released_at=timezone.now())
+
+    assert reason(trip) == "declined_before"
+
+
+def test_declined_another_trip_is_no_reason(trip: Trip) -> None:
+    OfferFactory(driver=there(), status="declined")
+
+    assert reason(trip) is None
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(295, None), (305, "position_dark")])
+def test_position_dark_after_five_minutes(trip: Trip, seconds: int, code: str | None) -> None:
+    place(there(), *ALMATY, age=dt.timedelta(seconds=seconds))
+
+    assert reason(trip) == code
+
+
+@pytest.mark.parametrize(("accuracy_m", "code"), [(None, None), (200, None), (201, "position_inaccurate")])
+def test_position_inaccurate_beyond_200_m(trip: Trip, accuracy_m: float | None, code: str | None) -> None:
+    there()
+    DriverPosition.objects.update(accuracy_m=accuracy_m)
+
+    assert reason(trip) == code
+
+
+@pytest.mark.parametrize(("days", "code"), [(0, None), (-1, "licence_expired")])
+def test_licence_expired_the_day_after(trip: Trip, days: int, code: str | None) -> None:
+    there(licence_expires_on=timezone.localdate() + dt.timedelta(days=days))
+
+    assert reason(trip) == code
+
+
+def test_no_vehicle(trip: Trip) -> None:
+    there(vehicle=None)
+
+    assert reason(trip) == "no_vehicle"
+
+
+@pytest.mark.parametrize(("seats", "code"), [(3, None), (2, "too_few_seats")])
+def test_too_few_seats(trip: Trip, seats: int, code: str | None) -> None:
+    there(vehicle=VehicleFactory(seats=seats))
+
+    assert reason(trip) == code
+
+
+@pytest.mark.parametrize(
+    ("wanted", "offered", "code"),
+    [
+        ("sedan", "bus", None),
+        ("suv", "suv", None),
+        ("suv", "sedan", "vehicle_class"),
+        ("bus", "van", "vehicle_class"),
+    ],
+)
+def test_smaller_vehicle_class(wanted: str, offered: str, code: str | None) -> None:
+    trip = TripFactory(vehicle_class=wanted)
+    there(vehicle=VehicleFactory(vehicle_class=offered))
+
+    assert reason(trip) == code
+
+
+@pytest.mark.parametrize(
+    ("taken", "code"), [(["private"], None), (["private", "shared"], None), (["shared"], "trip_type")]
+)
+def test_trip_type_the_driver_does_not_take(trip: Trip, taken: list[str], code: str | None) -> None:
+    there(trip_types=taken)
+
+    assert reason(trip) == code
+
+
+@pytest.mark.parametrize(("km", "code"), [(199.9, None), (200, "long_distance")])
+def test_long_distance_the_driver_does_not_take(km: float, code: str | None) -> None:
+    trip = TripFactory(dropoff=ASTANA, distance_km=km)
+    there(accepts_long_distance=False)
+
+    assert reason(trip) == code
+
+
+def test_long_distance_the_driver_takes() -> None:
+    trip = TripFactory(dropoff=ASTANA)
+    there()
+
+    assert reason(trip) is None
+
+
+@pytest.mark.parametrize(("km", "code"), [(4.9, None), (5.1, "too_far")])
+def test_too_far_for_the_driver(trip: Trip, km: float, code: str | None) -> None:
+    there(km, max_distance_km=5)
+
+    assert reason(trip) == code
+
+
+@pytest.mark.parametrize(("more", "code"), [(0, None), (1, "earnings_too_low")])
+def test_earnings_below_the_drivers_least(trip: Trip, more: int, code: str | None) -> None:
+    there(min_earnings=trip.driver_earnings + more)
+
+    assert reason(trip) == code
+
+
+@pytest.mark.parametrize(
+    ("hours", "status", "code"),
+    [
+        (2.5, "accepted", "overlapping"),
+        (2.5, "completed", None),
+        (2.5, "cancelled", None),
+        (2.7, "accepted", None),
+    ],
+)
+def test_overlapping_trip(trip: Trip, hours: float, status: str, code: str | None) -> None:
+    """The ride takes 38 min and two hours are kept free around it."""
+    TripFactory(status=status, driver=there(), in_=hours * HOUR)
+
+    assert reason(trip) == code
+
+
+@pytest.mark.parametrize(("held", "code"), [(4, None), (5, "offers_full")])
+def test_offers_full_at_five(trip: Trip, held: int, code: str | None) -> None:
+    driver = there()
+    OfferFactory.create_batch(held, driver=driver)
+    OfferFactory.create_batch(3, driver=driver, status="withdrawn")
+
+    assert reason(trip) == code
+
+
+def test_every_reason_has_words() -> None:
+    """Those that the tests above have reached are all there are."""
+    assert set(REASONS) == {
+        "already_asked",
+        "declined_before",
+        "position_dark",
+        "position_inaccurate",
+        "licence_expired",
+        "no_vehicle",
+        "too_few_seats",
+        "vehicle_class",
+        "trip_type",
+        "long_distance",
+        "too_far",
+        "earnings_too_low",
+        "overlapping",
+        "offers_full",
+    }
+
+
+def test_candidates_know_how_often_they_were_asked(trip: Trip) -> None:
+    driver = there()
+    for number in (1, 2):
+        OfferFactory(trip=trip, driver=driver, round_number=number, status="expired")
+    OfferFactory.create_batch(2, driver=driver)
+    settings = ServiceSettings.current()
+
+    (candidate,) = assess(trip, 3, search.nearest(*ALMATY, 10, 10), settings)
+
+    assert (candidate.driver, candidate.asked, candidate.reason) == (driver, 2, None)
+
+
+def test_candidates_are_judged_in_one_query(trip: Trip, django_assert_num_queries: Any) -> None:
+    for km in range(8):
+        there(km / 10)
+    near = search.nearest(*ALMATY, 10, 10)
+    settings = ServiceSettings.current()
+
+    with django_assert_num_queries(1):
+        assert len(assess(trip, 2, near, settings)) == 8
+
+
+def test_reasons_are_counted_and_said_in_words(trip: Trip) -> None:
+    there(vehicle=None)
+    there(max_distance_km=0.5, vehicle=None)
+    there(4, max_distance_km=1)
+    there()
+    near = search.nearest(*ALMATY, 10, 10)
+
+    counted = tally(assess(trip, 2, near, ServiceSettings.current()))
+
+    assert counted == {"no_vehicle": 2, "too_far": 1}
+    assert in_words(counted) == "2 no vehicle, 1 too far for the driver"

@@ -1,0 +1,446 @@
+"""The passengers' pages: every action for the right person, a stranger, the wrong verb, twice; query counts."""
+
+import datetime as dt
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from realtime.models import Notification
+from tests.factories import (
+    AIRPORT,
+    ALMATY,
+    DriverFactory,
+    OfferFactory,
+    PassengerFactory,
+    StaffFactory,
+    TripFactory,
+    place,
+)
+from trips import fragments
+from trips.models import Offer, Rating, Trip
+from trips.panel import Panel
+from trips.states import TripStatus
+
+pytestmark = pytest.mark.django_db
+
+HTMX = {"hx-request": "true"}
+FORM = {
+    "pickup_name": "Almaty airport",
+    "dropoff_name": "Medeu",
+    "departure": "now",
+    "vehicle_class": "sedan",
+    "seats": "2",
+    "bags": "1",
+    "note": "",
+    "request_key": "key-1",
+}
+
+
+def as_user(user):
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def passenger():
+    return PassengerFactory(name="Aigerim Kassymova")
+
+
+@pytest.fixture
+def client(passenger):
+    return as_user(passenger)
+
+
+@pytest.fixture
+def stranger():
+    return as_user(PassengerFactory())
+
+
+def text(response):
+    return response.content.decode()
+
+
+# Who gets in
+
+
+@pytest.mark.parametrize("path", ["", "new/", "quote/", "{pk}/", "{pk}/cancel/"])
+def test_page_asks_the_signed_out_to_sign_in(path, passenger):
+    trip = TripFactory(organiser=passenger)
+    response = Client().get(f"/trips/{path.format(pk=trip.pk)}")
+    assert response.status_code == 302
+    assert response["Location"].startswith("/accounts/login/")
+
+
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [("get", ""), ("get", "cancel/"), ("post", "cancel/"), ("post", "rate/"), ("post", "offer-again/")],
+)
+def test_somebody_elses_trip_is_not_found(verb, path, stranger):
+    trip = TripFactory()
+    response = getattr(stranger, verb)(f"/trips/{trip.pk}/{path}")
+    assert response.status_code == 404
+    trip.refresh_from_db()
+    assert trip.status == TripStatus.OFFERED
+
+
+@pytest.mark.parametrize("path", ["rate/", "offer-again/"])
+def test_changes_need_a_post(path, client, passenger):
+    trip = TripFactory(organiser=passenger)
+    assert client.get(f"/trips/{trip.pk}/{path}").status_code == 405
+
+
+def test_driver_and_staff_may_look_at_the_trip(passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.EN_ROUTE)
+    for user in (trip.driver.user, StaffFactory()):
+        response = as_user(user).get(f"/trips/{trip.pk}/")
+        assert response.status_code == 200
+        assert "on the way to you" not in text(response)
+
+
+def test_page_has_no_inline_script_or_style(client, passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.EN_ROUTE)
+    for path in ("", "new/", f"{trip.pk}/"):
+        page = text(client.get(f"/trips/{path}"))
+        assert "style=" not in page
+        assert "<script>" not in page
+        assert " onclick" not in page
+
+
+# Booking
+
+
+def test_quote_shows_the_price_before_booking(client):
+    response = client.get("/trips/quote/", FORM)
+    assert 'data-testid="quote-total"' in text(response)
+    assert "₸1\u2009781" in text(response)
+    assert not Trip.objects.exists()
+
+
+def test_quote_waits_for_both_ends(client):
+    assert "Choose pickup and dropoff" in text(client.get("/trips/quote/", {**FORM, "dropoff_name": ""}))
+
+
+def test_quote_says_why_there_is_none(client):
+    response = client.get("/trips/quote/", {**FORM, "seats": "9"})
+    assert "1 to 4 seats" in text(response)
+
+
+def test_book_makes_a_trip_and_leads_to_it(client, passenger):
+    response = client.post("/trips/new/", FORM)
+    trip = Trip.objects.get()
+    assert response.url == f"/trips/{trip.pk}/"
+    assert (trip.organiser, trip.seats, trip.bags, trip.fare) == (passenger, 2, 1, 1781)
+    assert trip.dropoff_address == "Gornaya 465, Almaty"
+
+
+def test_book_ignores_a_claimed_price(client):
+    client.post("/trips/new/", {**FORM, "fare": "1", "total": "1"})
+    assert Trip.objects.get().fare == 1781
+
+
+def test_book_twice_with_one_key_is_one_trip(client):
+    first = client.post("/trips/new/", FORM)
+    second = client.post("/trips/new/", FORM)
+    assert first.url == second.url
+    assert Trip.objects.count() == 1
+
+
+def test_book_puts_what_the_domain_refuses_at_its_field(client):
+    response = client.post("/trips/new/", {**FORM, "dropoff_name": "Almaty airport"})
+    assert response.status_code == 422
+    assert response.context["form"].errors["dropoff_name"] == ["Pickup and dropoff are the same place."]
+    assert not Trip.objects.exists()
+
+
+def test_book_at_a_time_in_the_pickups_zone(client):
+    day = timezone.localdate() + dt.timedelta(days=3)
+    client.post(
+        "/trips/new/",
+        {**FORM, "pickup_name": "Tashkent", "departure": "later", "departure_date": day, "departure_time": "18:30"},
+    )
+    trip = Trip.objects.get()
+    assert trip.timezone == "Asia/Tashkent"
+    assert f"{trip.departure_at.astimezone(trip.zone_info):%Y-%m-%d %H:%M}" == f"{day} 18:30"
+
+
+def test_book_in_the_past_says_so_at_the_time(client):
+    day = timezone.localdate() - dt.timedelta(days=1)
+    response = client.post(
+        "/trips/new/", {**FORM, "departure": "later", "departure_date": day, "departure_time": "10:00"}
+    )
+    assert response.context["form"].errors["departure_time"] == ["This time has passed."]
+
+
+def test_book_offers_the_trip_to_who_is_near(client):
+    driver = DriverFactory(at=AIRPORT)
+    client.post("/trips/new/", FORM)
+    assert Offer.objects.get().driver == driver
+    assert "Asking 1 driver nearby" in text(client.get(f"/trips/{Trip.objects.get().pk}/"))
+
+
+# The trip page
+
+
+@pytest.mark.parametrize("status", TripStatus.values)
+def test_page_says_every_status(status, client, passenger):
+    trip = TripFactory(organiser=passenger, status=status)
+    response = client.get(f"/trips/{trip.pk}/")
+    assert response.status_code == 200
+    assert 'data-testid="trip-status"' in text(response)
+    assert 'data-testid="trip-eta"' in text(response)
+
+
+def test_page_counts_minutes_from_the_drivers_position(passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.EN_ROUTE)
+    place(trip.driver, 43.2400, 76.8512)
+    panel = Panel(Trip.objects.for_page().get(pk=trip.pk), passenger)
+    assert panel.figure == "4 min"
+    assert panel.line.startswith("2.0 km · arrives about ")
+    assert panel.steps == ["done", "done", "now", "ahead", "ahead", "ahead"]
+
+
+def test_page_says_since_when_the_driver_is_dark(passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.EN_ROUTE)
+    place(trip.driver, *ALMATY, age=dt.timedelta(minutes=6))
+    panel = Panel(Trip.objects.for_page().get(pk=trip.pk), passenger)
+    assert panel.eta_min is None
+    assert panel.dark_note.startswith("no position since ")
+
+
+def test_position_of_a_far_departure_stays_private(passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.ACCEPTED, in_=dt.timedelta(hours=20))
+    panel = Panel(Trip.objects.for_page().get(pk=trip.pk), passenger)
+    assert panel.position is None
+    assert panel.sentence.startswith("Daniyar picks you up ")
+
+
+def test_unfilled_page_says_when_it_is_tried_next(client, passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.UNFILLED)
+    page = text(client.get(f"/trips/{trip.pk}/"))
+    assert "next try at" in page
+    assert "Try again now" in page
+
+
+def test_driver_who_is_not_rated_yet_is_new(client, passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.ACCEPTED)
+    page = text(client.get(f"/trips/{trip.pk}/"))
+    assert "new</span>" in page
+    assert trip.vehicle.plate in page
+    assert f"tel:{trip.driver.user.phone.as_e164}" in page
+
+
+def test_phones_are_gone_when_the_trip_is_over(client, passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.COMPLETED)
+    assert "tel:" not in text(client.get(f"/trips/{trip.pk}/"))
+
+
+# Cancelling
+
+
+def test_cancel_says_what_will_happen_first(client, passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.ACCEPTED)
+    page = text(client.get(f"/trips/{trip.pk}/cancel/", headers=HTMX))
+    assert "is told at once" in page
+    assert "<html" not in page
+
+
+def test_cancel_cancels_once(client, passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.ACCEPTED)
+    for _attempt in range(2):
+        response = client.post(f"/trips/{trip.pk}/cancel/", {"reason": "ill"})
+        assert response.url == f"/trips/{trip.pk}/"
+    trip.refresh_from_db()
+    assert (trip.status, trip.cancel_reason, trip.version) == (TripStatus.CANCELLED, "ill", 2)
+
+
+def test_cancel_on_the_open_page_answers_with_the_panel(client, passenger):
+    trip = TripFactory(organiser=passenger)
+    response = client.post(f"/trips/{trip.pk}/cancel/", headers=HTMX)
+    assert response["HX-Trigger"] == "stepper:done"
+    assert 'data-status="cancelled"' in text(response)
+
+
+def test_cancel_too_late_says_whom_to_ask(client, passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.DRIVER_ARRIVED)
+    assert "ask the driver or our staff" in text(client.get(f"/trips/{trip.pk}/cancel/"))
+    response = client.post(f"/trips/{trip.pk}/cancel/")
+    assert response.status_code == 409
+    trip.refresh_from_db()
+    assert trip.status == TripStatus.DRIVER_ARRIVED
+
+
+# Rating
+
+
+def test_rate_once(client, passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.COMPLETED)
+    url = f"/trips/{trip.pk}/rate/"
+    assert client.post(url, {"stars": "5", "comment": "Calm"}).status_code == 302
+    assert client.post(url, {"stars": "1"}).status_code == 409
+    assert Rating.objects.get().stars == 5
+    assert "You gave 5 stars" in text(client.get(f"/trips/{trip.pk}/"))
+
+
+@pytest.mark.parametrize("stars", ["", "0", "6", "many"])
+def test_rate_needs_one_to_five_stars(stars, client, passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.COMPLETED)
+    response = client.post(f"/trips/{trip.pk}/rate/", {"stars": stars}, headers=HTMX)
+    assert response.status_code == 422
+    assert "Choose 1 to 5 stars." in text(response)
+
+
+def test_rate_before_the_end_is_refused(client, passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.IN_TRANSIT)
+    assert client.post(f"/trips/{trip.pk}/rate/", {"stars": "5"}).status_code == 409
+
+
+def test_driver_rates_the_passenger(passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.COMPLETED)
+    as_user(trip.driver.user).post(f"/trips/{trip.pk}/rate/", {"stars": "4"})
+    assert Rating.objects.get().about == passenger
+
+
+# Offering again
+
+
+def test_offer_again_starts_a_round(client, passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.UNFILLED)
+    DriverFactory(at=ALMATY)
+    client.post(f"/trips/{trip.pk}/offer-again/")
+    trip.refresh_from_db()
+    assert trip.status == TripStatus.OFFERED
+
+
+def test_offer_again_says_when_nobody_is_free(client, passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.UNFILLED)
+    response = client.post(f"/trips/{trip.pk}/offer-again/", headers=HTMX)
+    assert "We keep looking" in text(response)
+
+
+def test_offer_again_is_refused_once_there_is_a_driver(client, passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.ACCEPTED)
+    response = client.post(f"/trips/{trip.pk}/offer-again/", headers=HTMX)
+    assert "not looking for a driver" in text(response)
+
+
+# My trips
+
+
+def test_list_shows_active_and_past_apart(client, passenger):
+    ahead = TripFactory(organiser=passenger)
+    past = TripFactory(organiser=passenger, status=TripStatus.COMPLETED)
+    TripFactory()
+    response = client.get("/trips/")
+    assert response.context["active"] == [ahead]
+    assert list(response.context["past"]) == [past]
+
+
+def test_list_says_what_will_appear(client):
+    assert "No trips yet" in text(client.get("/trips/"))
+
+
+def test_list_pages_through_the_past(client, passenger):
+    for _number in range(12):
+        TripFactory(organiser=passenger, status=TripStatus.CANCELLED)
+    assert len(client.get("/trips/").context["past"]) == 10
+    assert len(client.get("/trips/?page=2").context["past"]) == 2
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_list_costs_the_same_for_any_number_of_trips(rows, client, passenger, django_assert_num_queries):
+    for _number in range(rows):
+        TripFactory(organiser=passenger, status=TripStatus.ACCEPTED)
+        TripFactory(organiser=passenger, status=TripStatus.COMPLETED)
+    # session, user, active, past count, past, unread, is a driver
+    with django_assert_num_queries(7):
+        client.get("/trips/")
+
+
+@pytest.mark.parametrize("asked", [1, 3])
+def test_page_costs_the_same_for_any_number_of_offers(asked, client, passenger, django_assert_num_queries):
+    trip = TripFactory(organiser=passenger)
+    for _number in range(asked):
+        OfferFactory(trip=trip)
+    # session, user, trip, offers open, history, settings, unread, is a driver
+    with django_assert_num_queries(8):
+        client.get(f"/trips/{trip.pk}/")
+
+
+# Fragments for the sockets
+
+
+def test_fragment_replaces_the_panel(passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.ACCEPTED)
+    html = fragments.snapshot(trip.pk, passenger.pk)
+    assert 'id="trip-panel"' in html
+    assert 'hx-swap-oob="true"' in html
+    assert f'data-version="{trip.version}"' in html
+    assert 'id="notification-badge"' in html
+
+
+def test_fragment_of_a_finished_trip_keeps_a_rating_in_progress(passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.COMPLETED)
+    assert "hx-preserve" in fragments.snapshot(trip.pk, passenger.pk)
+
+
+def test_fragment_shows_nothing_to_a_stranger(passenger):
+    trip = TripFactory()
+    assert "trip-panel" not in fragments.snapshot(trip.pk, passenger.pk)
+
+
+# Notifications
+
+
+def notification(user, **fields):
+    return Notification.objects.create(user=user, title="Driver found", **fields)
+
+
+def test_badge_counts_the_unread(client, passenger):
+    notification(passenger)
+    notification(passenger, read_at=timezone.now())
+    assert client.get("/trips/").context["page"].unread == 1
+
+
+def test_notification_is_read_and_followed(client, passenger):
+    row = notification(passenger, action_url="/trips/")
+    response = client.post(f"/notifications/{row.pk}/read/")
+    assert response.url == "/trips/"
+    row.refresh_from_db()
+    assert row.read_at
+
+
+def test_notification_leads_to_this_site_only(client, passenger):
+    row = notification(passenger, action_url="https://elsewhere.test/")
+    assert client.post(f"/notifications/{row.pk}/read/").url == "/notifications/"
+
+
+def test_notification_of_somebody_else_is_not_found(stranger, passenger):
+    row = notification(passenger)
+    assert stranger.post(f"/notifications/{row.pk}/read/").status_code == 404
+    row.refresh_from_db()
+    assert row.read_at is None
+
+
+def test_read_all_reads_own_only(client, passenger):
+    notification(passenger)
+    other = notification(PassengerFactory())
+    response = client.post("/notifications/read-all/", headers=HTMX)
+    assert response.context["unread"] == 0
+    other.refresh_from_db()
+    assert other.read_at is None
+
+
+@pytest.mark.parametrize("path", ["read-all/", "1/read/"])
+def test_reading_needs_a_post(path, client):
+    assert client.get(f"/notifications/{path}").status_code == 405
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_notification_list_costs_the_same_for_any_number(rows, client, passenger, django_assert_num_queries):
+    for _number in range(rows):
+        notification(passenger)
+    # session, user, the list, unread
+    with django_assert_num_queries(4):
+        client.get("/notifications/", headers=HTMX)

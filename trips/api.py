@@ -1,0 +1,127 @@
+"""REST for trips: list, book, quote, look at, cancel, rate, follow, offer again."""
+
+import datetime as dt
+
+import msgspec
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from drivers.positions import last_known
+from stepper.api import INVALID, ApiRequest, NewestFirst, read
+from stepper.errors import InvalidInput
+from stepper.models import ServiceSettings, User
+
+from . import bookings, dispatch
+from .models import Booking, Offer, Rating, Trip
+from .serializers import (
+    STATUSES,
+    BookingSerializer,
+    IdempotencyKeySerializer,
+    QuoteSerializer,
+    RatingGivenSerializer,
+    RatingSerializer,
+    ReasonSerializer,
+    TripSerializer,
+)
+from .states import BookingStatus
+
+
+def answered(viewer: User) -> QuerySet[Trip]:
+    """All trips with what `TripSerializer` reads, in one query."""
+    open_offers = Offer.objects.open().filter(trip=OuterRef("pk")).order_by().values("trip")
+    mine = Rating.objects.filter(trip=OuterRef("pk"), by=viewer).values("stars")
+    return Trip.objects.for_page().annotate(
+        offers_open=Coalesce(Subquery(open_offers.annotate(number=Count("pk")).values("number")), 0),
+        my_stars=Subquery(mine[:1]),
+    )
+
+
+def answer(trip_id: int, viewer: User, status: int = 200) -> Response:
+    """The full trip as it stands now, after whatever was done to it."""
+    trip = answered(viewer).get(pk=trip_id)
+    return Response(TripSerializer(trip, context={"viewer": viewer}).data, status=status)
+
+
+class TripsView(APIView):
+    def get(self, request: ApiRequest) -> Response:
+        """The caller's trips (organised, booked or driven; all for staff), newest first, `?status=` any of several."""
+        viewer = request.user
+        trips = answered(viewer)
+        if not viewer.is_staff:
+            booked = Booking.objects.filter(passenger=viewer).exclude(status=BookingStatus.CANCELLED).values("trip")
+            trips = trips.filter(Q(organiser=viewer) | Q(driver__user=viewer) | Q(pk__in=booked))
+        if wanted := request.query_params.getlist("status"):
+            if not STATUSES.issuperset(wanted):
+                raise InvalidInput("input.invalid", INVALID, {"status": [_("There is no such status.")]})
+            trips = trips.filter(status__in=wanted)
+        pages = NewestFirst()
+        page = pages.paginate_queryset(trips, request, self)
+        return pages.get_paginated_response(TripSerializer(page, many=True, context={"viewer": viewer}).data)
+
+    def post(self, request: ApiRequest) -> Response:
+        """Books. The same `Idempotency-Key` again answers 200 with the trip of the first time."""
+        key = self._request_key(request)
+        wanted = read(request, BookingSerializer)["request"]
+        repeated = key is not None and Trip.objects.filter(organiser=request.user, request_key=key).exists()
+        trip = bookings.book(request.user, wanted, request_key=key)
+        return answer(trip.pk, request.user, status=200 if repeated else 201)
+
+    def _request_key(self, request: ApiRequest) -> str | None:
+        if "Idempotency-Key" not in request.headers:
+            return None
+        bound = IdempotencyKeySerializer(data={"key": request.headers["Idempotency-Key"]})
+        if not bound.is_valid():
+            raise InvalidInput("input.invalid", INVALID, {"Idempotency-Key": bound.errors["key"]})
+        key: str = bound.validated_data["key"]
+        return key
+
+
+class QuoteView(APIView):
+    def post(self, request: ApiRequest) -> Response:
+        """What a booking would cost; books nothing."""
+        return Response(QuoteSerializer(bookings.quote(read(request, BookingSerializer)["request"])).data)
+
+
+class TripView(APIView):
+    def get(self, request: ApiRequest, trip_id: int) -> Response:
+        trip = bookings.trip_for(request.user, trip_id)
+        return answer(trip.pk, request.user)
+
+
+class CancelView(APIView):
+    def post(self, request: ApiRequest, trip_id: int) -> Response:
+        trip = bookings.cancel(trip_id, request.user, reason=read(request, ReasonSerializer)["reason"])
+        return answer(trip.pk, request.user)
+
+
+class RateView(APIView):
+    def post(self, request: ApiRequest, trip_id: int) -> Response:
+        rating = bookings.rate(trip_id, request.user, **read(request, RatingSerializer))
+        return Response(RatingGivenSerializer(rating).data, status=201)
+
+
+class LocationView(APIView):
+    def get(self, request: ApiRequest, trip_id: int) -> Response:
+        """The driver's last position; null where it is too old, or before tracking opens and after the trip."""
+        trip = bookings.trip_for(request.user, trip_id)
+        settings = ServiceSettings.current()
+        opens_at = trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
+        seen = last_known(trip, settings.position_replay_s) if timezone.now() >= opens_at else None
+        return Response({"trip_id": trip.pk, "location": None if seen is None else msgspec.to_builtins(seen)})
+
+
+class BroadcastOfferView(APIView):
+    def post(self, request: ApiRequest, trip_id: int) -> Response:
+        """A new round for a trip nobody has, by its organiser or staff."""
+        result = dispatch.offer_again(trip_id, request.user)
+        return Response(
+            {
+                "trip_id": trip_id,
+                "drivers_notified": result.drivers_notified,
+                "eligible_drivers": result.eligible_drivers,
+            }
+        )

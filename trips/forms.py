@@ -1,0 +1,148 @@
+"""The forms of passengers: booking, cancelling, rating. Prices are never read from them."""
+
+import datetime as dt
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from realtime import events
+from stepper.errors import DomainError
+
+from . import places
+from .bookings import SEATS, BookingRequest, zone_of
+from .states import VehicleClass
+
+# Where the domain's names of what is wrong stand in the form.
+_FIELDS = {"pickup": "pickup_name", "dropoff": "dropoff_name", "departure_at": "departure_time"}
+NOW, LATER = "now", "later"
+
+
+def _text(**attrs: Any) -> forms.TextInput:
+    return forms.TextInput(attrs={"autocomplete": "off", **attrs})
+
+
+class BookingForm(forms.Form):
+    """Two places (a name with coordinates, or the name of a known place), when, and how many."""
+
+    pickup_name = forms.CharField(label=_("Pickup"), max_length=120, required=False, widget=_text())
+    pickup_address = forms.CharField(max_length=200, required=False, widget=forms.HiddenInput)
+    pickup_lat = forms.FloatField(required=False, widget=forms.HiddenInput)
+    pickup_lng = forms.FloatField(required=False, widget=forms.HiddenInput)
+    dropoff_name = forms.CharField(label=_("Dropoff"), max_length=120, required=False, widget=_text())
+    dropoff_address = forms.CharField(max_length=200, required=False, widget=forms.HiddenInput)
+    dropoff_lat = forms.FloatField(required=False, widget=forms.HiddenInput)
+    dropoff_lng = forms.FloatField(required=False, widget=forms.HiddenInput)
+    departure = forms.ChoiceField(
+        label=_("When"), choices=[(NOW, _("Now")), (LATER, _("Later"))], initial=NOW, widget=forms.RadioSelect
+    )
+    departure_date = forms.DateField(
+        label=_("Date"), required=False, widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+    )
+    departure_time = forms.TimeField(
+        label=_("Time at the pickup"), required=False, widget=forms.TimeInput(format="%H:%M", attrs={"type": "time"})
+    )
+    vehicle_class = forms.ChoiceField(
+        label=_("Vehicle"), choices=VehicleClass.choices, initial=VehicleClass.SEDAN, widget=forms.RadioSelect
+    )
+    seats = forms.IntegerField(
+        label=_("Seats"),
+        initial=1,
+        widget=forms.NumberInput(attrs={"min": 1, "max": max(SEATS.values()), "inputmode": "numeric"}),
+    )
+    bags = forms.IntegerField(
+        label=_("Bags"),
+        initial=0,
+        required=False,
+        widget=forms.NumberInput(attrs={"min": 0, "max": 50, "inputmode": "numeric"}),
+    )
+    note = forms.CharField(
+        label=_("Note to the driver"), max_length=300, required=False, widget=forms.Textarea(attrs={"rows": 2})
+    )
+    request_key = forms.CharField(max_length=64, required=False, widget=forms.HiddenInput)
+
+    def clean_bags(self) -> int:
+        return self.cleaned_data["bags"] or 0
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or {}
+        for side in ("pickup", "dropoff"):
+            data[side] = self._place(side, data)
+        if data.get("departure") == LATER:
+            data["departure_at"] = self._instant(data)
+        return data
+
+    def _place(self, side: str, data: dict[str, Any]) -> events.Place | None:
+        """The place as it will be booked; None: the error stands at its name."""
+        name, lat, lng = data.get(f"{side}_name", ""), data.get(f"{side}_lat"), data.get(f"{side}_lng")
+        broken = [self.errors.pop(field, None) for field in (f"{side}_lat", f"{side}_lng")]
+        if any(broken):
+            self.add_error(f"{side}_name", _("These coordinates are no place; choose it again."))
+            return None
+        if lat is not None and lng is not None:
+            address = data.get(f"{side}_address", "")
+            return events.Place(name or str(_("Point on the map")), address or f"{lat:.5f}, {lng:.5f}", lat, lng)
+        known = places.named(name)
+        if known is None:
+            text = _("Choose one from the list or press the map.") if name else _("Choose a place.")
+            self.add_error(f"{side}_name", text)
+            return None
+        return events.Place(known.name, known.address, known.lat, known.lng)
+
+    def _instant(self, data: dict[str, Any]) -> dt.datetime | None:
+        """The chosen wall-clock time in the pickup's zone."""
+        for field, text in (("departure_date", _("Choose a date.")), ("departure_time", _("Choose a time."))):
+            if not data.get(field) and field not in self.errors:
+                self.add_error(field, text)
+        if not data.get("departure_date") or not data.get("departure_time"):
+            return None
+        pickup: events.Place | None = data["pickup"]
+        if pickup is None or not (-90 <= pickup.lat <= 90 and -180 <= pickup.lng <= 180):
+            return None  # `bookings.check` says so at the place
+        zone = ZoneInfo(zone_of(pickup.lat, pickup.lng))
+        return dt.datetime.combine(data["departure_date"], data["departure_time"], zone)
+
+    def request(self, *, priced_only: bool = False) -> BookingRequest:
+        """What the domain is asked; `priced_only` leaves out what does not change the price."""
+        data = self.cleaned_data
+        return BookingRequest(
+            pickup=data["pickup"],
+            dropoff=data["dropoff"],
+            departure_at=None if priced_only else data.get("departure_at"),
+            seats=data["seats"],
+            vehicle_class=data["vehicle_class"],
+            bags=0 if priced_only else data["bags"],
+            note="" if priced_only else data["note"],
+        )
+
+    def is_priceable(self) -> bool:
+        """Everything the price depends on is there and well-formed."""
+        self.is_valid()
+        data = self.cleaned_data
+        return bool(data.get("pickup") and data.get("dropoff") and "seats" in data and "vehicle_class" in data)
+
+    def refuse(self, error: DomainError) -> None:
+        """Puts a refusal of the domain where it belongs."""
+        for name, messages in error.fields.items():
+            field = _FIELDS.get(name, name)
+            self.add_error(field if field in self.fields else None, [str(message) for message in messages])
+        if not error.fields:
+            self.add_error(None, str(error.message))
+
+
+class CancelForm(forms.Form):
+    reason = forms.CharField(label=_("Reason, if you like"), max_length=200, required=False, widget=_text())
+
+
+class RatingForm(forms.Form):
+    stars = forms.TypedChoiceField(
+        label=_("Stars"),
+        choices=[(str(stars), str(stars)) for stars in range(1, 6)],
+        coerce=int,
+        widget=forms.RadioSelect,
+        error_messages={"required": _("Choose 1 to 5 stars."), "invalid_choice": _("Choose 1 to 5 stars.")},
+    )
+    comment = forms.CharField(
+        label=_("Comment, if you like"), max_length=500, required=False, widget=forms.Textarea(attrs={"rows": 2})
+    )

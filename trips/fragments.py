@@ -1,0 +1,66 @@
+"""HTML fragments for the passengers' sockets, swapped out of band into their open pages.
+
+Called inside a database thread with the viewer's language active. Every function re-reads the truth, so a fragment
+is right whatever order events arrive in; `data-version` lets the page ignore one that was overtaken on the way.
+"""
+
+from django.template.loader import render_to_string
+
+from realtime import events
+from realtime.notify import unread_count
+from stepper.errors import NotFound
+from stepper.models import User
+
+from .bookings import trip_for
+from .forms import RatingForm
+from .panel import Panel
+from .views import active_trips, past_trips
+
+Notification = events.NotificationDriver | events.NotificationPassenger
+
+
+def _panel(trip_id: int, viewer: User) -> str:
+    try:
+        panel = Panel(trip_for(viewer, trip_id), viewer)
+    except NotFound:
+        return ""
+    return render_to_string("trips/panel.html", {"panel": panel, "rating_form": RatingForm(), "oob": True})
+
+
+def _badge(user_id: int) -> str:
+    return render_to_string("realtime/badge.html", {"unread": unread_count(user_id), "oob": True})
+
+
+def notification(event: Notification, user_id: int) -> str:
+    """The badge's new count and a toast."""
+    return _badge(user_id) + render_to_string("realtime/toast.html", {"notification": event})
+
+
+def snapshot(trip_id: int, viewer_id: int) -> str:
+    """Everything on the trip page that can have changed while its socket was away."""
+    return _panel(trip_id, User.objects.get(pk=viewer_id)) + _badge(viewer_id)
+
+
+def render(event: events.DurableFrame, trip_id: int, viewer_id: int) -> str:
+    """What one event changes on the trip page; "": nothing."""
+    if isinstance(event, Notification):
+        return notification(event, viewer_id)
+    if getattr(event, "trip_id", None) != trip_id:
+        return ""
+    return _panel(trip_id, User.objects.get(pk=viewer_id))
+
+
+def _list(user: User) -> str:
+    context = {"active": list(active_trips(user)), "past": past_trips(user, 1), "oob": True}
+    return render_to_string("trips/list_regions.html", context)
+
+
+def list_snapshot(user_id: int) -> str:
+    return _list(User.objects.get(pk=user_id)) + _badge(user_id)
+
+
+def list_render(event: events.DurableFrame, user_id: int) -> str:
+    """What one event changes on "my trips" and on every page without a socket of its own."""
+    if isinstance(event, Notification):
+        return notification(event, user_id)
+    return _list(User.objects.get(pk=user_id))

@@ -1,0 +1,17 @@
+"""Addresses of the passengers' pages."""
+
+from django.urls import path
+
+from . import views
+
+app_name = "trips"
+
+urlpatterns = [
+    path("", views.trips, name="list"),
+    path("new/", views.book, name="book"),
+    path("quote/", views.quote, name="quote"),
+    path("<int:trip_id>/", views.detail, name="detail"),
+    path("<int:trip_id>/cancel/", views.cancel, name="cancel"),
+    path("<int:trip_id>/rate/", views.rate, name="rate"),
+    path("<int:trip_id>/offer-again/", views.offer_again, name="offer-again"),
+]

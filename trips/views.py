@@ -1,0 +1,169 @@
+"""The passengers' pages: my trips, booking with its price, the trip page and what can be done on it."""
+
+from uuid import uuid4
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Page, Paginator
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from stepper.errors import DomainError, NotFound
+from stepper.models import User
+from stepper.requests import SignedInRequest
+
+from . import bookings, dispatch, places
+from .forms import BookingForm, CancelForm, RatingForm
+from .models import Booking, Trip, TripQuerySet
+from .panel import Panel
+from .states import FINISHED, BookingStatus
+
+PAST_PER_PAGE = 10
+ACTIVE_SHOWN = 50
+
+
+def _mine(user: User) -> TripQuerySet:
+    """Trips the user booked or has seats on."""
+    seated = Booking.objects.filter(passenger=user).exclude(status=BookingStatus.CANCELLED).values("trip")
+    return Trip.objects.for_page().filter(Q(organiser=user) | Q(pk__in=seated))
+
+
+def active_trips(user: User) -> QuerySet[Trip]:
+    return _mine(user).unfinished().order_by("departure_at", "pk")[:ACTIVE_SHOWN]
+
+
+def past_trips(user: User, page: str | int | None) -> Page[Trip]:
+    finished = _mine(user).filter(status__in=FINISHED).order_by("-departure_at", "-pk")
+    return Paginator(finished, PAST_PER_PAGE).get_page(page)
+
+
+def panel_for(request: SignedInRequest, trip_id: int) -> Panel:
+    """The trip as this user may see it. Raises Http404 for somebody else's."""
+    try:
+        return Panel(bookings.trip_for(request.user, trip_id), request.user)
+    except NotFound as error:
+        raise Http404 from error
+
+
+@never_cache
+@require_safe
+@login_required
+def trips(request: SignedInRequest) -> HttpResponse:
+    context = {
+        "active": list(active_trips(request.user)),
+        "past": past_trips(request.user, request.GET.get("page")),
+    }
+    return render(request, "trips/list.html", context)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def book(request: SignedInRequest) -> HttpResponse:
+    """The booking form; its hidden key makes sending it twice one trip."""
+    if request.method == "POST":
+        form = BookingForm(request.POST)
+        if form.is_valid():
+            try:
+                trip = bookings.book(request.user, form.request(), form.cleaned_data["request_key"] or None)
+            except DomainError as error:
+                form.refuse(error)
+            else:
+                return redirect("trips:detail", trip.pk)
+    else:
+        form = BookingForm(initial={"request_key": uuid4().hex})
+    status = 422 if form.errors else 200
+    return render(request, "trips/book.html", {"form": form, "places": places.KNOWN, **_price(form)}, status=status)
+
+
+def _price(form: BookingForm) -> dict[str, object]:
+    """The quote for what the form holds, or why there is none yet."""
+    if not form.is_bound or not form.is_priceable():
+        return {"quote": None}
+    try:
+        return {"quote": bookings.quote(form.request(priced_only=True)), "seats": form.cleaned_data["seats"]}
+    except DomainError as error:
+        refused = [str(text) for texts in error.fields.values() for text in texts]
+        return {"quote": None, "refused": refused or [str(error.message)]}
+
+
+@never_cache
+@require_safe
+@login_required
+def quote(request: SignedInRequest) -> HttpResponse:
+    """The price of what the form holds so far; books nothing."""
+    return render(request, "trips/quote.html", _price(BookingForm(request.GET)))
+
+
+@never_cache
+@require_safe
+@login_required
+def detail(request: SignedInRequest, trip_id: int) -> HttpResponse:
+    return render(request, "trips/detail.html", {"panel": panel_for(request, trip_id), "rating_form": RatingForm()})
+
+
+def _changed(request: HttpRequest, panel: Panel) -> HttpResponse:
+    """After a change: the panel anew on the open page, or the page itself."""
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect("trips:detail", panel.trip.pk)
+    response = render(request, "trips/changed.html", {"panel": panel, "rating_form": RatingForm()})
+    response["HX-Retarget"] = "#trip-panel"
+    response["HX-Reswap"] = "outerHTML"
+    response["HX-Trigger"] = "stepper:done"
+    return response
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def cancel(request: SignedInRequest, trip_id: int) -> HttpResponse:
+    """Says what cancelling will do, then does it. Cancelling twice gives the same answer."""
+    panel = panel_for(request, trip_id)
+    form = CancelForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            bookings.cancel(trip_id, request.user, form.cleaned_data["reason"])
+        except DomainError as error:
+            form.add_error(None, str(error.message))
+        else:
+            return _changed(request, panel_for(request, trip_id))
+    template = "trips/cancel_form.html" if request.htmx else "trips/cancel.html"
+    return render(request, template, {"panel": panel, "form": form}, status=409 if form.errors else 200)
+
+
+@require_POST
+@login_required
+def rate(request: SignedInRequest, trip_id: int) -> HttpResponse:
+    """One to five stars for the other side, once."""
+    panel = panel_for(request, trip_id)
+    form = RatingForm(request.POST)
+    status = 422
+    if form.is_valid():
+        try:
+            bookings.rate(trip_id, request.user, form.cleaned_data["stars"], form.cleaned_data["comment"])
+        except DomainError as error:
+            form.add_error(None, str(error.message))
+            status = error.status
+        else:
+            return _changed(request, panel_for(request, trip_id))
+    template = "trips/rating.html" if request.htmx else "trips/detail.html"
+    return render(request, template, {"panel": panel, "rating_form": form}, status=status)
+
+
+@require_POST
+@login_required
+def offer_again(request: SignedInRequest, trip_id: int) -> HttpResponse:
+    """The passenger does not want to wait for the next look."""
+    panel_for(request, trip_id)
+    try:
+        result = dispatch.offer_again(trip_id, request.user)
+    except DomainError as error:
+        messages.error(request, str(error.message))
+    else:
+        if not result.drivers_notified:
+            messages.info(request, _("Nobody nearby is free at this moment. We keep looking."))
+    return _changed(request, panel_for(request, trip_id))
