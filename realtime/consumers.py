@@ -14,10 +14,12 @@ import msgspec
 from autobahn.exception import Disconnected
 from channels.consumer import AsyncConsumer, get_handler_name
 from channels.exceptions import StopConsumer
+from channels.layers import get_channel_layer
 from django.db import DatabaseError
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import override
 
+from stepper.crowd import in_turn
 from stepper.errors import DomainError, NotPermitted, NotSignedIn, TooManyRequests
 from stepper.transactions import in_thread
 
@@ -37,6 +39,7 @@ CLOSE_NOT_SIGNED_IN = 4401
 CLOSE_NOT_PERMITTED = 4403
 CLOSE_TOO_LARGE = 1009
 CLOSE_RESTART = 1012
+CLOSE_TRY_AGAIN = 1013
 
 open_sockets: set["SocketConsumer"] = set()
 
@@ -52,7 +55,34 @@ class SocketConsumer(AsyncConsumer):
         self._recent: deque[str] = deque(maxlen=_REMEMBERED)
         self._heartbeat: asyncio.Task[None] | None = None
         self._closing = False
-        self.versions: dict[int, int] = {}
+        self._opened = asyncio.Event()
+        # Both loops may find that the socket's rights have changed; one at a time puts its groups right.
+        self._memberships = asyncio.Lock()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Two long-lived loops instead of the stock one: a command that waits for the database delays no event."""
+        self.scope = scope
+        self.base_send = send
+        self.channel_layer = get_channel_layer(self.channel_layer_alias)
+        self.channel_name = await self.channel_layer.new_channel()
+        async with asyncio.TaskGroup() as loops:
+            forwarding = loops.create_task(self._forward_for_ever())
+            try:
+                while True:
+                    await self.dispatch(await receive())
+            except StopConsumer:
+                forwarding.cancel()
+
+    async def _forward_for_ever(self) -> None:
+        # What comes while the socket opens waits until it has been greeted and has seen its snapshot.
+        await self._opened.wait()
+        while True:
+            message = await self.channel_layer.receive(self.channel_name)
+            try:
+                await self.dispatch(message)
+            except DatabaseError as error:
+                logger.warning("a socket is sent away, the database does not answer: %s", error)
+                await self._close(CLOSE_TRY_AGAIN)
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Without the stock database check for each message: most messages have no database work."""
@@ -68,19 +98,20 @@ class SocketConsumer(AsyncConsumer):
         await self.send({"type": "websocket.accept", "subprotocol": accepted_subprotocol(self.scope)})
         try:
             self.identity = await in_thread(identify, self.scope)
-            await self.prepare()
+            await self._prepare()
         except NotSignedIn as error:
             await self._refuse(error, CLOSE_NOT_SIGNED_IN)
         except DomainError as error:
             await self._refuse(error, CLOSE_NOT_PERMITTED)
         except DatabaseError:
             logger.warning("a socket was refused: no database")
-            await self._close(1013)
+            await self._close(CLOSE_TRY_AGAIN)
         else:
             open_sockets.add(self)
             await self._send_frame(await in_thread(self.established))
             await self.show()
             self._heartbeat = asyncio.create_task(self._beat())
+            self._opened.set()
 
     async def _refuse(self, error: DomainError, code: int) -> None:
         await self._send_frame(error_frame(error))
@@ -89,6 +120,10 @@ class SocketConsumer(AsyncConsumer):
     async def prepare(self) -> None:
         """Joins the groups this socket is for. Raises DomainError where it may not be here."""
         raise NotImplementedError
+
+    async def _prepare(self) -> None:
+        async with self._memberships:
+            await self.prepare()
 
     async def show(self) -> None:
         """Sends the state as it stands: on connect, and after anything may have been missed."""
@@ -204,7 +239,7 @@ class SocketConsumer(AsyncConsumer):
             await self._send_frame(events.Error(code=code, message=str(message), ref=ref))
 
     async def obey(self, command: events.Command) -> None:
-        answer = await in_thread(commands.run, command, self.identity, self.driver_id)
+        answer = await in_turn(commands.run, command, self.identity, self.driver_id)
         if answer is not None and command.ref is not None:
             await self._send_frame(answer)
 
@@ -235,9 +270,7 @@ class SocketConsumer(AsyncConsumer):
             await self._refuse(NotSignedIn("auth.required", _("Please sign in.")), CLOSE_NOT_SIGNED_IN)
             return
         try:
-            await self.prepare()
-        except NotPermitted as error:
-            await self._refuse(error, CLOSE_NOT_PERMITTED)
+            await self._prepare()
         except DomainError as error:
             await self._refuse(error, CLOSE_NOT_PERMITTED)
 
@@ -306,11 +339,11 @@ class ProgramConsumer(SocketConsumer):
             case events.DriverSubscribe():
                 self._offers_wanted = True
                 await super().obey(command)
-                await self.prepare()
+                await self._prepare()
                 await self.show()
             case events.DriverUnsubscribe():
                 self._offers_wanted = False
-                await self.prepare()
+                await self._prepare()
                 await self._acknowledge(command)
             case _:
                 await super().obey(command)

@@ -26,13 +26,23 @@ _TICK_S = 0.005
 _SUBSCRIBE_TIMEOUT_S = 2.0
 
 
+class Backlog:
+    """How many events, positions aside, wait in the mailboxes of this process."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class Mailbox:
     """What waits for one channel, oldest first."""
 
-    __slots__ = ("_items", "_keyed", "_waiter", "capacity")
+    __slots__ = ("_backlog", "_items", "_keyed", "_waiter", "capacity")
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, backlog: Backlog | None = None) -> None:
         self.capacity = capacity
+        self._backlog = backlog or Backlog()
         # A message, or the key of one in _keyed.
         self._items: deque[dict[str, Any] | str] = deque()
         self._keyed: dict[str, dict[str, Any]] = {}
@@ -44,16 +54,24 @@ class Mailbox:
             self._keyed[key] = message  # the newest is worth more than the backlog
             return
         if len(self._items) >= self.capacity:
-            self._items.clear()
-            self._keyed.clear()
-            self._items.append(RESYNC)
+            self.clear()
+            self._append(RESYNC)
         elif key is not None:
             self._keyed[key] = message
             self._items.append(key)
         else:
-            self._items.append(message)
+            self._append(message)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def _append(self, message: dict[str, Any]) -> None:
+        self._items.append(message)
+        self._backlog.count += 1
+
+    def clear(self) -> None:
+        self._backlog.count -= sum(not isinstance(item, str) for item in self._items)
+        self._items.clear()
+        self._keyed.clear()
 
     async def get(self) -> dict[str, Any]:
         while not self._items:
@@ -63,7 +81,10 @@ class Mailbox:
             finally:
                 self._waiter = None
         item = self._items.popleft()
-        return self._keyed.pop(item) if isinstance(item, str) else item
+        if isinstance(item, str):
+            return self._keyed.pop(item)
+        self._backlog.count -= 1
+        return item
 
 
 class HubChannelLayer(BaseChannelLayer):
@@ -74,6 +95,7 @@ class HubChannelLayer(BaseChannelLayer):
     def __init__(self, redis_url: str = "", capacity: int = 500, prefix: str = "stepper", **_config: Any) -> None:
         super().__init__(capacity=capacity)
         self._mailboxes: dict[str, Mailbox] = {}
+        self._backlog = Backlog()
         self._groups: dict[str, set[str]] = {}
         self._memberships: dict[str, set[str]] = {}
         self._process = secrets.token_hex(6)
@@ -83,7 +105,7 @@ class HubChannelLayer(BaseChannelLayer):
 
     async def new_channel(self, prefix: str = "specific") -> str:
         name = f"{prefix}.{self._process}!{secrets.token_hex(8)}"
-        self._mailboxes[name] = Mailbox(self.capacity)
+        self._mailboxes[name] = Mailbox(self.capacity, self._backlog)
         return name
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
@@ -102,11 +124,13 @@ class HubChannelLayer(BaseChannelLayer):
         return await self._mailbox(channel).get()
 
     def _mailbox(self, channel: str) -> Mailbox:
-        return self._mailboxes.setdefault(channel, Mailbox(self.capacity))
+        return self._mailboxes.setdefault(channel, Mailbox(self.capacity, self._backlog))
 
     def discard_channel(self, channel: str) -> None:
         """Forgets a channel whose socket is gone and everything it had joined."""
-        self._mailboxes.pop(channel, None)
+        mailbox = self._mailboxes.pop(channel, None)
+        if mailbox is not None:
+            mailbox.clear()
         for group in self._memberships.pop(channel, set()):
             self._leave(group, channel)
 
@@ -152,6 +176,11 @@ class HubChannelLayer(BaseChannelLayer):
         """Messages may have been missed: every channel of this process is told."""
         for mailbox in self._mailboxes.values():
             mailbox.put(RESYNC)
+
+    @property
+    def waiting(self) -> int:
+        """Events that the sockets of this process have not been handed yet."""
+        return self._backlog.count
 
     @property
     def joined(self) -> list[str]:
@@ -215,7 +244,7 @@ class Bus:
                 batch.set_exception(ConnectionError("the bus was closed"))
         if self._redis is not None:
             await self._redis.aclose()
-        self._tasks, self._loop, self._redis = [], None, None
+        self._tasks, self._flusher, self._loop, self._redis = [], None, None, None
 
     def _name(self, topic: str) -> str:
         return f"{self._prefix}:{topic}"

@@ -19,6 +19,7 @@ from django.utils import timezone
 from stepper.transactions import in_thread
 
 from . import events
+from .layer import HubChannelLayer
 from .models import Event
 
 logger = logging.getLogger("stepper.publish")
@@ -27,6 +28,8 @@ SWEEP_S = 0.25
 # How long the writing server has to publish by itself before any server takes its events over.
 GRACE = dt.timedelta(seconds=2)
 CONTROL = "control.recheck"
+# New work waits this long at most for events to reach the sockets.
+SETTLE_S = 0.25
 
 
 def publish(event: events.DurableFrame, *groups: str) -> None:
@@ -101,6 +104,8 @@ class Outlet:
         self._sent: list[int] = []
         self._cursors = ["", ""]
         self._tasks: list[asyncio.Task[None]] = []
+        self._committed = 0
+        self._handed_over = 0
 
     @property
     def is_open(self) -> bool:
@@ -114,6 +119,7 @@ class Outlet:
         """Call on the server's loop. The cursor is empty, which is no place to resume from, until the first sweep."""
         self._loop = asyncio.get_running_loop()
         self._queue = asyncio.Queue()
+        self._committed = self._handed_over = 0
         self._tasks = [asyncio.create_task(self._deliver()), asyncio.create_task(self._sweep_for_ever())]
 
     async def close(self) -> None:
@@ -134,11 +140,28 @@ class Outlet:
     def send(self, rows: list[Event]) -> None:
         """Queues committed rows from any thread; without sockets in this process the sweep takes them."""
         if self._loop is not None:
+            self._committed += 1
             self._loop.call_soon_threadsafe(self._queue.put_nowait, rows)
+
+    async def settled(self) -> None:
+        """Returns when what was committed is with the sockets, at the latest after SETTLE_S.
+
+        Those who are about to take up new work wait here: with two hundred drivers wanting one trip, the 199 who
+        hear that it is gone come before the next of them who asks.
+        """
+        layer = get_channel_layer()
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + SETTLE_S
+        while self._committed > self._handed_over or (isinstance(layer, HubChannelLayer) and layer.waiting):
+            if loop.time() >= give_up_at:
+                return
+            await asyncio.sleep(0.002)
 
     async def _deliver(self) -> None:
         while True:
-            await self._publish(await self._queue.get())
+            rows = await self._queue.get()
+            await self._publish(rows)
+            self._handed_over += 1
 
     async def _publish(self, rows: list[Event]) -> None:
         layer = get_channel_layer()

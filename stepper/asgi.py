@@ -3,16 +3,16 @@
 import os
 from typing import Any
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stepper.settings")
-http = get_asgi_application()
+django.setup(set_prefix=False)
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - after Django is set up
 
 from realtime.routing import websocket_urlpatterns  # noqa: E402
 from stepper import life  # noqa: E402
-from stepper.crowd import BoundedHttp  # noqa: E402
+from stepper.http import PooledHandler  # noqa: E402
 
 _sockets = URLRouter(websocket_urlpatterns)
 
@@ -39,4 +39,4 @@ async def lifespan(_scope: dict[str, Any], receive: Any, send: Any) -> None:
             return
 
 
-application = ProtocolTypeRouter({"http": BoundedHttp(http), "websocket": sockets, "lifespan": lifespan})
+application = ProtocolTypeRouter({"http": PooledHandler(), "websocket": sockets, "lifespan": lifespan})

@@ -1,27 +1,26 @@
-"""A bound on the HTTP requests that are worked on at once.
-
-Every request runs in a thread of its own. Unbounded, a crowd that arrives together (two hundred drivers accepting one
-trip) takes the interpreter away from the event loop, and the sockets hear of the outcome seconds late; here it
-queues instead, which costs it nothing: the machine is as busy with eight requests as with two hundred.
-"""
+"""Whose turn it is when many want something at once: what happened is told before the next one is asked in."""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
+from realtime.publish import outlet
 
-class BoundedHttp:
-    """Wraps an ASGI HTTP application; at most `settings.DATABASE_THREADS` requests run, the others wait in turn."""
+from .transactions import database_pool, in_thread
 
-    def __init__(self, application: Any) -> None:
-        self._application = application
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._places = asyncio.Semaphore(settings.DATABASE_THREADS)
+T = TypeVar("T")
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._loop, self._places = loop, asyncio.Semaphore(settings.DATABASE_THREADS)
-        async with self._places:
-            await self._application(scope, receive, send)
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ThreadPoolExecutor, asyncio.Semaphore]] = WeakKeyDictionary()
+
+
+async def in_turn(func: Callable[..., T], *args: Any, pool: ThreadPoolExecutor = database_pool) -> T:
+    """`in_thread` for a request or command from outside: at most a pool's worth at once, after what has to be told."""
+    loop = asyncio.get_running_loop()
+    places = _turns.setdefault(loop, {}).setdefault(pool, asyncio.Semaphore(settings.DATABASE_THREADS))
+    async with places:
+        await outlet.settled()
+        return await in_thread(func, *args, pool=pool)

@@ -5,6 +5,7 @@ All of it lives on the server's event loop: a thread with a loop of its own coul
 
 import asyncio
 import logging
+import sys
 from typing import Any
 
 from channels.layers import get_channel_layer
@@ -19,6 +20,8 @@ from .dispatcher import Dispatcher
 
 logger = logging.getLogger("stepper.life")
 
+SWITCH_INTERVAL_S = 0.0002
+
 _dispatcher: Dispatcher | None = None
 
 
@@ -26,6 +29,8 @@ async def start() -> None:
     """Call on the server's loop before it accepts connections."""
     global _dispatcher
     asyncio.get_running_loop().set_exception_handler(_report)
+    # The loop shares the interpreter with the threads that answer requests: it must not wait 5 ms for each of them.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     await outlet.open()
     buffer.open()
     if settings.DISPATCHER == "inside":

@@ -4,19 +4,34 @@ The window opens with the first request and closes a minute later. Its counter i
 requests that race cannot all slip through, as they would with a list that is read and written back.
 """
 
+import logging
 import math
 import time
 
 from django.core.cache import cache
 from django.utils.translation import gettext_lazy as _
+from redis.exceptions import RedisError
 
 from .errors import TooManyRequests
+
+logger = logging.getLogger("stepper.limits")
 
 WINDOW_S = 60
 
 
 def wait_s(scope: str, who: int, per_min: int) -> int | None:
-    """Counts one request of `who` in `scope`; seconds until the window closes where it is too many, else None."""
+    """Counts one request of `who` in `scope`; seconds until the window closes where it is too many, else None.
+
+    Nothing is refused while Redis is away: a driver must be able to finish a trip.
+    """
+    try:
+        return _count(scope, who, per_min)
+    except RedisError as error:
+        logger.warning("nobody's requests are counted: %s", error)
+        return None
+
+
+def _count(scope: str, who: int, per_min: int) -> int | None:
     now = time.time()
     window = f"limit:{scope}:{who}"
     next_closes_at = math.ceil(now + WINDOW_S)
@@ -29,7 +44,7 @@ def wait_s(scope: str, who: int, per_min: int) -> int | None:
     cache.add(counter, 0, 2 * WINDOW_S)
     if cache.incr(counter) <= per_min:
         return None
-    return max(1, math.ceil(closes_at - now))
+    return min(WINDOW_S, max(1, math.ceil(closes_at - now)))
 
 
 def spend(scope: str, who: int, per_min: int) -> None:

@@ -31,7 +31,7 @@ EMBEDDED = not DATABASE_URL and not REDIS_URL
 DISPATCHER = env.str("DISPATCHER", "inside")
 if DISPATCHER not in {"inside", "external"}:
     raise ImproperlyConfigured(f"DISPATCHER must be inside or external, not {DISPATCHER!r}")
-DATABASE_THREADS = env.int("DATABASE_THREADS", 8)
+DATABASE_THREADS = env.int("DATABASE_THREADS", 4)
 
 
 def _embedded_secret() -> str:

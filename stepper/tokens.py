@@ -10,6 +10,9 @@ import threading
 from importlib import import_module
 from typing import Any
 
+# allauth reaches for these through a lazy module that fails once something else has imported a part of the package.
+import cryptography.hazmat.primitives.ciphers.algorithms
+import cryptography.hazmat.primitives.ciphers.modes  # noqa: F401
 from allauth.account.adapter import get_adapter
 from allauth.headless import app_settings
 from allauth.headless.tokens.strategies.jwt import JWTTokenStrategy

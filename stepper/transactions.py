@@ -9,7 +9,7 @@ import contextvars
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.db import OperationalError, close_old_connections, connection, transaction
@@ -50,20 +50,20 @@ def in_transaction(verb: Callable[P, T]) -> Callable[P, T]:
     return run
 
 
-_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="database")
+database_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="database")
 
 
-async def in_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Runs database work of a socket or the dispatcher in the bounded pool, its connection returned afterwards.
+async def in_thread(func: Callable[..., T], *args: Any, pool: ThreadPoolExecutor = database_pool) -> T:
+    """Runs database work in a bounded pool (that of sockets and dispatcher), its connection returned afterwards.
 
     Not `sync_to_async`: its default is one thread for the whole process.
     """
 
     def unit() -> T:
         try:
-            return func(*args, **kwargs)
+            return func(*args)
         finally:
             close_old_connections()
 
     context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(_pool, context.run, unit)
+    return await asyncio.get_running_loop().run_in_executor(pool, context.run, unit)

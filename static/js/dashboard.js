@@ -81,10 +81,16 @@ function draw() {
   const { main, others } = subjects();
   box.classList.toggle("is-empty", !main);
   if (me) map.me(me.lat, me.lng, root.dataset.textMe);
+  if (main) {
+    // The line follows the vehicle; the view stays where somebody has moved it.
+    const aboard = ["passengers_boarded", "in_transit", "arrived"].includes(main.dataset.status);
+    const start = me ? [[me.lat, me.lng]] : [];
+    map.route([...start, ...(aboard ? [] : [point(main, "pickup")]), point(main, "dropoff")]);
+  }
   const key = [root.dataset.tab === "offers", main?.id, ...others.map((other) => other.id), Boolean(me)].join();
   if (key === drawn) return;
   drawn = key;
-  [...pins, "pickup", "dropoff", "route"].forEach((name) => map.remove(name));
+  [...pins, "pickup", "dropoff"].forEach((name) => map.remove(name));
   pins = others.map((other) => {
     const [lat, lng] = point(other, "pickup");
     map.pin(other.id, lat, lng, root.dataset.textPickup).getElement()?.querySelector(".pin")?.classList.add("pin--pickup");
@@ -93,9 +99,8 @@ function draw() {
   if (main) {
     map.pin("pickup", ...point(main, "pickup"), root.dataset.textPickup);
     map.pin("dropoff", ...point(main, "dropoff"), root.dataset.textDropoff);
-    const aboard = ["passengers_boarded", "in_transit", "arrived"].includes(main.dataset.status);
-    const start = me ? [[me.lat, me.lng]] : [];
-    map.route([...start, ...(aboard ? [] : [point(main, "pickup")]), point(main, "dropoff")]);
+  } else {
+    map.remove("route");
   }
   map.fit();
 }

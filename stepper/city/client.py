@@ -29,6 +29,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 
 CONNECT_S = 10
 ANSWER_S = 20
+LAST_ANSWERS_S = 1.0
 LONGEST_BACK_OFF_S = 10.0
 # Argon2 is meant to be slow; more sign-ins at once only queue on the server.
 SIGN_INS_AT_ONCE = 4
@@ -123,6 +124,7 @@ class Api:
         self.is_local = parts.hostname in {"127.0.0.1", "localhost", "::1"}
         self.socket_url = f"{'wss' if parts.scheme == 'https' else 'ws'}://{parts.netloc}{parts.path}/ws/"
         self.tally = tally
+        self._under_way: set[asyncio.Task[httpx.Response]] = set()
         self._sign_ins = asyncio.Semaphore(SIGN_INS_AT_ONCE)
         self._http = httpx.AsyncClient(
             base_url=self.url,
@@ -133,7 +135,23 @@ class Api:
         )
 
     async def close(self) -> None:
+        """Lets what is under way end first, for a moment: a request broken off is a fault in the server's log."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=LAST_ANSWERS_S)
         await self._http.aclose()
+
+    async def _request(self, method: str, path: str, content: bytes | None, headers: dict[str, str]) -> httpx.Response:
+        """A request that goes on when whoever waits for its answer is stopped."""
+        task = asyncio.create_task(self._http.request(method, path, content=content, headers=headers))
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[httpx.Response]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            # Looked at, so that nothing is logged where nobody waits for it any more.
+            task.exception()
 
     async def call(
         self, method: str, path: str, body: Any = None, token: str | None = None, key: str | None = None
@@ -146,7 +164,7 @@ class Api:
             headers["Idempotency-Key"] = key
         content = msgspec.json.encode(body) if body is not None else None
         try:
-            answer = await self._http.request(method, path, content=content, headers=headers)
+            answer = await self._request(method, path, content, headers)
         except httpx.TransportError as error:
             raise Gone(type(error).__name__) from error
         if answer.status_code >= 500:

@@ -13,11 +13,9 @@ from django.utils import timezone
 from drivers import fragments
 from drivers.board import HISTORY_PAGE
 from drivers.models import Approval, Availability, Driver
-from realtime import events
 from realtime.models import Event
 from stepper.models import ServiceSettings
 from tests.factories import AIRPORT, ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
-from trips.cards import offer_card
 from trips.models import Offer, Rating, Trip
 from trips.states import OfferStatus, Role, TripStatus, TripType
 
@@ -443,74 +441,6 @@ def test_rating_out_of_range_is_refused(signed_in: Client, driver: Driver, stars
     trip = TripFactory(status=TripStatus.COMPLETED, driver=driver)
     response = signed_in.post(address("trip-rate", trip.pk), {"stars": stars}, headers=HTMX)
     assert (response.status_code, Rating.objects.count()) == (409, 0)
-
-
-# Fragments
-
-
-def test_snapshot_has_every_region(driver: Driver) -> None:
-    html = fragments.snapshot(driver.pk)
-    assert re.findall(r'id="([\w-]+)"[^>]*hx-swap-oob="true"', html) == [
-        "driver-stats",
-        "driver-notice",
-        "availability",
-        "offers-list",
-        "offers-empty",
-        "active-list",
-        "history-list",
-        "driver-upcoming",
-        "driver-filters",
-        "notification-badge",
-    ]
-
-
-def test_offer_created_adds_the_card_without_a_query(driver: Driver, query_count: Callable[[int, int], Any]) -> None:
-    offer = OfferFactory(driver=driver)
-    offer.refresh_from_db()
-    event = offer_card(offer, offer.trip, driver)
-    with query_count(0, 0):
-        html = fragments.render(event, driver.pk)
-    assert html.startswith('<div hx-swap-oob="beforeend:#offers-list">')
-    assert f'id="offer-{offer.pk}"' in html
-
-
-@pytest.mark.parametrize(
-    ("reason", "says"),
-    [
-        ("timeout", "Time ran out."),
-        ("accepted_by_another", "Another driver was faster."),
-        ("cancelled", "This trip is no longer offered."),
-    ],
-)
-def test_offer_expired_leaves_the_reason_in_its_place(driver: Driver, reason: events.OfferEnd, says: str) -> None:
-    html = fragments.render(events.OfferExpired(trip_id=1, offer_id=7, reason=reason), driver.pk)
-    assert (text(html), 'id="offer-7"' in html) == (says, True)
-
-
-def test_notification_brings_badge_and_toast(driver: Driver) -> None:
-    event = events.NotificationDriver(
-        notification_id=1, title="Bring chains", message="", priority="high", category="system", action_url=""
-    )
-    html = fragments.render(event, driver.pk)
-    assert 'id="notification-badge"' in html
-    assert "Bring chains" in html
-
-
-def test_event_for_staff_shows_nothing(driver: Driver) -> None:
-    place = events.Place("Almaty", "", *ALMATY)
-    event = events.TripRequested(
-        trip_id=1, version=1, title="", pickup=place, dropoff=place, departure_at=timezone.now(), seats=1, fare=1
-    )
-    assert fragments.render(event, driver.pk) == ""
-
-
-def test_upcoming_trip_says_when_to_leave(driver: Driver) -> None:
-    trip = TripFactory(status=TripStatus.ACCEPTED, driver=driver, in_=dt.timedelta(hours=20), pickup=AIRPORT)
-    upcoming = fragments.Board.of(driver.pk).upcoming
-    assert upcoming
-    assert upcoming.leave_at
-    assert upcoming.leave_at < trip.departure_at
-    assert "to the pickup" in text(fragments.regions(fragments.Board.of(driver.pk), ["upcoming"]))
 
 
 def test_changes_of_the_driver_reach_their_other_tabs(signed_in: Client, driver: Driver) -> None:

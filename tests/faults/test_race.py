@@ -30,16 +30,15 @@ ALL_ANSWER_WITHIN_S = 60
 
 
 class Contender:
-    """A driver with an open socket who accepts over it, or over HTTP."""
+    """A driver with an open socket, read all the time, who accepts over it or over HTTP."""
 
     def __init__(self, driver: Driver, by_socket: bool) -> None:
         self.driver = driver
         self.by_socket = by_socket
         self.token = sign_in(driver.user)["access"]
         self.socket: Any = None
-        self.frames: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.gone_at = 0.0
-        self.won_at = 0.0
+        self.seen: dict[str, asyncio.Future[tuple[float, Any]]] = {}
+        self.answered_at = 0.0
 
     async def connect(self, live: LiveServer) -> None:
         self.socket = await websockets.connect(
@@ -49,41 +48,33 @@ class Contender:
         )
         await self.socket.recv()
 
-    async def read(self, wanted: str) -> dict[str, Any]:
-        """The next frame of a type; others are passed over."""
-        while True:
-            frame = json.loads(await self.socket.recv())
-            if frame["type"] == wanted:
-                return frame
+    def expect(self) -> None:
+        """Forgets the last race."""
+        self.seen = {name: asyncio.get_running_loop().create_future() for name in ("card", "gone", "answer")}
 
-    async def answer_of(self, ref: str) -> dict[str, Any]:
-        """The answer to a command; notes when the card was withdrawn on the way."""
-        while True:
-            frame = json.loads(await self.socket.recv())
-            if frame["type"] == "trip.offer.expired":
-                self.gone_at = time.monotonic()
-            if frame.get("ref") == ref:
-                return frame
+    async def read(self) -> None:
+        names = {"trip.offer.created": "card", "trip.offer.expired": "gone"}
+        async for text in self.socket:
+            frame = json.loads(text)
+            name = "answer" if frame.get("ref") == "race" else names.get(frame["type"])
+            if name is not None and not self.seen[name].done():
+                self.seen[name].set_result((time.monotonic(), frame))
 
-    async def accept(self, client: httpx.AsyncClient, trip_id: int, offer_id: int) -> str:
+    async def accept(self, client: httpx.AsyncClient, trip_id: int) -> str:
         """`won` or the refusal's code."""
         if self.by_socket:
-            await self.socket.send(json.dumps({"type": "trip.offer.accept", "offer_id": offer_id, "ref": "race"}))
-            frame = await self.answer_of("race")
-            self.won_at = time.monotonic()
+            _at, card = await self.seen["card"]
+            await self.socket.send(
+                json.dumps({"type": "trip.offer.accept", "offer_id": card["offer_id"], "ref": "race"})
+            )
+            self.answered_at, frame = await self.seen["answer"]
             return "won" if frame["type"] == "ack" else str(frame["code"])
         response = await client.post(
             f"/api/drivers/trips/accept/{trip_id}", headers={"Authorization": f"Bearer {self.token}"}
         )
+        self.answered_at = time.monotonic()
         assert response.status_code in (200, 409), response.text
-        self.won_at = time.monotonic()
         return "won" if response.status_code == 200 else str(response.json()["code"])
-
-    async def see_it_gone(self) -> float:
-        if not self.gone_at:
-            await self.read("trip.offer.expired")
-            self.gone_at = time.monotonic()
-        return self.gone_at
 
 
 @pytest.mark.django_db(transaction=True)
@@ -100,35 +91,35 @@ async def test_race_for_one_trip_has_one_winner(live: LiveServer) -> None:
 async def _run(contenders: list[Contender], live: LiveServer) -> None:
     await asyncio.gather(*(one.connect(live) for one in contenders))
     limits = httpx.Limits(max_connections=DRIVERS)
-    async with httpx.AsyncClient(base_url=live.url, timeout=ALL_ANSWER_WITHIN_S, limits=limits) as client:
+    async with (
+        httpx.AsyncClient(base_url=live.url, timeout=ALL_ANSWER_WITHIN_S, limits=limits) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        for one in contenders:
+            one.expect()
+        readers = [group.create_task(one.read()) for one in contenders]
         for _round in range(ROUNDS):
             await _race(contenders, client)
+        for reader in readers:
+            reader.cancel()
 
 
 async def _race(contenders: list[Contender], client: httpx.AsyncClient) -> None:
-    trip = await database_sync_to_async(_book)()
-    offers = dict(
-        zip(
-            contenders,
-            await asyncio.gather(*(asyncio.wait_for(one.read("trip.offer.created"), 30) for one in contenders)),
-            strict=True,
-        )
-    )
     for one in contenders:
-        one.gone_at = 0.0
+        one.expect()
+    trip = await database_sync_to_async(_book)()
+    await asyncio.wait_for(asyncio.gather(*(one.seen["card"] for one in contenders)), 30)
     started_at = time.monotonic()
     outcomes = await asyncio.wait_for(
-        asyncio.gather(*(one.accept(client, trip.pk, offers[one]["offer_id"]) for one in contenders)),
-        ALL_ANSWER_WITHIN_S,
+        asyncio.gather(*(one.accept(client, trip.pk) for one in contenders)), ALL_ANSWER_WITHIN_S
     )
     assert Counter(outcomes) == {"won": 1, "offer.taken": DRIVERS - 1}
     winner = contenders[outcomes.index("won")]
     losers = [one for one in contenders if one is not winner]
-    await asyncio.wait_for(asyncio.gather(*(one.see_it_gone() for one in losers)), 30)
-    last_gone_s = max(one.gone_at for one in losers) - winner.won_at
-    print(
-        f"round: answers in {time.monotonic() - started_at:.2f} s, the last card gone {last_gone_s:.2f} s after the win"
-    )
+    gone = await asyncio.wait_for(asyncio.gather(*(one.seen["gone"] for one in losers)), 30)
+    last_gone_s = max(at for at, _frame in gone) - winner.answered_at
+    answered_s = max(one.answered_at for one in contenders) - started_at
+    print(f"round: all answered in {answered_s:.2f} s, the last card gone {last_gone_s:.2f} s after the win")
     await database_sync_to_async(_assert_settled)(trip, winner.driver)
 
 

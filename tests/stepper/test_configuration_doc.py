@@ -51,6 +51,7 @@ def _calls() -> Iterator[tuple[str, ast.expr | None]]:
 def _defaults() -> dict[str, list[str]]:
     """Variable -> its defaults, one after another: without and with HTTPS, and where it is read twice."""
     found: dict[str, list[str]] = {}
+    literals = {name: default.value for name, default in _calls() if isinstance(default, ast.Constant)}
     for name, default in _calls():
         written = found.setdefault(name, [])
         if default is None:
@@ -58,7 +59,7 @@ def _defaults() -> dict[str, list[str]]:
         code = compile(ast.Expression(default), "settings.py", "eval")
         for https in (False, True):
             # What defaults are computed from: the root of the project, and variables at their own defaults.
-            known = {"BASE_DIR": Path(), "DATABASE_THREADS": 8, "HTTPS": https}
+            known = {**literals, "BASE_DIR": Path(), "HTTPS": https}
             one = _written(eval(code, {"str": str}, known))  # noqa: S307 - our own settings
             if one and one not in written:
                 written.append(one)

@@ -200,6 +200,7 @@ def test_book_with_nobody_around_is_unfilled_and_says_when_it_looks_again(passen
     trip = bookings.book(passenger, wanted())
 
     assert trip.status == "unfilled"
+    assert trip.next_look_at is not None
     assert dt.timedelta(minutes=15) <= trip.next_look_at - before < dt.timedelta(minutes=16)
 
 

@@ -203,6 +203,7 @@ def test_nobody_eligible_leaves_the_trip_unfilled_with_the_next_look(trip: Trip)
 
     trip.refresh_from_db()
     assert trip.status == "unfilled"
+    assert trip.next_look_at is not None
     assert 15 * MINUTE <= trip.next_look_at - before < 16 * MINUTE
     assert types(groups.trip(trip.pk)) == ["trip.status.updated"]
 
@@ -336,6 +337,7 @@ def test_more_drivers_than_a_round_holds_are_asked_at_once_after_it(trip: Trip) 
 
     trip.refresh_from_db()
     assert trip.status == "unfilled"
+    assert trip.next_look_at is not None
     assert trip.next_look_at <= timezone.now()
     dispatch.look_due()
     # Who was not asked yet comes first, then the nearest again.
@@ -355,6 +357,7 @@ def test_nobody_is_asked_over_and_over_without_a_pause(trip: Trip) -> None:
 
     trip.refresh_from_db()
     assert trip.offers.count() == 4
+    assert trip.next_look_at is not None
     assert trip.next_look_at > timezone.now() + 14 * MINUTE
 
 

@@ -23,6 +23,7 @@ STEPS = ["accepted", "en_route", "driver_arrived", "passengers_boarded", "in_tra
 
 
 def step(trip: Trip, status: str, **fields: Any) -> Trip:
+    assert trip.driver_id is not None
     return driving.update_status(trip.driver_id, trip.pk, status, **fields)
 
 

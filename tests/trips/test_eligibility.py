@@ -56,6 +56,12 @@ def test_already_asked_in_this_round(trip: Trip) -> None:
     assert reason(trip, 3) is None
 
 
+def test_already_asked_about_another_trip_is_no_reason(trip: Trip) -> None:
+    OfferFactory(driver=there(), round_number=2)
+
+    assert reason(trip) is None
+
+
 def test_declined_before(trip: Trip) -> None:
     OfferFactory(trip=trip, driver=there(), round_number=1, status="declined")
 

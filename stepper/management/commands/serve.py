@@ -40,8 +40,8 @@ class Command(BaseCommand):
             server_name="stepper",
         )
         reactor.addSystemEventTrigger(
-            "before",  # type: ignore[arg-type]
-            "shutdown",
+            "before",
+            "shutdown",  # type: ignore[arg-type]
             lambda: defer.Deferred.fromFuture(asyncio.ensure_future(life.stop())),
         )
         server.run()
