@@ -25,6 +25,7 @@ from stepper.transactions import in_thread
 
 from . import commands, events, groups
 from .auth import Identity, accepted_subprotocol, identify
+from .layer import HubChannelLayer
 from .pages import fragment
 from .publish import CONTROL, outlet
 
@@ -65,13 +66,27 @@ class SocketConsumer(AsyncConsumer):
         self.base_send = send
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
         self.channel_name = await self.channel_layer.new_channel()
-        async with asyncio.TaskGroup() as loops:
-            forwarding = loops.create_task(self._forward_for_ever())
-            try:
-                while True:
-                    await self.dispatch(await receive())
-            except StopConsumer:
-                forwarding.cancel()
+        try:
+            async with asyncio.TaskGroup() as loops:
+                forwarding = loops.create_task(self._forward_for_ever())
+                try:
+                    while True:
+                        await self.dispatch(await receive())
+                except StopConsumer:
+                    forwarding.cancel()
+        finally:
+            await self._forget()
+
+    async def _forget(self) -> None:
+        """However it ended, nothing of the socket stays behind."""
+        self._closing = True
+        open_sockets.discard(self)
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+        for name in list(self.joined):
+            await self.channel_layer.group_discard(name, self.channel_name)
+        if isinstance(self.channel_layer, HubChannelLayer):
+            self.channel_layer.discard_channel(self.channel_name)
 
     async def _forward_for_ever(self) -> None:
         # What comes while the socket opens waits until it has been greeted and has seen its snapshot.
@@ -184,15 +199,6 @@ class SocketConsumer(AsyncConsumer):
         await self._close(CLOSE_RESTART)
 
     async def websocket_disconnect(self, _message: dict[str, Any]) -> None:
-        self._closing = True
-        open_sockets.discard(self)
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
-        for name in list(self.joined):
-            await self.channel_layer.group_discard(name, self.channel_name)
-        discard = getattr(self.channel_layer, "discard_channel", None)
-        if discard is not None:
-            discard(self.channel_name)
         raise StopConsumer
 
     # Commands
@@ -204,7 +210,7 @@ class SocketConsumer(AsyncConsumer):
         if text is None:
             await self._send_error("message.invalid", _("Send text frames."))
             return
-        if len(text) > MAX_FRAME_BYTES:
+        if len(text) > MAX_FRAME_BYTES or len(text.encode()) > MAX_FRAME_BYTES:
             await self._send_error("frame.too_large", _("A frame is at most 64 KiB."))
             await self._close(CLOSE_TOO_LARGE)
             return

@@ -13,6 +13,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - after
 from realtime.routing import websocket_urlpatterns  # noqa: E402
 from stepper import life  # noqa: E402
 from stepper.http import PooledHandler  # noqa: E402
+from stepper.lock import AlreadyRunning, claim_data_directory  # noqa: E402
 
 _sockets = URLRouter(websocket_urlpatterns)
 
@@ -28,13 +29,21 @@ async def sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 async def lifespan(_scope: dict[str, Any], receive: Any, send: Any) -> None:
+    lock = None
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            try:
+                lock = claim_data_directory()
+            except AlreadyRunning as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
             await life.start()
             await send({"type": "lifespan.startup.complete"})
         else:
             await life.stop()
+            if lock is not None:
+                lock.close()
             await send({"type": "lifespan.shutdown.complete"})
             return
 

@@ -79,6 +79,11 @@ from tests.live import live, start_server  # noqa: E402
 __all__ = ["browser_context_args", "browser_type_launch_args", "live", "open_as", "start_server"]
 
 
+def pytest_configure() -> None:
+    """A conftest named on the command line imported `stepper.asgi`, which has set what workers must not inherit."""
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+
+
 def pytest_report_header() -> str:
     if SUITE == "scaled":
         return f"suite: scaled, on {os.environ[servers.HEADER]}; tests marked embedded_only are left to the other suite"

@@ -31,8 +31,8 @@ class Manners:
 
     answer_s: tuple[float, float] = (1.0, 8.0)
     # Nobody races for a passenger at the other end of town: the nearer have this much time more, up to a limit.
-    answer_s_per_km: float = 3.0
-    answer_far_s: float = 30.0
+    answer_s_per_km: float = 8.0
+    answer_far_s: float = 40.0
     declines: float = 0.1
     at_pickup_s: tuple[float, float] = (20.0, 60.0)
     at_dropoff_s: tuple[float, float] = (10.0, 30.0)

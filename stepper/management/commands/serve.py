@@ -1,13 +1,13 @@
 """`manage.py serve`: the server, with everything in one process."""
 
 import asyncio
-import fcntl
 import logging
 from argparse import ArgumentParser
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+
+from stepper.lock import AlreadyRunning, claim_data_directory
 
 logger = logging.getLogger("stepper.serve")
 
@@ -20,7 +20,10 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000)
 
     def handle(self, *, host: str, port: int, **options: Any) -> None:
-        lock = None if settings.REDIS_URL else _only_server()
+        try:
+            lock = claim_data_directory()
+        except AlreadyRunning as error:
+            raise CommandError(str(error)) from error
         # Imported here: it installs the event loop that everything in this process runs on.
         from daphne.endpoints import build_endpoint_description_strings
         from daphne.server import Server
@@ -49,17 +52,3 @@ class Command(BaseCommand):
             lock.close()
         if not server.listening_addresses:
             raise CommandError(f"Could not listen on {host}:{port}; is another server running there?")
-
-
-def _only_server() -> Any:
-    """Without Redis there is one server process: a second one would not hear of the first one's events."""
-    settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
-    lock = open(settings.DATA_DIR / "server.lock", "w")  # noqa: SIM115 - held until the process ends
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise CommandError(
-            f"A server already runs on {settings.DATA_DIR}. Stop it, or set DATABASE_URL and REDIS_URL for several."
-        ) from error
-    return lock
