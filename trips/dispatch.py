@@ -541,22 +541,20 @@ def _settle(driver_id: int, trip_id: int) -> None:
 
 
 def expire_due(limit: int = 100) -> int:
-    """Settles offers past their deadline; returns the number of trips looked at. Trips others hold are skipped."""
+    """Settles offers past their deadline; returns the number of trips it did. Trips others hold are skipped."""
     trip_ids = list(Offer.objects.due().order_by().values_list("trip_id", flat=True).distinct()[:limit])
-    for trip_id in trip_ids:
-        _expire(trip_id)
-    return len(trip_ids)
+    return sum(_expire(trip_id) for trip_id in trip_ids)
 
 
 @in_transaction
-def _expire(trip_id: int) -> None:
+def _expire(trip_id: int) -> bool:
     trip = Trip.objects.for_page().filter(pk=trip_id).select_for_update(no_key=True, of=("self",), skip_locked=True)
     claimed = trip.first()
     if claimed is None:
-        return
+        return False
     due = list(claimed.offers.due().order_by("pk").values_list("pk", "driver_id"))
     if not due:
-        return
+        return False
     claimed.offers.filter(pk__in=[pk for pk, _driver in due]).update(
         status=OfferStatus.EXPIRED, responded_at=Now(), reason="timeout"
     )
@@ -565,6 +563,7 @@ def _expire(trip_id: int) -> None:
         for pk, driver_id in due
     )
     _end_round_if_settled(claimed)
+    return True
 
 
 def look_due(limit: int = 50) -> int:
@@ -592,18 +591,18 @@ def give_up_due(limit: int = 50) -> int:
     """Cancels trips that nobody took until their departure; returns their number."""
     due = Trip.objects.filter(search_until__lte=Now(), status__in=sorted(OPEN)).order_by("search_until")
     trip_ids = list(due.values_list("pk", flat=True)[:limit])
-    for trip_id in trip_ids:
-        _give_up(trip_id)
-    return len(trip_ids)
+    return sum(_give_up(trip_id) for trip_id in trip_ids)
 
 
 @in_transaction
-def _give_up(trip_id: int) -> None:
+def _give_up(trip_id: int) -> bool:
     trip = (
         Trip.objects.for_page()
         .filter(pk=trip_id, search_until__lte=Now(), status__in=sorted(OPEN))
         .select_for_update(no_key=True, of=("self",), skip_locked=True)
         .first()
     )
-    if trip is not None:
-        end(trip, TripStatus.CANCELLED, Role.SYSTEM, None, _("No driver was found in time."))
+    if trip is None:
+        return False
+    end(trip, TripStatus.CANCELLED, Role.SYSTEM, None, _("No driver was found in time."))
+    return True
