@@ -145,7 +145,7 @@ class DriverPosition(models.Model):
             )
         ]
         indexes = [
-            # The growing search of drivers.candidates: ranges of cells of drivers who can be asked.
+            # The growing search of drivers.search: ranges of cells of drivers who can be asked.
             models.Index(fields=["cell"], condition=Q(dispatchable=True), name="position_dispatchable_cell"),
         ]
 

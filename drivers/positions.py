@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from channels.layers import get_channel_layer
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 from msgspec import Struct
 
@@ -105,6 +105,9 @@ class PositionBuffer:
                 except DatabaseError as error:
                     logger.warning("positions wait for the database: %s", error)
                     await asyncio.sleep(1)
+                except Exception:  # newer fixes replace what this lost; nothing replaces this loop
+                    logger.exception("positions could not be written")
+                    await asyncio.sleep(1)
 
     # Everybody's side
 
@@ -156,10 +159,12 @@ class PositionBuffer:
             fresh_since = now - dt.timedelta(seconds=settings.position_fresh_s)
             if row is not None:
                 self._last_at.setdefault(driver_id, row.recorded_at)
-            if row is None or row.recorded_at < fresh_since:
+            came_online = row is None or row.recorded_at < fresh_since
+        else:
+            came_online = self._last_at[driver_id] < now - dt.timedelta(seconds=settings.position_fresh_s)
+        if came_online:
+            with self._lock:
                 self._came_online.add(driver_id)
-        elif self._last_at[driver_id] < now - dt.timedelta(seconds=settings.position_fresh_s):
-            self._came_online.add(driver_id)
         self._known[driver_id] = _Known(now + _KNOWN_FOR, rides)
         return rides
 
@@ -185,7 +190,9 @@ class PositionBuffer:
         with self._lock:
             latest, self._latest = self._latest, {}
             trail, self._trail = self._trail, []
-            came_online, self._came_online = self._came_online, set()
+            # The others' first fix is still on its way here: until it is written nothing can find them.
+            came_online = self._came_online & latest.keys()
+            self._came_online -= came_online
         if not latest and not trail:
             return 0
         try:
@@ -199,10 +206,12 @@ class PositionBuffer:
                     TrailPoint(trip_id=trip_id, lat=fix.point.lat, lng=fix.point.lng, recorded_at=fix.recorded_at)
                     for trip_id, fix in trail
                 )
-        except DatabaseError:
+        except DatabaseError as error:
+            # A trail that can never be written (its trip is gone) must not stop everybody's positions for ever.
+            refused = isinstance(error, IntegrityError | DataError)
             with self._lock:
                 self._latest = {**latest, **self._latest}
-                self._trail = trail + self._trail
+                self._trail = self._trail if refused else trail + self._trail
                 self._came_online |= came_online
             raise
         if came_online:

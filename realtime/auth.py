@@ -16,6 +16,7 @@ from django.http.request import validate_host
 from django.utils.translation import get_supported_language_variant
 from django.utils.translation import gettext_lazy as _
 from msgspec import Struct
+from msgspec.structs import replace
 
 from stepper.errors import NotPermitted, NotSignedIn
 from stepper.models import User
@@ -32,14 +33,16 @@ class Identity(Struct, frozen=True):
     session_key: str | None = None
     token: str | None = None
 
-    def still_valid(self) -> bool:
-        """Asks the database whether the session goes on and the account is active."""
+    def renewed(self) -> "Identity | None":
+        """With the user as the database has them now; None: the session has ended or the account is not active."""
         try:
             if self.token is not None:
-                return authenticate_token(self.token) is not None
-            return self.session_key is not None and _session_user(self.session_key) is not None
+                user = authenticate_token(self.token)
+            else:
+                user = _session_user(self.session_key) if self.session_key is not None else None
         except User.DoesNotExist:
-            return False
+            return None
+        return None if user is None else replace(self, user=user)
 
 
 def _header(scope: dict[str, Any], name: bytes) -> str:
@@ -58,7 +61,10 @@ def accepted_subprotocol(scope: dict[str, Any]) -> str | None:
 
 
 def origin_is_ours(origin: str) -> bool:
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:  # "http://[" is no address at all
+        return False
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return False
     allowed = settings.ALLOWED_HOSTS or (["localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])

@@ -272,9 +272,12 @@ class SocketConsumer(AsyncConsumer):
 
     async def recheck(self) -> None:
         """Somebody's rights changed: is this still who it was, and may they still be here?"""
-        if not await in_thread(self.identity.still_valid):
+        identity = await in_thread(self.identity.renewed)
+        if identity is None:
             await self._refuse(NotSignedIn("auth.required", _("Please sign in.")), CLOSE_NOT_SIGNED_IN)
             return
+        # What is asked below is whether this user, with the rights they have now, may be here.
+        self.identity = identity
         try:
             await self._prepare()
         except DomainError as error:

@@ -8,6 +8,7 @@ its owner is told to `layer.resync` instead of silently missing something.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections import deque
@@ -279,6 +280,9 @@ class Bus:
                     await pipeline.execute()
             except (RedisError, OSError) as error:
                 batch.set_exception(ConnectionError(f"Redis: {error}"))
+            except Exception as error:  # whatever it is, those who wait for the batch must not wait for ever
+                logger.exception("a batch could not be sent")
+                batch.set_exception(ConnectionError(f"Redis: {error}"))
             else:
                 batch.set_result(None)
             self._in_flight = None
@@ -308,22 +312,28 @@ class Bus:
 
     async def _listen_for_ever(self) -> None:
         pause_s = 0.1
-        had_connection = False
+        # Whether sockets may have joined or heard nothing while there was no connection.
+        missed = False
         while True:
             pubsub = self._redis.pubsub()
             try:
                 self._changes.clear()
                 await pubsub.subscribe(self._name(f"p:{self._process}"), *self._confirmations)
-                if had_connection:
+                if missed:
                     self._layer.resync()
-                had_connection, pause_s = True, 0.1
+                pause_s = 0.1
                 await self._pump(pubsub)
             except (RedisError, OSError) as error:
                 logger.warning("the bus is away, trying again in %.1f s: %s", pause_s, error)
-                await asyncio.sleep(pause_s * (0.5 + secrets.randbelow(1000) / 1000))
-                pause_s = min(pause_s * 2, 5)
+            except Exception:  # without this loop the process would be deaf for good
+                logger.exception("the bus failed, trying again in %.1f s", pause_s)
             finally:
-                await pubsub.aclose()
+                # A connection that hangs cannot be closed in order either.
+                with contextlib.suppress(RedisError, OSError):
+                    await pubsub.aclose()
+            missed = True
+            await asyncio.sleep(pause_s * (0.5 + secrets.randbelow(1000) / 1000))
+            pause_s = min(pause_s * 2, 5)
 
     async def _pump(self, pubsub: Any) -> None:
         reader = asyncio.create_task(self._read(pubsub))

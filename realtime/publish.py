@@ -9,12 +9,13 @@ import asyncio
 import datetime as dt
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
 from channels.layers import get_channel_layer
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
+from redis.exceptions import RedisError
 
 from stepper.transactions import in_thread
 
@@ -28,6 +29,8 @@ SWEEP_S = 0.25
 # How long the writing server has to publish by itself before any server takes its events over.
 GRACE = dt.timedelta(seconds=2)
 CONTROL = "control.recheck"
+# The sweep holds its rows this long at most for the bus to take them.
+PATIENCE_S = 10
 # New work waits this long at most for events to reach the sockets.
 SETTLE_S = 0.25
 
@@ -131,7 +134,9 @@ class Outlet:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         while not self._queue.empty():
-            await self._publish(self._queue.get_nowait())
+            rows = self._queue.get_nowait()
+            if await self._publish(rows):
+                self._sent += [row.pk for row in rows]
         try:
             await in_thread(self._mark)
         except DatabaseError:
@@ -139,9 +144,10 @@ class Outlet:
 
     def send(self, rows: list[Event]) -> None:
         """Queues committed rows from any thread; without sockets in this process the sweep takes them."""
-        if self._loop is not None:
+        loop = self._loop  # another thread may close the outlet meanwhile
+        if loop is not None:
             self._committed += 1
-            self._loop.call_soon_threadsafe(self._queue.put_nowait, rows)
+            loop.call_soon_threadsafe(self._queue.put_nowait, rows)
 
     async def settled(self) -> None:
         """Returns when what was committed is with the sockets, at the latest after SETTLE_S.
@@ -160,10 +166,12 @@ class Outlet:
     async def _deliver(self) -> None:
         while True:
             rows = await self._queue.get()
-            await self._publish(rows)
+            if await self._publish(rows):
+                self._sent += [row.pk for row in rows]
             self._handed_over += 1
 
-    async def _publish(self, rows: list[Event]) -> None:
+    async def _publish(self, rows: list[Event]) -> bool:
+        """Whether every process has been sent them. Never raises: what waits behind these rows has to go out, too."""
         layer = get_channel_layer()
         try:
             for row in rows:
@@ -171,10 +179,13 @@ class Outlet:
             drain = getattr(layer, "drain", None)
             if drain is not None:
                 await drain()
-        except OSError as error:  # the bus is away; unmarked rows are swept until it is back
+        except (OSError, RedisError) as error:  # the bus is away; unmarked rows are swept until it is back
             logger.warning("could not publish %d events: %s", len(rows), error)
-        else:
-            self._sent += [row.pk for row in rows]
+            return False
+        except Exception:
+            logger.exception("could not publish %d events", len(rows))
+            return False
+        return True
 
     async def _sweep_for_ever(self) -> None:
         while True:
@@ -182,6 +193,9 @@ class Outlet:
                 cursor = await in_thread(self._sweep)
             except DatabaseError as error:
                 logger.warning("the event sweep waits for the database: %s", error)
+                await asyncio.sleep(1)
+            except Exception:  # without the sweep nothing that other processes write would ever arrive
+                logger.exception("the event sweep failed")
                 await asyncio.sleep(1)
             else:
                 self._cursors = [self._cursors[1] or cursor, cursor]
@@ -195,8 +209,9 @@ class Outlet:
             with transaction.atomic():
                 rows = list(due.select_for_update(skip_locked=True)[:500])
                 loop = self._loop
-                if rows and loop is not None:
-                    asyncio.run_coroutine_threadsafe(self._publish(rows), loop).result(10)
+                if rows and loop is not None and _wait_for(self._publish(rows), loop):
+                    # Before the rows are let go, or the next server to sweep would publish them again.
+                    Event.objects.filter(pk__in=[row.pk for row in rows]).update(published_at=timezone.now())
         return _cursor_now()
 
     def _mark(self) -> None:
@@ -207,6 +222,17 @@ class Outlet:
         except DatabaseError:
             self._sent = sent + self._sent
             raise
+
+
+def _wait_for(publishing: Coroutine[Any, Any, bool], loop: asyncio.AbstractEventLoop) -> bool:
+    """Its outcome, from a database thread; False where the bus takes too long to hold the rows for it."""
+    outcome = asyncio.run_coroutine_threadsafe(publishing, loop)
+    try:
+        return outcome.result(PATIENCE_S)
+    except TimeoutError:
+        outcome.cancel()
+        logger.warning("the bus did not take the swept events within %d s", PATIENCE_S)
+        return False
 
 
 def _cursor_now() -> str:

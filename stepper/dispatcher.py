@@ -76,6 +76,10 @@ class Dispatcher:
                 logger.warning("the dispatcher waits for the database: %s", error)
                 done = 0
                 await self._pause(1)
+            except Exception:  # one trip that cannot be handled must not end dispatch for all of them
+                logger.exception("the dispatcher failed")
+                done = 0
+                await self._pause(1)
             if not done:
                 await self._pause(TICK_S)
 

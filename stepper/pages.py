@@ -1,22 +1,17 @@
 """The front door and the health checks."""
 
-import datetime as dt
-
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import path
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from drivers.models import Driver
-from realtime.models import ServerBeat
+
+from .dispatcher import is_alive
 
 app_name = "stepper"
-
-# A dispatcher that has not looked for this long counts as absent.
-BEAT_MAX_AGE = dt.timedelta(seconds=15)
 
 
 @require_safe
@@ -45,7 +40,7 @@ def ready(request: HttpRequest) -> JsonResponse:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         checks["database"] = True
-        checks["dispatcher"] = ServerBeat.objects.filter(beat_at__gte=timezone.now() - BEAT_MAX_AGE).exists()
+        checks["dispatcher"] = is_alive()
     except DatabaseError:
         # What failed stays False in the answer; the cause is in the database's own log.
         pass

@@ -175,7 +175,9 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
     booking = Booking.objects.create(
         trip=trip, passenger=user, status=BookingStatus.CONFIRMED, seats=request.seats, amount=price.fare
     )
-    trip.move(TripStatus.PUBLISHED, Role.ORGANISER, user.pk, next_look_at=now)
+    # The round follows at once in this process; the dispatcher takes over where it dies on the way.
+    look_at = now + dt.timedelta(seconds=5)
+    trip.move(TripStatus.PUBLISHED, Role.ORGANISER, user.pk, next_look_at=look_at)
     publish(
         events.TripRequested(
             trip_id=trip.pk,

@@ -8,7 +8,7 @@ from drivers.models import Driver, Vehicle
 from realtime import events
 
 from .models import Offer, Trip
-from .states import BookingStatus, OfferStatus
+from .states import ASSIGNED, BookingStatus, OfferStatus
 
 
 def pickup(trip: Trip) -> events.Place:
@@ -19,8 +19,8 @@ def dropoff(trip: Trip) -> events.Place:
     return events.Place(trip.dropoff_name, trip.dropoff_address, trip.dropoff_lat, trip.dropoff_lng)
 
 
-def driver_card(driver: Driver) -> events.DriverCard:
-    phone = driver.user.phone
+def driver_card(driver: Driver, *, with_phone: bool = True) -> events.DriverCard:
+    phone = driver.user.phone if with_phone else None
     return events.DriverCard(
         id=driver.pk,
         name=driver.user.short_name,
@@ -85,7 +85,8 @@ def snapshot(trip: Trip, location: events.DriverLocationUpdated | None) -> event
         timezone=trip.timezone,
         seats=trip.seats,
         fare=trip.fare,
-        driver=driver_card(trip.driver) if trip.driver else None,
+        # A number is for meeting: after the trip it is nobody's business any more.
+        driver=driver_card(trip.driver, with_phone=trip.status in ASSIGNED) if trip.driver else None,
         vehicle=vehicle_card(trip.vehicle) if trip.vehicle else None,
         delay_minutes=trip.delay_minutes,
         delay_reason=trip.delay_reason,

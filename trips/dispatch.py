@@ -207,8 +207,8 @@ def accept(driver_id: int, offer_id: int) -> Trip:
             driver.no_vehicle, driver.overlap
     """
     # Most of a crowd comes too late: they are answered without queuing for the locks.
-    late = Trip.objects.filter(offers=offer_id, offers__driver_id=driver_id, driver__isnull=False)
-    if late.exclude(driver_id=driver_id).exists():
+    mine = Offer.objects.filter(pk=offer_id, driver_id=driver_id)
+    if mine.filter(trip__driver__isnull=False).exclude(trip__driver_id=driver_id).exists():
         raise Conflict("offer.taken", _("Another driver was faster."))
     trip, won = _accept(driver_id, offer_id)
     if won:
@@ -336,10 +336,12 @@ def decline(driver_id: int, offer_id: int, reason: str = "") -> Offer:
 
 
 def _latest_offer(driver_id: int, trip_id: int) -> int:
-    offer_id = Offer.objects.filter(driver_id=driver_id, trip_id=trip_id).order_by("-pk").values_list("pk", flat=True)
-    if not offer_id:
+    # By the trip's row: its key, unlike a foreign key, may be asked for numbers that no column holds.
+    offers = Offer.objects.filter(driver_id=driver_id, trip__in=Trip.objects.filter(pk=trip_id))
+    offer_id = offers.order_by("-pk").values_list("pk", flat=True).first()
+    if offer_id is None:
         raise NotFound("offer.not_found", _("This trip is not offered to you."))
-    return offer_id[0]
+    return offer_id
 
 
 def accept_trip(driver_id: int, trip_id: int) -> Trip:

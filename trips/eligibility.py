@@ -58,7 +58,10 @@ def assess(trip: Trip, round_number: int, near: Sequence[Near], settings: Servic
         driver.pk: driver
         # Asked again, now that the drivers are held: since the search somebody may have been suspended or gone offline.
         for driver in Driver.objects.filter(
-            pk__in=[one.driver_id for one in near], approval=Approval.APPROVED, availability=Availability.AVAILABLE
+            pk__in=[one.driver_id for one in near],
+            approval=Approval.APPROVED,
+            availability=Availability.AVAILABLE,
+            user__is_active=True,
         )
         .select_related("vehicle")
         .annotate(

@@ -218,14 +218,12 @@ class Trip(models.Model):
         self.version += 1
         for name, value in changes.items():
             setattr(self, name, value)
-        transition = TripTransition.objects.create(
+        TripTransition.objects.create(
             trip=self, from_status=previous, to_status=to, role=role, by_id=by_id, note=note, lat=lat, lng=lng
         )
-        self.announce(previous, note, at=transition.created_at, former_driver_id=former_driver_id)
+        self.announce(previous, note, former_driver_id=former_driver_id)
 
-    def announce(
-        self, previous: str, note: str = "", at: dt.datetime | None = None, former_driver_id: int | None = None
-    ) -> None:
+    def announce(self, previous: str, note: str = "", former_driver_id: int | None = None) -> None:
         """Publishes `trip.status.updated`; used by `move` and for a delay, which is announced like a status."""
         audience = [groups.trip(self.pk), groups.STAFF]
         audience += [groups.driver(pk) for pk in {self.driver_id, former_driver_id} if pk]

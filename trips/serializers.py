@@ -171,9 +171,8 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
     def get_driver(self, trip: Trip) -> dict[str, Any] | None:
         if trip.driver is None:
             return None
-        card: dict[str, Any] = msgspec.to_builtins(cards.driver_card(trip.driver))
-        if trip.status not in ASSIGNED and not self._viewer.is_staff:
-            card["phone"] = None
+        visible = trip.status in ASSIGNED or self._viewer.is_staff
+        card: dict[str, Any] = msgspec.to_builtins(cards.driver_card(trip.driver, with_phone=visible))
         return card
 
     def get_vehicle(self, trip: Trip) -> dict[str, Any] | None:

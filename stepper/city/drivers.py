@@ -95,6 +95,7 @@ class VirtualDriver:
         self._jobs: dict[int, Job] = {}
         self._cards: dict[int, events.OfferCreated] = {}
         self._thinking: dict[int, asyncio.Task[None]] = {}
+        self._answering = asyncio.Lock()
         self._wake = asyncio.Event()
         self._said_here_at = 0.0
         self._greeted = 0
@@ -232,10 +233,10 @@ class VirtualDriver:
             return
         if held_back is not None:
             await held_back.wait(card)
-        if self.is_driving:
-            await self._settle(events.OfferDecline(offer_id=card.offer_id, reason="On another trip"))
-        elif await self._settle(events.OfferAccept(offer_id=card.offer_id)):
-            self._have(card.trip_id, card.version, card.offer_id)
+        # One thing at a time; what a driver can no longer take the server takes back by itself.
+        async with self._answering:
+            if not self.is_driving and await self._settle(events.OfferAccept(offer_id=card.offer_id)):
+                self._have(card.trip_id, card.version, card.offer_id)
 
     async def _settle(self, command: events.OfferAccept | events.OfferDecline) -> bool:
         """Whether the server took the answer; asked again while it is away and the offer still stands."""

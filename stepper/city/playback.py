@@ -22,7 +22,7 @@ from .picks import Ride
 QUIET_IDLE_S = 15.0
 QUIET_S = 180.0
 ONLINE_S = 180.0
-MANNERS = Manners(moving_real_s=1.0)
+MANNERS = Manners(moving_real_s=2.0)
 
 
 class NotServed(Exception):

@@ -10,6 +10,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -202,6 +203,7 @@ def _raised(module: ast.Module) -> Iterator[tuple[str, int | None]]:
                             yield code, classes[name]
 
 
+@cache
 def _raised_anywhere() -> dict[str, set[int | None]]:
     found: dict[str, set[int | None]] = {}
     for module in _modules():
