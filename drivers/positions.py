@@ -302,7 +302,7 @@ def _eta(point: events.Point, ride: _Ride) -> events.Eta:
 
 def _send(group: str, key: str, frame: events.DriverLocationUpdated) -> None:
     """On the server's loop: hands a position to the layer, where a newer one replaces it while it waits."""
-    message: dict[str, Any] = {"type": "position.relayed", "key": key, "frame": events.encode(frame)}
+    message: dict[str, Any] = {"type": "position.relayed", "group": group, "key": key, "frame": events.encode(frame)}
     task = asyncio.ensure_future(get_channel_layer().group_send(group, message))
     _sending.add(task)
     task.add_done_callback(_sending.discard)

@@ -252,6 +252,8 @@ class SocketConsumer(AsyncConsumer):
     # From the layer
 
     async def event_logged(self, message: dict[str, Any]) -> None:
+        if message["group"] not in self.joined:
+            return  # it waited here while the socket lost its right to it
         if message["event"] == CONTROL:
             await self.recheck()
         elif message["id"] not in self._recent:
@@ -262,7 +264,8 @@ class SocketConsumer(AsyncConsumer):
         raise NotImplementedError
 
     async def position_relayed(self, message: dict[str, Any]) -> None:
-        await self.send_text(message["frame"])
+        if message["group"] in self.joined:
+            await self.send_text(message["frame"])
 
     async def layer_resync(self, _message: dict[str, Any]) -> None:
         """The layer dropped something, or the bus was away."""

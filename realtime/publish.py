@@ -64,7 +64,7 @@ def _log(rows: list[Event]) -> None:
 
 
 def _message(row: Event) -> dict[str, Any]:
-    return {"type": "event.logged", "id": row.event_id, "event": row.type, "frame": row.frame}
+    return {"type": "event.logged", "group": row.group, "id": row.event_id, "event": row.type, "frame": row.frame}
 
 
 def horizon() -> int:
