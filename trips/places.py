@@ -15,6 +15,7 @@ class KnownPlace(Struct, frozen=True):
 KNOWN: tuple[KnownPlace, ...] = (
     KnownPlace("Almaty", "City centre", 43.2220, 76.8512),
     KnownPlace("Almaty airport", "Mailin 2, Almaty", 43.3521, 77.0405),
+    KnownPlace("Abay Square", "Dostyk Avenue 56, Almaty", 43.2430, 76.9577),
     KnownPlace("Medeu", "Gornaya 465, Almaty", 43.1622, 77.0800),
     KnownPlace("Shymbulak", "Ski resort, Almaty", 43.1381, 77.0658),
     KnownPlace("Kok-Tobe", "Cable car, Almaty", 43.2304, 76.9569),

@@ -175,14 +175,15 @@ function arrange() {
   say();
 }
 
-function at(lat, lng, name) {
+// The name is for the driver too: never "my position".
+function at(lat, lng) {
   const [near, metres] = known
     .map((place) => [place, map.map.distance([place.lat, place.lng], [lat, lng])])
     .reduce((best, one) => (one[1] < best[1] ? one : best));
   if (metres < SNAP_M) return near;
-  if (metres < NEAR_M && name === box.dataset.point) {
-    name = box.dataset.near.replace("{km}", (metres / 1000).toFixed(1)).replace("{place}", near.name);
-  }
+  const name = metres < NEAR_M
+    ? box.dataset.near.replace("{km}", (metres / 1000).toFixed(1)).replace("{place}", near.name)
+    : box.dataset.point;
   const round = (value) => Math.round(value * 1e5) / 1e5;
   return { name, address: `${lat.toFixed(5)}, ${lng.toFixed(5)}`, lat: round(lat), lng: round(lng) };
 }
@@ -191,7 +192,7 @@ document.querySelectorAll(".combobox").forEach((element) => {
   sides[element.dataset.side] = new PlaceField(element);
 });
 
-map.onClick((lat, lng) => sides[next].set(at(lat, lng, box.dataset.point)));
+map.onClick((lat, lng) => sides[next].set(at(lat, lng)));
 
 document.querySelector("[data-locate]").addEventListener("click", (event) => {
   const button = event.currentTarget;
@@ -200,7 +201,7 @@ document.querySelector("[data-locate]").addEventListener("click", (event) => {
   navigator.geolocation.getCurrentPosition(
     ({ coords }) => {
       done();
-      sides.pickup.set(at(coords.latitude, coords.longitude, box.dataset.mine));
+      sides.pickup.set(at(coords.latitude, coords.longitude));
     },
     async () => {
       done();

@@ -109,7 +109,14 @@ def test_search_puts_beginnings_first():
 
 @pytest.mark.parametrize(
     ("typed", "name"),
-    [("almaty", "Almaty"), (" MEDEU ", "Medeu"), ("kaindy", "Kaindy lake"), ("airport", None), ("", None)],
+    [
+        ("almaty", "Almaty"),
+        (" MEDEU ", "Medeu"),
+        ("kaindy", "Kaindy lake"),
+        ("airport", None),
+        ("abay", None),
+        ("", None),
+    ],
 )
 def test_named_wants_one_place(typed, name):
     found = places.named(typed)
