@@ -373,3 +373,6 @@ class Line:
             raise Gone("no answer") from error
         finally:
             self._asked.pop(ref, None)
+            if future.done() and not future.cancelled():
+                # Looked at, also where the connection broke while this was still being sent.
+                future.exception()

@@ -102,6 +102,7 @@ class Command(BaseCommand):
             except (psycopg.OperationalError, redis.ConnectionError) as error:
                 raise CommandError(f"Not reachable: {error}") from error
             except KeyboardInterrupt:
+                self.stderr.write("Stopped.")
                 raise SystemExit(130) from None
         console.print(self._table(result))
         self.stdout.write(json.dumps(result.as_json()))
