@@ -277,6 +277,13 @@ class NewestFirst(pagination.CursorPagination):
     page_size_query_param = "page_size"
     max_page_size = 100
 
+    def get_page_size(self, request: Request) -> int:
+        """Raises InvalidInput for what is no number of rows; more than `max_page_size` gives that many."""
+        asked = request.query_params.get(self.page_size_query_param, str(self.page_size))
+        if not re.fullmatch(r"[1-9][0-9]{0,8}", asked):
+            raise InvalidInput("input.invalid", INVALID, {self.page_size_query_param: [_("A number from 1 on.")]})
+        return min(int(asked), self.max_page_size)
+
     def decode_cursor(self, request: Request) -> Any:
         try:
             cursor = super().decode_cursor(request)

@@ -15,7 +15,7 @@ from msgspec import Struct
 from drivers.geo import distance_km
 from drivers.models import DriverPosition, TrailPoint
 from stepper.models import ServiceSettings, User
-from stepper.templatetags.units import clock, duration, km, money, when
+from stepper.templatetags.units import clock, duration, km, money, when, when_within
 
 from . import eta
 from .bookings import cancel_refusal
@@ -204,7 +204,10 @@ class Panel:
         if not self.is_passenger:
             return str(TripStatus(trip.status).label)
         if trip.status == TripStatus.ACCEPTED and not trip.is_now:
-            return _("%(name)s picks you up %(when)s") % {**values, "when": when(trip.departure_at, trip.timezone)}
+            return _("%(name)s picks you up %(when)s") % {
+                **values,
+                "when": when_within(trip.departure_at, trip.timezone),
+            }
         words = {
             TripStatus.DRAFT: _("Nobody has been asked yet"),
             TripStatus.PUBLISHED: _("Asking drivers nearby"),

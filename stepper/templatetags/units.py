@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from django import template
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 register = template.Library()
 
@@ -51,17 +52,17 @@ def clock(instant: dt.datetime, zone: str) -> str:
     return f"{instant.astimezone(ZoneInfo(zone)):%H:%M}"
 
 
-def day_name(instant: dt.datetime, zone: str) -> str:
-    """`Today`, `Tomorrow`, `Yesterday`, else the date, by the zone's calendar."""
+def day_name(instant: dt.datetime, zone: str, *, within: bool = False) -> str:
+    """`Today`, `Tomorrow`, `Yesterday`, else the date, by the zone's calendar; `within` a sentence: `today`."""
     local = instant.astimezone(ZoneInfo(zone)).date()
     today = timezone.now().astimezone(ZoneInfo(zone)).date()
     days = (local - today).days
     if days == 0:
-        return _("Today")
+        return pgettext("within a sentence", "today") if within else _("Today")
     if days == 1:
-        return _("Tomorrow")
+        return pgettext("within a sentence", "tomorrow") if within else _("Tomorrow")
     if days == -1:
-        return _("Yesterday")
+        return pgettext("within a sentence", "yesterday") if within else _("Yesterday")
     return formats.date_format(local, "j M" if local.year == today.year else "j M Y")
 
 
@@ -74,3 +75,9 @@ def day(instant: dt.datetime, zone: str) -> str:
 def when(instant: dt.datetime, zone: str) -> str:
     """Day and time in the zone: `Today 18:30`, `24 Nov 06:40`."""
     return f"{day_name(instant, zone)} {clock(instant, zone)}"
+
+
+@register.filter
+def when_within(instant: dt.datetime, zone: str) -> str:
+    """`when` in the middle of a sentence: `today 18:30`, `24 Nov 06:40`."""
+    return f"{day_name(instant, zone, within=True)} {clock(instant, zone)}"

@@ -291,6 +291,14 @@ def test_a_wrong_cursor_is_refused(client, cursor):
     assert set(response.json()["fields"]) == {"cursor"}
 
 
+@pytest.mark.parametrize("size", ["abc", "0", "-1", "1.5", "", "99999999999"])
+def test_a_page_size_that_is_no_number_of_rows_is_refused(client, size):
+    response = client.get(f"/api/trips?page_size={size}")
+
+    assert response.status_code == 400
+    assert set(response.json()["fields"]) == {"page_size"}
+
+
 @pytest.mark.parametrize("rows", [1, 3])
 def test_list_costs_the_same_for_any_number_of_trips(client, driver, query_count, rows):
     ids = [book(client)["id"] for _trip in range(rows)]
