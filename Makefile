@@ -7,8 +7,9 @@ PORT ?= 8000
 HOST ?= 127.0.0.1
 DRIVERS ?= 29
 PASSENGERS ?= 1
-# How many tests run at once, and what else goes to pytest: make test ARGS="-k dispatch".
-JOBS ?= 2
+# How many tests run at once (three keep two cores busy, as many of them wait for a browser or a server), and what else
+# goes to pytest: make test ARGS="-k dispatch".
+JOBS ?= 3
 ARGS ?=
 
 VENV := .venv

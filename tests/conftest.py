@@ -44,8 +44,8 @@ def _environment() -> dict[str, str]:
         "LOG_LEVEL": "INFO",
         "ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
         "TILE_URL": "",
-        # Two workers with a server and a client or two each stay below PostgreSQL's usual hundred connections.
-        "DATABASE_POOL": "12",
+        # Three workers with a server and a client or two each stay below PostgreSQL's usual hundred connections.
+        "DATABASE_POOL": "10",
     }
     if SUITE == "scaled":
         servers.provide(os.environ)
