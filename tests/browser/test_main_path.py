@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -172,7 +172,8 @@ def test_pages_are_accessible(live: LiveServer, open_as: Open) -> None:
 
 def _assert_accessible(page: Page, path: str) -> None:
     """At both sizes in both schemes; one page for all four, as loading it four times shows nothing more."""
-    for viewport, scheme in product((PHONE, DESKTOP), ("light", "dark")):
+    schemes: list[Literal["light", "dark"]] = ["light", "dark"]
+    for viewport, scheme in product((PHONE, DESKTOP), schemes):
         page.set_viewport_size(viewport)
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         results = Axe().run(page, options={"resultTypes": ["violations"]})
