@@ -17,25 +17,17 @@ from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from stepper.errors import Conflict
 from stepper.models import ServiceSettings, User
-from stepper.staff import COLOURS, HistoryAdmin, Label, StaffAdmin, staff_action
+from stepper.staff import COLOURS, HistoryAdmin, HistoryInline, Label, StaffAdmin, moment, staff_action
 
 from . import availability
-from .models import Approval, Driver, DriverPosition, TrailPoint, Vehicle
+from .hours import in_words as hours_in_words
+from .models import Approval, AvailabilityChange, Break, Driver, DriverPosition, TrailPoint, Vehicle
 
 APPROVAL_COLOURS = {"pending": "warning", "approved": "success", "rejected": "danger", "suspended": "danger"}
 AVAILABILITY_COLOURS = {"offline": "default", "available": "success", "busy": "info"}
 
 LICENCE_WARNING = dt.timedelta(days=30)
-
-# From which approvals staff may decide what.
-DECISIONS = {
-    "approve": {Approval.PENDING, Approval.REJECTED},
-    "reject": {Approval.PENDING},
-    "suspend": {Approval.APPROVED},
-    "reinstate": {Approval.SUSPENDED},
-}
 
 
 class ReasonForm(forms.Form):
@@ -76,6 +68,20 @@ def age(since: dt.datetime) -> str:
     return formats.date_format(timezone.localtime(since), "j M H:i")
 
 
+class AvailabilityInline(HistoryInline):
+    model = AvailabilityChange
+    fk_name = "driver"
+    fields = ["at", "previous", "availability", "is_online", "cause", "by", "note"]
+    readonly_fields = fields
+
+    @display(description=gettext_lazy("at"))
+    def at(self, row: AvailabilityChange) -> str:
+        return moment(row.created_at)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AvailabilityChange]:
+        return super().get_queryset(request).select_related("by").order_by("-pk")
+
+
 @admin.register(Driver)
 class DriverAdmin(StaffAdmin):
     list_display = [
@@ -104,19 +110,31 @@ class DriverAdmin(StaffAdmin):
         "trip_types_shown",
         "accepts_long_distance",
         "more",
+        "timezone",
+        "hours_shown",
+        "hours_due_at",
+        "on_break_until",
+        "auto_offline_min",
+        "active_at",
+        "auto_offline_at",
     ]
+    inlines = [AvailabilityInline]
     fieldsets = [
         (None, {"fields": ["user", "vehicle", ("approval_shown", "availability_shown"), ("rating_shown", "more")]}),
         (gettext_lazy("Licence"), {"fields": [("licence_number", "licence_expires_on")]}),
-        (gettext_lazy("On duty"), {"fields": [("is_online", "position_shown")]}),
+        (gettext_lazy("On duty"), {"fields": [("is_online", "position_shown"), ("on_break_until", "active_at")]}),
+        (
+            gettext_lazy("Working time, set by the driver"),
+            {"fields": [("hours_shown", "timezone"), ("hours_due_at", "auto_offline_min"), "auto_offline_at"]},
+        ),
         (
             gettext_lazy("The driver's own filters"),
             {"fields": [("max_distance_km", "min_earnings"), ("trip_types_shown", "accepts_long_distance")]},
         ),
     ]
     add_fieldsets = [(None, {"fields": ["user", "vehicle", "licence_number", "licence_expires_on"]})]
-    actions = ["approve", "reject", "suspend", "reinstate"]
-    actions_detail = ["approve", "reject", "suspend", "reinstate"]
+    actions = ["approve", "reject", "suspend", "reinstate", "take_offline"]
+    actions_detail = ["approve", "reject", "suspend", "reinstate", "take_offline"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Driver]:
         fresh_s = Value(ServiceSettings.current().position_fresh_s)
@@ -137,8 +155,13 @@ class DriverAdmin(StaffAdmin):
         # Their offers would go with them; suspend instead.
         return False
 
+    def get_inlines(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        # A driver who is just being added has no history.
+        return super().get_inlines(request, obj) if obj else []
+
     def actions_for(self, obj: Driver) -> set[str]:
-        return {name for name, approvals in DECISIONS.items() if obj.approval in approvals}
+        sensible = {name for name, approvals in availability.DECISIONS.items() if obj.approval in approvals}
+        return sensible | ({"take_offline"} if obj.is_online or obj.on_break_until else set())
 
     @display(description=gettext_lazy("name"), ordering="user__name")
     def name(self, driver: Driver) -> str:
@@ -180,9 +203,18 @@ class DriverAdmin(StaffAdmin):
     def trip_types_shown(self, driver: Driver) -> str:
         return ", ".join(driver.trip_types)
 
+    @display(description=gettext_lazy("weekly hours"))
+    def hours_shown(self, driver: Driver) -> str:
+        return "; ".join(f"{label} {span}" for label, span in hours_in_words(driver.weekly_hours)) or "–"
+
     @display(description=gettext_lazy("more"))
     def more(self, driver: Driver) -> SafeString:
-        lists = [("trips_trip", _("Trips")), ("trips_offer", _("Offers"))]
+        lists = [
+            ("trips_trip", _("Trips")),
+            ("trips_offer", _("Offers")),
+            ("drivers_availabilitychange", _("Availability")),
+            ("drivers_break", _("Breaks")),
+        ]
         links = [(f"{reverse(f'admin:{name}_changelist')}?driver__id__exact={driver.pk}", text) for name, text in lists]
         return format_html_join(" · ", '<a class="text-link" href="{}">{}</a>', links)
 
@@ -194,7 +226,6 @@ class DriverAdmin(StaffAdmin):
         variant=ActionVariant.SUCCESS,
     )
     def approve(self, driver_id: int, user: User) -> None:
-        self._require(driver_id, "approve")
         availability.approve(driver_id, user)
 
     @staff_action(
@@ -206,7 +237,6 @@ class DriverAdmin(StaffAdmin):
         form=ReasonForm,
     )
     def reject(self, driver_id: int, user: User, reason: str) -> None:
-        self._require(driver_id, "reject")
         availability.reject(driver_id, user, reason)
 
     @staff_action(
@@ -220,7 +250,6 @@ class DriverAdmin(StaffAdmin):
         form=ReasonForm,
     )
     def suspend(self, driver_id: int, user: User, reason: str) -> None:
-        self._require(driver_id, "suspend")
         availability.suspend(driver_id, user, reason)
 
     @staff_action(
@@ -231,15 +260,20 @@ class DriverAdmin(StaffAdmin):
         variant=ActionVariant.SUCCESS,
     )
     def reinstate(self, driver_id: int, user: User) -> None:
-        self._require(driver_id, "reinstate")
         availability.reinstate(driver_id, user)
 
-    def _require(self, driver_id: int, decision: str) -> None:
-        """A decision over many rows must not quietly undo another: approving does not lift a suspension."""
-        approval = Approval(Driver.objects.values_list("approval", flat=True).get(pk=driver_id))
-        if approval not in DECISIONS[decision]:
-            message = _("The driver's approval is “%(approval)s”.") % {"approval": approval.label}
-            raise Conflict("driver.approval_refused", message)
+    @staff_action(
+        gettext_lazy("Take offline"),
+        done=gettext_lazy("taken offline"),
+        effect=gettext_lazy(
+            "They are told and get no new offers until they go online again. A trip they have stays theirs."
+        ),
+        icon="power_settings_new",
+        variant=ActionVariant.DANGER,
+        form=ReasonForm,
+    )
+    def take_offline(self, driver_id: int, user: User, reason: str) -> None:
+        availability.take_offline(driver_id, user, reason)
 
 
 @admin.register(Vehicle)
@@ -258,6 +292,31 @@ class VehicleAdmin(StaffAdmin):
     @display(description=gettext_lazy("driver"), ordering="driver__user__name")
     def driver_shown(self, vehicle: Vehicle) -> str:
         return str(vehicle.driver) if hasattr(vehicle, "driver") else "–"
+
+
+@admin.register(AvailabilityChange)
+class AvailabilityChangeAdmin(HistoryAdmin):
+    list_display = ["id", "driver", "previous", "availability_shown", "is_online", "cause", "by", "created_at", "note"]
+    list_filter = ["cause", "availability", "created_at"]
+    list_select_related = ["driver__user", "by"]
+    search_fields = ["=driver__id", "driver__user__name", "driver__user__phone", "driver__vehicle__plate"]
+    date_hierarchy = "created_at"
+    ordering = ["-pk"]
+
+    @display(description=gettext_lazy("to"), ordering="availability", label=COLOURS)
+    def availability_shown(self, row: AvailabilityChange) -> Label:
+        return Label(AVAILABILITY_COLOURS[row.availability], row.get_availability_display())
+
+
+@admin.register(Break)
+class BreakAdmin(HistoryAdmin):
+    list_display = ["id", "driver", "starts_at", "ends_at", "started_at", "ended_at", "resumes"]
+    list_filter = ["starts_at", ("ended_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["driver__user"]
+    search_fields = ["=driver__id", "driver__user__name", "driver__user__phone"]
+    date_hierarchy = "starts_at"
+    ordering = ["-starts_at", "-pk"]
+    exclude = ["due_at"]
 
 
 def coordinates(row: DriverPosition | TrailPoint) -> SafeString:

@@ -1,7 +1,7 @@
-"""REST for drivers: offers and their answers, steps of a trip, availability, positions, filters; and who is signed in.
+"""REST for drivers: offers and their answers, steps of a trip, availability, working time, positions, filters.
 
-The driver is the signed-in user's own row, never named by the request. A suspended driver is neither asked nor
-followed any more but can finish the trip under way, so its status does not ask for approval.
+Also who is signed in. The driver is the signed-in user's own row, never named by the request. A suspended driver is
+neither asked nor followed any more but can finish the trip under way, so its status does not ask for approval.
 """
 
 import math
@@ -11,13 +11,14 @@ import msgspec
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from msgspec import Meta, Struct
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from realtime import events
 from stepper import limits
-from stepper.api import ApiRequest, read, read_struct
+from stepper.api import ApiRequest, NewestFirst, read, read_struct
 from stepper.errors import NotPermitted
 from stepper.models import ServiceSettings
 from trips import dispatch, driving
@@ -25,14 +26,18 @@ from trips.api import answer
 from trips.cards import offer_card
 from trips.serializers import ReasonSerializer
 
-from . import availability, positions
+from . import availability, duty, positions
 from .models import Driver
 from .serializers import (
     AvailabilityAnswerSerializer,
+    AvailabilityChangeSerializer,
     AvailabilitySerializer,
+    BreakSerializer,
     FiltersSerializer,
     MeSerializer,
+    NewBreakSerializer,
     StatusSerializer,
+    WorkingTimeSerializer,
 )
 
 
@@ -40,6 +45,8 @@ class DriverView(APIView):
     """For drivers only: `self.driver` is the caller."""
 
     approved_only = False
+    # Whether a change made here is something the driver does, not their phone.
+    counts_as_activity = True
     driver: Driver
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -49,6 +56,8 @@ class DriverView(APIView):
             raise NotPermitted("driver.not_a_driver", _("Only drivers can do this."))
         if self.approved_only:
             availability.require_approved(driver)
+        if self.counts_as_activity and request.method not in SAFE_METHODS:
+            duty.seen(driver.pk)
         self.driver = driver
 
 
@@ -103,12 +112,53 @@ class AvailabilityView(DriverView):
         return Response(AvailabilityAnswerSerializer(availability.set_online(self.driver.pk, online)).data)
 
 
+class AvailabilityChangesView(DriverView):
+    def get(self, request: ApiRequest) -> Response:
+        """The driver's own history, newest first."""
+        pages = NewestFirst()
+        page = pages.paginate_queryset(self.driver.availability_changes.all(), request, self)
+        return pages.get_paginated_response(AvailabilityChangeSerializer(page, many=True).data)
+
+
+class HoursView(DriverView):
+    def get(self, request: ApiRequest) -> Response:
+        return Response(WorkingTimeSerializer(self.driver).data)
+
+    def put(self, request: ApiRequest) -> Response:
+        """Stores what is given; hours as a whole, a day left out is free."""
+        driver = duty.set_working_time(self.driver.pk, read_struct(request, duty.WorkingTime))
+        return Response(WorkingTimeSerializer(driver).data)
+
+
+class BreaksView(DriverView):
+    def get(self, request: ApiRequest) -> Response:
+        """The running break and the planned ones, by their beginning."""
+        ahead = self.driver.breaks.ahead().order_by("starts_at")
+        return Response({"breaks": BreakSerializer(ahead, many=True).data})
+
+    def post(self, request: ApiRequest) -> Response:
+        """A break from now on, or a planned one."""
+        wanted = read(request, NewBreakSerializer)
+        if "minutes" in wanted:
+            row = duty.take_break(self.driver.pk, wanted["minutes"])
+        else:
+            row = duty.plan_break(self.driver.pk, wanted["starts_at"], wanted["ends_at"])
+        return Response(BreakSerializer(row).data, status=201)
+
+
+class BreakView(DriverView):
+    def delete(self, request: ApiRequest, break_id: int) -> Response:
+        """Ends the running break now, or drops a planned one; also the second time."""
+        return Response(BreakSerializer(duty.end_break(self.driver.pk, break_id)).data)
+
+
 class _Points(Struct, frozen=True):
     points: Annotated[list[events.Point], Meta(min_length=1, max_length=100)]
 
 
 class PositionView(DriverView):
     approved_only = True
+    counts_as_activity = False
 
     def post(self, request: ApiRequest) -> Response:
         """One to a hundred fixes: `{"points": […]}`, or a single one as the body."""

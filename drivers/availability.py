@@ -1,9 +1,15 @@
-"""Whether a driver can be asked: approval by staff, the driver's own switch and filters, being busy on a trip."""
+"""Whether a driver can be asked: approval by staff, the driver's own switch and filters, being busy on a trip.
 
+`change` is the only code that assigns a driver's availability; breaks, weekly hours and inactivity (drivers.duty)
+come through it as well.
+"""
+
+import datetime as dt
 from collections.abc import Iterable
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from msgspec import UNSET
@@ -16,7 +22,10 @@ from stepper.models import User
 from stepper.transactions import in_transaction
 from trips.states import DRIVING, TripType
 
-from .models import Approval, Availability, Driver, DriverPosition
+from .models import Approval, Availability, AvailabilityChange, Cause, Driver, DriverPosition
+
+# How often the dispatcher looks whether somebody who is online still moves: so late, at most, it notices.
+IDLE_LOOK = dt.timedelta(minutes=10)
 
 
 def locked(driver_id: int) -> Driver:
@@ -54,8 +63,64 @@ def settle_dispatchable(driver_ids: Iterable[int]) -> None:
         sync_dispatchable(driver_id)
 
 
+def change(
+    driver: Driver,
+    cause: Cause,
+    *,
+    is_online: bool | None = None,
+    busy: bool | None = None,
+    by_id: int | None = None,
+    note: str = "",
+) -> bool:
+    """The one door for a driver's availability: stores it with its history and tells the search; False: no change.
+
+    Inside a transaction that holds the driver. What is None stays; on a trip `is_online` waits for the end of it.
+    """
+    previous = (driver.is_online, driver.availability)
+    if is_online is not None:
+        driver.is_online = is_online
+    if busy is None:
+        busy = driver.availability == Availability.BUSY
+    may_be_asked = driver.is_online and driver.approval == Approval.APPROVED
+    free = Availability.AVAILABLE if may_be_asked else Availability.OFFLINE
+    driver.availability = Availability.BUSY if busy else free
+    if (driver.is_online, driver.availability) == previous:
+        return False
+    stored = {"is_online": driver.is_online, "availability": driver.availability, "auto_offline_at": None}
+    if driver.availability == Availability.AVAILABLE:
+        stored |= {"active_at": Now(), "active_lat": None, "active_lng": None, "idle_look_at": Now() + IDLE_LOOK}
+    else:
+        stored["idle_look_at"] = None
+    Driver.objects.filter(pk=driver.pk).update(**stored)
+    AvailabilityChange.objects.create(
+        driver=driver,
+        previous=previous[1],
+        availability=driver.availability,
+        is_online=driver.is_online,
+        cause=cause,
+        by_id=by_id,
+        note=note[:200],
+    )
+    sync_dispatchable(driver.pk)
+    if cause not in (Cause.TRIP_STARTED, Cause.TRIP_ENDED):
+        # The driver's tabs and devices follow; a trip's own events do that by themselves.
+        recheck(groups.driver(driver.pk))
+    return True
+
+
+def require_ready(driver: Driver) -> None:
+    """Raises NotPermitted (driver.not_approved), Conflict (driver.no_vehicle, driver.licence_expired)."""
+    require_approved(driver)
+    if driver.vehicle is None:
+        raise Conflict("driver.no_vehicle", _("You have no vehicle yet; please contact our staff."))
+    if driver.licence_expired:
+        raise Conflict("driver.licence_expired", _("Your licence has expired; please send our staff the new one."))
+
+
 def set_online(driver_id: int, online: bool) -> Driver:
     """The driver's switch. On a trip it takes effect when the trip ends. Repeating it changes nothing.
+
+    Whoever goes online during a break has ended it; whoever goes offline during one stays offline after it.
 
     Raises:
         NotFound, NotPermitted (driver.not_approved), Conflict (driver.no_vehicle, driver.licence_expired)
@@ -72,34 +137,60 @@ def set_online(driver_id: int, online: bool) -> Driver:
 def _set_online(driver_id: int, online: bool) -> Driver:
     driver = locked(driver_id)
     if online:
-        require_approved(driver)
-        if driver.vehicle is None:
-            raise Conflict("driver.no_vehicle", _("You have no vehicle yet; please contact our staff."))
-        if driver.licence_expired:
-            raise Conflict("driver.licence_expired", _("Your licence has expired; please send our staff the new one."))
-    driver.is_online = online
-    if driver.availability != Availability.BUSY:
-        driver.availability = Availability.AVAILABLE if online else Availability.OFFLINE
-    driver.save(update_fields=["is_online", "availability"])
-    sync_dispatchable(driver.pk)
-    # The driver's other tabs and devices follow.
-    recheck(groups.driver(driver.pk))
+        require_ready(driver)
+        leave_break(driver)
+    elif driver.on_break_until:
+        driver.breaks.running().update(resumes=False)
+    change(driver, Cause.DRIVER, is_online=online, by_id=driver.user_id)
+    return driver
+
+
+def leave_break(driver: Driver) -> None:
+    """Ends the running break, if there is one, without its effect. The driver is held."""
+    if driver.on_break_until is None:
+        return
+    driver.breaks.running().update(ended_at=Now(), due_at=None)
+    driver.on_break_until = None
+    Driver.objects.filter(pk=driver.pk).update(on_break_until=None)
+
+
+@in_transaction
+def take_offline(driver_id: int, user: User, reason: str = "") -> Driver:
+    """Staff put a driver offline who forgot to, or whose phone is gone; the driver may go online again.
+
+    Raises:
+        NotFound, NotPermitted, Conflict (driver.offline)
+    """
+    if not user.is_staff:
+        raise NotPermitted("auth.forbidden", _("Only staff can do this."))
+    driver = locked(driver_id)
+    stays = driver.breaks.running().filter(resumes=True).update(resumes=False)
+    if not change(driver, Cause.STAFF, is_online=False, by_id=user.pk, note=reason) and not stays:
+        raise Conflict("driver.offline", _("The driver is offline already."))
+    notify(
+        driver.user,
+        gettext_lazy("Our staff put you offline"),
+        reason,
+        audience="driver",
+        priority="high",
+        category="system",
+        action_url="/driver/",
+    )
     return driver
 
 
 def make_busy(driver_id: int) -> None:
     """Driving a trip now. Inside a transaction that holds the driver."""
-    Driver.objects.filter(pk=driver_id).update(availability=Availability.BUSY)
-    sync_dispatchable(driver_id)
+    change(Driver.objects.get(pk=driver_id), Cause.TRIP_STARTED, busy=True)
 
 
 def free(driver_id: int) -> None:
     """The trip is over: available again only if still online. Inside a transaction that holds the driver."""
     from trips.dispatch import wake_around
 
-    still_driving = Driver.objects.filter(pk=driver_id, trips__status__in=DRIVING).exists()
-    if not still_driving and Driver.objects.all().free([driver_id]):
-        sync_dispatchable(driver_id)
+    is_driving = Exists(Driver.objects.filter(pk=OuterRef("pk"), trips__status__in=DRIVING))
+    driver = Driver.objects.annotate(is_driving=is_driving).get(pk=driver_id)
+    if not driver.is_driving and change(driver, Cause.TRIP_ENDED, busy=False):
         transaction.on_commit(lambda: wake_around([driver_id]))
 
 
@@ -134,44 +225,60 @@ def set_filters(driver_id: int, filters: events.Filters) -> Driver:
     return driver
 
 
+# From which approvals staff decide what: approving many must not quietly lift a suspension.
+DECISIONS = {
+    "approve": frozenset({Approval.PENDING, Approval.REJECTED}),
+    "reject": frozenset({Approval.PENDING}),
+    "suspend": frozenset({Approval.APPROVED}),
+    "reinstate": frozenset({Approval.SUSPENDED}),
+}
+
+
 def approve(driver_id: int, user: User) -> Driver:
-    return _decide(driver_id, Approval.APPROVED, gettext_lazy("You are approved: you can go online now"))
+    return _decide("approve", driver_id, user, Approval.APPROVED, _ADMITTED)
 
 
 def reinstate(driver_id: int, user: User) -> Driver:
-    return approve(driver_id, user)
+    return _decide("reinstate", driver_id, user, Approval.APPROVED, _ADMITTED)
 
 
 def reject(driver_id: int, user: User, reason: str = "") -> Driver:
-    return _decide(driver_id, Approval.REJECTED, gettext_lazy("Your application was rejected"), reason)
+    return _decide("reject", driver_id, user, Approval.REJECTED, gettext_lazy("Your application was rejected"), reason)
 
 
 def suspend(driver_id: int, user: User, reason: str = "") -> Driver:
-    return _decide(driver_id, Approval.SUSPENDED, gettext_lazy("Your account is suspended"), reason)
+    return _decide("suspend", driver_id, user, Approval.SUSPENDED, gettext_lazy("Your account is suspended"), reason)
 
 
-def _decide(driver_id: int, approval: Approval, title: Text, reason: str = "") -> Driver:
+_ADMITTED = gettext_lazy("You are approved: you can go online now")
+
+
+def _decide(decision: str, driver_id: int, user: User, approval: Approval, title: Text, reason: str = "") -> Driver:
+    """Raises NotFound, Conflict (driver.approval_refused): the driver's approval does not allow this decision."""
     from trips.dispatch import withdraw_from_driver
 
-    driver, changed = _set_approval(driver_id, approval, title, reason)
-    if changed and approval != Approval.APPROVED:
+    driver = _set_approval(DECISIONS[decision], driver_id, user, approval, title, reason)
+    if approval != Approval.APPROVED:
         withdraw_from_driver(driver.pk)
     return driver
 
 
 @in_transaction
-def _set_approval(driver_id: int, approval: Approval, title: Text, reason: str) -> tuple[Driver, bool]:
-    """Repeating a decision changes nothing. A trip under way stays with its driver until staff take it off them."""
+def _set_approval(
+    allowed_from: frozenset[Approval], driver_id: int, user: User, approval: Approval, title: Text, reason: str
+) -> Driver:
+    """A trip under way stays with its driver until staff take it off them."""
     driver = locked(driver_id)
-    if driver.approval == approval:
-        return driver, False
+    if driver.approval not in allowed_from:
+        current = Approval(driver.approval).label
+        raise Conflict("driver.approval_refused", _("The driver's approval is “%(approval)s”.") % {"approval": current})
     driver.approval = approval
     if approval != Approval.APPROVED:
-        driver.is_online = False
-        if driver.availability == Availability.AVAILABLE:
-            driver.availability = Availability.OFFLINE
-    driver.save(update_fields=["approval", "is_online", "availability"])
+        # Off the available first: the two columns are bound by a constraint.
+        leave_break(driver)
+        change(driver, Cause.SUSPENDED, is_online=False, by_id=user.pk, note=reason)
+    Driver.objects.filter(pk=driver.pk).update(approval=approval)
     sync_dispatchable(driver.pk)
     notify(driver.user, title, reason, audience="driver", priority="high", category="system", action_url="/driver/")
     recheck(groups.driver(driver.pk))
-    return driver, True
+    return driver

@@ -6,7 +6,8 @@ from typing import Self
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Case, Q, Value, When
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -24,6 +25,24 @@ class Availability(models.TextChoices):
     OFFLINE = "offline", _("Offline")
     AVAILABLE = "available", _("Online")
     BUSY = "busy", _("On a trip")
+
+
+class Cause(models.TextChoices):
+    """Why a driver's availability changed."""
+
+    DRIVER = "driver", _("The driver's switch")
+    STAFF = "staff", _("Staff")
+    HOURS = "hours", _("Weekly hours")
+    BREAK_STARTED = "break_started", _("Break started")
+    BREAK_ENDED = "break_ended", _("Break ended")
+    AUTO_OFFLINE = "auto_offline", _("No activity")
+    SUSPENDED = "suspended", _("Suspended or rejected")
+    TRIP_STARTED = "trip_started", _("Trip started")
+    TRIP_ENDED = "trip_ended", _("Trip ended")
+
+
+# How long a driver may choose to stay online without doing anything, in minutes.
+AUTO_OFFLINE_MIN, AUTO_OFFLINE_MAX = 60, 240
 
 
 def all_trip_types() -> list[str]:
@@ -60,15 +79,6 @@ class DriverQuerySet(models.QuerySet["Driver"]):
         """Driver rows come first in the lock order (driver, trip, offers, bookings); ids ascending among drivers."""
         return self.order_by("pk").select_for_update(no_key=True, of=("self",))
 
-    def free(self, driver_ids: list[int]) -> int:
-        """Ends being busy: available again only where the driver had stayed online. Returns the rows changed."""
-        return self.filter(pk__in=driver_ids, availability=Availability.BUSY).update(
-            availability=Case(
-                When(is_online=True, approval=Approval.APPROVED, then=Value(Availability.AVAILABLE)),
-                default=Value(Availability.OFFLINE),
-            )
-        )
-
 
 class Driver(models.Model):
     """A user who drives. `is_online` is what the driver chose, `availability` what follows from it and the trip."""
@@ -91,6 +101,28 @@ class Driver(models.Model):
     trip_types = models.JSONField(_("trip types"), default=all_trip_types)
     accepts_long_distance = models.BooleanField(_("long distance (200 km and more)"), default=True)
 
+    # The driver's working time (drivers.duty). The zone is that of the hours and of what the driver is told.
+    timezone = models.CharField(_("time zone"), max_length=40, default="Asia/Almaty")
+    # Day -> {"from": "08:00", "to": "18:00"}, at most one span a day (drivers.hours).
+    weekly_hours = models.JSONField(_("weekly hours"), default=dict, blank=True)
+    # When the hours next begin or end; None: there are none, or they never do.
+    hours_due_at = models.DateTimeField(_("hours begin or end next"), null=True, blank=True)
+    # The running break's end; None: not on a break.
+    on_break_until = models.DateTimeField(_("on a break until"), null=True, blank=True)
+    auto_offline_min = models.PositiveSmallIntegerField(
+        _("offline after, min without activity"),
+        default=120,
+        validators=[MinValueValidator(AUTO_OFFLINE_MIN), MaxValueValidator(AUTO_OFFLINE_MAX)],
+    )
+    # What the driver did last, to the minute, and where the vehicle was when it was last seen to move.
+    active_at = models.DateTimeField(_("active"), null=True, blank=True)
+    active_lat = models.FloatField(null=True, blank=True)
+    active_lng = models.FloatField(null=True, blank=True)
+    # When the dispatcher asks next whether the driver is still active; None: not online and free.
+    idle_look_at = models.DateTimeField(null=True, blank=True)
+    # Set with the warning: offline then, unless something happens.
+    auto_offline_at = models.DateTimeField(_("offline by itself at"), null=True, blank=True)
+
     objects = DriverQuerySet.as_manager()
 
     class Meta:
@@ -101,6 +133,16 @@ class Driver(models.Model):
                 condition=Q(approval=Approval.APPROVED) | ~Q(availability=Availability.AVAILABLE),
                 name="driver_available_only_approved",
             ),
+            models.CheckConstraint(
+                condition=Q(auto_offline_min__gte=AUTO_OFFLINE_MIN, auto_offline_min__lte=AUTO_OFFLINE_MAX),
+                name="driver_auto_offline_60_to_240",
+            ),
+        ]
+        indexes = [
+            # The dispatcher's look for weekly hours that begin or end.
+            models.Index(fields=["hours_due_at"], condition=Q(hours_due_at__isnull=False), name="driver_hours_due"),
+            # The dispatcher's look for drivers who are online and do nothing.
+            models.Index(fields=["idle_look_at"], condition=Q(idle_look_at__isnull=False), name="driver_idle_look"),
         ]
 
     def __str__(self) -> str:
@@ -114,6 +156,77 @@ class Driver(models.Model):
     @property
     def licence_expired(self) -> bool:
         return self.licence_expires_on < timezone.localdate()
+
+
+class AvailabilityChange(models.Model):
+    """History of a driver's availability: what it was, what it became, why. Written by `availability.change`."""
+
+    driver = models.ForeignKey(Driver, models.CASCADE, related_name="availability_changes")
+    previous = models.CharField(_("from"), max_length=10, choices=Availability.choices)
+    availability = models.CharField(_("to"), max_length=10, choices=Availability.choices)
+    # What the driver is once no trip keeps them busy.
+    is_online = models.BooleanField(_("online"))
+    cause = models.CharField(_("cause"), max_length=14, choices=Cause.choices)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("by"))
+    note = models.CharField(_("note"), max_length=200, blank=True)
+    created_at = models.DateTimeField(_("at"), db_default=Now())
+
+    class Meta:
+        verbose_name = _("availability change")
+        verbose_name_plural = _("availability changes")
+        indexes = [
+            # A driver's history, newest first.
+            models.Index(fields=["driver", "-id"], name="availability_of_driver"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.previous} → {self.availability}"
+
+
+class BreakQuerySet(models.QuerySet["Break"]):
+    def running(self) -> Self:
+        return self.filter(started_at__isnull=False, ended_at__isnull=True)
+
+    def ahead(self) -> Self:
+        """Running or planned."""
+        return self.filter(ended_at__isnull=True)
+
+
+class Break(models.Model):
+    """A pause the driver takes now or has planned: offline when it starts, back when it ends. Each happens once."""
+
+    driver = models.ForeignKey(Driver, models.CASCADE, related_name="breaks")
+    starts_at = models.DateTimeField(_("from"))
+    ends_at = models.DateTimeField(_("until"))
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    # The driver was online when it started (or their hours began meanwhile): its end puts them back.
+    resumes = models.BooleanField(_("online afterwards"), default=False)
+    # When the dispatcher starts or ends it; None: it is over.
+    due_at = models.DateTimeField(null=True, blank=True)
+
+    objects = BreakQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("break")
+        verbose_name_plural = _("breaks")
+        constraints = [
+            models.CheckConstraint(condition=Q(ends_at__gt=models.F("starts_at")), name="break_ends_after_start"),
+            models.UniqueConstraint(
+                fields=["driver"],
+                condition=Q(started_at__isnull=False, ended_at__isnull=True),
+                name="break_one_running_per_driver",
+            ),
+        ]
+        indexes = [
+            # The dispatcher's look for breaks that start or end.
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="break_due"),
+            # What a driver has planned.
+            models.Index(fields=["driver", "starts_at"], condition=Q(ended_at__isnull=True), name="break_of_driver"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.starts_at:%Y-%m-%d %H:%M} – {self.ends_at:%H:%M}"
 
 
 class DriverPosition(models.Model):

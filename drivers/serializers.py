@@ -10,11 +10,12 @@ import msgspec
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from stepper.api import IntField, NumberField, StringField
+from stepper.api import InstantField, IntField, NumberField, StringField
 from stepper.models import User
 from trips.cards import vehicle_card
 
-from .models import Driver
+from .duty import BREAK_MAX, BREAK_MIN
+from .models import AvailabilityChange, Break, Driver
 
 # Read
 
@@ -40,6 +41,19 @@ class AvailabilitySerializer(serializers.Serializer[Any]):
     availability = serializers.ChoiceField(choices=["available", "offline"])
 
 
+class NewBreakSerializer(serializers.Serializer[Any]):
+    """Either `minutes`, for a break from now on, or `starts_at` and `ends_at`."""
+
+    minutes = IntField(min_value=BREAK_MIN, max_value=BREAK_MAX, required=False)
+    starts_at = InstantField(required=False)
+    ends_at = InstantField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if set(attrs) not in ({"minutes"}, {"starts_at", "ends_at"}):
+            raise serializers.ValidationError(_("Give minutes, or starts_at and ends_at."))
+        return attrs
+
+
 # Answered
 
 
@@ -54,6 +68,32 @@ class AvailabilityAnswerSerializer(serializers.ModelSerializer[Driver]):
     class Meta:
         model = Driver
         fields = ("availability", "is_online")
+        read_only_fields = fields
+
+
+class AvailabilityChangeSerializer(serializers.ModelSerializer[AvailabilityChange]):
+    """One row of the driver's own history."""
+
+    class Meta:
+        model = AvailabilityChange
+        fields = ("id", "previous", "availability", "is_online", "cause", "note", "created_at")
+        read_only_fields = fields
+
+
+class WorkingTimeSerializer(serializers.ModelSerializer[Driver]):
+    hours = serializers.JSONField(source="weekly_hours")
+    next_change_at = InstantField(source="hours_due_at")
+
+    class Meta:
+        model = Driver
+        fields = ("timezone", "hours", "next_change_at", "auto_offline_min", "auto_offline_at")
+        read_only_fields = fields
+
+
+class BreakSerializer(serializers.ModelSerializer[Break]):
+    class Meta:
+        model = Break
+        fields = ("id", "starts_at", "ends_at", "started_at", "ended_at", "resumes")
         read_only_fields = fields
 
 

@@ -28,7 +28,7 @@ from stepper.models import ServiceSettings
 from stepper.requests import SignedInRequest
 from trips import bookings, dispatch, driving
 
-from . import availability, board, fragments
+from . import availability, board, duty, fragments
 from .board import Board
 from .forms import FiltersForm, StarsForm, StatusForm
 from .models import Driver
@@ -61,6 +61,8 @@ def driver_required(
         driver = Driver.objects.select_related("user", "vehicle", "position").filter(user=request.user).first()
         if driver is None:
             return render(request, "drivers/not_a_driver.html", status=403)
+        if request.method == "POST":
+            duty.seen(driver.pk)
         return view(request, driver, *args, **kwargs)
 
     return cast("Callable[Concatenate[HttpRequest, _Args], HttpResponse]", guarded)

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import override
 from msgspec import Struct
 
-from drivers import availability, positions
+from drivers import availability, duty, positions
 from drivers.models import Approval, Driver
 from stepper import limits
 from stepper.errors import DomainError, NotFound, NotPermitted
@@ -109,6 +109,8 @@ def _run(command: events.Command, driver_id: int | None) -> events.Ack | None:
     if driver_id is None:
         raise NotPermitted("driver.not_a_driver", _("Only drivers can do this."))
     ref = command.ref or ""
+    if not isinstance(command, events.LocationUpdate):
+        duty.seen(driver_id)
     match command:
         case events.OfferAccept():
             trip = dispatch.accept(driver_id, command.offer_id)

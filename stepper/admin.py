@@ -227,6 +227,7 @@ class ServiceSettingsAdmin(StaffAdmin):
                 ]
             },
         ),
+        (_("Drivers' working time"), {"fields": [("auto_offline_warn_min", "active_move_m")]}),
         (
             _("Positions"),
             {

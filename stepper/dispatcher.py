@@ -1,4 +1,7 @@
-"""The dispatcher: deadlines, rounds that are due, trips given up, pruning. Any number of them may run."""
+"""The dispatcher: deadlines, rounds that are due, trips given up, drivers' working time, pruning.
+
+Any number of them may run.
+"""
 
 import asyncio
 import contextlib
@@ -11,6 +14,7 @@ import time
 from django.db import DatabaseError
 from django.utils import timezone
 
+from drivers import duty
 from realtime.models import Event, ServerBeat
 from trips import dispatch
 
@@ -20,6 +24,8 @@ from .transactions import in_thread
 logger = logging.getLogger("stepper.dispatcher")
 
 TICK_S = 0.25
+# Breaks, hours and trips under way are judged in minutes.
+LOOK_AFTER_S = 2.0
 BEAT_S = 5.0
 PRUNE_S = 600.0
 # Nobody has beaten for this long: no dispatcher runs.
@@ -34,6 +40,11 @@ def is_alive() -> bool:
 def work() -> int:
     """One look at everything that is due; returns what was done."""
     return dispatch.expire_due() + dispatch.look_due() + dispatch.give_up_due()
+
+
+def look_after() -> int:
+    """One look at drivers' working time; returns what was looked at."""
+    return duty.work()
 
 
 def prune() -> int:
@@ -62,13 +73,17 @@ class Dispatcher:
             await self._task
 
     async def run(self) -> None:
-        beat_due = prune_due = 0.0
+        beat_due = prune_due = look_after_due = 0.0
         while not self._stopping.is_set():
             try:
                 if time.monotonic() >= beat_due:
                     await in_thread(self._beat)
                     beat_due = time.monotonic() + BEAT_S
                 done = await in_thread(work)
+                if time.monotonic() >= look_after_due:
+                    # Set first: what fails here must not come before every offer that is due.
+                    look_after_due = time.monotonic() + LOOK_AFTER_S
+                    await in_thread(look_after)
                 if time.monotonic() >= prune_due:
                     await in_thread(prune)
                     prune_due = time.monotonic() + PRUNE_S

@@ -144,6 +144,20 @@ class ServiceSettings(models.Model):
     now_tolerance_min = models.PositiveIntegerField(_("a time this many minutes ago is now"), default=5)
     tracking_opens_min = models.PositiveIntegerField(_("tracking opens, min before departure"), default=120)
 
+    # Drivers' working time
+    auto_offline_warn_min = models.PositiveIntegerField(
+        _("warned before going offline, min"),
+        default=10,
+        validators=_between(1, 30),
+        help_text=_("A driver who does nothing for as long as they chose (60 to 240 min) goes offline by themselves."),
+    )
+    active_move_m = models.PositiveIntegerField(
+        _("metres driven that count as activity"),
+        default=500,
+        validators=_between(50, 5000),
+        help_text=_("Less is a parked vehicle whose position wanders."),
+    )
+
     # Positions
     position_trip_s = models.PositiveIntegerField(
         _("seconds between positions on a trip"), default=10, validators=_between(1, 600)

@@ -108,6 +108,8 @@ UNFOLD: dict[str, Any] = {
                     _item(_("Offers"), "local_offer", "trips", "offer"),
                     _item(_("Rounds"), "radar", "trips", "dispatchround"),
                     _item(_("Transitions"), "timeline", "trips", "triptransition"),
+                    _item(_("Availability"), "toggle_on", "drivers", "availabilitychange"),
+                    _item(_("Breaks"), "coffee", "drivers", "break"),
                     _item(_("Ratings"), "star", "trips", "rating"),
                     _item(_("Notifications"), "notifications", "realtime", "notification"),
                     _item(_("Event log"), "receipt_long", "realtime", "event"),

@@ -43,6 +43,7 @@ NOT_ALLOWED_S = 60.0
 EXPECTED = frozenset(
     {
         "driver.busy",
+        "driver.not_approved",
         "driver.overlap",
         "offer.declined",
         "offer.expired",

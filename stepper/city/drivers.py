@@ -23,6 +23,8 @@ from .clock import DRIVING_KMH, Clock, Spot, away, heading_deg, km_between, now,
 EARLY = dt.timedelta(minutes=5)
 # "Still here", said again so that nobody is taken offline in the middle of a long day.
 STILL_HERE_S = 20 * 60.0
+# Suspended, a driver finishes the trip in hand and otherwise only asks this often whether they may work again.
+BARRED_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class VirtualDriver:
         self._answering = asyncio.Lock()
         self._wake = asyncio.Event()
         self._said_here_at = 0.0
+        self._barred_until = 0.0
         self._greeted = 0
         self._goal = home
 
@@ -108,6 +111,10 @@ class VirtualDriver:
     @property
     def is_driving(self) -> bool:
         return any(self._is_due(job) for job in self._jobs.values())
+
+    @property
+    def _is_barred(self) -> bool:
+        return time.monotonic() < self._barred_until
 
     async def run(self) -> None:
         """For ever. Raises Refused where the account is not let in."""
@@ -141,6 +148,8 @@ class VirtualDriver:
                 self._learn(frame)
             case events.TripStatusUpdated():
                 self._moved(frame)
+            case events.Error(code="driver.not_approved"):
+                self._barred_until = time.monotonic() + BARRED_S
             case _:
                 pass
 
@@ -277,6 +286,8 @@ class VirtualDriver:
             await self._send_spot(moving=False)
             for job in self._jobs.values():
                 job.doubtful = True
+        if self._is_barred:
+            return
         if time.monotonic() - self._said_here_at > STILL_HERE_S or not self._said_here_at:
             try:
                 await self.line.ask(events.AvailabilityUpdate(availability="available"))
@@ -382,6 +393,10 @@ class VirtualDriver:
     async def _idle(self) -> None:
         """One leg of moving about, or standing with a position now and then."""
         reach = self._manners.wander_km
+        if self._is_barred:
+            self._said_here_at = 0.0
+            await self._pause(BARRED_S)
+            return
         if reach is None:
             await self._send_spot(moving=False)
             await self._pause(self._manners.standing_real_s)
@@ -396,6 +411,8 @@ class VirtualDriver:
             await self._pause(self._manners.moving_real_s)
 
     async def _send_spot(self, moving: bool, goal: Spot | None = None, kmh: float = DRIVING_KMH) -> None:
+        if self._is_barred:
+            return
         # The speed is the city's: an ETA from it is right in the city's minutes.
         point = events.Point(
             lat=self.spot.lat,

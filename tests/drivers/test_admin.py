@@ -10,8 +10,20 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from drivers.models import Approval, Availability, Driver, DriverPosition, TrailPoint, Vehicle
+from drivers import availability
+from drivers.models import (
+    Approval,
+    Availability,
+    AvailabilityChange,
+    Break,
+    Cause,
+    Driver,
+    DriverPosition,
+    TrailPoint,
+    Vehicle,
+)
 from realtime.models import Notification
+from stepper.errors import Conflict
 from tests.backoffice import action_url, list_url, member_of_staff, page_url, queries_of, run_on_list, said, signed_in
 from tests.factories import ALMATY, DriverFactory, OfferFactory, StaffFactory, TripFactory, VehicleFactory, place
 from trips.models import Offer
@@ -58,6 +70,11 @@ def make(model, number):
         elif model is Vehicle:
             VehicleFactory.create()
             DriverFactory.create()
+        elif model is AvailabilityChange:
+            availability.set_online(DriverFactory.create(at=ALMATY).pk, False)
+        elif model is Break:
+            now = timezone.now()
+            DriverFactory.create().breaks.create(starts_at=now, ends_at=now + dt.timedelta(minutes=30))
         else:
             DriverFactory.create(at=ALMATY)
     return model.objects.order_by("pk").first()
@@ -65,7 +82,15 @@ def make(model, number):
 
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize(
-    ("model", "listing", "opening"), [(Driver, 5, 7), (Vehicle, 5, 3), (DriverPosition, 6, 5), (TrailPoint, 6, 4)]
+    ("model", "listing", "opening"),
+    [
+        (Driver, 5, 8),
+        (Vehicle, 5, 3),
+        (DriverPosition, 6, 5),
+        (TrailPoint, 6, 4),
+        (AvailabilityChange, 6, 6),
+        (Break, 6, 5),
+    ],
 )
 def test_lists_and_pages_cost_the_same_for_one_row_and_three(client, query_count, model, listing, opening, rows):
     first = make(model, rows)
@@ -112,19 +137,25 @@ def test_a_trip_can_be_assigned_only_to_approved_drivers_with_a_vehicle(client):
     assert [row["id"] for row in response.json()["results"]] == [str(approved.pk)]
 
 
-@pytest.mark.parametrize("model", [DriverPosition, TrailPoint])
+@pytest.mark.parametrize("model", [DriverPosition, TrailPoint, AvailabilityChange, Break])
 def test_histories_cannot_be_written(client, model):
     row = make(model, 1)
     assert client.post(page_url(row), {"lat": "0"}).status_code == 403
     assert client.get(f"{list_url(model)}add/").status_code == 403
-    assert client.post(page_url(row).replace("change", "delete"), {"post": "yes"}).status_code == 403
-    assert model.objects.get().lat == pytest.approx(43.2, abs=0.1)
+    assert client.post(page_url(row).replace("/change/", "/delete/"), {"post": "yes"}).status_code == 403
+    assert model.objects.filter(pk=row.pk).exists()
 
 
 # Editing
 
 
-FORM = {"licence_number": "KZ123456", "licence_expires_on": "2031-05-01", "vehicle": ""}
+FORM = {
+    "licence_number": "KZ123456",
+    "licence_expires_on": "2031-05-01",
+    "vehicle": "",
+    "availability_changes-TOTAL_FORMS": "0",
+    "availability_changes-INITIAL_FORMS": "0",
+}
 
 
 def test_approval_and_availability_cannot_be_posted(client):
@@ -253,6 +284,39 @@ def test_the_page_offers_what_makes_sense_now(client):
     assert action_url(driver, "reject") in page
     assert action_url(driver, "suspend") not in page
     assert action_url(driver, "reinstate") not in page
+
+
+def test_a_decision_made_meanwhile_by_a_colleague_is_not_undone(staff):
+    """The page was opened while the driver was pending; what counts is the row when it is held."""
+    driver = DriverFactory.create(approval=Approval.PENDING)
+    availability.approve(driver.pk, staff)
+    availability.suspend(driver.pk, staff)
+    with pytest.raises(Conflict) as refused:
+        availability.approve(driver.pk, staff)
+    assert refused.value.code == "driver.approval_refused"
+    assert approval(driver) == Approval.SUSPENDED
+
+
+# Working time
+
+
+def test_taking_a_driver_offline_is_told_and_kept(client, staff):
+    driver = DriverFactory.create(at=ALMATY)
+    assert action_url(driver, "take_offline") in client.get(page_url(driver)).content.decode()
+    client.post(action_url(driver, "take_offline"), {"reason": "phone lost"})
+    assert Driver.objects.get().availability == Availability.OFFLINE
+    change = driver.availability_changes.get()
+    assert (change.cause, change.by, change.note) == (Cause.STAFF, staff, "phone lost")
+    assert Notification.objects.get().user == driver.user
+    response = client.post(action_url(driver, "take_offline"), {"reason": ""})
+    assert said(response)[-1].startswith("error: 1 refused: ")
+
+
+def test_the_page_of_a_driver_tells_their_availability_and_why(client):
+    driver = DriverFactory.create(at=ALMATY)
+    availability.set_online(driver.pk, False)
+    page = client.get(page_url(driver)).content.decode()
+    assert "The driver's switch" in page.replace("&#x27;", "'")
 
 
 def test_a_decision_needs_the_token_against_forgery(staff):

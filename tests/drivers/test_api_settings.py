@@ -232,3 +232,103 @@ def test_me_of_a_driver(client, driver):
             "accepts_long_distance": True,
         },
     }
+
+
+# Working time
+
+
+def test_hours_are_stored_and_answered(client, driver):
+    monday = {"mon": {"from": "08:00", "to": "18:00"}}
+    answer = client.put(
+        "/api/drivers/hours", {"hours": monday, "timezone": "Asia/Bishkek", "auto_offline_min": 90}, format="json"
+    )
+    assert answer.status_code == 200
+    assert answer.json() == client.get("/api/drivers/hours").json()
+    stored = answer.json()
+    assert (stored["hours"], stored["timezone"], stored["auto_offline_min"]) == (monday, "Asia/Bishkek", 90)
+    assert stored["next_change_at"] is not None
+    kept = client.put("/api/drivers/hours", {"auto_offline_min": 60}, format="json").json()
+    assert (kept["hours"], kept["auto_offline_min"]) == (monday, 60)
+    assert client.put("/api/drivers/hours", {"hours": {}}, format="json").json()["next_change_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"hours": {"mon": {"from": "8:00", "to": "18:00"}}}, "hours.mon.from"),
+        ({"hours": {"mon": {"from": "08:00"}}}, "hours.mon.to"),
+        ({"hours": {"mon": {"from": "24:00", "to": "18:00"}}}, "hours.mon.from"),
+        ({"timezone": "Mars/Olympus"}, "timezone"),
+        ({"timezone": "../etc/passwd"}, "timezone"),
+        ({"auto_offline_min": 59}, "auto_offline_min"),
+        ({"auto_offline_min": 241}, "auto_offline_min"),
+        ({"auto_offline_min": "90"}, "auto_offline_min"),
+    ],
+)
+def test_wrong_hours_are_refused(client, body, field):
+    answer = client.put("/api/drivers/hours", body, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (400, "input.invalid")
+    assert len(answer.json()["fields"]) == 1
+
+
+def test_a_break_now_and_its_end(client, driver):
+    started = client.post("/api/drivers/breaks", {"minutes": 30}, format="json")
+    assert started.status_code == 201
+    assert started.json()["resumes"] is True
+    assert Driver.objects.get().availability == Availability.OFFLINE
+    assert [row["id"] for row in client.get("/api/drivers/breaks").json()["breaks"]] == [started.json()["id"]]
+    again = client.post("/api/drivers/breaks", {"minutes": 30}, format="json")
+    assert (again.status_code, again.json()["code"]) == (409, "driver.offline")
+
+    address = f"/api/drivers/breaks/{started.json()['id']}"
+    assert as_user(DriverFactory().user).delete(address).status_code == 404
+    assert client.delete(address).json()["ended_at"] is not None
+    assert client.delete(address).status_code == 200
+    assert Driver.objects.get(pk=driver.pk).availability == Availability.AVAILABLE
+    assert client.get("/api/drivers/breaks").json() == {"breaks": []}
+
+
+def test_a_planned_break(client):
+    start = timezone.now() + dt.timedelta(hours=2)
+    body = {"starts_at": start.isoformat(), "ends_at": (start + dt.timedelta(minutes=45)).isoformat()}
+    planned = client.post("/api/drivers/breaks", body, format="json")
+    assert (planned.status_code, planned.json()["started_at"]) == (201, None)
+    assert client.post("/api/drivers/breaks", body, format="json").json()["code"] == "driver.break_overlap"
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"minutes": 4}, {"minutes": 30, "starts_at": "2030-01-01T00:00:00Z"}, {"ends_at": "2030-01-01T00:00"}]
+)
+def test_a_break_without_its_times_is_refused(client, body):
+    assert client.post("/api/drivers/breaks", body, format="json").status_code == 400
+    assert Driver.objects.get().availability == Availability.AVAILABLE
+
+
+@pytest.mark.parametrize("address", ["hours", "breaks", "availability/changes"])
+def test_working_time_is_for_drivers(address):
+    refused = as_user(PassengerFactory()).get(f"/api/drivers/{address}")
+    assert (refused.status_code, refused.json()["code"]) == (403, "driver.not_a_driver")
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_history_of_availability(client, driver, rows, query_count):
+    for number in range(rows):
+        client.put(
+            "/api/drivers/availability", {"availability": "available" if number % 2 else "offline"}, format="json"
+        )
+    other = DriverFactory(at=ALMATY)
+    as_user(other.user).put("/api/drivers/availability", {"availability": "offline"}, format="json")
+    with query_count(5, 5):
+        found = client.get("/api/drivers/availability/changes").json()["results"]
+    assert len(found) == rows
+    assert (found[-1]["previous"], found[-1]["availability"], found[-1]["cause"]) == ("available", "offline", "driver")
+
+
+def test_what_the_phone_sends_is_no_activity_and_what_the_driver_does_is(client, driver):
+    long_ago = timezone.now() - dt.timedelta(minutes=100)
+    Driver.objects.update(active_at=long_ago)
+    report(client, {"lat": 43.3, "lng": 76.9})
+    client.get("/api/drivers/offers")
+    assert Driver.objects.get().active_at == long_ago
+    client.put("/api/drivers/availability", {"availability": "available"}, format="json")
+    assert Driver.objects.filter(active_at__gt=timezone.now() - dt.timedelta(minutes=1)).exists()

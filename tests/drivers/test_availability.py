@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from drivers import availability
@@ -240,6 +241,54 @@ def test_reinstate_does_not_put_the_driver_online(online: Driver, staff: User) -
 
 def test_decision_twice_tells_once(online: Driver, staff: User) -> None:
     availability.suspend(online.pk, staff)
-    availability.suspend(online.pk, staff)
 
+    assert code_of(availability.suspend, online.pk, staff) == "driver.approval_refused"
     assert Notification.objects.count() == 1
+
+
+# History
+
+
+def history(driver: Driver) -> list[tuple[str, str, bool, str]]:
+    rows = driver.availability_changes.order_by("pk")
+    return [(row.previous, row.availability, row.is_online, row.cause) for row in rows]
+
+
+def test_every_change_leaves_one_row_with_its_cause(offline: Driver, staff: User) -> None:
+    availability.set_online(offline.pk, True)
+    availability.set_online(offline.pk, True)
+    availability.make_busy(offline.pk)
+    availability.make_busy(offline.pk)
+    availability.set_online(offline.pk, False)
+    availability.free(offline.pk)
+    availability.free(offline.pk)
+    availability.set_online(offline.pk, True)
+    availability.suspend(offline.pk, staff, "complaints")
+
+    assert history(offline) == [
+        ("offline", "available", True, "driver"),
+        ("available", "busy", True, "trip_started"),
+        ("busy", "busy", False, "driver"),
+        ("busy", "offline", False, "trip_ended"),
+        ("offline", "available", True, "driver"),
+        ("available", "offline", False, "suspended"),
+    ]
+    last = offline.availability_changes.latest("pk")
+    assert (last.by, last.note) == (staff, "complaints")
+
+
+def test_history_is_written_with_the_change_or_not_at_all(online: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(driver_id: int) -> None:
+        raise RuntimeError("the process dies here")
+
+    monkeypatch.setattr(availability, "sync_dispatchable", fail)
+    with pytest.raises(RuntimeError), transaction.atomic():
+        availability.set_online(online.pk, False)
+
+    assert history(online) == []
+    assert state(online) == (True, "available", True)
+
+
+def test_only_staff_take_drivers_offline(online: Driver) -> None:
+    assert code_of(availability.take_offline, online.pk, online.user) == "auth.forbidden"
+    assert state(online) == (True, "available", True)

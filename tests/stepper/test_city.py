@@ -406,3 +406,25 @@ def _until(happened, running):
             continue
         break
     pytest.fail("it did not happen")
+
+
+async def test_a_suspended_virtual_driver_stops_working_quietly(monkeypatch):
+    tally = Tally()
+    account = Account(Api("http://127.0.0.1:1", tally), "driver@city.test", "", Random(1))
+    driver = VirtualDriver(account, Spot(*ALMATY), Clock(1), Random(1), Manners())
+    sent = []
+
+    async def send(command: events.Command) -> bool:
+        sent.append(events.tag(command))
+        return True
+
+    monkeypatch.setattr(driver.line, "send", send)
+    await driver._send_spot(moving=False)
+    refused = events.Error(code="driver.not_approved", message="Your account is suspended")
+    driver.line._take(events.encode(refused).encode())
+    await driver._send_spot(moving=False)
+    await driver._greet()
+
+    assert sent == ["driver.location.update"]
+    assert tally.total == 0
+    await account.api.close()

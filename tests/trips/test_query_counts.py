@@ -116,12 +116,12 @@ def test_decline(query_count: QueryCount) -> None:
 @pytest.mark.parametrize(
     ("current", "status", "embedded", "scaled"),
     [
-        ("accepted", "en_route", 12, 12),
+        ("accepted", "en_route", 14, 14),
         ("en_route", "driver_arrived", 9, 9),
         ("driver_arrived", "passengers_boarded", 8, 8),
         ("passengers_boarded", "in_transit", 7, 7),
         ("in_transit", "arrived", 7, 7),
-        ("arrived", "completed", 14, 14),
+        ("arrived", "completed", 15, 15),
     ],
 )
 def test_status_step(query_count: QueryCount, current: str, status: str, embedded: int, scaled: int) -> None:
