@@ -1,7 +1,9 @@
 """Notifications: a row to keep, an event to every open page of the user."""
 
+from collections.abc import Callable
 from typing import Literal
 
+from django.contrib.auth.backends import ModelBackend
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import override
@@ -10,7 +12,7 @@ from stepper.models import User
 
 from . import events, groups
 from .models import Notification
-from .publish import publish
+from .publish import publish, publish_many
 
 
 def notify(
@@ -49,6 +51,45 @@ def notify(
         groups.user(user.pk),
     )
     return row
+
+
+def notify_staff(permission: str, told: Callable[[], tuple[str, str]], action_url: str) -> None:
+    """Tells all staff who have `permission` ("trips.change_trip"): three queries however many they are.
+
+    `told` gives title and message; it is called once for each language.
+    """
+    staff = ModelBackend().with_perm(permission).filter(is_staff=True).order_by("pk")
+    words: dict[str, tuple[str, str]] = {}
+    rows = []
+    for user in staff:
+        if user.language not in words:
+            with override(user.language):
+                words[user.language] = told()
+        title, message = words[user.language]
+        rows.append(
+            Notification(
+                user=user,
+                title=title[:120],
+                message=message[:300],
+                priority=Notification.Priority.HIGH,
+                category=Notification.Category.SYSTEM,
+                action_url=action_url,
+            )
+        )
+    publish_many(
+        (
+            events.NotificationPassenger(
+                notification_id=row.pk,
+                title=row.title,
+                message=row.message,
+                priority=row.priority,
+                category=row.category,
+                action_url=row.action_url,
+            ),
+            groups.user(row.user_id),
+        )
+        for row in Notification.objects.bulk_create(rows)
+    )
 
 
 def unread_count(user_id: int) -> int:

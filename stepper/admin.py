@@ -227,6 +227,17 @@ class ServiceSettingsAdmin(StaffAdmin):
                 ]
             },
         ),
+        (
+            _("Looking after trips that have a driver"),
+            {
+                "fields": [
+                    ("reminder_first_min", "reminder_last_min"),
+                    ("set_off_grace_min", "set_off_flag_min"),
+                    ("stall_min", "stall_dark_min"),
+                    ("stall_move_m", "stall_away_m"),
+                ]
+            },
+        ),
         (_("Drivers' working time"), {"fields": [("auto_offline_warn_min", "active_move_m")]}),
         (
             _("Positions"),

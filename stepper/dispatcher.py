@@ -1,6 +1,6 @@
-"""The dispatcher: deadlines, rounds that are due, trips given up, drivers' working time, pruning.
+"""The dispatcher: deadlines, rounds that are due, trips given up, drivers' working time, trips that have a driver.
 
-Any number of them may run.
+Any number of them may run. Also forgets what is no longer needed.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from drivers import duty
 from realtime.models import Event, ServerBeat
-from trips import dispatch
+from trips import dispatch, watch
 
 from .models import ServiceSettings
 from .transactions import in_thread
@@ -43,8 +43,8 @@ def work() -> int:
 
 
 def look_after() -> int:
-    """One look at drivers' working time; returns what was looked at."""
-    return duty.work()
+    """One look at drivers' working time and at trips whose driver is expected; returns how many were looked at."""
+    return duty.work() + watch.watch_due()
 
 
 def prune() -> int:

@@ -144,6 +144,56 @@ class ServiceSettings(models.Model):
     now_tolerance_min = models.PositiveIntegerField(_("a time this many minutes ago is now"), default=5)
     tracking_opens_min = models.PositiveIntegerField(_("tracking opens, min before departure"), default=120)
 
+    # Looking after trips that have a driver
+    reminder_first_min = models.PositiveIntegerField(
+        _("first reminder, min before departure"),
+        default=1440,
+        validators=_between(0, 10080),
+        help_text=_("Passenger and driver are reminded of a trip booked for later; 0: not."),
+    )
+    reminder_last_min = models.PositiveIntegerField(
+        _("last reminder, min before departure"),
+        default=60,
+        validators=_between(0, 1440),
+        help_text=_("Whoever got the trip later than that is not reminded; 0: nobody is."),
+    )
+    set_off_grace_min = models.PositiveIntegerField(
+        _("driver told to set off after, min"),
+        default=5,
+        validators=_between(0, 120),
+        help_text=_("Counted from when they would have to leave to be there at the departure."),
+    )
+    set_off_flag_min = models.PositiveIntegerField(
+        _("then flagged for staff after, min"),
+        default=10,
+        validators=_between(1, 120),
+        help_text=_("A driver who was told and still stands: staff can take the trip off them, it is offered again."),
+    )
+    stall_min = models.PositiveIntegerField(
+        _("a stall is, min"),
+        default=5,
+        validators=_between(1, 60),
+        help_text=_("Standing still or moving away for so long on the way to the pickup is shown to staff."),
+    )
+    stall_dark_min = models.PositiveIntegerField(
+        _("dark on the way after, min"),
+        default=5,
+        validators=_between(1, 60),
+        help_text=_("A phone on a trip reports every few seconds; silence for so long is shown to staff."),
+    )
+    stall_move_m = models.PositiveIntegerField(
+        _("metres that count as moving"),
+        default=150,
+        validators=_between(20, 2000),
+        help_text=_("Less is standing still: a position wanders by itself, a queue creeps."),
+    )
+    stall_away_m = models.PositiveIntegerField(
+        _("metres that count as moving away"),
+        default=1000,
+        validators=_between(100, 20_000),
+        help_text=_("Farther from the pickup than the driver has been; less is a way around a block."),
+    )
+
     # Drivers' working time
     auto_offline_warn_min = models.PositiveIntegerField(
         _("warned before going offline, min"),

@@ -108,6 +108,7 @@ UNFOLD: dict[str, Any] = {
                     _item(_("Offers"), "local_offer", "trips", "offer"),
                     _item(_("Rounds"), "radar", "trips", "dispatchround"),
                     _item(_("Transitions"), "timeline", "trips", "triptransition"),
+                    _item(_("Watches"), "visibility", "trips", "tripwatch"),
                     _item(_("Availability"), "toggle_on", "drivers", "availabilitychange"),
                     _item(_("Breaks"), "coffee", "drivers", "break"),
                     _item(_("Ratings"), "star", "trips", "rating"),

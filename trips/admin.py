@@ -26,6 +26,7 @@ from stepper.staff import COLOURS, Label, SearchSelect, StaffAdmin, staff_action
 from stepper.templatetags.units import clock, money, when
 
 from . import bookings, dispatch, driving
+from .admin_attention import AttentionFilter, attention
 from .admin_histories import (
     STATUS_COLOURS,
     BookingInline,
@@ -102,9 +103,19 @@ class TakeOffForm(forms.Form):
 
 @admin.register(Trip)
 class TripAdmin(StaffAdmin):
-    list_display = ["id", "route", "status_shown", "departure", "organiser", "driver", "fare_shown", "search_shown"]
+    list_display = [
+        "id",
+        "route",
+        "status_shown",
+        "departure",
+        "organiser",
+        "driver",
+        "attention_shown",
+        "fare_shown",
+        "search_shown",
+    ]
     list_display_links = ["id", "route"]
-    list_filter = ["status", "trip_type", "vehicle_class", DepartureFilter]
+    list_filter = [AttentionFilter, "status", "trip_type", "vehicle_class", DepartureFilter]
     search_fields = [
         "=id",
         "organiser__name",
@@ -129,6 +140,7 @@ class TripAdmin(StaffAdmin):
                     ("organiser", "trip_type"),
                     ("driver", "vehicle"),
                     ("search_shown", "delay_shown"),
+                    "attention_shown",
                 ]
             },
         ),
@@ -173,7 +185,7 @@ class TripAdmin(StaffAdmin):
     actions_detail = ["assign", "offer_again", "take_off", "complete", "cancel"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Trip]:
-        return super().get_queryset(request).select_related("organiser", "driver__user", "vehicle")
+        return super().get_queryset(request).select_related("organiser", "driver__user", "vehicle", "watch")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Trip | None = None) -> list[str]:
         return [name for name in flatten_fieldsets(self.fieldsets) if name not in self.editable]
@@ -224,6 +236,10 @@ class TripAdmin(StaffAdmin):
     def departure(self, trip: Trip) -> str:
         time = when(trip.departure_at, trip.timezone)
         return time if trip.timezone == timezone.get_current_timezone_name() else f"{time} ({trip.timezone})"
+
+    @display(description=gettext_lazy("attention"), label=COLOURS)
+    def attention_shown(self, trip: Trip) -> Label | None:
+        return attention(trip)
 
     @display(description=gettext_lazy("fare"), ordering="fare")
     def fare_shown(self, trip: Trip) -> str:

@@ -12,6 +12,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from realtime import events, groups
@@ -21,12 +22,14 @@ from stepper.errors import Conflict
 from .states import (
     ASSIGNED,
     DRIVING,
+    EXPECTED,
     FINISHED,
     OPEN,
     BookingStatus,
     Difficulty,
     OfferStatus,
     Role,
+    Stall,
     TripStatus,
     TripType,
     Urgency,
@@ -126,6 +129,8 @@ class Trip(models.Model):
     round_number = models.PositiveIntegerField(_("round"), default=0)
     # When the dispatcher looks for drivers next; None: not waiting for any.
     next_look_at = models.DateTimeField(_("looked at next"), null=True, blank=True)
+    # Set with a step that trips.watch has to know of, until it has taken note.
+    watch_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(_("booked"), auto_now_add=True)
 
     objects = TripQuerySet.as_manager()
@@ -165,6 +170,8 @@ class Trip(models.Model):
             models.Index(fields=["driver", "status", "departure_at"], name="trip_of_driver"),
             # The dispatcher's look for trips that want a round.
             models.Index(fields=["next_look_at"], condition=Q(next_look_at__isnull=False), name="trip_due_look"),
+            # Trips that have just got a driver or whose driver has set off.
+            models.Index(fields=["watch_at"], condition=Q(watch_at__isnull=False), name="trip_to_watch"),
             # Trips waiting around a driver who comes online.
             models.Index(fields=["pickup_cell"], condition=Q(status__in=sorted(OPEN)), name="trip_waiting_cell"),
             # The dispatcher's look for trips nobody took in time.
@@ -207,6 +214,8 @@ class Trip(models.Model):
         previous = TripStatus(self.status)
         if not allowed(previous, to, role):
             raise TransitionRefused(previous, to)
+        if to in EXPECTED:
+            changes.setdefault("watch_at", timezone.now())
         moved = Trip.objects.filter(pk=self.pk, status=previous, version=self.version).update(
             status=to, version=F("version") + 1, **changes
         )
@@ -240,6 +249,41 @@ class Trip(models.Model):
             ),
             *audience,
         )
+
+
+class TripWatch(models.Model):
+    """What trips.watch knows and has done about a trip whose driver is expected at the pickup; of this driver only."""
+
+    trip = models.OneToOneField(Trip, models.CASCADE, primary_key=True, related_name="watch")
+    driver = models.ForeignKey("drivers.Driver", models.CASCADE, related_name="+")
+    # When it is looked at next; None: no longer.
+    due_at = models.DateTimeField(null=True, blank=True)
+    first_reminder_at = models.DateTimeField(_("first reminder"), null=True, blank=True)
+    last_reminder_at = models.DateTimeField(_("last reminder"), null=True, blank=True)
+    nudged_at = models.DateTimeField(_("driver told to set off"), null=True, blank=True)
+    # Flagged: the driver has not set off.
+    late_at = models.DateTimeField(_("late since"), null=True, blank=True)
+    set_off_at = models.DateTimeField(_("set off"), null=True, blank=True)
+    stall = models.CharField(_("stall"), max_length=8, choices=Stall.choices, blank=True)
+    stalled_at = models.DateTimeField(_("stalled since"), null=True, blank=True)
+    stall_told_at = models.DateTimeField(_("staff told of a stall"), null=True, blank=True)
+    # Where the vehicle last began to stand, and the nearest it has been to the pickup.
+    anchor_lat = models.FloatField(null=True, blank=True)
+    anchor_lng = models.FloatField(null=True, blank=True)
+    anchor_at = models.DateTimeField(null=True, blank=True)
+    least_km = models.FloatField(null=True, blank=True)
+    least_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("watch")
+        verbose_name_plural = _("watches")
+        indexes = [
+            # The dispatcher's look for what is due.
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="watch_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.trip_id}: {self.stall or 'fine'}"
 
 
 class TripTransition(models.Model):

@@ -19,8 +19,8 @@ from stepper.templatetags.units import clock, duration, km, money, when, when_wi
 
 from . import eta
 from .bookings import cancel_refusal
-from .models import Offer, Rating, Trip, TripTransition
-from .states import ABOARD, ASSIGNED, OPEN, Role, TripStatus
+from .models import Offer, Rating, Trip, TripTransition, TripWatch
+from .states import ABOARD, ASSIGNED, OPEN, Role, Stall, TripStatus
 
 # The six marks of the progress bar and the timeline.
 BOOKED, ACCEPTED, ON_THE_WAY, AT_PICKUP, DRIVING, ARRIVED = range(6)
@@ -272,6 +272,20 @@ class Panel:
         if self.position is None or not self.is_dark:
             return ""
         return _("no position since %(time)s") % {"time": clock(self.position.recorded_at, self.trip.timezone)}
+
+    @cached_property
+    def stall_note(self) -> str:
+        """Said calmly while the driver's way to the pickup is not as it should be; "" otherwise."""
+        watch = TripWatch.objects.filter(trip=self.trip).first() if self.trip.status == TripStatus.EN_ROUTE else None
+        if watch is None or not watch.stall or watch.stalled_at is None:
+            return ""
+        words = {
+            Stall.STANDING: _("%(name)s has been standing still since %(time)s. Our staff are looking into it."),
+            Stall.AWAY: _("%(name)s has been driving away from the pickup since %(time)s, perhaps around something."),
+            # What the script says of a silent phone says it already.
+            Stall.DARK: "" if self.dark_note else _("No position of %(name)s since %(time)s."),
+        }
+        return words[Stall(watch.stall)] % {"name": self.name, "time": self._clock(watch.stalled_at)}
 
     # Progress
 

@@ -73,6 +73,14 @@ class Difficulty(TextChoices):
     DIFFICULT = "difficult", _("Difficult")
 
 
+class Stall(TextChoices):
+    """What is wrong with a driver's way to the pickup."""
+
+    STANDING = "standing", _("Standing still")
+    AWAY = "away", _("Moving away")
+    DARK = "dark", _("No position")
+
+
 S, R = TripStatus, Role
 
 # (from, to) -> who. What is not here is refused.
@@ -114,6 +122,8 @@ DRIVING = ASSIGNED - {S.ACCEPTED}
 # Passengers sit in the vehicle.
 ABOARD = frozenset({S.PASSENGERS_BOARDED, S.IN_TRANSIT, S.ARRIVED})
 FINISHED = frozenset({S.COMPLETED, S.CANCELLED})
+# The driver is still expected at the pickup: what trips.watch looks after.
+EXPECTED = frozenset({S.ACCEPTED, S.EN_ROUTE})
 
 # The order a driver steps through; `trip-next-step` offers the successor.
 STEPS = (S.ACCEPTED, S.EN_ROUTE, S.DRIVER_ARRIVED, S.PASSENGERS_BOARDED, S.IN_TRANSIT, S.ARRIVED, S.COMPLETED)

@@ -1,0 +1,68 @@
+"""Trips that staff should look at, as a filter and a label, and what the watch over a trip has noted.
+
+The driver has not set off, or does not come nearer to the pickup (trips.watch).
+"""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from stepper.staff import HistoryAdmin, Label
+from stepper.templatetags.units import clock
+
+from .models import Trip, TripWatch
+from .states import Stall, TripStatus
+
+_LATE = Q(status=TripStatus.ACCEPTED, watch__late_at__isnull=False)
+_STALLED = Q(status=TripStatus.EN_ROUTE, watch__stall__in=Stall.values)
+
+
+class AttentionFilter(admin.SimpleListFilter):
+    title = gettext_lazy("attention")
+    parameter_name = "attention"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("any", _("Needs attention")), ("late", _("Has not set off")), *Stall.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Trip]) -> QuerySet[Trip]:
+        wanted = self.value()
+        if wanted == "any":
+            return queryset.filter(_LATE | _STALLED)
+        if wanted == "late":
+            return queryset.filter(_LATE)
+        return queryset.filter(_STALLED, watch__stall=wanted) if wanted in Stall.values else queryset
+
+
+def attention(trip: Trip) -> Label | None:
+    """`Standing still since 14:02`; None: nothing is wrong."""
+    watch = getattr(trip, "watch", None)
+    if watch is None:
+        return None
+    if trip.status == TripStatus.ACCEPTED and watch.late_at:
+        at = clock(watch.late_at, trip.timezone)
+        return Label("danger", _("Has not set off, flagged at %(time)s") % {"time": at})
+    if trip.status == TripStatus.EN_ROUTE and watch.stall and watch.stalled_at:
+        what = {"what": Stall(watch.stall).label, "time": clock(watch.stalled_at, trip.timezone)}
+        return Label("warning", _("%(what)s since %(time)s") % what)
+    return None
+
+
+@admin.register(TripWatch)
+class TripWatchAdmin(HistoryAdmin):
+    list_display = ["trip", "driver", "first_reminder_at", "last_reminder_at", "nudged_at", "late_at", "stall"]
+    list_filter = ["stall", ("late_at", admin.EmptyFieldListFilter), ("nudged_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["trip", "driver__user"]
+    search_fields = ["=trip__id", "driver__user__name", "driver__user__phone"]
+    date_hierarchy = "due_at"
+    ordering = ["-trip"]
+    fields = [
+        ("trip", "driver"),
+        ("first_reminder_at", "last_reminder_at"),
+        ("nudged_at", "late_at"),
+        ("set_off_at", "stall_told_at"),
+        ("stall", "stalled_at"),
+    ]

@@ -1,0 +1,316 @@
+"""Looks after trips whose driver is expected at the pickup: reminders, setting off in time, stalls on the way.
+
+`Trip.move` leaves a mark on a trip that gets a driver or whose driver sets off; from then on its `TripWatch` says
+when to look again. The trip's lock is also that of its watch, which is read only once the trip is held, so whatever
+is told is told once, by any number of dispatchers, and a batch costs the same few queries however many trips it has.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from django.db.models import F
+from django.db.models.functions import Now
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import override
+
+from drivers.geo import distance_km
+from drivers.models import DriverPosition
+from realtime.notify import notify, notify_staff
+from stepper.models import ServiceSettings
+from stepper.templatetags.units import clock, when
+from stepper.transactions import in_transaction
+
+from . import eta
+from .models import Booking, Trip, TripWatch
+from .states import BookingStatus, Stall, TripStatus
+
+# On the way to the pickup a driver is looked at this often.
+_ON_THE_WAY = dt.timedelta(seconds=20)
+# Before that half of the time that is left until something may have to be said, within these.
+_SOONEST, _LATEST = dt.timedelta(seconds=30), dt.timedelta(hours=1)
+# Staff know; whether the driver has moved at last is looked at now and then.
+_FLAGGED = dt.timedelta(minutes=5)
+# A driver whose position nobody has ever seen is taken to be this far away.
+_UNKNOWN = dt.timedelta(minutes=30)
+# Whoever is as near as this may wait around the corner; standing is no stall then.
+NEAR_KM = 0.3
+
+# What a look may change on a watch.
+_STATE = [
+    "driver",
+    "due_at",
+    "first_reminder_at",
+    "last_reminder_at",
+    "nudged_at",
+    "late_at",
+    "set_off_at",
+    "stall",
+    "stalled_at",
+    "stall_told_at",
+    "anchor_lat",
+    "anchor_lng",
+    "anchor_at",
+    "least_km",
+    "least_at",
+]
+
+
+class _Look(NamedTuple):
+    """One trip as a look finds it."""
+
+    trip: Trip
+    watch: TripWatch
+    position: DriverPosition | None
+    now: dt.datetime
+    settings: ServiceSettings
+
+
+def watch_due(limit: int = 200) -> int:
+    """Looks at the trips that are due; returns how many. Those that others hold are left to the next look."""
+    marked = Trip.objects.filter(watch_at__lte=Now()).order_by("watch_at").values_list("pk", flat=True)
+    due = TripWatch.objects.filter(due_at__lte=Now()).order_by("due_at").values_list("pk", flat=True)
+    trip_ids = {*marked[:limit], *due[:limit]}
+    return _watch(sorted(trip_ids)) if trip_ids else 0
+
+
+@in_transaction
+def _watch(trip_ids: list[int]) -> int:
+    settings = ServiceSettings.current()
+    trips = list(
+        Trip.objects.filter(pk__in=trip_ids)
+        .order_by("pk")
+        .select_for_update(no_key=True, skip_locked=True, of=("self",))
+        .select_related("organiser", "vehicle", "driver__user", "driver__position")
+        .annotate(now=Now())
+    )
+    # In a statement of its own: what another dispatcher did before it let the trip go must be seen.
+    watches = TripWatch.objects.in_bulk([trip.pk for trip in trips])
+    looks = []
+    for trip in trips:
+        watch = watches.get(trip.pk)
+        if trip.watch_at is None and (watch is None or watch.due_at is None or watch.due_at > trip.now):
+            continue  # another dispatcher got there first
+        if trip.driver_id is not None and (trip.watch_at is not None or watch is None):
+            # A driver has just got it or has just set off: what was before is of no more interest.
+            watch = TripWatch(trip=trip, driver_id=trip.driver_id)
+        if watch is not None:
+            looks.append(_Look(trip, watch, getattr(trip.driver, "position", None), trip.now, settings))
+    _judge(looks)
+    Trip.objects.filter(pk__in=[trip.pk for trip in trips if trip.watch_at]).update(watch_at=None)
+    return len(looks)
+
+
+def _judge(looks: Sequence[_Look]) -> None:
+    reminders, stalls = [], []
+    for look in looks:
+        trip, watch = look.trip, look.watch
+        if trip.status == TripStatus.ACCEPTED:
+            if _is_time_to_remind(look):
+                reminders.append(look)
+            _watch_setting_off(look)
+        elif trip.status == TripStatus.EN_ROUTE:
+            if _watch_the_way(look):
+                stalls.append(look)
+        else:
+            watch.due_at, watch.stall, watch.stalled_at = None, "", None
+    TripWatch.objects.bulk_create(
+        [look.watch for look in looks], update_conflicts=True, unique_fields=["trip"], update_fields=_STATE
+    )
+    _remind(reminders)
+    if stalls:
+        Trip.objects.filter(pk__in=[look.trip.pk for look in stalls]).update(version=F("version") + 1)
+    for look in stalls:
+        # Announced like a delay: the status stays, the passenger's page says what it is.
+        look.trip.version += 1
+        look.trip.announce(look.trip.status)
+
+
+# Reminders
+
+
+def _is_time_to_remind(look: _Look) -> bool:
+    """Marks the reminders whose time has come; True: one is sent. Who got the trip after that time knows of it."""
+    trip, watch, now, settings = look.trip, look.watch, look.now, look.settings
+    accepted_at = trip.accepted_at or now
+    sent = False
+    for name, lead_min in (
+        ("first_reminder_at", settings.reminder_first_min),
+        ("last_reminder_at", settings.reminder_last_min),
+    ):
+        at = trip.departure_at - dt.timedelta(minutes=lead_min)
+        if trip.is_now or not lead_min or now < at or getattr(watch, name) is not None:
+            continue
+        setattr(watch, name, now)
+        # After a long silence one reminder is enough, and after the departure none.
+        sent = sent or accepted_at < at <= now < trip.departure_at
+    return sent
+
+
+def _remind(looks: Iterable[_Look]) -> None:
+    by_trip = {look.trip.pk: look for look in looks}
+    if not by_trip:
+        return
+    seated = Booking.objects.filter(trip__in=by_trip, status=BookingStatus.CONFIRMED).select_related("passenger")
+    people = {pk: {look.trip.organiser_id: look.trip.organiser} for pk, look in by_trip.items()}
+    for booking in seated:
+        people[booking.trip_id][booking.passenger_id] = booking.passenger
+    for pk, look in by_trip.items():
+        trip = look.trip
+        if trip.driver is None:
+            continue
+        for user in people[pk].values():
+            with override(user.language):
+                notify(
+                    user,
+                    _("Your trip: %(when)s") % {"when": when(trip.departure_at, trip.timezone)},
+                    f"{trip.title}. {trip.driver.user.short_name} · {trip.vehicle}",
+                    audience="passenger",
+                    action_url=f"/trips/{pk}/",
+                )
+        with override(trip.driver.user.language):
+            leave = _("Leave at %(time)s.") % {"time": clock(_leave_at(look), trip.timezone)}
+            notify(
+                trip.driver.user,
+                _("Your trip: %(when)s") % {"when": when(trip.departure_at, trip.timezone)},
+                f"{trip.title}. {leave}",
+                audience="driver",
+                action_url="/driver/",
+            )
+
+
+# Setting off
+
+
+def _leave_at(look: _Look) -> dt.datetime:
+    """When the driver has to leave from where they are; at once for a trip that is for now."""
+    trip, position = look.trip, look.position
+    if position is None:
+        drive = _UNKNOWN
+    else:
+        away_km = distance_km(position.lat, position.lng, trip.pickup_lat, trip.pickup_lng)
+        drive = dt.timedelta(minutes=eta.minutes(away_km))
+    return max(trip.departure_at - drive, trip.accepted_at or look.now)
+
+
+def _watch_setting_off(look: _Look) -> None:
+    trip, watch, now, settings = look.trip, look.watch, look.now, look.settings
+    nudge_at = _leave_at(look) + dt.timedelta(minutes=settings.set_off_grace_min)
+    flag_after = dt.timedelta(minutes=settings.set_off_flag_min)
+    if now < nudge_at:
+        # Also a driver who drove without saying so: in time after all.
+        watch.late_at = None
+    elif watch.nudged_at is None:
+        watch.nudged_at = now
+        _nudge(look)
+    elif watch.late_at is None and now >= watch.nudged_at + flag_after:
+        watch.late_at = now
+        _tell_staff(trip, partial(_late_words, trip))
+    if watch.late_at is not None:
+        watch.due_at = now + _FLAGGED
+        return
+    leads = (settings.reminder_first_min, settings.reminder_last_min)
+    moments = [trip.departure_at - dt.timedelta(minutes=lead) for lead in leads if lead and not trip.is_now]
+    moments += [watch.nudged_at + flag_after] if watch.nudged_at else []
+    moments.append(now + min(max((nudge_at - now) / 2, _SOONEST), _LATEST))
+    watch.due_at = min(moment for moment in moments if moment > now)
+
+
+def _nudge(look: _Look) -> None:
+    trip = look.trip
+    if trip.driver is None:
+        return
+    user = trip.driver.user
+    with override(user.language):
+        notify(
+            user,
+            _("Time to set off"),
+            _("%(pickup)s at %(time)s. Set off now or give the trip back.")
+            % {"pickup": trip.pickup_name, "time": clock(trip.departure_at, trip.timezone)},
+            audience="driver",
+            priority="urgent",
+            action_url="/driver/",
+        )
+
+
+def _tell_staff(trip: Trip, told: "partial[tuple[str, str]]") -> None:
+    notify_staff("trips.change_trip", told, reverse("admin:trips_trip_change", args=[trip.pk]))
+
+
+def _late_words(trip: Trip) -> tuple[str, str]:
+    title = _("Trip %(id)d: the driver has not set off") % {"id": trip.pk}
+    return title, _whose(trip)
+
+
+def _whose(trip: Trip) -> str:
+    driver = trip.driver.user.name if trip.driver else ""
+    return f"{trip.title}, {when(trip.departure_at, trip.timezone)} · {driver}"
+
+
+# On the way
+
+
+def _watch_the_way(look: _Look) -> bool:
+    """Keeps the stall of a trip whose driver is on the way; True: it is not what it was."""
+    watch, now = look.watch, look.now
+    watch.due_at = now + _ON_THE_WAY
+    watch.late_at = None
+    if watch.set_off_at is None:
+        watch.set_off_at = now
+    before = (watch.stall, watch.stalled_at)
+    stall, since = _stall(look)
+    watch.stall, watch.stalled_at = stall or "", since
+    if stall and watch.stall_told_at is None:
+        watch.stall_told_at = now
+        _tell_staff(look.trip, partial(_stall_words, look.trip, stall))
+    return (watch.stall, watch.stalled_at) != before
+
+
+def _stall(look: _Look) -> tuple[Stall | None, dt.datetime | None]:
+    """What is wrong and since when; moves the watch's two marks: where the vehicle stands, how near it has been."""
+    watch, position, settings = look.watch, look.position, look.settings
+    set_off_at = watch.set_off_at or look.now
+    heard_at = max(position.recorded_at, set_off_at) if position else set_off_at
+    if look.now - heard_at >= dt.timedelta(minutes=settings.stall_dark_min):
+        return Stall.DARK, heard_at
+    # A fix from before setting off says nothing about the way.
+    if position is None or position.recorded_at < set_off_at - _ON_THE_WAY:
+        return None, None
+    here, at = (position.lat, position.lng), max(position.recorded_at, set_off_at)
+    away_km = distance_km(*here, look.trip.pickup_lat, look.trip.pickup_lng)
+    move_km, span = settings.stall_move_m / 1000, dt.timedelta(minutes=settings.stall_min)
+    near = away_km <= NEAR_KM
+    if (
+        near
+        or watch.anchor_lat is None
+        or watch.anchor_lng is None
+        or distance_km(watch.anchor_lat, watch.anchor_lng, *here) >= move_km
+    ):
+        watch.anchor_lat, watch.anchor_lng, watch.anchor_at = *here, at
+    nearer = near or watch.least_km is None or away_km <= watch.least_km - move_km
+    if nearer or watch.least_km is None:
+        watch.least_km, watch.least_at = away_km, at
+    if watch.anchor_at is not None and at - watch.anchor_at >= span:
+        return Stall.STANDING, watch.anchor_at
+    if nearer or watch.least_at is None:
+        return None, None
+    if watch.stall == Stall.AWAY:
+        # From the farthest point on, coming back is coming nearer.
+        watch.least_km = max(watch.least_km, away_km)
+        return Stall.AWAY, watch.stalled_at
+    if away_km >= watch.least_km + settings.stall_away_m / 1000 and at - watch.least_at >= span:
+        since = watch.least_at
+        watch.least_km = away_km
+        return Stall.AWAY, since
+    return None, None
+
+
+def _stall_words(trip: Trip, stall: Stall) -> tuple[str, str]:
+    titles = {
+        Stall.STANDING: _("Trip %(id)d: the driver stands still"),
+        Stall.AWAY: _("Trip %(id)d: the driver moves away"),
+        Stall.DARK: _("Trip %(id)d: no position of the driver"),
+    }
+    return titles[stall] % {"id": trip.pk}, _whose(trip)
