@@ -5,8 +5,10 @@ import math
 EARTH_RADIUS_KM = 6371.0088
 # Cells are 0.01° squares: about 1.1 km north to south.
 CELLS_PER_DEGREE = 100
-_KM_PER_CELL = math.pi * EARTH_RADIUS_KM / 180 / CELLS_PER_DEGREE
+_LAT_CELLS = 180 * CELLS_PER_DEGREE
 _LNG_CELLS = 360 * CELLS_PER_DEGREE
+# A centimetre more than asked, for what floating point loses on the rim.
+_HAIR_DEG = 1e-7
 
 
 def distance_km(lat_a: float, lng_a: float, lat_b: float, lng_b: float) -> float:
@@ -21,27 +23,52 @@ def distance_km(lat_a: float, lng_a: float, lat_b: float, lng_b: float) -> float
 
 def cell(lat: float, lng: float) -> int:
     """The grid cell of a point, `lat_i << 20 | lng_i`: the cells of one row (a latitude) are contiguous."""
-    lat_i = min(int((lat + 90) * CELLS_PER_DEGREE), 180 * CELLS_PER_DEGREE - 1)
-    return lat_i << 20 | int((lng + 180) * CELLS_PER_DEGREE) % _LNG_CELLS
+    return _row(lat) << 20 | int((lng + 180) * CELLS_PER_DEGREE) % _LNG_CELLS
+
+
+def _row(lat: float) -> int:
+    return min(max(int((lat + 90) * CELLS_PER_DEGREE), 0), _LAT_CELLS - 1)
+
+
+def box(lat: float, lng: float, radius_km: float) -> tuple[float, float, float, float]:
+    """(least lat, greatest lat, least lng, greatest lng) in degrees around a circle and a hair more.
+
+    The longitudes may reach beyond ±180; a circle over a pole has all of them.
+    """
+    arc = radius_km / EARTH_RADIUS_KM
+    reach = math.degrees(arc) + _HAIR_DEG
+    if abs(lat) + reach >= 90:
+        return lat - reach, lat + reach, lng - 360, lng + 360
+    width = math.degrees(math.asin(min(1.0, math.sin(arc) / math.cos(math.radians(lat)))))
+    # Near a pole a hair on the ground is many degrees.
+    width += _HAIR_DEG / math.cos(math.radians(abs(lat) + reach))
+    return lat - reach, lat + reach, lng - width, lng + width
 
 
 def cell_ranges(lat: float, lng: float, radius_km: float) -> list[tuple[int, int]]:
-    """Inclusive ranges of cells that cover a circle, one or two a row (two where it crosses 180°)."""
-    reach = math.ceil(radius_km / _KM_PER_CELL)
-    lat_i, lng_i = divmod(cell(lat, lng), 1 << 20)
-    first, last = max(0, lat_i - reach), min(180 * CELLS_PER_DEGREE - 1, lat_i + reach)
-    # The widest row is the one nearest to a pole; a circle over the pole takes whole rows.
-    widest = max(abs(first / CELLS_PER_DEGREE - 90), abs((last + 1) / CELLS_PER_DEGREE - 90))
-    shrink = math.cos(math.radians(min(widest, 90)))
-    width = math.ceil(reach / shrink) + 1 if shrink > 0.001 else _LNG_CELLS
-    if 2 * width + 1 >= _LNG_CELLS:
-        spans = [(0, _LNG_CELLS - 1)]
-    else:
-        low, high = lng_i - width, lng_i + width
-        if low < 0:
-            spans = [(0, high), (low + _LNG_CELLS, _LNG_CELLS - 1)]
+    """Inclusive ranges of the cells that a circle touches, one or two a row (two where it crosses 180°), in order."""
+    south, north, west, east = box(lat, lng, radius_km)
+    arc, phi = radius_km / EARTH_RADIUS_KM, math.radians(lat)
+    over_pole = east - west >= 360
+    # Where the circle is widest, which is not at its centre: the meridians touch it nearer to the pole.
+    widest = 90.0 if over_pole else math.degrees(math.asin(max(-1.0, min(1.0, math.sin(phi) / math.cos(arc)))))
+    ranges: list[tuple[int, int]] = []
+    for row in range(_row(south), _row(north) + 1):
+        low, high = 0, _LNG_CELLS - 1
+        if not over_pole:
+            bottom, top = row / CELLS_PER_DEGREE - 90, (row + 1) / CELLS_PER_DEGREE - 90
+            at = math.radians(min(max(widest, bottom, south), top, north))
+            turn = (math.cos(arc) - math.sin(at) * math.sin(phi)) / (math.cos(at) * math.cos(phi))
+            width = math.degrees(math.acos(max(-1.0, min(1.0, turn)))) + _HAIR_DEG / math.cos(at)
+            low = math.floor((lng - width + 180) * CELLS_PER_DEGREE)
+            high = math.floor((lng + width + 180) * CELLS_PER_DEGREE)
+        start = row << 20
+        if high - low + 1 >= _LNG_CELLS:
+            ranges.append((start, start | _LNG_CELLS - 1))
+        elif low < 0:
+            ranges += [(start, start | high), (start | low + _LNG_CELLS, start | _LNG_CELLS - 1)]
         elif high >= _LNG_CELLS:
-            spans = [(low, _LNG_CELLS - 1), (0, high - _LNG_CELLS)]
+            ranges += [(start, start | high - _LNG_CELLS), (start | low, start | _LNG_CELLS - 1)]
         else:
-            spans = [(low, high)]
-    return [(row << 20 | low, row << 20 | high) for row in range(first, last + 1) for low, high in spans]
+            ranges.append((start | low, start | high))
+    return ranges

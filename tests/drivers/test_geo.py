@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from drivers.geo import cell, cell_ranges, distance_km
+from drivers.geo import box, cell, cell_ranges, distance_km
 
 RADIUS_KM = 6371.0088
 Range = tuple[int, int]
@@ -102,5 +102,22 @@ def test_ranges_are_apart_and_in_order() -> None:
         assert all(high < low for (_, high), (low, _) in itertools.pairwise(ranges))
 
 
-def test_circle_across_the_date_line_takes_two_ranges_a_row() -> None:
-    assert len(cell_ranges(10, 179.99, 5)) == 2 * len(cell_ranges(10, 90, 5))
+def test_circle_across_the_date_line_takes_two_ranges_a_row_where_it_crosses() -> None:
+    across, elsewhere = cell_ranges(10, 179.99, 5), cell_ranges(10, 90.0, 5)
+
+    assert {low >> 20 for low, _high in across} == {low >> 20 for low, _high in elsewhere}
+    assert len(elsewhere) < len(across) <= 2 * len(elsewhere)
+
+
+def test_ranges_of_a_small_circle_are_the_few_cells_it_touches() -> None:
+    assert cell_ranges(43.225, 76.855, 0.1) == [(cell(43.225, 76.855),) * 2]
+
+
+@given(lat=st.floats(-89, 89), lng=st.floats(-180, 180), radius_km=st.floats(0.05, 60), bearing_deg=st.floats(0, 360))
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_box_holds_the_circle(lat: float, lng: float, radius_km: float, bearing_deg: float) -> None:
+    there = offset(lat, lng, bearing_deg, radius_km)
+    south, north, west, east = box(lat, lng, radius_km)
+
+    assert south <= there[0] <= north
+    assert any(west <= there[1] + turn <= east for turn in (-360, 0, 360))

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from drivers import geo, search
-from drivers.models import DriverPosition
+from drivers.models import Driver, DriverPosition
+from stepper.models import User
 from tests.factories import ALMATY, DriverFactory, place
 
 pytestmark = pytest.mark.django_db
@@ -74,6 +76,65 @@ def test_nearest_where_nobody_is_looks_at_the_whole_ring_once() -> None:
     with CaptureQueriesContext(connection) as looked:
         assert search.nearest(0, 0, 200, 10) == []
     assert len(looked) == 5
+
+
+def crowd(count: int, lat: float, lng: float, spread: float) -> list[int]:
+    """Drivers around a point, inserted at once; returns their ids."""
+    chance = random.Random(11)
+    users = User.objects.bulk_create(User(email=f"crowd{number}@example.test", name="C") for number in range(count))
+    today = timezone.localdate()
+    drivers = Driver.objects.bulk_create(Driver(user=user, licence_expires_on=today) for user in users)
+    now = timezone.now()
+    points = [(lat + chance.uniform(-spread, spread), lng + chance.uniform(-spread, spread)) for _driver in drivers]
+    DriverPosition.objects.bulk_create(
+        DriverPosition(
+            driver=driver,
+            lat=point[0],
+            lng=point[1],
+            cell=geo.cell(*point),
+            recorded_at=now,
+            received_at=now,
+            dispatchable=True,
+        )
+        for driver, point in zip(drivers, points, strict=True)
+    )
+    return [driver.pk for driver in drivers]
+
+
+def test_nearest_in_a_crowd_reads_a_smaller_circle_and_misses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A city at the rim of the circle, and more drivers than a look may read: still the nearest, in order."""
+    crowd(700, ALMATY[0] + 0.33, ALMATY[1], 0.05)
+    read: list[int] = []
+    look = search._look
+
+    def looked(*args: Any) -> Any:
+        rows = look(*args)
+        read.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(search, "_look", looked)
+    everybody = brute_force(*ALMATY, 50)
+
+    for enough in (1, 20, 60):
+        assert found(*ALMATY, 50, enough) == everybody[:enough]
+    assert max(read) < 700
+    assert found(*ALMATY, 50, 1000) == everybody
+
+
+def test_nearest_in_a_crowd_on_one_spot_reads_it_whole() -> None:
+    ids = crowd(300, *ALMATY, 0.0)
+
+    assert found(*ALMATY, 50, 5) == sorted(ids)[:5]
+
+
+@pytest.mark.parametrize("enough", [1, 20])
+def test_outward_goes_on_where_it_stopped(enough: int) -> None:
+    crowd(250, *ALMATY, 0.3)
+
+    batches = [[one.driver_id for one in batch] for batch in search.outward(*ALMATY, 30, enough)]
+
+    assert len(batches) > 2
+    assert [driver_id for batch in batches for driver_id in batch] == brute_force(*ALMATY, 30)
 
 
 def test_nearest_stays_within_a_small_radius() -> None:
