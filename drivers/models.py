@@ -246,6 +246,8 @@ class DriverPosition(models.Model):
     # The phone's clock, clamped to the server's; and the server's own.
     recorded_at = models.DateTimeField()
     received_at = models.DateTimeField()
+    # Further from the fix before it than anybody drives in that time: a phone that lost its satellites, or a liar.
+    jumped = models.BooleanField(_("jumped"), default=False)
     # Approved and available: kept here so that the search reads one index.
     dispatchable = models.BooleanField(default=False)
 
@@ -276,6 +278,7 @@ class TrailPoint(models.Model):
     lat = models.FloatField()
     lng = models.FloatField()
     recorded_at = models.DateTimeField()
+    jumped = models.BooleanField(_("jumped"), default=False)
 
     class Meta:
         verbose_name = _("trail point")

@@ -3,13 +3,19 @@
 Every path (REST, socket) hands its points to `report`. The process keeps the latest fix of each driver, relays it to
 the watchers at once and writes all of them in one statement every `FLUSH_S`, without waiting for the disk. A process
 without a server (command, test) writes at once.
+
+What a fix needs to know of its driver (approved, which trips) is kept in memory. For drivers who have a socket in this
+process events say when it changes (`forget`) and the flush renews it in one go, so their fixes never wait for the
+database (`report_now`); others are looked up every `_KNOWN_FOR_S`.
 """
 
 import asyncio
 import datetime as dt
 import logging
 import threading
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from channels.layers import get_channel_layer
@@ -18,6 +24,7 @@ from django.utils import timezone
 from msgspec import Struct
 
 from realtime import events, groups
+from realtime.layer import HubChannelLayer
 from stepper.models import ServiceSettings
 from stepper.transactions import in_thread
 from trips import eta
@@ -25,15 +32,25 @@ from trips.models import Trip
 from trips.states import ABOARD, ASSIGNED, DRIVING
 
 from . import geo
-from .models import DriverPosition, TrailPoint
+from .models import Approval, Driver, DriverPosition, TrailPoint
 
 logger = logging.getLogger("stepper.positions")
 
 FLUSH_S = 0.5
-# How long a process believes what it knows about a driver's trips.
-_KNOWN_FOR = dt.timedelta(seconds=2)
+# How long a process believes what it knows about a driver: without a socket of theirs, and with one.
+_KNOWN_FOR_S = 2.0
+_HELD_FOR_S = 60.0
+# Held drivers are looked up again before that, this many a query (SQLite takes 999 parameters).
+_RENEW_AHEAD_S = 15.0
+_RENEWED_AT_ONCE = 500
 # A first fix older than this says nothing about where the driver is.
 _OLDEST = dt.timedelta(days=1)
+# Nothing on the road moves faster: such a fix is kept and relayed, and marked.
+JUMP_KMH = 250.0
+# Below this, two fixes a second apart differ by what satellites are wrong about.
+_JUMP_KM = 0.5
+# Points of trails kept while the database is away; then the oldest are given up.
+TRAIL_KEPT = 100_000
 
 
 class ReportResult(Struct, frozen=True):
@@ -48,6 +65,8 @@ class _Fix(NamedTuple):
     point: events.Point
     recorded_at: dt.datetime
     received_at: dt.datetime
+    # Further from the fix before than anybody drives in that time.
+    jumped: bool
 
 
 class _Ride(NamedTuple):
@@ -57,12 +76,25 @@ class _Ride(NamedTuple):
     status: str
     pickup: tuple[float, float]
     dropoff: tuple[float, float]
-    is_tracked: bool
+    # From then on the position is the passengers' business.
+    tracked_from: dt.datetime
+    group: str
+    # Pickup to dropoff.
+    trip_min: int
 
 
 class _Known(NamedTuple):
-    until: dt.datetime
-    rides: list[_Ride]
+    """About one driver. `until` is of time.monotonic()."""
+
+    until: float
+    is_approved: bool
+    rides: Sequence[_Ride]
+
+
+class _Last(NamedTuple):
+    recorded_at: dt.datetime
+    lat: float
+    lng: float
 
 
 class PositionBuffer:
@@ -72,10 +104,17 @@ class PositionBuffer:
         self._lock = threading.Lock()
         self._latest: dict[int, _Fix] = {}
         self._trail: list[tuple[int, _Fix]] = []
-        self._last_at: dict[int, dt.datetime] = {}
+        self._last: dict[int, _Last] = {}
         self._known: dict[int, _Known] = {}
+        # Drivers with sockets in this process, and how many.
+        self._held: Counter[int] = Counter()
+        # How often anything was forgotten, and at which count each driver was last: what was read before is not kept.
+        self._forgets = 0
+        self._forgotten: dict[int, int] = {}
         self._came_online: set[int] = set()
+        self._fresh = dt.timedelta(seconds=300)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread = 0
         self._task: asyncio.Task[None] | None = None
 
     # The server's side
@@ -83,6 +122,7 @@ class PositionBuffer:
     def open(self) -> None:
         """Call on the server's loop."""
         self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
         self._task = asyncio.create_task(self._flush_for_ever())
 
     async def close(self) -> None:
@@ -99,15 +139,72 @@ class PositionBuffer:
     async def _flush_for_ever(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_S)
-            if self._latest or self._trail:
-                try:
+            try:
+                if self._latest or self._trail:
                     await in_thread(self.flush)
-                except DatabaseError as error:
-                    logger.warning("positions wait for the database: %s", error)
-                    await asyncio.sleep(1)
-                except Exception:  # newer fixes replace what this lost; nothing replaces this loop
-                    logger.exception("positions could not be written")
-                    await asyncio.sleep(1)
+                if self._held:
+                    await in_thread(self._renew)
+            except DatabaseError as error:
+                logger.warning("positions wait for the database: %s", error)
+                await asyncio.sleep(1)
+            except Exception:  # newer fixes replace what this lost; nothing replaces this loop
+                logger.exception("positions could not be written")
+                await asyncio.sleep(1)
+
+    # What is known of drivers
+
+    def hold(self, driver_id: int) -> None:
+        """A socket of the driver is open here: from now on `forget` is called when something about them changes."""
+        self.forget(driver_id)
+        with self._lock:
+            self._held[driver_id] += 1
+
+    def let_go(self, driver_id: int) -> None:
+        with self._lock:
+            self._held[driver_id] -= 1
+            if self._held[driver_id] <= 0:
+                del self._held[driver_id]
+                self._known.pop(driver_id, None)
+
+    def forget(self, driver_id: int) -> None:
+        """Something about the driver changed: their next fix asks the database again."""
+        with self._lock:
+            self._forgets += 1
+            self._forgotten[driver_id] = self._forgets
+            self._known.pop(driver_id, None)
+
+    def _learn(self, driver_ids: Collection[int]) -> dict[int, _Known]:
+        """Reads what fixes of these drivers need, in two queries; keeps it unless it changed meanwhile."""
+        at = self._forgets
+        settings = ServiceSettings.current()
+        self._fresh = dt.timedelta(seconds=settings.position_fresh_s)
+        opens = dt.timedelta(minutes=settings.tracking_opens_min)
+        approved = set(
+            Driver.objects.filter(pk__in=driver_ids, approval=Approval.APPROVED, user__is_active=True).values_list(
+                "pk", flat=True
+            )
+        )
+        rides: dict[int, list[_Ride]] = {}
+        for trip in Trip.objects.filter(driver_id__in=driver_ids, status__in=sorted(ASSIGNED)):
+            rides.setdefault(trip.driver_id or 0, []).append(_ride(trip, trip.departure_at - opens))
+        now = time.monotonic()
+        found = {
+            pk: _Known(now + (_HELD_FOR_S if pk in self._held else _KNOWN_FOR_S), pk in approved, rides.get(pk, ()))
+            for pk in driver_ids
+        }
+        with self._lock:
+            for pk, known in found.items():
+                if self._forgotten.get(pk, 0) <= at:
+                    self._known[pk] = known
+        return found
+
+    def _renew(self) -> None:
+        """Looks drivers with sockets up again before what is known of them is too old to be believed."""
+        soon = time.monotonic() + _RENEW_AHEAD_S
+        with self._lock:
+            due = [pk for pk in self._held if (known := self._known.get(pk)) is not None and known.until < soon]
+        for start in range(0, len(due), _RENEWED_AT_ONCE):
+            self._learn(due[start : start + _RENEWED_AT_ONCE])
 
     # Everybody's side
 
@@ -115,68 +212,72 @@ class PositionBuffer:
         """Takes a driver's points: drops those older than the last known one, clamps future stamps to now.
 
         Reads the database only when this process has not heard of the driver for a moment.
+
+        Raises:
+            NotPermitted: driver.not_approved
         """
+        known = self._known.get(driver_id)
+        if known is None or known.until < time.monotonic():
+            known = self._learn([driver_id])[driver_id]
+        if driver_id not in self._last:
+            row = DriverPosition.objects.filter(driver_id=driver_id).first()
+            if row is not None:
+                self._last.setdefault(driver_id, _Last(row.recorded_at, row.lat, row.lng))
+        if not known.is_approved:
+            from .availability import require_approved
+
+            driver = Driver.objects.select_related("user").filter(pk=driver_id).first()
+            if driver is not None:
+                require_approved(driver)
+        return self._accept(driver_id, points, known)
+
+    def report_now(self, driver_id: int, points: Sequence[events.Point]) -> ReportResult | None:
+        """`report` without the database, on the server's loop; None where the database must be asked."""
+        known = self._known.get(driver_id)
+        if (
+            known is None
+            or not known.is_approved
+            or known.until < time.monotonic()
+            or driver_id not in self._last
+            or self._loop is None
+        ):
+            return None
+        return self._accept(driver_id, points, known)
+
+    def _accept(self, driver_id: int, points: Sequence[events.Point], known: _Known) -> ReportResult:
         now = timezone.now()
-        rides = self._rides(driver_id, now)
         with self._lock:
+            last = self._last.get(driver_id)
             # Also what no clock can mean: a stamp of the year 1 would end the flush for everybody.
-            last_at = self._last_at.get(driver_id, now - _OLDEST)
+            last_at = last.recorded_at if last is not None else now - _OLDEST
+            came_online = last is None or last_at < now - self._fresh
             fixes: list[_Fix] = []
-            for point in sorted(points, key=lambda one: one.recorded_at or now):
+            for point in points if len(points) == 1 else sorted(points, key=lambda one: one.recorded_at or now):
                 recorded_at = min(point.recorded_at or now, now)
                 # Stamps of one batch that a clock ahead of ours had clamped to the same instant are in order still.
                 if recorded_at > last_at or (fixes and recorded_at == last_at):
-                    fixes.append(_Fix(driver_id, point, recorded_at, now))
-                    last_at = recorded_at
-            if not fixes:
+                    jumped = last is not None and _is_jump(last, point, recorded_at)
+                    fixes.append(_Fix(driver_id, point, recorded_at, now, jumped))
+                    last, last_at = _Last(recorded_at, point.lat, point.lng), recorded_at
+            if not fixes or last is None:
                 return ReportResult(accepted=0, dropped=len(points))
-            self._last_at[driver_id] = fixes[-1].recorded_at
+            self._last[driver_id] = last
             self._latest[driver_id] = fixes[-1]
-            self._trail += [(ride.trip_id, fix) for ride in rides if ride.status in DRIVING for fix in fixes]
-        self._relay(fixes[-1], rides)
+            if came_online:
+                self._came_online.add(driver_id)
+            for ride in known.rides:
+                if ride.status in DRIVING:
+                    self._trail += [(ride.trip_id, fix) for fix in fixes]
+            if len(self._trail) > TRAIL_KEPT:
+                logger.warning("the oldest points of trails are given up, the database takes none")
+                del self._trail[: len(self._trail) - TRAIL_KEPT]
         if self._loop is None:
             self.flush()
-        return ReportResult(accepted=len(fixes), dropped=len(points) - len(fixes))
-
-    def _rides(self, driver_id: int, now: dt.datetime) -> list[_Ride]:
-        known = self._known.get(driver_id)
-        if known is not None and known.until > now:
-            return known.rides
-        settings = ServiceSettings.current()
-        opens_at = now + dt.timedelta(minutes=settings.tracking_opens_min)
-        rides = [
-            _Ride(
-                trip.pk,
-                trip.status,
-                (trip.pickup_lat, trip.pickup_lng),
-                (trip.dropoff_lat, trip.dropoff_lng),
-                trip.departure_at <= opens_at,
-            )
-            for trip in Trip.objects.filter(driver_id=driver_id, status__in=sorted(ASSIGNED))
-        ]
-        if driver_id not in self._last_at:
-            row = DriverPosition.objects.filter(driver_id=driver_id).first()
-            fresh_since = now - dt.timedelta(seconds=settings.position_fresh_s)
-            if row is not None:
-                self._last_at.setdefault(driver_id, row.recorded_at)
-            came_online = row is None or row.recorded_at < fresh_since
+        elif threading.get_ident() == self._loop_thread:
+            _relay(fixes[-1], known.rides, now)
         else:
-            came_online = self._last_at[driver_id] < now - dt.timedelta(seconds=settings.position_fresh_s)
-        if came_online:
-            with self._lock:
-                self._came_online.add(driver_id)
-        self._known[driver_id] = _Known(now + _KNOWN_FOR, rides)
-        return rides
-
-    def _relay(self, fix: _Fix, rides: Sequence[_Ride]) -> None:
-        if self._loop is None:
-            return
-        for ride in rides:
-            if ride.is_tracked:
-                frame = location_frame(fix.driver_id, ride.trip_id, fix.point, fix.recorded_at, _eta(fix.point, ride))
-                self._loop.call_soon_threadsafe(_send, groups.trip(ride.trip_id), f"trip.{ride.trip_id}", frame)
-        frame = location_frame(fix.driver_id, None, fix.point, fix.recorded_at, events.Eta())
-        self._loop.call_soon_threadsafe(_send, groups.STAFF, f"driver.{fix.driver_id}", frame)
+            self._loop.call_soon_threadsafe(_relay, fixes[-1], known.rides, now)
+        return ReportResult(accepted=len(fixes), dropped=len(points) - len(fixes))
 
     def flush(self) -> int:
         """Writes the latest fixes and the trail in one transaction; returns the number of drivers written.
@@ -203,7 +304,13 @@ class PositionBuffer:
                 # Ascending, so that two processes cannot wait for each other.
                 _upsert([latest[driver_id] for driver_id in sorted(latest)])
                 TrailPoint.objects.bulk_create(
-                    TrailPoint(trip_id=trip_id, lat=fix.point.lat, lng=fix.point.lng, recorded_at=fix.recorded_at)
+                    TrailPoint(
+                        trip_id=trip_id,
+                        lat=fix.point.lat,
+                        lng=fix.point.lng,
+                        recorded_at=fix.recorded_at,
+                        jumped=fix.jumped,
+                    )
                     for trip_id, fix in trail
                 )
         except DatabaseError as error:
@@ -225,14 +332,26 @@ class PositionBuffer:
         return len(latest)
 
 
-_COLUMNS = "driver_id, lat, lng, cell, heading_deg, speed_kmh, accuracy_m, recorded_at, received_at"
+def _is_jump(last: _Last, point: events.Point, recorded_at: dt.datetime) -> bool:
+    km = geo.distance_km(last.lat, last.lng, point.lat, point.lng)
+    hours = (recorded_at - last.recorded_at).total_seconds() / 3600
+    return km > _JUMP_KM and km > JUMP_KMH * hours
+
+
+def _ride(trip: Trip, tracked_from: dt.datetime) -> _Ride:
+    pickup, dropoff = (trip.pickup_lat, trip.pickup_lng), (trip.dropoff_lat, trip.dropoff_lng)
+    trip_min = eta.minutes(geo.distance_km(*pickup, *dropoff))
+    return _Ride(trip.pk, trip.status, pickup, dropoff, tracked_from, groups.trip(trip.pk), trip_min)
+
+
+_COLUMNS = "driver_id, lat, lng, cell, heading_deg, speed_kmh, accuracy_m, recorded_at, received_at, jumped"
 _DISPATCHABLE = (
     "(SELECT approval = 'approved' AND availability = 'available' FROM drivers_driver WHERE drivers_driver.id = {})"
 )
 _ON_CONFLICT = (
     "ON CONFLICT (driver_id) DO UPDATE SET lat = excluded.lat, lng = excluded.lng, cell = excluded.cell, "
     "heading_deg = excluded.heading_deg, speed_kmh = excluded.speed_kmh, accuracy_m = excluded.accuracy_m, "
-    "recorded_at = excluded.recorded_at, received_at = excluded.received_at "
+    "recorded_at = excluded.recorded_at, received_at = excluded.received_at, jumped = excluded.jumped "
     "WHERE excluded.recorded_at > drivers_driverposition.recorded_at"
 )
 
@@ -249,6 +368,7 @@ def _upsert(fixes: Sequence[_Fix]) -> None:
             fix.point.accuracy_m,
             fix.recorded_at,
             fix.received_at,
+            fix.jumped,
         )
         for fix in fixes
     ]
@@ -256,7 +376,10 @@ def _upsert(fixes: Sequence[_Fix]) -> None:
         return
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            types = "bigint[], float8[], float8[], bigint[], float8[], float8[], float8[], timestamptz[], timestamptz[]"
+            types = (
+                "bigint[], float8[], float8[], bigint[], float8[], float8[], float8[], timestamptz[], timestamptz[], "
+                "boolean[]"
+            )
             arrays = ", ".join(f"%s::{kind}" for kind in types.split(", "))
             # S608: the text is made of constants of this module only.
             cursor.execute(
@@ -269,9 +392,9 @@ def _upsert(fixes: Sequence[_Fix]) -> None:
             adapt = connection.ops.adapt_datetimefield_value
             cursor.executemany(
                 f"INSERT INTO drivers_driverposition ({_COLUMNS}, dispatchable) "  # noqa: S608
-                f"SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, {_DISPATCHABLE.format('%s')} "
+                f"SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {_DISPATCHABLE.format('%s')} "
                 f"WHERE EXISTS (SELECT 1 FROM drivers_driver d WHERE d.id = %s) {_ON_CONFLICT}",
-                [(*row[:7], adapt(row[7]), adapt(row[8]), row[0], row[0]) for row in rows],
+                [(*row[:7], adapt(row[7]), adapt(row[8]), row[9], row[0], row[0]) for row in rows],
             )
 
 
@@ -293,17 +416,36 @@ def location_frame(
 
 def _eta(point: events.Point, ride: _Ride) -> events.Eta:
     """Minutes to the pickup until the passengers are aboard, and to the dropoff (by way of the pickup before)."""
-    here = (point.lat, point.lng)
     if ride.status in ABOARD:
-        return events.Eta(None, eta.minutes(geo.distance_km(*here, *ride.dropoff), point.speed_kmh))
-    pickup_min = eta.minutes(geo.distance_km(*here, *ride.pickup), point.speed_kmh)
-    return events.Eta(pickup_min, pickup_min + eta.minutes(geo.distance_km(*ride.pickup, *ride.dropoff)))
+        return events.Eta(None, eta.minutes(geo.distance_km(point.lat, point.lng, *ride.dropoff), point.speed_kmh))
+    pickup_min = eta.minutes(geo.distance_km(point.lat, point.lng, *ride.pickup), point.speed_kmh)
+    return events.Eta(pickup_min, pickup_min + ride.trip_min)
 
 
-def _send(group: str, key: str, frame: events.DriverLocationUpdated) -> None:
-    """On the server's loop: hands a position to the layer, where a newer one replaces it while it waits."""
+def _relay(fix: _Fix, rides: Iterable[_Ride], now: dt.datetime) -> None:
+    """On the server's loop: to whoever watches the driver's trips, and to staff."""
+    layer = get_channel_layer()
+    for ride in rides:
+        if ride.tracked_from <= now and _is_watched(layer, ride.group):
+            frame = location_frame(fix.driver_id, ride.trip_id, fix.point, fix.recorded_at, _eta(fix.point, ride))
+            _send(layer, ride.group, ride.group, frame)
+    if _is_watched(layer, groups.STAFF):
+        frame = location_frame(fix.driver_id, None, fix.point, fix.recorded_at, events.Eta())
+        _send(layer, groups.STAFF, f"driver.{fix.driver_id}", frame)
+
+
+def _is_watched(layer: Any, group: str) -> bool:
+    """Whether anybody, in any process, would hear it; a layer that cannot say is sent everything."""
+    return layer.is_watched(group) if isinstance(layer, HubChannelLayer) else True
+
+
+def _send(layer: Any, group: str, key: str, frame: events.DriverLocationUpdated) -> None:
+    """Hands a position to the layer, where a newer one of its `key` replaces it while it waits."""
     message: dict[str, Any] = {"type": "position.relayed", "group": group, "key": key, "frame": events.encode(frame)}
-    task = asyncio.ensure_future(get_channel_layer().group_send(group, message))
+    if isinstance(layer, HubChannelLayer):
+        layer.relay(group, message)
+        return
+    task = asyncio.ensure_future(layer.group_send(group, message))
     _sending.add(task)
     task.add_done_callback(_sending.discard)
 
@@ -328,5 +470,5 @@ def last_known(trip: Trip, max_age_s: int) -> events.DriverLocationUpdated | Non
         speed_kmh=row.speed_kmh,
         accuracy_m=row.accuracy_m,
     )
-    ride = _Ride(trip.pk, trip.status, (trip.pickup_lat, trip.pickup_lng), (trip.dropoff_lat, trip.dropoff_lng), True)
-    return location_frame(trip.driver_id, trip.pk, point, row.recorded_at, _eta(point, ride))
+    to_go = _eta(point, _ride(trip, trip.departure_at))
+    return location_frame(trip.driver_id, trip.pk, point, row.recorded_at, to_go)

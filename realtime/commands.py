@@ -12,14 +12,15 @@ from django.utils.translation import override
 from msgspec import Struct
 
 from drivers import availability, duty, positions
-from drivers.models import Approval, Driver
+from drivers.models import Driver
 from stepper import limits
 from stepper.errors import DomainError, NotFound, NotPermitted
 from stepper.models import ServiceSettings, User
 from trips import bookings, cards, dispatch, driving
-from trips.models import Trip
+from trips.models import Booking, Trip
+from trips.states import BookingStatus
 
-from . import events
+from . import events, groups
 from .auth import Identity
 from .models import Event
 from .publish import missed, place_of
@@ -87,16 +88,31 @@ def _tracked(trip: Trip, settings: ServiceSettings) -> events.DriverLocationUpda
     return positions.last_known(trip, settings.position_replay_s) if timezone.now() >= opens_at else None
 
 
-def missed_events(cursor: str, groups: list[str]) -> list[Event] | None:
-    """What was published for the groups since the cursor; None: too old or too much, a snapshot is due."""
+def missed_events(user: User, cursor: str, joined: list[str]) -> list[Event] | None:
+    """What was published for the groups since the cursor; None: too old or too much, a snapshot is due.
+
+    Of a trip that the user only drives they get what happened since they have it: what was said to another driver
+    before is not theirs.
+    """
     place = place_of(cursor, dt.timedelta(hours=ServiceSettings.current().event_log_hours))
     if place is None:
         return None
-    rows = missed(groups, place, _RESUME_LIMIT + 1)
+    rows = missed(joined, place, _RESUME_LIMIT + 1)
     if len(rows) > _RESUME_LIMIT:
         return None
+    since = {} if user.is_staff else _driving_since(user)
+    rows = [row for row in rows if row.group not in since or row.created_at >= since[row.group]]
     # One event reached several of the socket's groups: the first row stands for all.
     return list({row.event_id: row for row in reversed(rows)}.values())[::-1]
+
+
+def _driving_since(user: User) -> dict[str, dt.datetime]:
+    """Groups of the trips that the user drives and is not on otherwise -> when they got the trip."""
+    driven = Trip.objects.unfinished().filter(driver__user=user, accepted_at__isnull=False).exclude(organiser=user)
+    booked = Booking.objects.filter(passenger=user).exclude(status=BookingStatus.CANCELLED).values("trip")
+    rows = driven.exclude(pk__in=booked).values_list("pk", "accepted_at")
+    # The event that says so was logged a moment after the instant it names.
+    return {groups.trip(pk): accepted_at for pk, accepted_at in rows if accepted_at is not None}
 
 
 def run(command: events.Command, identity: Identity, driver_id: int | None) -> events.Ack | None:
@@ -119,7 +135,6 @@ def _run(command: events.Command, driver_id: int | None) -> events.Ack | None:
             offer = dispatch.decline(driver_id, command.offer_id, command.reason)
             return events.Ack(ref=ref, trip_id=offer.trip_id, offer_id=offer.pk, status=offer.status)
         case events.LocationUpdate():
-            _require_approved(driver_id)
             positions.report(driver_id, command.points)
             return events.Ack(ref=ref)
         case events.AvailabilityUpdate():
@@ -144,10 +159,3 @@ def _run(command: events.Command, driver_id: int | None) -> events.Ack | None:
             return events.Ack(ref=ref)
         case _:
             raise DomainError("message.invalid", _("This message is not for this address."))
-
-
-def _require_approved(driver_id: int) -> None:
-    """A suspended driver's position is nobody's business any more."""
-    approved = Driver.objects.filter(pk=driver_id, approval=Approval.APPROVED).exists()
-    if not approved:
-        availability.require_approved(Driver.objects.select_related("user").get(pk=driver_id))

@@ -5,8 +5,10 @@ clock, errors), the same JSON frames. Close codes are in docs/protocol.md.
 """
 
 import asyncio
+import itertools
 import logging
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -15,17 +17,19 @@ from autobahn.exception import Disconnected
 from channels.consumer import AsyncConsumer, get_handler_name
 from channels.exceptions import StopConsumer
 from channels.layers import get_channel_layer
+from django.conf import settings
 from django.db import DatabaseError
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import override
 
+from drivers.positions import buffer
 from stepper.crowd import in_turn
 from stepper.errors import DomainError, NotPermitted, NotSignedIn, TooManyRequests
 from stepper.transactions import in_thread
 
 from . import commands, events, groups
 from .auth import Identity, accepted_subprotocol, identify
-from .layer import HubChannelLayer
+from .layer import HubChannelLayer, Mailbox
 from .pages import fragment
 from .publish import CONTROL, outlet
 
@@ -35,69 +39,157 @@ HEARTBEAT_S = 30
 MAX_FRAME_BYTES = 64 * 1024
 # Ids of the last events sent: an event that reaches a socket by two of its groups is sent once.
 _REMEMBERED = 256
+# How often a server that cannot say when it may be written to is asked.
+_WRITABLE_POLL_S = 0.05
 
-CLOSE_NOT_SIGNED_IN = 4401
-CLOSE_NOT_PERMITTED = 4403
 CLOSE_TOO_LARGE = 1009
+CLOSE_FAULT = 1011
 CLOSE_RESTART = 1012
 CLOSE_TRY_AGAIN = 1013
+CLOSE_NOT_SIGNED_IN = 4401
+CLOSE_NOT_PERMITTED = 4403
+CLOSE_IDLE = 4408
+CLOSE_TOO_MANY_SOCKETS = 4409
+CLOSE_SLOW = 4413
+CLOSE_TOO_MANY_FRAMES = 4429
+
+# After these what is known of a driver (approved, which trips) may have changed.
+_CHANGES_DRIVER = frozenset({CONTROL, "trip.offer.accepted", "trip.status.updated", "booking.cancelled"})
+_KEPT_OF_SCOPE = ("type", "path", "url_route", "stepper.hang_up")
+# What a client that does not read has to read its close frame.
+_LAST_WORD_S = 2.0
 
 open_sockets: set["SocketConsumer"] = set()
+_cutting: set[asyncio.Task[None]] = set()
+_turns = itertools.count()
+# User -> how many sockets of theirs this process carries.
+_sockets_of: Counter[int] = Counter()
 
 
 class SocketConsumer(AsyncConsumer):
-    """What every socket of ours does. Subclasses say what it joins, shows and forwards."""
+    """What every socket of ours does. Subclasses say what it joins, shows and forwards.
+
+    What the layer brings is written to the client at once, by a call, where nothing waits before it and the client
+    reads; otherwise it waits in the mailbox and a task works that off, so one slow client delays nobody else.
+    """
 
     identity: Identity
     driver_id: int | None = None
 
     def __init__(self) -> None:
         self.joined: set[str] = set()
-        self._recent: deque[str] = deque(maxlen=_REMEMBERED)
-        self._heartbeat: asyncio.Task[None] | None = None
+        self._recent: deque[str] | None = None
+        self._mailbox: Mailbox | None = None
+        # Works off what waits in the mailbox; None while nothing does.
+        self._working: asyncio.Task[None] | None = None
         self._closing = False
-        self._opened = asyncio.Event()
-        # Both loops may find that the socket's rights have changed; one at a time puts its groups right.
-        self._memberships = asyncio.Lock()
+        self._is_open = False
+        self._counted_for: int | None = None
+        # Both directions may find that the socket's rights have changed; one at a time puts its groups right.
+        self._memberships: asyncio.Lock | None = None
+        self._tokens = float(settings.SOCKET_BURST)
+        # Which second of the heartbeat's period is this socket's.
+        self.turn = next(_turns) % HEARTBEAT_S
+        self._heard_at = time.monotonic()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Two long-lived loops instead of the stock one: a command that waits for the database delays no event."""
+        """Reads commands one after another; a command that waits for the database delays no event."""
         self.scope = scope
         self.base_send = send
+        # Daphne's writes never wait; its protocol says whether the client keeps up.
+        self._is_writable = scope.get("stepper.is_writable", _always)
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
         self.channel_name = await self.channel_layer.new_channel()
+        receiving = None
+        if isinstance(self.channel_layer, HubChannelLayer):
+            self._mailbox = self.channel_layer.attach(self.channel_name, self._take)
+        else:
+            self._mailbox = Mailbox(self.channel_layer.capacity)
+            self._mailbox.taker = self._take
+            receiving = asyncio.create_task(self._receive_for_ever(self._mailbox))
         try:
-            async with asyncio.TaskGroup() as loops:
-                forwarding = loops.create_task(self._forward_for_ever())
-                try:
-                    while True:
-                        await self.dispatch(await receive())
-                except StopConsumer:
-                    forwarding.cancel()
+            while True:
+                message = await receive()
+                if message["type"] == "websocket.receive":
+                    await self.websocket_receive(message)
+                else:
+                    await self.dispatch(message)
+        except StopConsumer:
+            pass
         finally:
+            if receiving is not None:
+                receiving.cancel()
             await self._forget()
+
+    async def _receive_for_ever(self, mailbox: Mailbox) -> None:
+        """From a layer that does not deliver by itself."""
+        while True:
+            mailbox.put(await self.channel_layer.receive(self.channel_name))
 
     async def _forget(self) -> None:
         """However it ended, nothing of the socket stays behind."""
         self._closing = True
         open_sockets.discard(self)
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
-        for name in list(self.joined):
-            await self.channel_layer.group_discard(name, self.channel_name)
+        if self._counted_for is not None:
+            _sockets_of[self._counted_for] -= 1
+            if not _sockets_of[self._counted_for]:
+                del _sockets_of[self._counted_for]
+        self.drive_as(None)
+        if self._working is not None:
+            self._working.cancel()
         if isinstance(self.channel_layer, HubChannelLayer):
-            self.channel_layer.discard_channel(self.channel_name)
+            self.channel_layer.discard_channel(self.channel_name, self.joined)
+        else:
+            for name in self.joined:
+                await self.channel_layer.group_discard(name, self.channel_name)
 
-    async def _forward_for_ever(self) -> None:
-        # What comes while the socket opens waits until it has been greeted and has seen its snapshot.
-        await self._opened.wait()
-        while True:
-            message = await self.channel_layer.receive(self.channel_name)
-            try:
-                await self.dispatch(message)
-            except DatabaseError as error:
-                logger.warning("a socket is sent away, the database does not answer: %s", error)
-                await self._close(CLOSE_TRY_AGAIN)
+    # From the layer, on the loop that delivers
+
+    def _take(self, message: dict[str, Any]) -> bool:
+        """Whether the message was dealt with at once; otherwise it waits its turn."""
+        if self.driver_id is not None and message["type"] == "event.logged" and message["event"] in _CHANGES_DRIVER:
+            buffer.forget(self.driver_id)
+        if self._working is None and self._is_open:
+            if self._closing or self.forward_now(message):
+                return True
+            self._working = asyncio.create_task(self._work_off())
+        return False
+
+    async def _work_off(self) -> None:
+        try:
+            while self._mailbox is not None and (message := self._mailbox.pop()) is not None:
+                if not self._closing:
+                    await self.dispatch(message)
+        except DatabaseError as error:
+            logger.warning("a socket is sent away, the database does not answer: %s", error)
+            await self._close(CLOSE_TRY_AGAIN)
+        except Exception:  # whatever it is, the client must not go on believing that it sees everything
+            logger.exception("a message could not be forwarded")
+            await self._close(CLOSE_FAULT)
+        finally:
+            self._working = None
+
+    def forward_now(self, message: dict[str, Any]) -> bool:
+        """Writes what needs neither database nor rendering; False where it does, or where the client does not read."""
+        if message["type"] == "position.relayed":
+            return message["group"] not in self.joined or self._send_now(message["frame"])
+        return False
+
+    def _send_now(self, text: str) -> bool:
+        """Whether the frame was written (or the client is gone); False where that would have to wait."""
+        if not self._is_writable():
+            return False
+        sending = self.base_send({"type": "websocket.send", "text": text})
+        try:
+            # A server's send waits for nothing but the client's buffer, before it has done anything.
+            sending.send(None)
+        except StopIteration:
+            return True
+        except (Disconnected, OSError):
+            self._closing = True
+            return True
+        sending.close()
+        return False
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Without the stock database check for each message: most messages have no database work."""
@@ -113,20 +205,43 @@ class SocketConsumer(AsyncConsumer):
         await self.send({"type": "websocket.accept", "subprotocol": accepted_subprotocol(self.scope)})
         try:
             self.identity = await in_thread(identify, self.scope)
+            self._count()
             await self._prepare()
-        except NotSignedIn as error:
-            await self._refuse(error, CLOSE_NOT_SIGNED_IN)
-        except DomainError as error:
-            await self._refuse(error, CLOSE_NOT_PERMITTED)
-        except DatabaseError:
-            logger.warning("a socket was refused: no database")
-            await self._close(CLOSE_TRY_AGAIN)
-        else:
             open_sockets.add(self)
             await self._send_frame(await in_thread(self.established))
             await self.show()
-            self._heartbeat = asyncio.create_task(self._beat())
-            self._opened.set()
+        except NotSignedIn as error:
+            await self._refuse(error, CLOSE_NOT_SIGNED_IN)
+        except TooManyRequests as error:
+            await self._refuse(error, CLOSE_TOO_MANY_SOCKETS)
+        except DomainError as error:
+            await self._refuse(error, CLOSE_NOT_PERMITTED)
+        except DatabaseError as error:
+            logger.warning("a socket was refused, the database does not answer: %s", error)
+            await self._close(CLOSE_TRY_AGAIN)
+        else:
+            self._open()
+
+    def _count(self) -> None:
+        """Raises TooManyRequests (socket.too_many) beyond SOCKETS_PER_USER in this process."""
+        user_id = self.identity.user.pk
+        if _sockets_of[user_id] >= settings.SOCKETS_PER_USER:
+            raise TooManyRequests("socket.too_many", _("Too many connections of one account."), 60)
+        _sockets_of[user_id] += 1
+        self._counted_for = user_id
+
+    def _open(self) -> None:
+        """Greeted and shown the state: from now on what comes is forwarded, first what came meanwhile."""
+        self._heard_at = time.monotonic()
+        # Headers and the rest of it would be held for as long as the socket lives.
+        self.scope = {key: self.scope[key] for key in _KEPT_OF_SCOPE if key in self.scope}
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Forwards again, first what waited."""
+        self._is_open = True
+        if self._mailbox and self._working is None:
+            self._working = asyncio.create_task(self._work_off())
 
     async def _refuse(self, error: DomainError, code: int) -> None:
         await self._send_frame(error_frame(error))
@@ -137,8 +252,22 @@ class SocketConsumer(AsyncConsumer):
         raise NotImplementedError
 
     async def _prepare(self) -> None:
+        if self._memberships is None:
+            self._memberships = asyncio.Lock()
         async with self._memberships:
             await self.prepare()
+        if self.driver_id is not None:
+            # What changed before the groups were joined has not been heard.
+            buffer.forget(self.driver_id)
+
+    def drive_as(self, driver_id: int | None) -> None:
+        """Whose positions this socket sends."""
+        if driver_id != self.driver_id:
+            if self.driver_id is not None:
+                buffer.let_go(self.driver_id)
+            self.driver_id = driver_id
+            if driver_id is not None:
+                buffer.hold(driver_id)
 
     async def show(self) -> None:
         """Sends the state as it stands: on connect, and after anything may have been missed."""
@@ -169,11 +298,12 @@ class SocketConsumer(AsyncConsumer):
 
     # Living
 
-    async def _beat(self) -> None:
+    async def beat(self, frame: str) -> None:
         """A frame at least every HEARTBEAT_S: proxies keep the connection, clients notice a half-open one."""
-        while True:
-            await asyncio.sleep(HEARTBEAT_S)
-            await self._send_frame(events.Heartbeat(cursor=outlet.cursor))
+        if time.monotonic() - self._heard_at > settings.SOCKET_IDLE_S:
+            await self._close(CLOSE_IDLE)
+        elif self._is_open and self._working is None:
+            self._send_now(frame)  # where something waits already, a heartbeat would say nothing new
 
     async def _send_frame(self, frame: events.Frame) -> None:
         await self.send_text(events.encode(frame))
@@ -183,11 +313,34 @@ class SocketConsumer(AsyncConsumer):
             await self.send({"type": "websocket.send", "text": text})
 
     async def send(self, message: dict[str, Any]) -> None:
-        """A client that left meanwhile is no fault; the server's disconnect message follows."""
+        """Waits for the client to read, for SOCKET_SLOW_S at most.
+
+        A client that left meanwhile is no fault; the server's disconnect message follows.
+        """
+        if self._send_soon(message):
+            return
         try:
-            await super().send(message)
+            async with asyncio.timeout(settings.SOCKET_SLOW_S):
+                while not self._is_writable():  # noqa: ASYNC110 - Daphne's protocol is told, it tells nobody
+                    await asyncio.sleep(_WRITABLE_POLL_S)
+                await self.base_send(message)
+        except TimeoutError:
+            await self._abandon()
         except (Disconnected, OSError):
             self._closing = True
+
+    def _send_soon(self, message: dict[str, Any]) -> bool:
+        if message["type"] != "websocket.send":
+            return False
+        return self._send_now(message["text"])
+
+    async def _abandon(self) -> None:
+        """The client has stopped reading: it sees the close frame if it reads again soon, then the line is cut."""
+        self._closing = True
+        hang_up = self.scope.get("stepper.hang_up") or _uvicorn_hang_up(self.base_send)
+        task = asyncio.create_task(_close_and_cut(self.base_send, hang_up))
+        _cutting.add(task)
+        task.add_done_callback(_cutting.discard)
 
     async def _close(self, code: int) -> None:
         if not self._closing:
@@ -207,6 +360,12 @@ class SocketConsumer(AsyncConsumer):
         text = message.get("text")
         if self._closing:
             return
+        now = time.monotonic()
+        self._tokens = min(settings.SOCKET_BURST, self._tokens + (now - self._heard_at) * settings.SOCKET_RATE) - 1
+        self._heard_at = now
+        if self._tokens < 0:
+            await self._slow_down(text)
+            return
         if text is None:
             await self._send_error("message.invalid", _("Send text frames."))
             return
@@ -225,6 +384,20 @@ class SocketConsumer(AsyncConsumer):
             logger.warning("%s failed: %s", events.tag(command), error)
             await self._send_error("server.unavailable", _("Please try again in a moment."), command.ref)
 
+    async def _slow_down(self, text: str | None) -> None:
+        """The frame is not obeyed. Who goes on after a burst of refusals is sent away."""
+        if self._tokens <= -settings.SOCKET_BURST:
+            await self._close(CLOSE_TOO_MANY_FRAMES)
+            return
+        ref = _kind_and_ref(text[:MAX_FRAME_BYTES])[1] if text else None
+        await self._send_frame(
+            error_frame(TooManyRequests("rate.limited", _("Too many frames. Slow down."), 1), ref, self._language)
+        )
+
+    @property
+    def _language(self) -> str:
+        return self.identity.language if hasattr(self, "identity") else "en"
+
     async def _decode(self, text: str) -> events.Command | None:
         """The command in a frame; None: the error has been sent."""
         try:
@@ -240,24 +413,49 @@ class SocketConsumer(AsyncConsumer):
         return None
 
     async def _send_error(self, code: str, message: Any, ref: str | None = None) -> None:
-        language = self.identity.language if hasattr(self, "identity") else "en"
-        with override(language):
+        with override(self._language):
             await self._send_frame(events.Error(code=code, message=str(message), ref=ref))
 
     async def obey(self, command: events.Command) -> None:
+        # The usual case, many times a second: nothing of it needs the database.
+        if (
+            type(command) is events.LocationUpdate
+            and self.driver_id is not None
+            and buffer.report_now(self.driver_id, command.points) is not None
+        ):
+            if command.ref is not None:
+                await self._send_frame(events.Ack(ref=command.ref))
+            return
         answer = await in_turn(commands.run, command, self.identity, self.driver_id)
         if answer is not None and command.ref is not None:
             await self._send_frame(answer)
 
-    # From the layer
+    # From the layer, when it had to wait
+
+    def is_new(self, message: dict[str, Any]) -> bool:
+        """Whether an event has not been sent yet, and the socket may still hear it; what says yes remembers it."""
+        if message["group"] not in self.joined:
+            return False  # it waited here while the socket lost its right to it
+        if self._recent is not None and message["id"] in self._recent:
+            return False
+        self.remember_sent(message["id"])
+        return True
+
+    def remember_sent(self, event_id: str) -> None:
+        if self._recent is None:
+            self._recent = deque(maxlen=_REMEMBERED)
+        self._recent.append(event_id)
+
+    def forget_sent(self) -> None:
+        """The event that `is_new` remembered last was not sent after all."""
+        if self._recent:
+            self._recent.pop()
 
     async def event_logged(self, message: dict[str, Any]) -> None:
-        if message["group"] not in self.joined:
-            return  # it waited here while the socket lost its right to it
         if message["event"] == CONTROL:
-            await self.recheck()
-        elif message["id"] not in self._recent:
-            self._recent.append(message["id"])
+            if message["group"] in self.joined:
+                await self.recheck()
+        elif self.is_new(message):
             await self.forward(message)
 
     async def forward(self, message: dict[str, Any]) -> None:
@@ -299,7 +497,7 @@ class ProgramConsumer(SocketConsumer):
 
     async def prepare(self) -> None:
         member = await in_thread(commands.membership, self.identity.user, frozenset(self._watched))
-        self.driver_id = member.driver_id
+        self.drive_as(member.driver_id)
         self._watched &= member.trip_ids
         wanted = {groups.user(self.identity.user.pk)}
         wanted |= {groups.trip(pk) for pk in member.trip_ids - self._left}
@@ -314,7 +512,7 @@ class ProgramConsumer(SocketConsumer):
         offers_of = self.driver_id if self._offers_wanted else None
         for frame in await in_thread(commands.snapshot, self.identity.user, offers_of, self._trip_ids()):
             if isinstance(frame, events.OfferCreated):
-                self._recent.append(frame.id)
+                self.remember_sent(frame.id)
             await self._send_frame(frame)
 
     def _trip_ids(self) -> list[int]:
@@ -330,6 +528,14 @@ class ProgramConsumer(SocketConsumer):
 
     async def forward(self, message: dict[str, Any]) -> None:
         await self.send_text(events.with_cursor(message["frame"], outlet.cursor))
+
+    def forward_now(self, message: dict[str, Any]) -> bool:
+        if message["type"] != "event.logged" or message["event"] == CONTROL:
+            return super().forward_now(message)
+        if not self.is_new(message) or self._send_now(events.with_cursor(message["frame"], outlet.cursor)):
+            return True
+        self.forget_sent()
+        return False
 
     async def layer_resync(self, message: dict[str, Any]) -> None:
         await self._send_error("resync.required", _("Something may have been missed; here is the state as it stands."))
@@ -375,7 +581,15 @@ class ProgramConsumer(SocketConsumer):
             await self._send_frame(frame)
 
     async def _resume(self, command: events.Resume) -> None:
-        rows = await in_thread(commands.missed_events, command.cursor, sorted(self.joined))
+        # What happens meanwhile comes after what was missed.
+        self._is_open = False
+        try:
+            await self._catch_up(command)
+        finally:
+            self._go_on()
+
+    async def _catch_up(self, command: events.Resume) -> None:
+        rows = await in_thread(commands.missed_events, self.identity.user, command.cursor, sorted(self.joined))
         if rows is None:
             await self._send_error(
                 "resync.required", _("That is too long ago; here is the state as it stands."), command.ref
@@ -383,6 +597,7 @@ class ProgramConsumer(SocketConsumer):
             await self.show()
             return
         for row in rows:
+            self.remember_sent(row.event_id)
             await self.send_text(events.with_cursor(row.frame, outlet.cursor))
         await self._acknowledge(command)
 
@@ -438,7 +653,7 @@ class DriverPageConsumer(PageConsumer):
         return (self.driver_id,)
 
     async def prepare(self) -> None:
-        self.driver_id = (await in_thread(commands.membership, self.identity.user, frozenset())).driver_id
+        self.drive_as((await in_thread(commands.membership, self.identity.user, frozenset())).driver_id)
         if self.driver_id is None:
             raise NotPermitted("driver.not_a_driver", _("This page is for drivers."))
         await self._set({groups.user(self.identity.user.pk), groups.driver(self.driver_id)})
@@ -488,8 +703,46 @@ class TripListPageConsumer(PageConsumer):
         member = await in_thread(commands.membership, self.identity.user, frozenset())
         await self._set({groups.user(self.identity.user.pk)} | {groups.trip(pk) for pk in member.trip_ids})
 
-    async def position_relayed(self, message: dict[str, Any]) -> None:
+    def forward_now(self, message: dict[str, Any]) -> bool:
         """A list has no map."""
+        return message["type"] == "position.relayed" or super().forward_now(message)
+
+    async def position_relayed(self, message: dict[str, Any]) -> None:
+        """As above, where it had to wait."""
+
+
+async def beat_for_ever() -> None:
+    """Heartbeats of all sockets of the process, a thirtieth of them a second: one timer instead of ten thousand."""
+    turn = 0
+    while True:
+        await asyncio.sleep(1)
+        turn = (turn + 1) % HEARTBEAT_S
+        frame = events.encode(events.Heartbeat(cursor=outlet.cursor))
+        for socket in [one for one in open_sockets if one.turn == turn]:
+            try:
+                await socket.beat(frame)
+            except Exception:  # nobody else's connection may go silent for it
+                logger.exception("a heartbeat failed")
+
+
+def _always() -> bool:
+    return True
+
+
+def _uvicorn_hang_up(send: Any) -> Any:
+    """Cuts the connection under uvicorn, which has no word for it: closing waits for a client that does not read."""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    return transport.abort if transport is not None else _always
+
+
+async def _close_and_cut(send: Any, hang_up: Any) -> None:
+    try:
+        async with asyncio.timeout(_LAST_WORD_S):
+            await send({"type": "websocket.close", "code": CLOSE_SLOW})
+            await asyncio.sleep(_LAST_WORD_S)
+    except (TimeoutError, Disconnected, OSError):
+        pass
+    hang_up()
 
 
 def error_frame(error: DomainError, ref: str | None = None, language: str = "en") -> events.Error:

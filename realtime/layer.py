@@ -1,17 +1,23 @@
 """The channel layer: local delivery at once, what other processes need in batches over Redis pub/sub.
 
 Implements the full Channels interface. A message to a group reaches the sockets of this process by a call, uncopied
-(senders do not touch it afterwards); when a Redis is configured, messages of one tick go to the other processes in one
-round trip, and a process subscribes only to the groups that its sockets joined. Each channel has a bounded mailbox:
-of messages with a `key` (positions) the newest replaces the waiting one; when it overflows, or when the bus was away,
-its owner is told to `layer.resync` instead of silently missing something.
+(senders do not touch it afterwards): straight to the socket where its owner takes it at once, else into its bounded
+mailbox. Of messages with a `key` (positions) the newest replaces the waiting one; when a mailbox overflows, or when the
+bus was away, its owner is told to `layer.resync` instead of silently missing something.
+
+Between processes there are two ways. Events go out as one PUBLISH a group, in one round trip a tick, to whoever is
+subscribed: a process subscribes only to the groups its sockets joined, and joining returns once Redis has confirmed.
+Positions, of which the next one makes up for a lost one, are sent only to the processes that announced to have
+members (`relay`): all of a tick in one PUBLISH for each such process, and none at all where nobody elsewhere watches.
 """
 
 import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,9 +28,17 @@ from redis.exceptions import RedisError
 
 logger = logging.getLogger("stepper.layer")
 
-RESYNC: dict[str, Any] = {"type": "layer.resync"}
+Message = dict[str, Any]
+# Takes a message at once, or says False: then it waits in the mailbox.
+Taker = Callable[[Message], bool]
+
+RESYNC: Message = {"type": "layer.resync"}
 _TICK_S = 0.005
 _SUBSCRIBE_TIMEOUT_S = 2.0
+# Processes repeat that they live this often, and are forgotten after a silence of four times that.
+_ALIVE_S = 5.0
+# Groups that positions are relayed to, so those whose members a process announces to the others.
+RELAYED = ("trip.", "staff")
 
 
 class Backlog:
@@ -37,55 +51,76 @@ class Backlog:
 
 
 class Mailbox:
-    """What waits for one channel, oldest first."""
+    """What waits for one channel, oldest first. Ten thousand are empty most of the time: then they hold nothing."""
 
-    __slots__ = ("_backlog", "_items", "_keyed", "_waiter", "capacity")
+    __slots__ = ("_backlog", "_items", "_keyed", "_waiter", "capacity", "taker")
 
     def __init__(self, capacity: int, backlog: Backlog | None = None) -> None:
         self.capacity = capacity
+        self.taker: Taker | None = None
         self._backlog = backlog or Backlog()
         # A message, or the key of one in _keyed.
-        self._items: deque[dict[str, Any] | str] = deque()
-        self._keyed: dict[str, dict[str, Any]] = {}
+        self._items: deque[Message | str] | None = None
+        self._keyed: dict[str, Message] | None = None
         self._waiter: asyncio.Future[None] | None = None
 
-    def put(self, message: dict[str, Any]) -> None:
+    def __len__(self) -> int:
+        return len(self._items) if self._items else 0
+
+    def put(self, message: Message) -> None:
+        if self.taker is not None and not self._items and self.taker(message):
+            return
+        if self._items is None:
+            self._items, self._keyed = deque(), {}
+        keyed = self._keyed if self._keyed is not None else {}
         key = message.get("key")
-        if key is not None and key in self._keyed:
-            self._keyed[key] = message  # the newest is worth more than the backlog
+        if key is not None and key in keyed:
+            keyed[key] = message  # the newest is worth more than the backlog
             return
         if len(self._items) >= self.capacity:
             self.clear()
+            self._items, self._keyed = deque(), {}
             self._append(RESYNC)
         elif key is not None:
-            self._keyed[key] = message
+            keyed[key] = message
             self._items.append(key)
         else:
             self._append(message)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _append(self, message: dict[str, Any]) -> None:
-        self._items.append(message)
-        self._backlog.count += 1
+    def _append(self, message: Message) -> None:
+        if self._items is not None:
+            self._items.append(message)
+            self._backlog.count += 1
 
     def clear(self) -> None:
-        self._backlog.count -= sum(not isinstance(item, str) for item in self._items)
-        self._items.clear()
-        self._keyed.clear()
+        if self._items:
+            self._backlog.count -= sum(not isinstance(item, str) for item in self._items)
+        self._items = self._keyed = None
 
-    async def get(self) -> dict[str, Any]:
-        while not self._items:
+    def pop(self) -> Message | None:
+        """The oldest message; None where nothing waits."""
+        if not self._items or self._keyed is None:
+            return None
+        item = self._items.popleft()
+        if isinstance(item, str):
+            message = self._keyed.pop(item)
+        else:
+            self._backlog.count -= 1
+            message = item
+        if not self._items:
+            self._items = self._keyed = None
+        return message
+
+    async def get(self) -> Message:
+        while (message := self.pop()) is None:
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-        item = self._items.popleft()
-        if isinstance(item, str):
-            return self._keyed.pop(item)
-        self._backlog.count -= 1
-        return item
+        return message
 
 
 class HubChannelLayer(BaseChannelLayer):
@@ -97,10 +132,14 @@ class HubChannelLayer(BaseChannelLayer):
         super().__init__(capacity=capacity)
         self._mailboxes: dict[str, Mailbox] = {}
         self._backlog = Backlog()
-        self._groups: dict[str, set[str]] = {}
-        self._memberships: dict[str, set[str]] = {}
+        self._groups: dict[str, dict[str, Mailbox]] = {}
         self._process = secrets.token_hex(6)
         self._bus = Bus(self, redis_url, prefix, self._process) if redis_url else None
+
+    async def start(self) -> None:
+        """Connects to the bus. Optional: whatever needs it does so, too."""
+        if self._bus is not None:
+            await self._bus.start()
 
     # Channels
 
@@ -109,31 +148,53 @@ class HubChannelLayer(BaseChannelLayer):
         self._mailboxes[name] = Mailbox(self.capacity, self._backlog)
         return name
 
-    async def send(self, channel: str, message: dict[str, Any]) -> None:
+    def attach(self, channel: str, taker: Taker) -> Mailbox:
+        """The mailbox of a channel whose owner is called for each message, on the loop that delivers it."""
+        mailbox = self._mailboxes[channel]
+        mailbox.taker = taker
+        return mailbox
+
+    async def send(self, channel: str, message: Message) -> None:
         self.require_valid_channel_name(channel)
-        process = channel.partition("!")[0].rpartition(".")[2] if "!" in channel else self._process
-        if process == self._process or self._bus is None:
-            self._mailbox(channel).put(message)
+        process = self._process_of(channel)
+        if process in (None, self._process) or self._bus is None:
+            self.hand_over(channel, message)
         else:
             await self._bus.start()
             self._bus.publish(f"p:{process}", {"channel": channel, "message": message})
             await self._bus.drain()
 
-    async def receive(self, channel: str) -> dict[str, Any]:
+    def hand_over(self, channel: str, message: Message) -> None:
+        """To a channel of this process. One that is gone gets nothing; a name without a process is made up for."""
+        mailbox = self._mailboxes.get(channel)
+        if mailbox is None and "!" not in channel:
+            mailbox = self._mailbox(channel)
+        if mailbox is not None:
+            mailbox.put(message)
+
+    @staticmethod
+    def _process_of(channel: str) -> str | None:
+        return channel.partition("!")[0].rpartition(".")[2] if "!" in channel else None
+
+    async def receive(self, channel: str) -> Message:
         if self._bus is not None:
             await self._bus.start()
         return await self._mailbox(channel).get()
 
     def _mailbox(self, channel: str) -> Mailbox:
-        return self._mailboxes.setdefault(channel, Mailbox(self.capacity, self._backlog))
+        mailbox = self._mailboxes.get(channel)
+        if mailbox is None:
+            mailbox = self._mailboxes[channel] = Mailbox(self.capacity, self._backlog)
+        return mailbox
 
-    def discard_channel(self, channel: str) -> None:
-        """Forgets a channel whose socket is gone and everything it had joined."""
+    def discard_channel(self, channel: str, groups: Iterable[str]) -> None:
+        """Forgets a channel whose socket is gone; `groups` are those it had joined."""
+        for group in groups:
+            self._leave(group, channel)
         mailbox = self._mailboxes.pop(channel, None)
         if mailbox is not None:
+            mailbox.taker = None
             mailbox.clear()
-        for group in self._memberships.pop(channel, set()):
-            self._leave(group, channel)
 
     # Groups
 
@@ -141,41 +202,54 @@ class HubChannelLayer(BaseChannelLayer):
         """Returns when messages sent from now on, by any process, reach the channel."""
         self.require_valid_group_name(group)
         self.require_valid_channel_name(channel)
-        self._groups.setdefault(group, set()).add(channel)
-        self._memberships.setdefault(channel, set()).add(group)
+        self._groups.setdefault(group, {})[channel] = self._mailbox(channel)
         if self._bus is not None:
             await self._bus.subscribe(group)
 
     async def group_discard(self, group: str, channel: str) -> None:
         self.require_valid_group_name(group)
-        self._memberships.get(channel, set()).discard(group)
         self._leave(group, channel)
 
     def _leave(self, group: str, channel: str) -> None:
         members = self._groups.get(group)
         if members is None:
             return
-        members.discard(channel)
+        members.pop(channel, None)
         if not members:
             del self._groups[group]
             if self._bus is not None:
                 self._bus.unsubscribe(group)
 
-    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+    async def group_send(self, group: str, message: Message) -> None:
         self.require_valid_group_name(group)
         self.deliver(group, message)
         if self._bus is not None:
             await self._bus.start()
             self._bus.publish(f"g:{group}", message)
 
-    def deliver(self, group: str, message: dict[str, Any]) -> None:
+    def relay(self, group: str, message: Message) -> None:
+        """`group_send` on the loop, without waiting, for a message that the next one of its `key` makes up for.
+
+        Reaches other processes only for groups whose name begins with one of RELAYED, as `group_add` announces those.
+        """
+        self.deliver(group, message)
+        if self._bus is not None:
+            self._bus.relay(group, message)
+
+    def is_watched(self, group: str) -> bool:
+        """Whether a relayed message would reach anybody, here or elsewhere."""
+        return group in self._groups or (self._bus is not None and self._bus.is_routed(group))
+
+    def deliver(self, group: str, message: Message) -> None:
         """To the members in this process."""
-        for channel in self._groups.get(group, ()):
-            self._mailbox(channel).put(message)
+        members = self._groups.get(group)
+        if members:
+            for mailbox in tuple(members.values()):
+                mailbox.put(message)
 
     def resync(self) -> None:
         """Messages may have been missed: every channel of this process is told."""
-        for mailbox in self._mailboxes.values():
+        for mailbox in tuple(self._mailboxes.values()):
             mailbox.put(RESYNC)
 
     @property
@@ -193,9 +267,10 @@ class HubChannelLayer(BaseChannelLayer):
             await self._bus.drain()
 
     async def flush(self) -> None:
+        for mailbox in self._mailboxes.values():
+            mailbox.clear()
         self._mailboxes.clear()
         self._groups.clear()
-        self._memberships.clear()
         if self._bus is not None:
             await self._bus.close()
 
@@ -224,6 +299,13 @@ class Bus:
         self._changes: deque[tuple[str, bool]] = deque()
         self._changed = asyncio.Event()
         self._redis: Any = None
+        # Group -> the other processes that have members in it, what this process says of its own, and when each of the
+        # others was heard last.
+        self._routes: dict[str, set[str]] = {}
+        self._heard_at: dict[str, float] = {}
+        self._announced: dict[str, bool] = {}
+        # Process -> the (group, message) pairs of this tick.
+        self._parcels: dict[str, list[tuple[str, Message]]] = {}
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -232,6 +314,7 @@ class Bus:
         self._loop = loop
         self._outgoing, self._batch, self._in_flight, self._flusher = [], None, None, None
         self._confirmations, self._changed = {}, asyncio.Event()
+        self._routes, self._heard_at, self._announced, self._parcels = {}, {}, {}, {}
         # Named, so that CLIENT LIST tells an operator which process a connection belongs to.
         self._redis = Redis.from_url(
             self._url, socket_timeout=5, socket_connect_timeout=5, client_name=f"{self._prefix}:{self._process}"
@@ -240,6 +323,9 @@ class Bus:
 
     async def close(self) -> None:
         await _end(*self._tasks, *([self._flusher] if self._flusher else []))
+        if self._redis is not None:
+            with contextlib.suppress(RedisError, OSError):
+                await self._redis.publish(self._name("interest"), _pack((self._process, "gone", [])))
         for batch in (self._in_flight, self._batch):
             if batch is not None and not batch.done():
                 batch.set_exception(ConnectionError("the bus was closed"))
@@ -252,14 +338,45 @@ class Bus:
 
     # Out
 
-    def publish(self, topic: str, message: dict[str, Any]) -> None:
-        self._outgoing.append((self._name(topic), msgspec.msgpack.encode((self._process, message))))
+    def publish(self, topic: str, message: Message) -> None:
+        self._outgoing.append((self._name(topic), _pack((self._process, message))))
+        self._flush_soon()
+
+    def is_routed(self, group: str) -> bool:
+        return group in self._routes
+
+    def relay(self, group: str, message: Message) -> None:
+        """Hands a position to the processes that watch the group, with the next tick. Lost while Redis is away."""
+        processes = self._routes.get(group)
+        if processes:
+            for process in processes:
+                self._parcels.setdefault(process, []).append((group, message))
+            self._flush_soon()
+
+    def announce(self, group: str, present: bool) -> None:
+        """Tells the other processes, with the next tick, whether this one has members in a relayed group."""
+        if group.startswith(RELAYED):
+            self._announced[group] = present
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if self._batch is None:
             self._batch = asyncio.get_running_loop().create_future()
             # Whether anybody waits for it or not (nobody does for positions), its failure has been seen.
             self._batch.add_done_callback(lambda batch: batch.exception())
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush())
+
+    def _collected(self) -> list[tuple[str, bytes]]:
+        """What goes out with this tick, as (topic, body)."""
+        outgoing, self._outgoing = self._outgoing, []
+        announced, self._announced = self._announced, {}
+        parcels, self._parcels = self._parcels, {}
+        for word, wanted in (("joined", True), ("left", False)):
+            if names := [group for group, present in announced.items() if present is wanted]:
+                outgoing.append((self._name("interest"), _pack((self._process, word, names))))
+        outgoing += [(self._name(f"r:{process}"), _pack(parcel)) for process, parcel in parcels.items()]
+        return outgoing
 
     async def drain(self) -> None:
         """Waits until Redis has what was published so far. Raises ConnectionError where it is away."""
@@ -270,7 +387,7 @@ class Bus:
     async def _flush(self) -> None:
         while self._batch is not None:
             await asyncio.sleep(_TICK_S)
-            outgoing, self._outgoing = self._outgoing, []
+            outgoing = self._collected()
             batch, self._batch = self._batch, None
             self._in_flight = batch
             try:
@@ -297,6 +414,7 @@ class Bus:
             confirmation = self._confirmations[name] = asyncio.get_running_loop().create_future()
             self._changes.append((name, True))
             self._changed.set()
+            self.announce(group, True)
         if not confirmation.done():
             # While Redis is away the sockets live on; they are resynced when it is back.
             await asyncio.wait([confirmation], timeout=_SUBSCRIBE_TIMEOUT_S)
@@ -309,6 +427,7 @@ class Bus:
                 confirmation.set_result(None)
             self._changes.append((name, False))
             self._changed.set()
+            self.announce(group, False)
 
     async def _listen_for_ever(self) -> None:
         pause_s = 0.1
@@ -318,7 +437,9 @@ class Bus:
             pubsub = self._redis.pubsub()
             try:
                 self._changes.clear()
-                await pubsub.subscribe(self._name(f"p:{self._process}"), *self._confirmations)
+                own = [self._name(f"{kind}:{self._process}") for kind in ("p", "r")]
+                await pubsub.subscribe(*own, self._name("interest"), *self._confirmations)
+                await self._introduce()
                 if missed:
                     self._layer.resync()
                 pause_s = 0.1
@@ -338,12 +459,61 @@ class Bus:
     async def _pump(self, pubsub: Any) -> None:
         reader = asyncio.create_task(self._read(pubsub))
         writer = asyncio.create_task(self._change_subscriptions(pubsub))
+        breath = asyncio.create_task(self._stay_known())
         try:
-            done, _pending = await asyncio.wait([reader, writer], return_when=asyncio.FIRST_COMPLETED)
+            done, _pending = await asyncio.wait([reader, writer, breath], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            await _end(reader, writer)
+            await _end(reader, writer, breath)
+
+    # Who has members where
+
+    def _own_groups(self) -> list[str]:
+        return [group for group in self._layer.joined if group.startswith(RELAYED)]
+
+    async def _introduce(self) -> None:
+        """Says what this process has members in; the others answer with theirs."""
+        await self._redis.publish(self._name("interest"), _pack((self._process, "hello", self._own_groups())))
+
+    async def _stay_known(self) -> None:
+        while True:
+            await asyncio.sleep(_ALIVE_S)
+            await self._redis.publish(self._name("interest"), _pack((self._process, "alive", [])))
+            silent_since = time.monotonic() - 4 * _ALIVE_S
+            for process in [one for one, heard_at in self._heard_at.items() if heard_at < silent_since]:
+                self._forget(process)
+
+    def _forget(self, process: str) -> None:
+        self._heard_at.pop(process, None)
+        for group in [group for group, processes in self._routes.items() if process in processes]:
+            self._unroute(group, process)
+
+    def _unroute(self, group: str, process: str) -> None:
+        processes = self._routes.get(group, set())
+        processes.discard(process)
+        if not processes:
+            self._routes.pop(group, None)
+
+    async def _learn(self, process: str, word: str, names: Sequence[str]) -> None:
+        if process == self._process:
+            return
+        known = process in self._heard_at
+        self._heard_at[process] = time.monotonic()
+        if word in ("hello", "here"):
+            self._forget(process)
+            self._heard_at[process] = time.monotonic()
+        elif word == "gone":
+            self._forget(process)
+        elif not known:
+            await self._introduce()  # it was taken for dead: everybody says again what they have
+        for group in names:
+            if word == "left":
+                self._unroute(group, process)
+            else:
+                self._routes.setdefault(group, set()).add(process)
+        if word == "hello":
+            await self._redis.publish(self._name("interest"), _pack((self._process, "here", self._own_groups())))
 
     async def _change_subscriptions(self, pubsub: Any) -> None:
         while True:
@@ -360,7 +530,7 @@ class Bus:
                     await pubsub.unsubscribe(*left)  # without names it would leave everything
 
     async def _read(self, pubsub: Any) -> None:
-        groups = self._name("g:")
+        groups, relayed, interest = self._name("g:"), self._name(f"r:{self._process}"), self._name("interest")
         while True:
             # Returns None at the time-out; a ping in between notices a half-open connection.
             item = await pubsub.get_message(timeout=15)
@@ -373,13 +543,21 @@ class Bus:
                 if confirmation is not None and not confirmation.done():
                     confirmation.set_result(None)
             elif item["type"] == "message":
-                sender, message = msgspec.msgpack.decode(item["data"])
-                if sender == self._process:
+                body = msgspec.msgpack.decode(item["data"])
+                if name == relayed:
+                    for group, message in body:
+                        self._layer.deliver(group, message)
+                elif name == interest:
+                    await self._learn(*body)
+                elif body[0] == self._process:
                     continue
-                if name.startswith(groups):
-                    self._layer.deliver(name.removeprefix(groups), message)
+                elif name.startswith(groups):
+                    self._layer.deliver(name.removeprefix(groups), body[1])
                 else:
-                    await self._layer.send(message["channel"], message["message"])
+                    self._layer.hand_over(body[1]["channel"], body[1]["message"])
+
+
+_pack = msgspec.msgpack.Encoder().encode
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:

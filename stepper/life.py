@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.exceptions import RequestAborted
 
 from drivers.positions import buffer
-from realtime.consumers import open_sockets
+from realtime.consumers import beat_for_ever, open_sockets
 from realtime.publish import outlet
 
 from .dispatcher import Dispatcher
@@ -23,16 +23,21 @@ logger = logging.getLogger("stepper.life")
 SWITCH_INTERVAL_S = 0.0002
 
 _dispatcher: Dispatcher | None = None
+_beats: asyncio.Task[None] | None = None
 
 
 async def start() -> None:
     """Call on the server's loop before it accepts connections."""
-    global _dispatcher
+    global _dispatcher, _beats
     asyncio.get_running_loop().set_exception_handler(_report)
     # The loop shares the interpreter with the threads that answer requests: it must not wait 5 ms for each of them.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     await outlet.open()
     buffer.open()
+    layer_start = getattr(get_channel_layer(), "start", None)
+    if layer_start is not None:
+        await layer_start()
+    _beats = asyncio.create_task(beat_for_ever())
     if settings.DISPATCHER == "inside":
         _dispatcher = Dispatcher()
         _dispatcher.start()
@@ -46,7 +51,11 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 
 async def stop() -> None:
     """Sends the sockets away with a code that brings them back, writes what is in memory."""
-    global _dispatcher
+    global _dispatcher, _beats
+    if _beats is not None:
+        _beats.cancel()
+        await asyncio.gather(_beats, return_exceptions=True)
+        _beats = None
     await asyncio.gather(*(socket.restart() for socket in list(open_sockets)), return_exceptions=True)
     if _dispatcher is not None:
         await _dispatcher.stop()

@@ -165,6 +165,14 @@ elif CHANNEL_LAYER == "stepper":
 else:
     raise ImproperlyConfigured(f"CHANNEL_LAYER must be stepper or channels_redis, not {CHANNEL_LAYER!r}")
 
+# What one socket may do: frames a second in the long run and at once, seconds without a word, seconds without reading;
+# and how many sockets one account may have open at a process.
+SOCKET_RATE = env.int("SOCKET_RATE", 20)
+SOCKET_BURST = env.int("SOCKET_BURST", 100)
+SOCKET_IDLE_S = env.int("SOCKET_IDLE_S", 300)
+SOCKET_SLOW_S = env.int("SOCKET_SLOW_S", 20)
+SOCKETS_PER_USER = env.int("SOCKETS_PER_USER", 20)
+
 # Sign-in
 
 AUTH_USER_MODEL = "stepper.User"

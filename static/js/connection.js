@@ -11,6 +11,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const MAX_DELAY_MS = 10_000;
 // After this long without a connection the words change from "Reconnecting" to "Offline since".
 const OFFLINE_AFTER_MS = 15_000;
+const SERVER_RESTARTS = 1012;
 const NOT_SIGNED_IN = 4401;
 const NOT_ALLOWED = 4403;
 
@@ -68,9 +69,11 @@ function connect() {
   if (wrapper && !refused) wrapper.reconnect();
 }
 
-function connectLater() {
+function connectLater(code) {
   clearTimeout(retryTimer);
-  const pause = Math.min(1000 * 2 ** retries, MAX_DELAY_MS) * (0.8 + 0.2 * Math.random());
+  // A server that goes away sends everybody off at once: they must not all arrive at the next one together.
+  const spread = code === SERVER_RESTARTS ? Math.random() * 2 : 0.8 + 0.2 * Math.random();
+  const pause = Math.min(1000 * 2 ** retries, MAX_DELAY_MS) * spread;
   retries += 1;
   retryTimer = setTimeout(connect, pause);
 }
@@ -111,7 +114,7 @@ document.addEventListener("htmx:wsClose", (event) => {
   refused = code === NOT_SIGNED_IN || code === NOT_ALLOWED;
   lost();
   if (code === NOT_SIGNED_IN) signInAgain();
-  else if (!refused) connectLater();
+  else if (!refused) connectLater(code);
 });
 document.addEventListener("htmx:wsBeforeMessage", (event) => {
   lastFrameAt = Date.now();
@@ -124,6 +127,9 @@ document.addEventListener("htmx:wsBeforeMessage", (event) => {
     if (frame.type === "connection.established") {
       setServerTime(frame.server_time);
       heartbeatMs = (frame.heartbeat_s || 30) * 1000;
+    } else if (frame.type === "heartbeat" && !frame.ref) {
+      // A page that never says anything is taken for gone. The answer to this is a heartbeat with a ref.
+      send({ type: "ping", ref: "beat" });
     }
     document.dispatchEvent(new CustomEvent("stepper:frame", { detail: frame }));
   }

@@ -29,6 +29,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 
 CONNECT_S = 10
 # Asking again sooner would only add to what a busy server has to do.
+BEAT = "beat"
 ANSWER_S = 60
 LAST_ANSWERS_S = 1.0
 LONGEST_BACK_OFF_S = 10.0
@@ -271,6 +272,8 @@ class Line:
         self._asked: dict[str, asyncio.Future[events.Ack]] = {}
         self._refs = itertools.count(1)
         self._silence_s = 60.0
+        # A heartbeat came: a client that never says anything is taken for gone.
+        self._owes_a_word = False
 
     async def keep(self) -> None:
         """Connects and reads for ever; ends only by being cancelled, or raises Refused at sign-in."""
@@ -310,6 +313,9 @@ class Line:
                     message = await socket.recv(decode=False)
                 if self._take(message):
                     back_off.reset()
+                if self._owes_a_word:
+                    self._owes_a_word = False
+                    await self.send(events.Ping(ref=BEAT))
 
     def _take(self, message: bytes) -> bool:
         """Handles one frame; True for the one that opens a connection."""
@@ -323,6 +329,8 @@ class Line:
             self._silence_s = 2.0 * frame.heartbeat_s + 5
             self.connections += 1
             self.connected.set()
+        elif isinstance(frame, events.Heartbeat):
+            self._owes_a_word = frame.ref is None
         elif isinstance(frame, events.Error):
             self._refusal(frame)
         elif isinstance(frame, events.Ack):

@@ -16,6 +16,7 @@ from drivers.models import Driver, DriverPosition, TrailPoint
 from drivers.positions import PositionBuffer, last_known
 from realtime import events, groups
 from realtime.events import Point
+from stepper.errors import NotPermitted
 from stepper.transactions import in_thread
 from tests.factories import AIRPORT, ALMATY, MEDEU, DriverFactory, TripFactory, place
 from trips.models import Trip
@@ -175,7 +176,6 @@ def test_driver_who_does_not_exist_leaves_nothing(buffer: PositionBuffer) -> Non
         ({"availability": "available"}, True),
         ({"availability": "offline"}, False),
         ({"availability": "busy"}, False),
-        ({"availability": "offline", "approval": "suspended"}, False),
     ],
 )
 def test_first_fix_knows_whether_the_driver_can_be_asked(
@@ -186,6 +186,24 @@ def test_first_fix_knows_whether_the_driver_can_be_asked(
     buffer.report(driver.pk, [ago(1)])
 
     assert stored(driver).dispatchable is dispatchable
+
+
+def test_suspended_driver_is_refused_and_nothing_is_kept(buffer: PositionBuffer) -> None:
+    driver = DriverFactory(availability="offline", approval="suspended")
+
+    with pytest.raises(NotPermitted, match=r"driver\.not_approved"):
+        buffer.report(driver.pk, [ago(1)])
+
+    assert buffer.flush() == 0
+
+
+def test_jump_that_nobody_drives_is_marked(buffer: PositionBuffer, driver: Driver) -> None:
+    buffer.report(driver.pk, [ago(60, *ALMATY)])
+    buffer.report(driver.pk, [ago(30, *AIRPORT)])
+    assert stored(driver).jumped  # 21 km in half a minute
+
+    buffer.report(driver.pk, [ago(0, AIRPORT[0] + 0.001, AIRPORT[1])])
+    assert not stored(driver).jumped
 
 
 def test_next_fix_leaves_what_availability_has_set(buffer: PositionBuffer, driver: Driver) -> None:

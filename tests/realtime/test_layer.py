@@ -85,7 +85,7 @@ async def test_closed_socket_leaves_nothing_behind() -> None:
     hub = _hub()
     channel = await hub.new_channel()
     await hub.group_add("trip.1", channel)
-    hub.discard_channel(channel)
+    hub.discard_channel(channel, ["trip.1"])
     assert hub.joined == []
     await hub.close()
 

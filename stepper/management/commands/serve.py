@@ -26,7 +26,6 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         # Imported here: it installs the event loop that everything in this process runs on.
         from daphne.endpoints import build_endpoint_description_strings
-        from daphne.server import Server
         from twisted.internet import defer, reactor
 
         from stepper import life, websocket
@@ -34,7 +33,7 @@ class Command(BaseCommand):
 
         websocket.install()
 
-        server = Server(
+        server = websocket.SocketServer(
             application=application,
             endpoints=build_endpoint_description_strings(host=host, port=port),
             # A handshake waits for a database thread; a crowd that comes back at once must not be turned away.
