@@ -6,6 +6,7 @@ come through it as well.
 
 import datetime as dt
 from collections.abc import Iterable
+from functools import partial
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
@@ -19,7 +20,7 @@ from realtime.notify import notify
 from realtime.publish import recheck
 from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted, Text
 from stepper.models import User
-from stepper.transactions import in_transaction
+from stepper.transactions import afterwards, in_transaction
 from trips.states import DRIVING, TripType
 
 from .models import Approval, Availability, AvailabilityChange, Cause, Driver, DriverPosition
@@ -129,7 +130,7 @@ def set_online(driver_id: int, online: bool) -> Driver:
 
     driver = _set_online(driver_id, online)
     if driver.availability == Availability.AVAILABLE:
-        wake_around([driver.pk])
+        afterwards(wake_around, [driver.pk])
     return driver
 
 
@@ -191,7 +192,7 @@ def free(driver_id: int) -> None:
     is_driving = Exists(Driver.objects.filter(pk=OuterRef("pk"), trips__status__in=DRIVING))
     driver = Driver.objects.annotate(is_driving=is_driving).get(pk=driver_id)
     if not driver.is_driving and change(driver, Cause.TRIP_ENDED, busy=False):
-        transaction.on_commit(lambda: wake_around([driver_id]))
+        transaction.on_commit(partial(afterwards, wake_around, [driver_id]))
 
 
 @in_transaction

@@ -29,7 +29,7 @@ from realtime.publish import recheck
 from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted, Text
 from stepper.models import ServiceSettings
 from stepper.templatetags.units import clock
-from stepper.transactions import in_transaction
+from stepper.transactions import afterwards, in_transaction
 
 from . import hours
 from .availability import IDLE_LOOK, change, leave_break, locked, require_ready
@@ -347,7 +347,7 @@ def _each(driver_ids: Iterable[int], follow: Callable[[Driver], None]) -> int:
             continue
         done += 1
         if driver.availability == Availability.AVAILABLE:
-            wake_around([driver_id])
+            afterwards(wake_around, [driver_id])
     return done
 
 

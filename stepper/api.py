@@ -6,27 +6,43 @@ Does not import `rest_framework.views`, whose classes load this module through t
 """
 
 import datetime as dt
+import logging
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from typing import IO, Any, TypeVar
 
 import msgspec
 from allauth.headless.contrib.rest_framework.authentication import JWTTokenAuthentication
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
+from redis.exceptions import RedisError
 from rest_framework import exceptions, pagination, parsers, serializers, throttling
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from . import limits
-from .errors import DomainError, InvalidInput, NotFound, NotPermitted, NotSignedIn, Text, TooManyRequests
+from .errors import (
+    DomainError,
+    InvalidInput,
+    NotFound,
+    NotPermitted,
+    NotSignedIn,
+    Text,
+    TooManyRequests,
+    Unavailable,
+)
 from .middleware import API_PREFIX
 from .models import ServiceSettings, User
+
+logger = logging.getLogger("stepper.api")
 
 T = TypeVar("T")
 
@@ -94,6 +110,9 @@ def _as_domain_error(error: Exception) -> DomainError | None:
             return ProtocolError(406, "input.not_acceptable", _("Answers are JSON only."))
         case RequestDataTooBig():
             return ProtocolError(413, "input.too_large", _("The body is too large."))
+        case OperationalError() | InterfaceError() | RedisError():
+            logger.warning("a request was answered with 503: %s", error)
+            return Unavailable("server.unavailable", _("Please try again in a moment."))
     return None
 
 
@@ -112,9 +131,31 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     headers = {}
     if isinstance(refusal, NotSignedIn):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(refusal, TooManyRequests):
+    if isinstance(refusal, TooManyRequests | Unavailable):
         headers["Retry-After"] = str(refusal.retry_after_s)
-    return Response(body_of(refusal), status=refusal.status, headers=headers)
+    response = Response(body_of(refusal), status=refusal.status, headers=headers)
+    _is_an_answer(response)
+    return response
+
+
+def _is_an_answer(response: HttpResponse) -> None:
+    """Django would log every 503 as a fault of ours; what is away has been logged."""
+    response._has_been_logged = True  # type: ignore[attr-defined]
+
+
+def unavailable(request: HttpRequest, error: BaseException | None) -> HttpResponse | None:
+    """The answer where a request failed because database or Redis are away; None: that is not why."""
+    refusal = _as_domain_error(error) if isinstance(error, Exception) else None
+    if not isinstance(refusal, Unavailable):
+        return None
+    response: HttpResponse
+    if request.path_info.startswith(API_PREFIX):
+        response = JsonResponse(body_of(refusal), status=refusal.status)
+    else:
+        response = render(request, "503.html", status=refusal.status)
+    response["Retry-After"] = str(refusal.retry_after_s)
+    _is_an_answer(response)
+    return response
 
 
 @csrf_exempt
@@ -125,6 +166,9 @@ def unknown_address(request: HttpRequest) -> JsonResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """`handler500`: a fault of ours, in the shape of the API there and as the page elsewhere."""
+    response = unavailable(request, sys.exc_info()[1])
+    if response is not None:
+        return response
     if request.path_info.startswith(API_PREFIX):
         message = str(_("Something went wrong on our side. It has been logged."))
         return JsonResponse({"code": "server.error", "message": message}, status=500)

@@ -9,7 +9,8 @@ DomainError
 ├── NotPermitted      403
 ├── NotFound          404
 ├── Conflict          409  a lost race, an illegal transition, a rule that refuses now
-└── TooManyRequests   429  `retry_after_s` says when to come back
+├── TooManyRequests   429  `retry_after_s` says when to come back
+└── Unavailable       503  the database or Redis is away; `retry_after_s` says when to come back
 """
 
 from collections.abc import Mapping
@@ -60,3 +61,8 @@ class TooManyRequests(DomainError):
     def __init__(self, code: str, message: Text, retry_after_s: int) -> None:
         super().__init__(code, message)
         self.retry_after_s = retry_after_s
+
+
+class Unavailable(DomainError):
+    status = 503
+    retry_after_s = 5

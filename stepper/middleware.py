@@ -1,8 +1,8 @@
-"""Middleware of the project: addresses of the API without their slash, and the content security policy."""
+"""Middleware of the project: API addresses without their slash, answers while the database is away, the CSP."""
 
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from csp.middleware import CSPMiddleware, PolicyParts
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
 
 API_PREFIX = "/api/"
@@ -38,3 +38,12 @@ class ContentSecurityPolicyMiddleware(CSPMiddleware):
         if request.path_info.startswith(ADMIN_PREFIX) and not report_only:
             parts.replace = {**ADMIN_POLICY, **(parts.replace or {})}
         return parts
+
+
+class UnavailableMiddleware(MiddlewareMixin):
+    """Database or Redis away: 503 and when to come back, instead of a fault."""
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        from .api import unavailable
+
+        return unavailable(request, error)

@@ -97,6 +97,7 @@ MIDDLEWARE = [
     "stepper.middleware.ContentSecurityPolicyMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "stepper.middleware.UnavailableMiddleware",
 ]
 
 ROOT_URLCONF = "stepper.urls"
@@ -140,10 +141,22 @@ if DATABASES["default"]["ENGINE"] == "stepper.database.sqlite":
     # A file, not memory: the tests' sockets and threads each open a connection of their own.
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 else:
+    if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+        DATABASES["default"]["ENGINE"] = "stepper.database.postgresql"
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["OPTIONS"] = {
+        # A host that does not even refuse must not hold a thread for minutes.
+        "connect_timeout": 5,
         **DATABASES["default"].get("OPTIONS", {}),
-        "pool": {"min_size": 2, "max_size": env.int("DATABASE_POOL", DATABASE_THREADS + 12), "timeout": 30},
+        "pool": {
+            "min_size": 2,
+            "max_size": env.int("DATABASE_POOL", DATABASE_THREADS + 12),
+            # Who waits longer than this is told that the database is away, and asks again.
+            "timeout": 5,
+            # The pool doubles its pauses between tries for so long, then the next request for a connection is a try:
+            # after an outage of any length connections are back within seconds.
+            "reconnect_timeout": 3,
+        },
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

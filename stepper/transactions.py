@@ -7,12 +7,15 @@ transaction is repeated up to three times before its caller sees one.
 import asyncio
 import contextvars
 import functools
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import OperationalError, close_old_connections, connection, transaction
+from django.db import DatabaseError, OperationalError, close_old_connections, connection, transaction
+
+logger = logging.getLogger("stepper.transactions")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,6 +51,17 @@ def in_transaction(verb: Callable[P, T]) -> Callable[P, T]:
         raise AssertionError("unreachable")
 
     return run
+
+
+def afterwards(verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Does now, after a commit, what the dispatcher would do later anyway.
+
+    What was committed stands, so a database that fails now is no fault of the change that led here.
+    """
+    try:
+        verb(*args, **kwargs)
+    except DatabaseError as error:
+        logger.warning("%s is left to the dispatcher: %s", verb.__qualname__, error)
 
 
 database_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="database")

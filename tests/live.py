@@ -28,6 +28,9 @@ STOPS_WITHIN_S = 10
 class LiveServer:
     """One server; `environ` overrides what it inherits from the tests (DEBUG, LOG_LEVEL, DISPATCHER …)."""
 
+    # What is started.
+    program: tuple[str, ...] = ("manage.py",)
+
     def __init__(self, log: Path, environ: dict[str, str]) -> None:
         self.port = free_port()
         self.log = log
@@ -44,11 +47,16 @@ class LiveServer:
 
     def start(self, **environ: str) -> None:
         """Starts it, with further environment from now on, and returns once it answers."""
+        self.launch(**environ)
+        self.await_answer()
+
+    def launch(self, **environ: str) -> None:
+        """Starts it without waiting."""
         assert self.process is None, "it is running"
         self.environ |= environ
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve", "--host", "127.0.0.1", "--port", str(self.port)],
+                [sys.executable, *self.program, "serve", "--host", "127.0.0.1", "--port", str(self.port)],
                 cwd=ROOT,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
@@ -56,6 +64,9 @@ class LiveServer:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def await_answer(self) -> None:
+        assert self.process is not None, "it is not running"
         for _attempt in range(STARTS_WITHIN_S * 10):
             if self.answers():
                 return

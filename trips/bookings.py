@@ -19,7 +19,7 @@ from realtime.notify import notify
 from realtime.publish import publish, recheck
 from stepper.errors import Conflict, DomainError, InvalidInput, NotFound, NotPermitted, Text
 from stepper.models import ServiceSettings, User
-from stepper.transactions import Stale, in_transaction
+from stepper.transactions import Stale, afterwards, in_transaction
 
 from . import pricing
 from .models import Booking, Rating, Trip
@@ -122,8 +122,8 @@ def book(user: User, request: BookingRequest, request_key: str | None = None) ->
             raise
         return made
     if created:
-        start_round(trip.pk)
-        trip.refresh_from_db()
+        afterwards(start_round, trip.pk)
+        afterwards(trip.refresh_from_db)
     return trip
 
 

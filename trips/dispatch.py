@@ -25,7 +25,7 @@ from realtime.notify import notify
 from realtime.publish import publish, publish_many, recheck
 from stepper.errors import Conflict, NotFound, NotPermitted
 from stepper.models import ServiceSettings, User
-from stepper.transactions import Stale, in_transaction
+from stepper.transactions import Stale, afterwards, in_transaction
 
 from . import eta, pricing
 from .bookings import end, trip_for
@@ -445,7 +445,7 @@ def _give_back(trip: Trip, driver: Driver, role: Role, by_id: int, reason: str) 
         delay_minutes=0,
         delay_reason="",
     )
-    transaction.on_commit(partial(start_round, trip.pk))
+    transaction.on_commit(partial(afterwards, start_round, trip.pk))
     free(driver.pk)
     notify(
         trip.organiser,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from drivers import availability
@@ -16,7 +16,9 @@ from realtime.models import Notification
 from stepper.errors import DomainError, InvalidInput, NotFound
 from stepper.models import User
 from tests.factories import ALMATY, DriverFactory, OfferFactory, StaffFactory, TripFactory
+from tests.failing import failing
 from tests.outbox import rechecked, types
+from trips.states import TripStatus
 
 pytestmark = pytest.mark.django_db
 
@@ -51,6 +53,14 @@ def test_going_online_makes_the_driver_available(offline: Driver) -> None:
     assert availability.set_online(offline.pk, True).availability == "available"
     assert state(offline) == (True, "available", True)
     assert rechecked(groups.driver(offline.pk))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_switch_stands_when_the_database_goes_away_before_the_trips_around_are_looked_at(offline: Driver) -> None:
+    TripFactory(status=TripStatus.UNFILLED, pickup=ALMATY)
+    with connection.execute_wrapper(failing('UPDATE "trips_trip"')):
+        availability.set_online(offline.pk, True)
+    assert state(offline) == (True, "available", True)
 
 
 def test_going_offline_takes_the_driver_out_of_the_search(online: Driver) -> None:

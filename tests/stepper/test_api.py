@@ -5,19 +5,21 @@ import threading
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import connections
+from django.db import InterfaceError, OperationalError, connection, connections
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.utils import timezone, translation
+from redis.exceptions import ConnectionError as RedisConnectionError
 from rest_framework import exceptions, serializers
 from rest_framework.test import APIClient
 
 from stepper import limits
-from stepper.api import InstantField, IntField, NumberField, StringField, exception_handler, server_error
+from stepper.api import InstantField, IntField, NumberField, StringField, exception_handler, server_error, unavailable
 from stepper.errors import Conflict, InvalidInput, TooManyRequests
 from stepper.middleware import ApiTrailingSlashMiddleware, ContentSecurityPolicyMiddleware
 from stepper.models import ServiceSettings, User
 from stepper.tokens import sign_in
+from tests.failing import failing
 
 pytestmark = pytest.mark.django_db
 
@@ -206,6 +208,24 @@ def test_a_fault_elsewhere_is_a_page(rf):
 
     assert response.status_code == 500
     assert response.headers["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed"), RedisConnectionError("gone")])
+def test_what_needs_the_database_or_redis_while_they_are_away_says_come_back(rf, error):
+    answers = [answer for path in ("/api/trips", "/trips/") if (answer := unavailable(rf.get(path), error))]
+
+    assert [(answer.status_code, answer["Retry-After"]) for answer in answers] == [(503, "5"), (503, "5")]
+    assert json.loads(answers[0].content)["code"] == "server.unavailable"
+    assert answers[1].headers["Content-Type"].startswith("text/html")
+    assert unavailable(rf.get("/api/trips"), ValueError()) is None
+
+
+def test_an_endpoint_answers_503_when_the_database_goes_away(client):
+    with connection.execute_wrapper(failing('SELECT "trips_trip"')):
+        response = client.get("/api/trips")
+
+    assert (response.status_code, response.json()["code"]) == (503, "server.unavailable")
+    assert response["Retry-After"] == "5"
 
 
 # Sign-in

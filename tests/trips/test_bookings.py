@@ -12,8 +12,9 @@ from realtime import events, groups
 from stepper.errors import InvalidInput, NotFound
 from stepper.models import ServiceSettings, User
 from tests.factories import ALMATY, ASTANA, DriverFactory, PassengerFactory, StaffFactory, TripFactory
+from tests.failing import failing
 from tests.outbox import frames, rechecked, types
-from trips import bookings
+from trips import bookings, dispatch
 from trips.bookings import BookingRequest
 from trips.models import Booking, Trip
 
@@ -296,3 +297,14 @@ def test_distance_between_cities_is_long(passenger: User) -> None:
     # 972.8 km × 1.2, more than 600 km.
     assert trip.distance_km == pytest.approx(1167, abs=1)
     assert trip.zone == "C"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_booking_stands_when_the_database_goes_away_before_its_round(passenger: User) -> None:
+    DriverFactory.create(at=ALMATY)
+    with connection.execute_wrapper(failing('INSERT INTO "trips_dispatchround"')):
+        trip = bookings.book(passenger, wanted())
+    assert Trip.objects.get(pk=trip.pk).status == "published"
+    Trip.objects.filter(pk=trip.pk).update(next_look_at=timezone.now())
+    dispatch.look_due()
+    assert Trip.objects.get(pk=trip.pk).status == "offered"
