@@ -32,9 +32,9 @@ from trips.states import (
     next_step,
 )
 
-from . import earnings
+from . import earnings, hours
 from .geo import distance_km
-from .models import Approval, Availability, Driver
+from .models import Approval, Availability, AvailabilityChange, Break, Cause, Driver
 
 HISTORY_PAGE = 10
 # How long a completed trip stays on the Active tab asking for the passenger's rating.
@@ -57,6 +57,36 @@ STEP_LABELS: dict[TripStatus, Text] = {
     TripStatus.ARRIVED: gettext_lazy("Arrived at destination"),
     TripStatus.COMPLETED: gettext_lazy("Complete trip"),
 }
+# Why their availability changed, to the driver.
+CAUSE_LABELS: dict[Cause, Text] = {
+    Cause.DRIVER: gettext_lazy("by you"),
+    Cause.STAFF: gettext_lazy("by our staff"),
+    Cause.HOURS: gettext_lazy("your weekly hours"),
+    Cause.BREAK_STARTED: gettext_lazy("your break began"),
+    Cause.BREAK_ENDED: gettext_lazy("your break ended"),
+    Cause.AUTO_OFFLINE: gettext_lazy("nothing happened for a while"),
+    Cause.SUSPENDED: gettext_lazy("account suspended"),
+    Cause.TRIP_STARTED: gettext_lazy("a trip began"),
+    Cause.TRIP_ENDED: gettext_lazy("a trip ended"),
+}
+CHANGES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A line of the history of the driver's availability."""
+
+    row: AvailabilityChange
+
+    @property
+    def label(self) -> Text:
+        if self.row.availability == Availability.BUSY and self.row.previous == Availability.BUSY:
+            return _("Online after this trip") if self.row.is_online else _("Offline after this trip")
+        return Availability(self.row.availability).label
+
+    @property
+    def why(self) -> Text:
+        return CAUSE_LABELS[Cause(self.row.cause)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +188,9 @@ class Upcoming:
 
 
 class Board:
+    # What a button on the page gives; other lengths are planned, or asked for over REST.
+    break_lengths = (15, 30, 60)
+
     def __init__(self, driver: Driver, now: dt.datetime | None = None) -> None:
         self.driver = driver
         self.now = now or timezone.now()
@@ -182,6 +215,31 @@ class Board:
     @property
     def is_busy(self) -> bool:
         return self.driver.availability == Availability.BUSY
+
+    @cached_property
+    def breaks(self) -> list[Break]:
+        """The running break and the planned ones."""
+        return list(self.driver.breaks.ahead().order_by("starts_at"))
+
+    @property
+    def running_break(self) -> Break | None:
+        """One query, and none for a driver who is not on a break."""
+        if self.driver.on_break_until is None:
+            return None
+        return next((row for row in self.breaks if row.started_at is not None), None)
+
+    @property
+    def planned_breaks(self) -> list[Break]:
+        return [row for row in self.breaks if row.started_at is None]
+
+    @property
+    def working_days(self) -> list[tuple[str, str]]:
+        return hours.in_words(self.driver.weekly_hours)
+
+    @cached_property
+    def changes(self) -> list[Change]:
+        """The latest of the driver's availability."""
+        return [Change(row) for row in self.driver.availability_changes.order_by("-pk")[:CHANGES_SHOWN]]
 
     @cached_property
     def settings(self) -> ServiceSettings:

@@ -1,14 +1,38 @@
-"""What a driver types on the dashboard: filters, a status with its details, stars."""
+"""What a driver types on the dashboard: filters, working time, breaks, a status with its details, stars."""
 
-from typing import Any
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
+import msgspec
 from django import forms
+from django.utils import timezone
+from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext_lazy as _
 
 from realtime import events
+from stepper.errors import InvalidInput
 from trips.states import TripType
 
+from .duty import BREAK_MAX, BREAK_MIN, WorkingTime
+from .hours import DAYS
 from .models import Driver
+
+# Where the service is at home; a driver elsewhere sets their zone over REST and keeps it here.
+ZONES = (
+    "Asia/Almaty",
+    "Asia/Aqtau",
+    "Asia/Aqtobe",
+    "Asia/Atyrau",
+    "Asia/Bishkek",
+    "Asia/Oral",
+    "Asia/Qostanay",
+    "Asia/Qyzylorda",
+    "Asia/Samarkand",
+    "Asia/Tashkent",
+)
+IDLE_CHOICES = (60, 90, 120, 180, 240)
 
 
 class FiltersForm(forms.Form):
@@ -60,6 +84,100 @@ class FiltersForm(forms.Form):
     def filters(self) -> events.Filters:
         wishes: dict[str, Any] = self.cleaned_data
         return events.Filters(**wishes)
+
+
+class Day(NamedTuple):
+    """A row of the weekly hours: its two fields and what is wrong with them."""
+
+    label: Any
+    start: forms.BoundField
+    end: forms.BoundField
+    error: str
+
+
+class HoursForm(forms.Form):
+    """Weekly hours, two times a day or none; the zone; how long the driver stays online without activity."""
+
+    timezone = forms.ChoiceField(label=_("Time zone"))
+    auto_offline_min = forms.TypedChoiceField(label=_("Without activity, offline after"), coerce=int)
+
+    def __init__(self, driver: Driver, data: Any = None) -> None:
+        initial: dict[str, Any] = {"timezone": driver.timezone, "auto_offline_min": driver.auto_offline_min}
+        for day, span in driver.weekly_hours.items():
+            initial |= {f"{day}_from": span["from"], f"{day}_to": span["to"]}
+        super().__init__(data, initial=initial)
+        zones, spans = sorted({*ZONES, driver.timezone}), sorted({*IDLE_CHOICES, driver.auto_offline_min})
+        self.fields["timezone"].choices = [(zone, zone.partition("/")[2]) for zone in zones]  # type: ignore[attr-defined]
+        self.fields["auto_offline_min"].choices = [(minutes, minutes) for minutes in spans]  # type: ignore[attr-defined]
+        for day in DAYS:
+            for side in ("from", "to"):
+                self.fields[f"{day}_{side}"] = forms.TimeField(
+                    required=False, error_messages={"invalid": _("Enter a time, for example 08:00.")}
+                )
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        for day in DAYS:
+            if not {f"{day}_from", f"{day}_to"} & self.errors.keys():
+                missing = [side for side in ("from", "to") if data.get(f"{day}_{side}") is None]
+                if len(missing) == 1:
+                    self.add_error(f"{day}_{missing[0]}", _("Enter both times, or none for a free day."))
+        return data
+
+    def wanted(self) -> WorkingTime:
+        data = self.cleaned_data
+        spans = {
+            day: {side: f"{data[f'{day}_{side}']:%H:%M}" for side in ("from", "to")}
+            for day in DAYS
+            if data[f"{day}_from"] is not None
+        }
+        chosen = {"timezone": data["timezone"], "auto_offline_min": data["auto_offline_min"]}
+        return msgspec.convert({**chosen, "hours": spans}, WorkingTime)
+
+    def days(self) -> Iterator[Day]:
+        for number, day in enumerate(DAYS):
+            start, end = self[f"{day}_from"], self[f"{day}_to"]
+            errors = [*start.errors, *end.errors]
+            yield Day(WEEKDAYS[number], start, end, str(errors[0]) if errors else "")
+
+
+class BreakForm(forms.Form):
+    """A break from now on (`minutes`), or on a day from one time to another, on the driver's clock."""
+
+    minutes = forms.IntegerField(required=False, min_value=BREAK_MIN, max_value=BREAK_MAX)
+    date = forms.DateField(required=False, error_messages={"invalid": _("Enter a date.")})
+    start = forms.TimeField(required=False, error_messages={"invalid": _("Enter a time, for example 08:00.")})
+    end = forms.TimeField(required=False, error_messages={"invalid": _("Enter a time, for example 08:00.")})
+
+    def __init__(self, driver: Driver, data: Any = None) -> None:
+        self.zone = ZoneInfo(driver.timezone)
+        super().__init__(data, initial={"date": f"{timezone.localdate(timezone=self.zone):%Y-%m-%d}"})
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        if "minutes" in self.errors or data.get("minutes") is not None:
+            return data
+        for name in ("date", "start", "end"):
+            if name not in self.errors and data.get(name) is None:
+                self.add_error(name, _("Enter the day and both times."))
+        return data
+
+    def span(self) -> tuple[dt.datetime, dt.datetime]:
+        """From and until; an end that is not after the start is the next day's."""
+        date, start, end = (self.cleaned_data[name] for name in ("date", "start", "end"))
+        last = date if end > start else date + dt.timedelta(days=1)
+        return dt.datetime.combine(date, start, self.zone), dt.datetime.combine(last, end, self.zone)
+
+    def refuse(self, error: InvalidInput) -> None:
+        """Puts what the domain says where it was typed."""
+        places = {"starts_at": "start", "ends_at": "end"}
+        for field, reasons in error.fields.items():
+            self.add_error(places.get(field, field), [str(reason) for reason in reasons])
+
+    @property
+    def plan_error(self) -> str:
+        """What is wrong with a planned break, in one line."""
+        return next((str(self.errors[name][0]) for name in ("date", "start", "end") if name in self.errors), "")
 
 
 class StatusForm(forms.Form):

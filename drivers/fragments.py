@@ -14,10 +14,10 @@ from realtime.notify import unread_count
 from stepper.errors import DomainError, Text
 
 from .board import Board
-from .forms import FiltersForm
+from .forms import BreakForm, FiltersForm, HoursForm
 
 # The regions that a trip's fate touches; the driver's filters are changed by the driver alone.
-TRIP_REGIONS = ("stats", "notice", "availability", "offers", "offers_empty", "active", "history", "upcoming")
+TRIP_REGIONS = ("stats", "notice", "duty", "availability", "offers", "offers_empty", "active", "history", "upcoming")
 # Where a trip's passenger can be rated.
 RATING_PLACES = ("active", "history")
 STAR_VALUES = (1, 2, 3, 4, 5)
@@ -38,13 +38,27 @@ def filters(board: Board, form: FiltersForm, *, saved: bool = False) -> str:
     return render_to_string("drivers/filters.html", context)
 
 
+def hours(board: Board, form: HoursForm, break_form: BreakForm, *, saved: bool = False, is_open: bool = True) -> str:
+    """The panel of breaks and weekly hours."""
+    context = {
+        "board": board,
+        "hours_form": form,
+        "break_form": break_form,
+        "saved": saved,
+        "hours_open": is_open,
+        "oob": True,
+    }
+    return render_to_string("drivers/hours.html", context)
+
+
 def snapshot(driver_id: int) -> str:
     """Everything, for a page that has just connected or may have missed something."""
     board = Board.of(driver_id)
     stored = render_to_string(
         "drivers/filters.html", {"board": board, "form": FiltersForm.of(board.driver), "oob": True}
     )
-    return regions(board) + stored + _badge(board.driver.user_id)
+    working = hours(board, HoursForm(board.driver), BreakForm(board.driver), is_open=False)
+    return regions(board) + stored + working + _badge(board.driver.user_id)
 
 
 def render(event: events.DurableFrame, driver_id: int) -> str:

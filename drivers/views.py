@@ -30,13 +30,13 @@ from trips import bookings, dispatch, driving
 
 from . import availability, board, duty, fragments
 from .board import Board
-from .forms import FiltersForm, StarsForm, StatusForm
+from .forms import BreakForm, FiltersForm, HoursForm, StarsForm, StatusForm
 from .models import Driver
 
 TABS = ("offers", "active", "history")
 # What a tab shows, beside the numbers at the top.
 REGIONS = {
-    "offers": ("availability", "notice", "offers", "offers_empty"),
+    "offers": ("availability", "notice", "duty", "offers", "offers_empty"),
     "active": ("active", "upcoming"),
     "history": ("stats", "history"),
 }
@@ -88,13 +88,22 @@ def _reasons(form: forms.Form) -> dict[str, list[Text]]:
 
 
 def _page(
-    request: SignedInRequest, shown: Board, tab: str, form: FiltersForm | None = None, status: int = 200
+    request: SignedInRequest,
+    shown: Board,
+    tab: str,
+    form: FiltersForm | None = None,
+    hours_form: HoursForm | None = None,
+    break_form: BreakForm | None = None,
+    status: int = 200,
 ) -> HttpResponse:
     context = {
         "board": shown,
         "tab": tab,
         "form": form or FiltersForm.of(shown.driver),
         "filters_open": form is not None,
+        "hours_form": hours_form or HoursForm(shown.driver),
+        "break_form": break_form or BreakForm(shown.driver),
+        "hours_open": hours_form is not None or break_form is not None,
         "star_values": fragments.STAR_VALUES,
     }
     return render(request, "drivers/dashboard.html", context, status=status)
@@ -178,6 +187,60 @@ def set_filters(request: SignedInRequest, driver: Driver) -> HttpResponse:
         return redirect("drivers:dashboard") if saved else _page(request, shown, "offers", form, status=400)
     shown_form = FiltersForm.of(driver) if saved else form
     return HttpResponse(fragments.filters(shown, shown_form, saved=saved), status=200 if saved else 400)
+
+
+@require_POST
+@driver_required
+def set_hours(request: SignedInRequest, driver: Driver) -> HttpResponse:
+    form = HoursForm(driver, request.POST)
+    if form.is_valid():
+        driver = duty.set_working_time(driver.pk, form.wanted())
+    saved = not form.errors
+    shown = Board.of(driver.pk)
+    shown_form = HoursForm(shown.driver) if saved else form
+    if not request.htmx:
+        return redirect("drivers:dashboard") if saved else _page(request, shown, "offers", hours_form=form, status=400)
+    fragment = fragments.hours(shown, shown_form, BreakForm(shown.driver), saved=saved)
+    return HttpResponse(fragment, status=200 if saved else 400)
+
+
+@require_POST
+@driver_required
+def take_break(request: SignedInRequest, driver: Driver) -> HttpResponse:
+    """From now on, or planned."""
+    form = BreakForm(driver, request.POST)
+    try:
+        if form.is_valid() and form.cleaned_data["minutes"] is not None:
+            duty.take_break(driver.pk, form.cleaned_data["minutes"])
+        elif form.is_valid():
+            duty.plan_break(driver.pk, *form.span())
+    except InvalidInput as error:
+        form.refuse(error)
+    except DomainError as error:
+        return _refused(request, error, _on_duty(request, driver) + fragments.toast(error.message), "offers")
+    if not form.errors:
+        return _answer(request, _on_duty(request, driver), "offers")
+    shown = Board.of(driver.pk)
+    if not request.htmx:
+        return _page(request, shown, "offers", break_form=form, status=400)
+    return HttpResponse(fragments.hours(shown, HoursForm(shown.driver), form), status=400)
+
+
+@require_POST
+@driver_required
+def end_break(request: SignedInRequest, driver: Driver, break_id: int) -> HttpResponse:
+    try:
+        duty.end_break(driver.pk, break_id)
+    except DomainError as error:
+        return _refused(request, error, _on_duty(request, driver) + fragments.toast(error.message), "offers")
+    return _answer(request, _on_duty(request, driver), "offers")
+
+
+def _on_duty(request: SignedInRequest, driver: Driver) -> str:
+    """What a break changes on the page; the panel is replaced open where the button was in it."""
+    shown = Board.of(driver.pk)
+    panel = fragments.hours(shown, HoursForm(shown.driver), BreakForm(shown.driver), is_open="in_panel" in request.POST)
+    return fragments.regions(shown, REGIONS["offers"]) + panel
 
 
 @require_POST

@@ -280,7 +280,7 @@ class Panel:
         if watch is None or not watch.stall or watch.stalled_at is None:
             return ""
         words = {
-            Stall.STANDING: _("%(name)s has been standing still since %(time)s. Our staff are looking into it."),
+            Stall.STANDING: _("%(name)s has been standing still since %(time)s. Our staff see it, too."),
             Stall.AWAY: _("%(name)s has been driving away from the pickup since %(time)s, perhaps around something."),
             # What the script says of a silent phone says it already.
             Stall.DARK: "" if self.dark_note else _("No position of %(name)s since %(time)s."),

@@ -34,6 +34,7 @@ def test_snapshot_has_every_region(driver: Driver) -> None:
     assert re.findall(r'id="([\w-]+)"[^>]*hx-swap-oob="true"', html) == [
         "driver-stats",
         "driver-notice",
+        "driver-duty",
         "availability",
         "offers-list",
         "offers-empty",
@@ -41,6 +42,7 @@ def test_snapshot_has_every_region(driver: Driver) -> None:
         "history-list",
         "driver-upcoming",
         "driver-filters",
+        "driver-hours",
         "notification-badge",
     ]
 

@@ -163,7 +163,7 @@ def test_page_costs_the_same_for_one_row_and_three(
         OfferFactory(driver=driver)
         TripFactory(status=TripStatus.ACCEPTED, driver=driver, in_=dt.timedelta(days=number + 1))
         TripFactory(status=TripStatus.COMPLETED, driver=driver)
-    with query_count(13, 13):
+    with query_count(15, 15):
         signed_in.get(DASHBOARD)
 
 
@@ -447,3 +447,129 @@ def test_changes_of_the_driver_reach_their_other_tabs(signed_in: Client, driver:
     both = {"trip_types": ["private", "shared"]}
     signed_in.post(address("filters-set"), both, headers=HTMX)
     assert Event.objects.filter(group=f"driver.{driver.pk}", type="control.recheck").exists()
+
+
+# Working time
+
+
+def test_stay_online_takes_the_warning_away(signed_in: Client, driver: Driver) -> None:
+    Driver.objects.filter(pk=driver.pk).update(auto_offline_at=timezone.now() + dt.timedelta(minutes=8))
+    assert 'data-testid="stay-online"' in signed_in.get(DASHBOARD).content.decode()
+    answer = signed_in.post(address("availability-set"), {"online": "1"}, headers=HTMX).content.decode()
+    assert 'id="driver-duty"' in answer
+    assert "stay-online" not in answer
+    assert Driver.objects.get(pk=driver.pk).auto_offline_at is None
+
+
+def test_looking_at_the_page_is_no_activity(signed_in: Client, driver: Driver) -> None:
+    long_ago = timezone.now() - dt.timedelta(minutes=100)
+    Driver.objects.filter(pk=driver.pk).update(active_at=long_ago)
+    signed_in.get(DASHBOARD)
+    assert Driver.objects.get(pk=driver.pk).active_at == long_ago
+
+
+def test_break_from_now_on_and_its_end(signed_in: Client, driver: Driver) -> None:
+    answer = signed_in.post(address("break-take"), {"minutes": "30", "in_panel": "1"}, headers=HTMX).content.decode()
+    row = driver.breaks.get()
+    assert "On a break until" in text(answer)
+    assert 'data-online="0"' in answer
+    again = signed_in.post(address("break-take"), {"minutes": "30"}, headers=HTMX)
+    assert again.status_code == 409
+    assert "You are offline" in text(again)
+
+    ended = signed_in.post(address("break-end", row.pk), headers=HTMX).content.decode()
+    assert "On a break" not in text(ended)
+    assert 'data-online="1"' in ended
+    assert signed_in.post(address("break-end", row.pk), headers=HTMX).status_code == 200
+
+
+def test_break_of_somebody_else_is_not_ended(signed_in: Client) -> None:
+    now = timezone.now()
+    other = DriverFactory().breaks.create(starts_at=now, ends_at=now + dt.timedelta(hours=1))
+    assert signed_in.post(address("break-end", other.pk), headers=HTMX).status_code == 409
+    other.refresh_from_db()
+    assert other.ended_at is None
+
+
+def test_break_is_planned_on_the_drivers_clock(signed_in: Client, driver: Driver) -> None:
+    Driver.objects.filter(pk=driver.pk).update(timezone="Asia/Aqtau")
+    tomorrow = timezone.localdate() + dt.timedelta(days=1)
+    form = {"date": f"{tomorrow:%Y-%m-%d}", "start": "22:30", "end": "00:15"}
+    assert signed_in.post(address("break-take"), form, headers=HTMX).status_code == 200
+    row = driver.breaks.get()
+    assert f"{row.starts_at:%Y-%m-%d %H:%M}" == f"{tomorrow:%Y-%m-%d} 17:30"
+    assert row.ends_at - row.starts_at == dt.timedelta(minutes=105)
+    overlapping = signed_in.post(address("break-take"), form, headers=HTMX)
+    assert (overlapping.status_code, driver.breaks.count()) == (409, 1)
+    assert "planned-break" in signed_in.get(DASHBOARD).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        ({}, "Enter the day and both times."),
+        ({"date": "2020-01-01", "start": "10:00", "end": "11:00"}, "Choose a time within the next 30 days."),
+        ({"date": "soon", "start": "10:00", "end": "11:00"}, "Enter a date."),
+        ({"minutes": "3"}, "greater than or equal to 5"),
+    ],
+)
+def test_wrong_break_is_said_at_its_field(signed_in: Client, driver: Driver, form: dict[str, str], says: str) -> None:
+    answer = signed_in.post(address("break-take"), form, headers=HTMX)
+    assert answer.status_code == 400
+    assert says in text(answer)
+    assert not driver.breaks.exists()
+
+
+HOURS = {"timezone": "Asia/Almaty", "auto_offline_min": "90", "mon_from": "08:00", "mon_to": "18:00"}
+
+
+def test_hours_are_saved_and_shown(signed_in: Client, driver: Driver) -> None:
+    answer = signed_in.post(address("hours-set"), HOURS, headers=HTMX)
+    assert "Saved." in text(answer)
+    driver.refresh_from_db()
+    assert (driver.weekly_hours, driver.auto_offline_min) == ({"mon": {"from": "08:00", "to": "18:00"}}, 90)
+    assert 'value="08:00"' in signed_in.get(DASHBOARD).content.decode()
+    assert signed_in.post(address("hours-set"), {**HOURS, "mon_from": "", "mon_to": ""}).status_code == 302
+    driver.refresh_from_db()
+    assert (driver.weekly_hours, driver.hours_due_at) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"mon_to": ""}, {"tue_from": "08:00"}, {"mon_from": "8 o'clock"}, {"auto_offline_min": "30"}, {"timezone": "UTC"}],
+)
+def test_wrong_hours_are_refused_and_nothing_is_stored(
+    signed_in: Client, driver: Driver, change: dict[str, str]
+) -> None:
+    for headers in (HTMX, {}):
+        answer = signed_in.post(address("hours-set"), {**HOURS, **change}, headers=headers)
+        assert answer.status_code == 400
+        assert 'data-testid="hours" open' in answer.content.decode()
+    driver.refresh_from_db()
+    assert (driver.weekly_hours, driver.auto_offline_min) == ({}, 120)
+
+
+def test_history_says_in_words_when_the_driver_was_online(signed_in: Client) -> None:
+    signed_in.post(address("availability-set"), {"online": "0"})
+    page = text(signed_in.get(DASHBOARD).content.decode().partition('data-testid="availability-changes"')[2])
+    assert "Offline by you" in page
+
+
+@pytest.mark.parametrize("name", ["hours-set", "break-take"])
+def test_working_time_is_set_by_posts_of_drivers(client: Client, name: str) -> None:
+    client.force_login(PassengerFactory())
+    assert client.post(address(name)).status_code == 403
+    assert client.get(address(name)).status_code == 405
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_panel_costs_the_same_for_one_break_and_three(
+    signed_in: Client, driver: Driver, rows: int, query_count: Callable[[int, int], Any]
+) -> None:
+    now = timezone.now()
+    for number in range(rows):
+        start = now + dt.timedelta(hours=number + 1)
+        driver.breaks.create(starts_at=start, ends_at=start + dt.timedelta(minutes=30))
+        driver.availability_changes.create(previous="offline", availability="available", is_online=True, cause="driver")
+    with query_count(13, 13):
+        signed_in.get(DASHBOARD)

@@ -156,10 +156,10 @@ def three_kinds_of_trips(driver: Driver, rows: int) -> None:
 @pytest.mark.parametrize(
     ("path", "embedded", "scaled"),
     [
-        ("/driver/", 13, 13),
-        ("/driver/tab/offers/", 13, 13),
-        ("/driver/tab/active/", 13, 13),
-        ("/driver/tab/history/", 13, 13),
+        ("/driver/", 15, 15),
+        ("/driver/tab/offers/", 15, 15),
+        ("/driver/tab/active/", 15, 15),
+        ("/driver/tab/history/", 15, 15),
     ],
 )
 def test_dashboard_page(query_count: QueryCount, rows: int, path: str, embedded: int, scaled: int) -> None:
