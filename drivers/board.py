@@ -185,6 +185,8 @@ class Upcoming:
     trip: Trip
     distance_km: float | None
     leave_at: dt.datetime | None
+    # They would be late if they did not leave now.
+    is_late: bool
 
 
 class Board:
@@ -294,10 +296,10 @@ class Board:
             return None
         position = getattr(self.driver, "position", None)
         if position is None:
-            return Upcoming(waiting[0], None, None)
+            return Upcoming(waiting[0], None, None, is_late=False)
         km = distance_km(position.lat, position.lng, waiting[0].pickup_lat, waiting[0].pickup_lng)
         leave_at = waiting[0].departure_at - dt.timedelta(minutes=eta.minutes(km))
-        return Upcoming(waiting[0], km, max(leave_at, self.now))
+        return Upcoming(waiting[0], km, leave_at, leave_at <= self.now)
 
 
 def history(driver: Driver, before: str) -> HistoryPage:

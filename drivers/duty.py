@@ -29,7 +29,7 @@ from realtime.publish import recheck
 from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted, Text
 from stepper.models import ServiceSettings
 from stepper.templatetags.units import clock
-from stepper.transactions import afterwards, in_transaction
+from stepper.transactions import afterwards, each_alone_where_needed, in_transaction
 
 from . import hours
 from .availability import IDLE_LOOK, change, leave_break, locked, require_ready
@@ -68,19 +68,19 @@ def seen(driver_id: int) -> None:
     """The driver did something: they stay online, and a warning is taken back. At most one write a minute."""
     stale = Q(active_at__lt=Now() - _SEEN_EVERY) | Q(auto_offline_at__isnull=False)
     online = Driver.objects.filter(pk=driver_id, availability=Availability.AVAILABLE)
-    warned = online.filter(stale).values_list("auto_offline_at", flat=True)[:1]
-    for auto_offline_at in warned:
-        online.update(active_at=Now(), auto_offline_at=None, idle_look_at=Now() + IDLE_LOOK)
-        if auto_offline_at is not None:
-            # The warning goes from the other tabs and devices as well.
-            recheck(groups.driver(driver_id))
+    before = online.filter(stale).values("auto_offline_at").first()
+    if before is None:
+        return
+    online.update(active_at=Now(), auto_offline_at=None, idle_look_at=Now() + IDLE_LOOK)
+    if before["auto_offline_at"] is not None:
+        # The warning goes from the other tabs and devices as well.
+        recheck(groups.driver(driver_id))
 
 
 def idle_due(limit: int = 200) -> int:
     """Warns drivers who have done nothing for long, takes offline who was warned; returns how many it looked at."""
     due = Driver.objects.filter(idle_look_at__lte=Now()).order_by("idle_look_at")
-    driver_ids = list(due.values_list("pk", flat=True)[:limit])
-    return _look_idle(driver_ids) if driver_ids else 0
+    return each_alone_where_needed(_look_idle, list(due.values_list("pk", flat=True)[:limit]))
 
 
 @in_transaction
@@ -96,7 +96,7 @@ def _look_idle(driver_ids: list[int]) -> int:
     looked = []
     for driver in drivers:
         now = driver.now
-        _notice_driving(driver, settings.active_move_m)
+        _notice_driving(driver, settings)
         offline_at = (driver.active_at or now) + dt.timedelta(minutes=driver.auto_offline_min)
         if driver.availability != Availability.AVAILABLE:
             driver.idle_look_at = None
@@ -128,15 +128,17 @@ def _look_idle(driver_ids: list[int]) -> int:
     return len(drivers)
 
 
-def _notice_driving(driver: Driver, active_move_m: int) -> None:
+def _notice_driving(driver: Driver, settings: ServiceSettings) -> None:
     """Counts a real distance from where the vehicle stood as activity at the time of the fix."""
     position = getattr(driver, "position", None)
-    if position is None or (driver.active_at and position.recorded_at <= driver.active_at):
+    if position is None or not position.is_plausible(settings.position_accuracy_m):
+        return
+    if driver.active_at and position.recorded_at <= driver.active_at:
         return
     here = (position.lat, position.lng)
     if driver.active_lat is None or driver.active_lng is None:
         driver.active_lat, driver.active_lng = here
-    elif distance_km(driver.active_lat, driver.active_lng, *here) * 1000 >= active_move_m:
+    elif distance_km(driver.active_lat, driver.active_lng, *here) * 1000 >= settings.active_move_m:
         driver.active_lat, driver.active_lng = here
         driver.active_at, driver.auto_offline_at = position.recorded_at, None
 
@@ -340,15 +342,13 @@ def _each(driver_ids: Iterable[int], follow: Callable[[Driver], None]) -> int:
     """Holds one driver after the other, each in a transaction; those that others hold are left to the next look."""
     from trips.dispatch import wake_around
 
-    done = 0
-    for driver_id in driver_ids:
-        driver = _followed(driver_id, follow)
-        if driver is None:
-            continue
-        done += 1
-        if driver.availability == Availability.AVAILABLE:
-            afterwards(wake_around, [driver_id])
-    return done
+    def look_at(driver_ids: list[int]) -> int:
+        driver = _followed(driver_ids[0], follow)
+        if driver is not None and driver.availability == Availability.AVAILABLE:
+            afterwards(wake_around, driver_ids)
+        return driver is not None
+
+    return sum(each_alone_where_needed(look_at, [driver_id]) for driver_id in driver_ids)
 
 
 @in_transaction

@@ -267,6 +267,10 @@ class DriverPosition(models.Model):
     def __str__(self) -> str:
         return f"{self.lat:.5f}, {self.lng:.5f}"
 
+    def is_plausible(self, worst_m: int) -> bool:
+        """Whether it says where the vehicle is: no jump that no vehicle makes, no guess of the phone's."""
+        return not self.jumped and (self.accuracy_m is None or self.accuracy_m <= worst_m)
+
     def is_fresh(self, seconds: int) -> bool:
         return self.recorded_at >= timezone.now() - dt.timedelta(seconds=seconds)
 

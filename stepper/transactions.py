@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, close_old_connections, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections, connection, transaction
 
 logger = logging.getLogger("stepper.transactions")
 
@@ -62,6 +62,24 @@ def afterwards(verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> None:
         verb(*args, **kwargs)
     except DatabaseError as error:
         logger.warning("%s is left to the dispatcher: %s", verb.__qualname__, error)
+
+
+def each_alone_where_needed(work: Callable[[list[int]], int], ids: list[int]) -> int:
+    """`work` over all rows at once; where that fails over each alone, so that one bad row costs the others nothing.
+
+    What is wrong with a row is logged. A database that is away is the caller's to wait for.
+    """
+    if not ids:
+        return 0
+    try:
+        return work(ids)
+    except (InterfaceError, OperationalError):
+        raise
+    except Exception:
+        if len(ids) == 1:
+            logger.exception("%s failed for row %d", getattr(work, "__name__", "work"), ids[0])
+            return 0
+    return sum(each_alone_where_needed(work, [pk]) for pk in ids)
 
 
 database_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="database")

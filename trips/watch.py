@@ -21,7 +21,7 @@ from drivers.models import DriverPosition
 from realtime.notify import notify, notify_staff
 from stepper.models import ServiceSettings
 from stepper.templatetags.units import clock, when
-from stepper.transactions import in_transaction
+from stepper.transactions import each_alone_where_needed, in_transaction
 
 from . import eta
 from .models import Booking, Trip, TripWatch
@@ -72,8 +72,8 @@ def watch_due(limit: int = 200) -> int:
     """Looks at the trips that are due; returns how many. Those that others hold are left to the next look."""
     marked = Trip.objects.filter(watch_at__lte=Now()).order_by("watch_at").values_list("pk", flat=True)
     due = TripWatch.objects.filter(due_at__lte=Now()).order_by("due_at").values_list("pk", flat=True)
-    trip_ids = {*marked[:limit], *due[:limit]}
-    return _watch(sorted(trip_ids)) if trip_ids else 0
+    trip_ids = sorted({*marked[:limit], *due[:limit]})
+    return each_alone_where_needed(_watch, trip_ids)
 
 
 @in_transaction
@@ -171,7 +171,9 @@ def _remind(looks: Iterable[_Look]) -> None:
                     action_url=f"/trips/{pk}/",
                 )
         with override(trip.driver.user.language):
-            leave = _("Leave at %(time)s.") % {"time": clock(_leave_at(look), trip.timezone)}
+            leave_at = _leave_at(look)
+            at = {"time": clock(leave_at, trip.timezone)}
+            leave = _("Leave at %(time)s.") % at if leave_at > look.now else _("Leave now.")
             notify(
                 trip.driver.user,
                 _("Your trip: %(when)s") % {"when": when(trip.departure_at, trip.timezone)},
@@ -278,6 +280,9 @@ def _stall(look: _Look) -> tuple[Stall | None, dt.datetime | None]:
     # A fix from before setting off says nothing about the way.
     if position is None or position.recorded_at < set_off_at - _ON_THE_WAY:
         return None, None
+    if not position.is_plausible(settings.position_accuracy_m):
+        # The phone speaks, but not of where it is.
+        return (None, None) if watch.stall in ("", Stall.DARK) else (Stall(watch.stall), watch.stalled_at)
     here, at = (position.lat, position.lng), max(position.recorded_at, set_off_at)
     away_km = distance_km(*here, look.trip.pickup_lat, look.trip.pickup_lng)
     move_km, span = settings.stall_move_m / 1000, dt.timedelta(minutes=settings.stall_min)

@@ -11,7 +11,7 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from drivers import availability, duty
-from drivers.models import Break, Cause, Driver
+from drivers.models import Break, Cause, Driver, DriverPosition
 from realtime import groups
 from realtime.models import Notification
 from stepper.errors import DomainError
@@ -454,6 +454,52 @@ def test_a_zone_that_does_not_exist_is_refused(driver: Driver) -> None:
     assert code_of(duty.set_working_time, driver.pk, duty.WorkingTime(timezone="Asia/Nowhere")) == "input.invalid"
     duty.set_working_time(driver.pk, duty.WorkingTime(timezone="Asia/Bishkek"))
     assert fresh(driver).timezone == "Asia/Bishkek"
+
+
+# What goes wrong
+
+
+def test_one_driver_who_cannot_be_handled_holds_nobody_up(driver: Driver, caplog: pytest.LogCaptureFixture) -> None:
+    other = DriverFactory(at=ALMATY, is_online=False)
+    availability.set_online(other.pk, True)
+    for one in (driver, other):
+        pass_time(one, 111 * MINUTE)
+    Driver.objects.filter(pk=driver.pk).update(timezone="Asia/Nowhere")
+    duty.work()
+    assert titles(other) == ["Are you still there?"]
+    assert state(driver) == (True, "available")
+    assert f"failed for row {driver.pk}" in caplog.text
+
+
+def test_an_effect_that_fails_half_way_is_done_whole_by_the_next_look(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: Any, **_options: Any) -> None:
+        raise RuntimeError("the process dies here")
+
+    duty.take_break(driver.pk, 30)
+    pass_time(driver, 31 * MINUTE)
+    with monkeypatch.context() as dying:
+        dying.setattr(duty, "notify", fail)
+        duty.work()
+    assert state(driver) == (False, "offline")
+    assert causes(driver) == ["break_started"]
+
+    duty.work()
+    assert state(driver) == (True, "available")
+    assert causes(driver) == ["break_started", "break_ended"]
+
+
+@pytest.mark.parametrize("wrong", [{"jumped": True}, {"accuracy_m": 900}])
+def test_a_position_that_says_nothing_is_no_activity(driver: Driver, wrong: dict[str, Any]) -> None:
+    pass_time(driver, 11 * MINUTE)
+    place(driver, *ALMATY)
+    duty.work()
+    place(driver, ALMATY[0] + 0.1, ALMATY[1])
+    DriverPosition.objects.update(**wrong)
+    pass_time(driver, 99 * MINUTE)
+    duty.work()
+    assert titles(driver) == ["Are you still there?"]
 
 
 # Several dispatchers

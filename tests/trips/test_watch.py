@@ -9,7 +9,7 @@ import pytest
 from django.db import close_old_connections
 from django.utils import timezone
 
-from drivers.models import Driver
+from drivers.models import Driver, DriverPosition
 from realtime import groups
 from realtime.models import Notification
 from stepper.models import ServiceSettings, User
@@ -309,6 +309,28 @@ def test_at_the_pickup_the_watch_ends() -> None:
     go_on(trip, 1, 5)
     assert (of(trip).stall, of(trip).due_at) == ("", None)
     assert look() == 0
+
+
+def test_a_position_that_says_nothing_changes_nothing() -> None:
+    trip = on_the_way()
+    go_on(trip, 6, 5)
+    assert of(trip).stall == Stall.STANDING
+    pass_time(trip, MINUTE)
+    place(driver_of(trip), ALMATY[0] + 9 * KM, ALMATY[1])
+    DriverPosition.objects.update(jumped=True)
+    look()
+    assert of(trip).stall == Stall.STANDING
+    DriverPosition.objects.update(jumped=False)
+    go_on(trip, 1, 4)
+    assert of(trip).stall == ""
+
+
+def test_one_trip_that_cannot_be_handled_holds_nobody_up(caplog: pytest.LogCaptureFixture) -> None:
+    bad, good = (accepted(in_=30 * MINUTE, ago=48 * HOUR) for _number in range(2))
+    Trip.objects.filter(pk=bad.pk).update(timezone="Asia/Nowhere")
+    look()
+    assert len(titles(good.organiser)) == 1
+    assert f"failed for row {bad.pk}" in caplog.text
 
 
 # For staff
