@@ -71,13 +71,16 @@ def seen(driver_id: int) -> None:
     before = online.filter(stale).values("auto_offline_at").first()
     if before is None:
         return
-    online.update(active_at=Now(), auto_offline_at=None, idle_look_at=Now() + IDLE_LOOK)
-    if before["auto_offline_at"] is not None:
+    if before["auto_offline_at"] is None:
+        # No index has this column: the cheapest of updates.
+        online.update(active_at=Now())
+    else:
+        online.update(active_at=Now(), auto_offline_at=None, idle_look_at=Now() + IDLE_LOOK)
         # The warning goes from the other tabs and devices as well.
         recheck(groups.driver(driver_id))
 
 
-def idle_due(limit: int = 200) -> int:
+def idle_due(limit: int = 100) -> int:
     """Warns drivers who have done nothing for long, takes offline who was warned; returns how many it looked at."""
     due = Driver.objects.filter(idle_look_at__lte=Now()).order_by("idle_look_at")
     return each_alone_where_needed(_look_idle, list(due.values_list("pk", flat=True)[:limit]))
@@ -333,9 +336,9 @@ def _end(driver: Driver, row: Break) -> None:
 # What the dispatcher does
 
 
-def work() -> int:
-    """One look at everything that is due; returns how many drivers it looked at."""
-    return breaks_due() + hours_due() + idle_due()
+def work(limit: int = 100) -> int:
+    """One look at everything that is due; returns the most drivers that one kind of it concerned, `limit`: or more."""
+    return max(breaks_due(limit), hours_due(limit), idle_due(limit))
 
 
 def _each(driver_ids: Iterable[int], follow: Callable[[Driver], None]) -> int:

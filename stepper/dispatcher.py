@@ -26,6 +26,8 @@ logger = logging.getLogger("stepper.dispatcher")
 TICK_S = 0.25
 # Breaks, hours and trips under way are judged in minutes.
 LOOK_AFTER_S = 2.0
+# Looked after at once; everybody's hours may begin at eight.
+BATCH = 100
 BEAT_S = 5.0
 PRUNE_S = 600.0
 # Nobody has beaten for this long: no dispatcher runs.
@@ -42,9 +44,9 @@ def work() -> int:
     return dispatch.expire_due() + dispatch.look_due() + dispatch.give_up_due()
 
 
-def look_after() -> int:
-    """One look at drivers' working time and at trips whose driver is expected; returns how many were looked at."""
-    return duty.work() + watch.watch_due()
+def look_after() -> bool:
+    """One look at drivers' working time and at trips whose driver is expected; True: there may be more to do now."""
+    return max(duty.work(BATCH), watch.watch_due(BATCH)) >= BATCH
 
 
 def prune() -> int:
@@ -73,17 +75,30 @@ class Dispatcher:
             await self._task
 
     async def run(self) -> None:
-        beat_due = prune_due = look_after_due = 0.0
+        """Until stopped. Offers never wait for what is judged in minutes."""
+        await asyncio.gather(self._dispatch(), self._look_after())
+
+    async def _look_after(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                more = await in_thread(look_after)
+            except DatabaseError as error:
+                logger.warning("working time and watches wait for the database: %s", error)
+                more = False
+            except Exception:  # as below: nothing may end this loop
+                logger.exception("looking after drivers and trips failed")
+                more = False
+            if not more:
+                await self._pause(LOOK_AFTER_S)
+
+    async def _dispatch(self) -> None:
+        beat_due = prune_due = 0.0
         while not self._stopping.is_set():
             try:
                 if time.monotonic() >= beat_due:
                     await in_thread(self._beat)
                     beat_due = time.monotonic() + BEAT_S
                 done = await in_thread(work)
-                if time.monotonic() >= look_after_due:
-                    # Set first: what fails here must not come before every offer that is due.
-                    look_after_due = time.monotonic() + LOOK_AFTER_S
-                    await in_thread(look_after)
                 if time.monotonic() >= prune_due:
                     await in_thread(prune)
                     prune_due = time.monotonic() + PRUNE_S

@@ -68,7 +68,7 @@ class _Look(NamedTuple):
     settings: ServiceSettings
 
 
-def watch_due(limit: int = 200) -> int:
+def watch_due(limit: int = 100) -> int:
     """Looks at the trips that are due; returns how many. Those that others hold are left to the next look."""
     marked = Trip.objects.filter(watch_at__lte=Now()).order_by("watch_at").values_list("pk", flat=True)
     due = TripWatch.objects.filter(due_at__lte=Now()).order_by("due_at").values_list("pk", flat=True)
