@@ -1,0 +1,77 @@
+"""The channel layer and the consumers' base with nothing behind them: what relaying costs before it does anything.
+
+    uvicorn tests.bench.bare:application       python -m tests.bench.bare --port PORT   (Daphne)
+
+`/<group>/s` sends positions to the group, `/<group>/w` hears them.
+"""
+
+import os
+import sys
+from typing import Any
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stepper.settings")
+django.setup(set_prefix=False)
+
+from channels.layers import get_channel_layer  # noqa: E402 - after Django is set up
+
+from drivers.positions import location_frame  # noqa: E402
+from realtime import events  # noqa: E402
+from realtime.consumers import SocketConsumer  # noqa: E402
+
+
+class BareConsumer(SocketConsumer):
+    async def websocket_connect(self, _message: dict[str, Any]) -> None:
+        await self.send({"type": "websocket.accept", "subprotocol": None})
+        _empty, self.group, role = self.scope["path"].split("/")
+        if role == "w":
+            await self.join(self.group)
+        await self._send_frame(
+            events.ConnectionEstablished(
+                user_id=1, driver_id=None, heartbeat_s=30, position_trip_s=10, position_idle_s=60, cursor=""
+            )
+        )
+        self._go_on()
+
+    async def obey(self, command: events.Command) -> None:
+        if isinstance(command, events.LocationUpdate):
+            point = command.points[-1]
+            frame = location_frame(1, 1, point, point.recorded_at or events._now(), events.Eta())
+            message = {"type": "position.relayed", "group": self.group, "key": self.group}
+            self.channel_layer.relay(self.group, message | {"frame": events.encode(frame)})
+
+
+async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    if scope["type"] == "websocket":
+        await BareConsumer()(scope, receive, send)
+    elif scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+    else:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await get_channel_layer().start()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+
+def main() -> None:
+    """Daphne, set up as `manage.py serve` does."""
+    from daphne.endpoints import build_endpoint_description_strings
+
+    from stepper import websocket
+
+    websocket.install()
+    port = int(sys.argv[sys.argv.index("--port") + 1])
+    websocket.SocketServer(
+        application=application,
+        endpoints=build_endpoint_description_strings(host="127.0.0.1", port=port),
+        server_name="stepper",
+    ).run()
+
+
+if __name__ == "__main__":
+    main()
