@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 from channels.layers import get_channel_layer
 from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
-from django.utils import timezone
 from msgspec import Struct
 
 from realtime import events, groups
@@ -32,7 +31,7 @@ from trips.models import Trip
 from trips.states import ABOARD, ASSIGNED, DRIVING
 
 from . import geo
-from .models import Approval, Driver, DriverPosition, TrailPoint
+from .models import Approval, Driver, DriverPosition
 
 logger = logging.getLogger("stepper.positions")
 
@@ -49,6 +48,8 @@ _OLDEST = dt.timedelta(days=1)
 JUMP_KMH = 250.0
 # Below this, two fixes a second apart differ by what satellites are wrong about.
 _JUMP_KM = 0.5
+# Within this nothing is that far, whatever the latitude.
+_NEAR_DEGREES = 0.003
 # Points of trails kept while the database is away; then the oldest are given up.
 TRAIL_KEPT = 100_000
 
@@ -245,7 +246,7 @@ class PositionBuffer:
         return self._accept(driver_id, points, known)
 
     def _accept(self, driver_id: int, points: Sequence[events.Point], known: _Known) -> ReportResult:
-        now = timezone.now()
+        now = dt.datetime.now(dt.UTC)
         with self._lock:
             last = self._last.get(driver_id)
             # Also what no clock can mean: a stamp of the year 1 would end the flush for everybody.
@@ -303,16 +304,7 @@ class PositionBuffer:
                         cursor.execute("SET LOCAL synchronous_commit = off")
                 # Ascending, so that two processes cannot wait for each other.
                 _upsert([latest[driver_id] for driver_id in sorted(latest)])
-                TrailPoint.objects.bulk_create(
-                    TrailPoint(
-                        trip_id=trip_id,
-                        lat=fix.point.lat,
-                        lng=fix.point.lng,
-                        recorded_at=fix.recorded_at,
-                        jumped=fix.jumped,
-                    )
-                    for trip_id, fix in trail
-                )
+                _append(trail)
         except DatabaseError as error:
             # A trail that can never be written (its trip is gone) must not stop everybody's positions for ever.
             refused = isinstance(error, IntegrityError | DataError)
@@ -333,6 +325,8 @@ class PositionBuffer:
 
 
 def _is_jump(last: _Last, point: events.Point, recorded_at: dt.datetime) -> bool:
+    if abs(point.lat - last.lat) < _NEAR_DEGREES and abs(point.lng - last.lng) < _NEAR_DEGREES:
+        return False
     km = geo.distance_km(last.lat, last.lng, point.lat, point.lng)
     hours = (recorded_at - last.recorded_at).total_seconds() / 3600
     return km > _JUMP_KM and km > JUMP_KMH * hours
@@ -398,6 +392,27 @@ def _upsert(fixes: Sequence[_Fix]) -> None:
             )
 
 
+def _append(trail: Sequence[tuple[int, _Fix]]) -> None:
+    """Adds to the trails. Model instances for thousands of points a second would cost more than all the rest."""
+    rows = [(trip_id, fix.point.lat, fix.point.lng, fix.recorded_at, fix.jumped) for trip_id, fix in trail]
+    if not rows:
+        return
+    columns = "trip_id, lat, lng, recorded_at, jumped"
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                f"INSERT INTO drivers_trailpoint ({columns}) "  # noqa: S608 - constants only
+                "SELECT * FROM unnest(%s::bigint[], %s::float8[], %s::float8[], %s::timestamptz[], %s::boolean[])",
+                [list(column) for column in zip(*rows, strict=True)],
+            )
+        else:
+            adapt = connection.ops.adapt_datetimefield_value
+            cursor.executemany(
+                f"INSERT INTO drivers_trailpoint ({columns}) VALUES (%s, %s, %s, %s, %s)",  # noqa: S608
+                [(*row[:3], adapt(row[3]), row[4]) for row in rows],
+            )
+
+
 def location_frame(
     driver_id: int, trip_id: int | None, point: events.Point, recorded_at: dt.datetime, to_go: events.Eta
 ) -> events.DriverLocationUpdated:
@@ -441,7 +456,13 @@ def _is_watched(layer: Any, group: str) -> bool:
 
 def _send(layer: Any, group: str, key: str, frame: events.DriverLocationUpdated) -> None:
     """Hands a position to the layer, where a newer one of its `key` replaces it while it waits."""
-    message: dict[str, Any] = {"type": "position.relayed", "group": group, "key": key, "frame": events.encode(frame)}
+    message: dict[str, Any] = {
+        "type": "position.relayed",
+        "group": group,
+        "key": key,
+        "driver_id": frame.driver_id,
+        "frame": events.encode(frame),
+    }
     if isinstance(layer, HubChannelLayer):
         layer.relay(group, message)
         return

@@ -39,6 +39,10 @@ HEARTBEAT_S = 30
 MAX_FRAME_BYTES = 64 * 1024
 # Ids of the last events sent: an event that reaches a socket by two of its groups is sent once.
 _REMEMBERED = 256
+# A frame with a fix or a few.
+_SHORT = 2048
+# Read for every frame, so not through the settings' own lookup.
+_RATE, _BURST = settings.SOCKET_RATE, settings.SOCKET_BURST
 # How often a server that cannot say when it may be written to is asked.
 _WRITABLE_POLL_S = 0.05
 
@@ -87,7 +91,7 @@ class SocketConsumer(AsyncConsumer):
         self._counted_for: int | None = None
         # Both directions may find that the socket's rights have changed; one at a time puts its groups right.
         self._memberships: asyncio.Lock | None = None
-        self._tokens = float(settings.SOCKET_BURST)
+        self._tokens = float(_BURST)
         # Which second of the heartbeat's period is this socket's.
         self.turn = next(_turns) % HEARTBEAT_S
         self._heard_at = time.monotonic()
@@ -110,10 +114,10 @@ class SocketConsumer(AsyncConsumer):
         try:
             while True:
                 message = await receive()
-                if message["type"] == "websocket.receive":
-                    await self.websocket_receive(message)
-                else:
+                if message["type"] != "websocket.receive":
                     await self.dispatch(message)
+                elif not self.receive_now(message):
+                    await self.websocket_receive(message)
         except StopConsumer:
             pass
         finally:
@@ -171,9 +175,12 @@ class SocketConsumer(AsyncConsumer):
 
     def forward_now(self, message: dict[str, Any]) -> bool:
         """Writes what needs neither database nor rendering; False where it does, or where the client does not read."""
-        if message["type"] == "position.relayed":
-            return message["group"] not in self.joined or self._send_now(message["frame"])
-        return False
+        if message["type"] != "position.relayed":
+            return False
+        # Drivers know where they are.
+        if message["driver_id"] == self.driver_id or message["group"] not in self.joined:
+            return True
+        return self._send_now(message["frame"])
 
     def _send_now(self, text: str) -> bool:
         """Whether the frame was written (or the client is gone); False where that would have to wait."""
@@ -356,12 +363,32 @@ class SocketConsumer(AsyncConsumer):
 
     # Commands
 
+    def receive_now(self, message: dict[str, Any]) -> bool:
+        """Takes a driver's position where that needs neither the database nor an answer; False: the long way."""
+        text = message.get("text")
+        if text is None or self.driver_id is None or len(text) > _SHORT or self._closing or not self._is_open:
+            return False
+        now = time.monotonic()
+        tokens = min(_BURST, self._tokens + (now - self._heard_at) * _RATE)
+        if tokens < 1:
+            return False
+        try:
+            command = events.decode_command(text)
+        except msgspec.MsgspecError:
+            return False
+        if type(command) is not events.LocationUpdate or command.ref is not None:
+            return False
+        if buffer.report_now(self.driver_id, command.points) is None:
+            return False
+        self._tokens, self._heard_at = tokens - 1, now
+        return True
+
     async def websocket_receive(self, message: dict[str, Any]) -> None:
         text = message.get("text")
         if self._closing:
             return
         now = time.monotonic()
-        self._tokens = min(settings.SOCKET_BURST, self._tokens + (now - self._heard_at) * settings.SOCKET_RATE) - 1
+        self._tokens = min(_BURST, self._tokens + (now - self._heard_at) * _RATE) - 1
         self._heard_at = now
         if self._tokens < 0:
             await self._slow_down(text)
@@ -386,7 +413,7 @@ class SocketConsumer(AsyncConsumer):
 
     async def _slow_down(self, text: str | None) -> None:
         """The frame is not obeyed. Who goes on after a burst of refusals is sent away."""
-        if self._tokens <= -settings.SOCKET_BURST:
+        if self._tokens <= -_BURST:
             await self._close(CLOSE_TOO_MANY_FRAMES)
             return
         ref = _kind_and_ref(text[:MAX_FRAME_BYTES])[1] if text else None
@@ -417,15 +444,6 @@ class SocketConsumer(AsyncConsumer):
             await self._send_frame(events.Error(code=code, message=str(message), ref=ref))
 
     async def obey(self, command: events.Command) -> None:
-        # The usual case, many times a second: nothing of it needs the database.
-        if (
-            type(command) is events.LocationUpdate
-            and self.driver_id is not None
-            and buffer.report_now(self.driver_id, command.points) is not None
-        ):
-            if command.ref is not None:
-                await self._send_frame(events.Ack(ref=command.ref))
-            return
         answer = await in_turn(commands.run, command, self.identity, self.driver_id)
         if answer is not None and command.ref is not None:
             await self._send_frame(answer)
@@ -462,7 +480,7 @@ class SocketConsumer(AsyncConsumer):
         raise NotImplementedError
 
     async def position_relayed(self, message: dict[str, Any]) -> None:
-        if message["group"] in self.joined:
+        if message["group"] in self.joined and message["driver_id"] != self.driver_id:
             await self.send_text(message["frame"])
 
     async def layer_resync(self, _message: dict[str, Any]) -> None:

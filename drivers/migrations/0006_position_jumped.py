@@ -4,20 +4,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('drivers', '0005_online_drivers_active'),
+        ("drivers", "0005_online_drivers_active"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='driverposition',
-            name='jumped',
-            field=models.BooleanField(default=False, verbose_name='jumped'),
+            model_name="driverposition",
+            name="jumped",
+            field=models.BooleanField(default=False, verbose_name="jumped"),
         ),
         migrations.AddField(
-            model_name='trailpoint',
-            name='jumped',
-            field=models.BooleanField(default=False, verbose_name='jumped'),
+            model_name="trailpoint",
+            name="jumped",
+            field=models.BooleanField(default=False, verbose_name="jumped"),
         ),
     ]

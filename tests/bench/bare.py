@@ -34,12 +34,14 @@ class BareConsumer(SocketConsumer):
         )
         self._go_on()
 
-    async def obey(self, command: events.Command) -> None:
+    def receive_now(self, message: dict[str, Any]) -> bool:
+        command = events.decode_command(message["text"])
         if isinstance(command, events.LocationUpdate):
             point = command.points[-1]
             frame = location_frame(1, 1, point, point.recorded_at or events._now(), events.Eta())
-            message = {"type": "position.relayed", "group": self.group, "key": self.group}
+            message = {"type": "position.relayed", "group": self.group, "key": self.group, "driver_id": 1}
             self.channel_layer.relay(self.group, message | {"frame": events.encode(frame)})
+        return True
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -17,9 +17,9 @@ from tests import servers
 from tests.bench import harness
 from tests.bench.harness import Load, Process
 
-PAIRS = 64
-# Frames under way for each pair at saturation.
-WINDOW = 8
+PAIRS = 256
+# Frames under way for each pair at saturation: a driver sends one fix at a time, so many sockets carry one frame each.
+WINDOW = 1
 TWO_PROCESS_RATE = 3000
 POINT = '{"lat":@,"lng":76.9286,"heading_deg":90.5,"speed_kmh":41.5,"accuracy_m":8.0}'
 COMMAND = f'{{"type":"driver.location.update","points":[{POINT}]}}'
