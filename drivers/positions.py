@@ -271,7 +271,7 @@ class PositionBuffer:
                     self._trail += [(ride.trip_id, fix) for fix in fixes]
             if len(self._trail) > TRAIL_KEPT:
                 logger.warning("the oldest points of trails are given up, the database takes none")
-                del self._trail[: len(self._trail) - TRAIL_KEPT]
+                del self._trail[: max(len(self._trail) - TRAIL_KEPT, TRAIL_KEPT // 10)]
         if self._loop is None:
             self.flush()
         elif threading.get_ident() == self._loop_thread:

@@ -7,6 +7,7 @@ clock, errors), the same JSON frames. Close codes are in docs/protocol.md.
 import asyncio
 import itertools
 import logging
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
@@ -19,12 +20,13 @@ from channels.exceptions import StopConsumer
 from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import DatabaseError
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import override
 
 from drivers.positions import buffer
 from stepper.crowd import in_turn
-from stepper.errors import DomainError, NotPermitted, NotSignedIn, TooManyRequests
+from stepper.errors import DomainError, InvalidInput, NotPermitted, NotSignedIn, TooManyRequests
 from stepper.transactions import in_thread
 
 from . import commands, events, groups
@@ -60,6 +62,9 @@ CLOSE_TOO_MANY_FRAMES = 4429
 # After these what is known of a driver (approved, which trips) may have changed.
 _CHANGES_DRIVER = frozenset({CONTROL, "trip.offer.accepted", "trip.status.updated", "booking.cancelled"})
 _KEPT_OF_SCOPE = ("type", "path", "url_route", "stepper.hang_up")
+# How msgspec names the place of what is wrong, and what is missing there.
+_WHERE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
 # What a client that does not read has to read its close frame.
 _LAST_WORD_S = 2.0
 
@@ -151,9 +156,10 @@ class SocketConsumer(AsyncConsumer):
 
     def _take(self, message: dict[str, Any]) -> bool:
         """Whether the message was dealt with at once; otherwise it waits its turn."""
-        if self.driver_id is not None and message["type"] == "event.logged" and message["event"] in _CHANGES_DRIVER:
+        if self.driver_id is not None and _may_change_driver(message):
+            # Not when its turn comes: of a driver who does not read it might never.
             buffer.forget(self.driver_id)
-        if self._working is None and self._is_open:
+        if self._working is None and self._is_open and not self._mailbox:
             if self._closing or self.forward_now(message):
                 return True
             self._working = asyncio.create_task(self._work_off())
@@ -292,10 +298,13 @@ class SocketConsumer(AsyncConsumer):
         )
 
     async def join(self, *names: str) -> None:
-        for name in names:
-            if name not in self.joined:
-                self.joined.add(name)
-                await self.channel_layer.group_add(name, self.channel_name)
+        new = [name for name in names if name not in self.joined]
+        self.joined.update(new)
+        if isinstance(self.channel_layer, HubChannelLayer):
+            await self.channel_layer.join(new, self.channel_name)
+            return
+        for name in new:
+            await self.channel_layer.group_add(name, self.channel_name)
 
     async def leave(self, *names: str) -> None:
         for name in names:
@@ -326,6 +335,8 @@ class SocketConsumer(AsyncConsumer):
         """
         if self._send_soon(message):
             return
+        if self._mailbox is not None:
+            self._mailbox.stall(True)
         try:
             async with asyncio.timeout(settings.SOCKET_SLOW_S):
                 while not self._is_writable():  # noqa: ASYNC110 - Daphne's protocol is told, it tells nobody
@@ -335,6 +346,9 @@ class SocketConsumer(AsyncConsumer):
             await self._abandon()
         except (Disconnected, OSError):
             self._closing = True
+        finally:
+            if self._mailbox is not None:
+                self._mailbox.stall(False)
 
     def _send_soon(self, message: dict[str, Any]) -> bool:
         if message["type"] != "websocket.send":
@@ -432,7 +446,7 @@ class SocketConsumer(AsyncConsumer):
         except msgspec.ValidationError as error:
             kind, ref = _kind_and_ref(text)
             if kind in commands.NAMES:
-                await self._send_error("message.invalid", str(error), ref)
+                await self._send_frame(error_frame(_invalid(error), ref, self._language))
             else:
                 await self._send_error("message.unknown_type", _("There is no such message type."), ref)
         except (msgspec.DecodeError, RecursionError, UnicodeError):
@@ -519,7 +533,8 @@ class ProgramConsumer(SocketConsumer):
         self._watched &= member.trip_ids
         wanted = {groups.user(self.identity.user.pk)}
         wanted |= {groups.trip(pk) for pk in member.trip_ids - self._left}
-        if member.driver_id is not None and self._offers_wanted:
+        if member.driver_id is not None:
+            # Also where offers are not wanted: it says when what the driver may do has changed.
             wanted.add(groups.driver(member.driver_id))
         if self.identity.user.is_staff:
             wanted.add(groups.STAFF)
@@ -532,6 +547,12 @@ class ProgramConsumer(SocketConsumer):
             if isinstance(frame, events.OfferCreated):
                 self.remember_sent(frame.id)
             await self._send_frame(frame)
+
+    def is_new(self, message: dict[str, Any]) -> bool:
+        return self._is_wanted(message["group"]) and super().is_new(message)
+
+    def _is_wanted(self, group: str) -> bool:
+        return self._offers_wanted or self.driver_id is None or group != groups.driver(self.driver_id)
 
     def _trip_ids(self) -> list[int]:
         return sorted(int(name.removeprefix("trip.")) for name in self.joined if name.startswith("trip."))
@@ -579,7 +600,6 @@ class ProgramConsumer(SocketConsumer):
                 await self.show()
             case events.DriverUnsubscribe():
                 self._offers_wanted = False
-                await self._prepare()
                 await self._acknowledge(command)
             case _:
                 await super().obey(command)
@@ -607,7 +627,8 @@ class ProgramConsumer(SocketConsumer):
             self._go_on()
 
     async def _catch_up(self, command: events.Resume) -> None:
-        rows = await in_thread(commands.missed_events, self.identity.user, command.cursor, sorted(self.joined))
+        wanted = [name for name in sorted(self.joined) if self._is_wanted(name)]
+        rows = await in_thread(commands.missed_events, self.identity.user, command.cursor, wanted)
         if rows is None:
             await self._send_error(
                 "resync.required", _("That is too long ago; here is the state as it stands."), command.ref
@@ -615,8 +636,9 @@ class ProgramConsumer(SocketConsumer):
             await self.show()
             return
         for row in rows:
-            self.remember_sent(row.event_id)
-            await self.send_text(events.with_cursor(row.frame, outlet.cursor))
+            if row.group in self.joined:  # it may have lost its right to it while the rows were read
+                self.remember_sent(row.event_id)
+                await self.send_text(events.with_cursor(row.frame, outlet.cursor))
         await self._acknowledge(command)
 
 
@@ -747,6 +769,11 @@ def _always() -> bool:
     return True
 
 
+def _may_change_driver(message: dict[str, Any]) -> bool:
+    kind = message["type"]
+    return kind == "layer.resync" or (kind == "event.logged" and message["event"] in _CHANGES_DRIVER)
+
+
 def _uvicorn_hang_up(send: Any) -> Any:
     """Cuts the connection under uvicorn, which has no word for it: closing waits for a client that does not read."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
@@ -772,6 +799,19 @@ def error_frame(error: DomainError, ref: str | None = None, language: str = "en"
             fields={name: [str(one) for one in texts] for name, texts in error.fields.items()} or None,
             retry_after_s=error.retry_after_s if isinstance(error, TooManyRequests) else None,
         )
+
+
+def _invalid(error: msgspec.ValidationError) -> InvalidInput:
+    """What is wrong with a command, and where: `points[0].lat`."""
+    where, missing = _WHERE.search(str(error)), _MISSING.search(str(error))
+    path = ".".join(part for part in (where and where["path"], missing and missing["name"]) if part)
+    if missing:
+        message = format_lazy(_("{field} is missing."), field=path)
+    elif path:
+        message = format_lazy(_("{field} is not what it should be."), field=path)
+    else:
+        message = _("The message is not what it should be.")
+    return InvalidInput("message.invalid", message, {path: [message]} if path else None)
 
 
 def _kind_and_ref(text: str) -> tuple[str, str | None]:

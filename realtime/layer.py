@@ -53,12 +53,13 @@ class Backlog:
 class Mailbox:
     """What waits for one channel, oldest first. Ten thousand are empty most of the time: then they hold nothing."""
 
-    __slots__ = ("_backlog", "_items", "_keyed", "_waiter", "capacity", "taker")
+    __slots__ = ("_backlog", "_is_stalled", "_items", "_keyed", "_waiter", "capacity", "taker")
 
     def __init__(self, capacity: int, backlog: Backlog | None = None) -> None:
         self.capacity = capacity
         self.taker: Taker | None = None
         self._backlog = backlog or Backlog()
+        self._is_stalled = False
         # A message, or the key of one in _keyed.
         self._items: deque[Message | str] | None = None
         self._keyed: dict[str, Message] | None = None
@@ -68,7 +69,7 @@ class Mailbox:
         return len(self._items) if self._items else 0
 
     def put(self, message: Message) -> None:
-        if self.taker is not None and not self._items and self.taker(message):
+        if self.taker is not None and self.taker(message):
             return
         if self._items is None:
             self._items, self._keyed = deque(), {}
@@ -92,12 +93,20 @@ class Mailbox:
     def _append(self, message: Message) -> None:
         if self._items is not None:
             self._items.append(message)
-            self._backlog.count += 1
+            self._backlog.count += not self._is_stalled
 
     def clear(self) -> None:
-        if self._items:
-            self._backlog.count -= sum(not isinstance(item, str) for item in self._items)
+        self._backlog.count -= self._events_counted()
         self._items = self._keyed = None
+
+    def _events_counted(self) -> int:
+        return 0 if self._is_stalled else sum(not isinstance(item, str) for item in self._items or ())
+
+    def stall(self, is_stalled: bool) -> None:
+        """While its client does not read, what waits here is no backlog that anybody else has to wait for."""
+        self._backlog.count -= self._events_counted()
+        self._is_stalled = is_stalled
+        self._backlog.count += self._events_counted()
 
     def pop(self) -> Message | None:
         """The oldest message; None where nothing waits."""
@@ -107,7 +116,7 @@ class Mailbox:
         if isinstance(item, str):
             message = self._keyed.pop(item)
         else:
-            self._backlog.count -= 1
+            self._backlog.count -= not self._is_stalled
             message = item
         if not self._items:
             self._items = self._keyed = None
@@ -149,7 +158,10 @@ class HubChannelLayer(BaseChannelLayer):
         return name
 
     def attach(self, channel: str, taker: Taker) -> Mailbox:
-        """The mailbox of a channel whose owner is called for each message, on the loop that delivers it."""
+        """The mailbox of a channel whose owner is called for each message, on the loop that delivers it.
+
+        The owner must not take a message at once while others wait in the mailbox.
+        """
         mailbox = self._mailboxes[channel]
         mailbox.taker = taker
         return mailbox
@@ -200,11 +212,18 @@ class HubChannelLayer(BaseChannelLayer):
 
     async def group_add(self, group: str, channel: str) -> None:
         """Returns when messages sent from now on, by any process, reach the channel."""
-        self.require_valid_group_name(group)
+        await self.join((group,), channel)
+
+    async def join(self, groups: Sequence[str], channel: str) -> None:
+        """`group_add` for several groups, with one wait for Redis."""
         self.require_valid_channel_name(channel)
-        self._groups.setdefault(group, {})[channel] = self._mailbox(channel)
+        for group in groups:
+            self.require_valid_group_name(group)
+        mailbox = self._mailbox(channel)
+        for group in groups:
+            self._groups.setdefault(group, {})[channel] = mailbox
         if self._bus is not None:
-            await self._bus.subscribe(group)
+            await self._bus.subscribe(groups)
 
     async def group_discard(self, group: str, channel: str) -> None:
         self.require_valid_group_name(group)
@@ -254,7 +273,7 @@ class HubChannelLayer(BaseChannelLayer):
 
     @property
     def waiting(self) -> int:
-        """Events that the sockets of this process have not been handed yet."""
+        """Events that the sockets of this process, but those whose clients do not read, have not been handed yet."""
         return self._backlog.count
 
     @property
@@ -304,6 +323,8 @@ class Bus:
         self._routes: dict[str, set[str]] = {}
         self._heard_at: dict[str, float] = {}
         self._announced: dict[str, bool] = {}
+        # Redis did not take an announcement: the next sign of life says everything again.
+        self._is_unsaid = False
         # Process -> the (group, message) pairs of this tick.
         self._parcels: dict[str, list[tuple[str, Message]]] = {}
 
@@ -387,6 +408,7 @@ class Bus:
     async def _flush(self) -> None:
         while self._batch is not None:
             await asyncio.sleep(_TICK_S)
+            announces = bool(self._announced)
             outgoing = self._collected()
             batch, self._batch = self._batch, None
             self._in_flight = batch
@@ -396,8 +418,10 @@ class Bus:
                         pipeline.publish(name, body)
                     await pipeline.execute()
             except (RedisError, OSError) as error:
+                self._is_unsaid = self._is_unsaid or announces
                 batch.set_exception(ConnectionError(f"Redis: {error}"))
             except Exception as error:  # whatever it is, those who wait for the batch must not wait for ever
+                self._is_unsaid = self._is_unsaid or announces
                 logger.exception("a batch could not be sent")
                 batch.set_exception(ConnectionError(f"Redis: {error}"))
             else:
@@ -406,18 +430,22 @@ class Bus:
 
     # In
 
-    async def subscribe(self, group: str) -> None:
+    async def subscribe(self, groups: Sequence[str]) -> None:
         await self.start()
-        name = self._name(f"g:{group}")
-        confirmation = self._confirmations.get(name)
-        if confirmation is None:
-            confirmation = self._confirmations[name] = asyncio.get_running_loop().create_future()
-            self._changes.append((name, True))
-            self._changed.set()
-            self.announce(group, True)
-        if not confirmation.done():
+        unconfirmed = []
+        for group in groups:
+            name = self._name(f"g:{group}")
+            confirmation = self._confirmations.get(name)
+            if confirmation is None:
+                confirmation = self._confirmations[name] = asyncio.get_running_loop().create_future()
+                self._changes.append((name, True))
+                self._changed.set()
+                self.announce(group, True)
+            if not confirmation.done():
+                unconfirmed.append(confirmation)
+        if unconfirmed:
             # While Redis is away the sockets live on; they are resynced when it is back.
-            await asyncio.wait([confirmation], timeout=_SUBSCRIBE_TIMEOUT_S)
+            await asyncio.wait(unconfirmed, timeout=_SUBSCRIBE_TIMEOUT_S)
 
     def unsubscribe(self, group: str) -> None:
         name = self._name(f"g:{group}")
@@ -479,7 +507,11 @@ class Bus:
     async def _stay_known(self) -> None:
         while True:
             await asyncio.sleep(_ALIVE_S)
-            await self._redis.publish(self._name("interest"), _pack((self._process, "alive", [])))
+            if self._is_unsaid:
+                self._is_unsaid = False
+                await self._introduce()
+            else:
+                await self._redis.publish(self._name("interest"), _pack((self._process, "alive", [])))
             silent_since = time.monotonic() - 4 * _ALIVE_S
             for process in [one for one, heard_at in self._heard_at.items() if heard_at < silent_since]:
                 self._forget(process)

@@ -84,6 +84,11 @@ class AccountAdapter(DefaultAccountAdapter):
         if user_id is not None:
             recheck(groups.user(user_id))
 
+    def set_password(self, user: Any, password: str) -> None:
+        """A new password ends the sessions that know the old one, and with them their sockets."""
+        super().set_password(user, password)
+        recheck(groups.user(user.pk))
+
     def send_verification_code_sms(self, user: Any, phone: str, code: str, **kwargs: Any) -> None:
         """Phones are not verified (ACCOUNT_PHONE_VERIFICATION_ENABLED is off), so allauth never asks for this."""
 
