@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from drivers import availability
 from drivers.models import Driver
-from realtime import events, groups
+from realtime import consumers, events, groups
 from realtime.consumers import open_sockets
 from realtime.layer import HubChannelLayer
 from realtime.notify import notify
@@ -111,14 +111,16 @@ def hub() -> HubChannelLayer:
 
 def position(trip_id: int, lat: float) -> dict[str, Any]:
     frame = f'{{"type":"driver.location.updated","lat":{lat}}}'
-    return {"type": "position.relayed", "group": groups.trip(trip_id), "key": groups.trip(trip_id), "frame": frame}
+    group = groups.trip(trip_id)
+    return {"type": "position.relayed", "group": group, "key": group, "driver_id": 0, "frame": frame}
 
 
 # Sending
 
 
-async def test_flood_is_refused_then_sent_away_with_4429(connect: Connect, settings: Settings) -> None:
-    settings.SOCKET_RATE, settings.SOCKET_BURST = 0, 2
+async def test_flood_is_refused_then_sent_away_with_4429(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "_RATE", 0)
+    monkeypatch.setattr(consumers, "_BURST", 2)
     client = await connect(await run(PassengerFactory.create)())
     for number in range(4):
         await client.send(type="ping", ref=str(number))
