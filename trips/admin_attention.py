@@ -40,13 +40,11 @@ class AttentionFilter(admin.SimpleListFilter):
 def attention(trip: Trip) -> Label | None:
     """`Standing still since 14:02`; None: nothing is wrong."""
     watch = getattr(trip, "watch", None)
-    if watch is None:
-        return None
-    if trip.status == TripStatus.ACCEPTED and watch.late_at:
+    if trip.status == TripStatus.ACCEPTED and watch is not None and watch.late_at:
         at = clock(watch.late_at, trip.timezone)
         return Label("danger", _("Has not set off, flagged at %(time)s") % {"time": at})
-    if trip.status == TripStatus.EN_ROUTE and watch.stall and watch.stalled_at:
-        what = {"what": Stall(watch.stall).label, "time": clock(watch.stalled_at, trip.timezone)}
+    if trip.stalled and trip.stalled.stalled_at:
+        what = {"what": Stall(trip.stalled.stall).label, "time": clock(trip.stalled.stalled_at, trip.timezone)}
         return Label("warning", _("%(what)s since %(time)s") % what)
     return None
 

@@ -34,9 +34,13 @@ def answered(viewer: User) -> QuerySet[Trip]:
     """All trips with what `TripSerializer` reads, in one query."""
     open_offers = Offer.objects.open().filter(trip=OuterRef("pk")).order_by().values("trip")
     mine = Rating.objects.filter(trip=OuterRef("pk"), by=viewer).values("stars")
-    return Trip.objects.for_page().annotate(
-        offers_open=Coalesce(Subquery(open_offers.annotate(number=Count("pk")).values("number")), 0),
-        my_stars=Subquery(mine[:1]),
+    return (
+        Trip.objects.for_page()
+        .select_related("watch")
+        .annotate(
+            offers_open=Coalesce(Subquery(open_offers.annotate(number=Count("pk")).values("number")), 0),
+            my_stars=Subquery(mine[:1]),
+        )
     )
 
 

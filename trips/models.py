@@ -190,6 +190,12 @@ class Trip(models.Model):
         return ZoneInfo(self.timezone)
 
     @property
+    def stalled(self) -> "TripWatch | None":
+        """The watch of a driver who does not come nearer to the pickup as they should; None: all is well."""
+        watch: TripWatch | None = getattr(self, "watch", None) if self.status == TripStatus.EN_ROUTE else None
+        return watch if watch is not None and watch.stall else None
+
+    @property
     def is_finished(self) -> bool:
         return self.status in FINISHED
 

@@ -19,7 +19,7 @@ from stepper.templatetags.units import clock, duration, km, money, when, when_wi
 
 from . import eta
 from .bookings import cancel_refusal
-from .models import Offer, Rating, Trip, TripTransition, TripWatch
+from .models import Offer, Rating, Trip, TripTransition
 from .states import ABOARD, ASSIGNED, OPEN, Role, Stall, TripStatus
 
 # The six marks of the progress bar and the timeline.
@@ -276,8 +276,8 @@ class Panel:
     @cached_property
     def stall_note(self) -> str:
         """Said calmly while the driver's way to the pickup is not as it should be; "" otherwise."""
-        watch = TripWatch.objects.filter(trip=self.trip).first() if self.trip.status == TripStatus.EN_ROUTE else None
-        if watch is None or not watch.stall or watch.stalled_at is None:
+        watch = self.trip.stalled
+        if watch is None or watch.stalled_at is None:
             return ""
         words = {
             Stall.STANDING: _("%(name)s has been standing still since %(time)s. Our staff see it, too."),

@@ -102,6 +102,8 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
     organiser = serializers.SerializerMethodField()
     driver = serializers.SerializerMethodField()
     vehicle = serializers.SerializerMethodField()
+    # What is wrong with the driver's way to the pickup, and since when; null: nothing.
+    stall = serializers.SerializerMethodField()
     # Drivers asked at this moment who have not answered.
     offers_open = serializers.IntegerField()
     # Stars the viewer gave; null: none yet.
@@ -139,6 +141,7 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
             "vehicle",
             "delay_minutes",
             "delay_reason",
+            "stall",
             "offers_open",
             "next_look_at",
             "created_at",
@@ -177,6 +180,12 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
 
     def get_vehicle(self, trip: Trip) -> dict[str, Any] | None:
         return msgspec.to_builtins(cards.vehicle_card(trip.vehicle)) if trip.vehicle else None
+
+    def get_stall(self, trip: Trip) -> dict[str, Any] | None:
+        if trip.stalled is None or trip.stalled.stalled_at is None:
+            return None
+        since = InstantField().to_representation(trip.stalled.stalled_at)
+        return {"kind": trip.stalled.stall, "since": since}
 
     @property
     def _viewer(self) -> User:

@@ -16,6 +16,7 @@ from stepper.models import ServiceSettings, User
 from tests.backoffice import action_url, list_url, page_url, signed_in
 from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory, place
 from tests.outbox import types
+from tests.rest import as_user
 from trips import driving, fragments, watch
 from trips.models import Trip, TripWatch
 from trips.states import Role, Stall, TripStatus
@@ -238,6 +239,8 @@ def test_standing_still_is_shown_until_it_moves() -> None:
     go_on(trip, 3, 5.05)
     assert of(trip).stall == Stall.STANDING
     assert "has been standing still since" in panel(trip)
+    asked = as_user(trip.organiser).get(f"/api/trips/{trip.pk}").json()
+    assert asked["stall"]["kind"] == "standing"
     assert types(groups.trip(trip.pk)) == ["trip.status.updated"] * 2
     assert Trip.objects.get(pk=trip.pk).version == version + 1
 
@@ -247,6 +250,7 @@ def test_standing_still_is_shown_until_it_moves() -> None:
     go_on(trip, 1, 4.5)
     assert of(trip).stall == ""
     assert "standing still" not in panel(trip)
+    assert as_user(trip.organiser).get(f"/api/trips/{trip.pk}").json()["stall"] is None
     assert types(groups.trip(trip.pk)) == ["trip.status.updated"] * 3
 
     go_on(trip, 6, 4.5)
