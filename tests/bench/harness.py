@@ -96,7 +96,15 @@ def scratch(home: Path, database: str = "postgresql", **environ: str) -> Iterato
 class Process:
     """A server on a port of its own, kept to one core."""
 
-    def __init__(self, name: str, home: Path, command: Sequence[str], core: int | None = SERVER_CORE, **environ: str):
+    def __init__(
+        self,
+        name: str,
+        home: Path,
+        command: Sequence[str],
+        environ: Mapping[str, str] | None = None,
+        core: int | None = SERVER_CORE,
+    ) -> None:
+        environ = environ or {}
         self.name = name
         self.port = int(command[command.index("--port") + 1]) if "--port" in command else int(environ["PORT"])
         self.log = home / f"{name}.log"
@@ -104,7 +112,7 @@ class Process:
             self.process = psutil.Popen(
                 list(command),
                 cwd=ROOT,
-                env=os.environ | environ,
+                env={**os.environ, **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -160,12 +168,12 @@ def uvicorn(name: str, home: Path, application: str = "stepper.asgi:application"
     command = [sys.executable, "-m", "uvicorn", application, "--host", "127.0.0.1", "--port", str(servers.free_port())]
     command += ["--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--no-access-log"]
     command += ["--log-level", "warning", "--backlog", "4096"]
-    return Process(name, home, command, **environ).wait(answers_http)
+    return Process(name, home, command, environ).wait(answers_http)
 
 
 def daphne(name: str, home: Path, **environ: str) -> Process:
     command = [sys.executable, "manage.py", "serve", "--host", "127.0.0.1", "--port", str(servers.free_port())]
-    return Process(name, home, command, **environ).wait(answers_http)
+    return Process(name, home, command, environ).wait(answers_http)
 
 
 def socketio(name: str, home: Path, kind: str, redis_url: str = "") -> Process:
@@ -178,7 +186,7 @@ def socketio(name: str, home: Path, kind: str, redis_url: str = "") -> Process:
         subprocess.run([npm, "ci", "--silent", "--no-audit", "--no-fund"], cwd=HERE / "socketio", check=True)
     port = str(servers.free_port())
     command = [node, str(HERE / "socketio" / "server.js"), port, kind, *([redis_url] if redis_url else [])]
-    return Process(name, home, command, PORT=port, NODE_ENV="production").wait(answers_http)
+    return Process(name, home, command, {"PORT": port, "NODE_ENV": "production"}).wait(answers_http)
 
 
 def compiled(name: str, home: Path) -> str:
@@ -200,7 +208,7 @@ def echo(home: Path) -> Process:
             return True
         return False
 
-    return Process("echo", home, [compiled("echo", home), port], PORT=port).wait(answers)
+    return Process("echo", home, [compiled("echo", home), port], {"PORT": port}).wait(answers)
 
 
 class Load:

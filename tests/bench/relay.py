@@ -83,7 +83,7 @@ def contestants(home: Path, tokens: list[tuple[str, str]]) -> tuple[dict[str, Co
     bare_uvicorn = harness.uvicorn("bare-uvicorn", home, bare, **UNLIMITED)
     port = str(servers.free_port())
     command = [sys.executable, "-m", "tests.bench.bare", "--port", port]
-    bare_daphne = Process("bare-daphne", home, command, **UNLIMITED).wait(harness.answers_http)
+    bare_daphne = Process("bare-daphne", home, command, UNLIMITED).wait(harness.answers_http)
     full_uvicorn = harness.uvicorn("full-uvicorn", home, ours, **UNLIMITED)
     full_daphne = harness.daphne("full-daphne", home, **UNLIMITED)
     one = {

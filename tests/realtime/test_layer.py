@@ -171,3 +171,52 @@ async def test_lost_bus_tells_every_channel_to_resync_and_works_again(
     while (message := await receive(there, channel)) == RESYNC:
         pass
     assert message == {"type": "x"}
+
+
+@pytest.mark.scaled_only
+async def test_positions_go_only_to_the_process_that_watches(two: tuple[HubChannelLayer, HubChannelLayer]) -> None:
+    here, there = two
+    for layer in two:
+        await layer.start()
+    assert not here.is_watched("trip.1")
+    channel = await there.new_channel()
+    await there.group_add("trip.1", channel)
+    await _until(lambda: here.is_watched("trip.1"), here, there)
+    here.relay("trip.1", {"type": "position", "key": "trip.1", "lat": 1})
+    assert (await receive(there, channel))["lat"] == 1
+    await there.group_discard("trip.1", channel)
+    await _until(lambda: not here.is_watched("trip.1"), here, there)
+
+
+@pytest.mark.scaled_only
+async def test_process_that_starts_late_learns_who_watches_what(two: tuple[HubChannelLayer, HubChannelLayer]) -> None:
+    late, there = two
+    await there.group_add("trip.1", await there.new_channel())
+    await late.start()
+    await _until(lambda: late.is_watched("trip.1"), late, there)
+    await there.close()
+    await _until(lambda: not late.is_watched("trip.1"), late, late)
+
+
+@pytest.mark.scaled_only
+async def test_lost_bus_learns_again_who_watches_what(two: tuple[HubChannelLayer, HubChannelLayer]) -> None:
+    here, there = two
+    await here.start()
+    channel = await there.new_channel()
+    await there.group_add("trip.1", channel)
+    await _until(lambda: here.is_watched("trip.1"), here, there)
+    await _kill_connections_of(here)
+    await there.group_add("trip.2", channel)
+    await _until(lambda: here.is_watched("trip.2"), here, there)
+
+
+async def _until(happened: Any, sender: HubChannelLayer, receiver: HubChannelLayer) -> None:
+    """Looks after each message that makes the round: what was announced before it has arrived then."""
+    async with asyncio.timeout(10):
+        channel = await receiver.new_channel()
+        while not happened():
+            try:
+                await sender.send(channel, {"type": "round"})
+                await receive(receiver, channel)
+            except (OSError, TimeoutError):
+                continue
