@@ -325,8 +325,8 @@ def coordinates(row: DriverPosition | TrailPoint) -> SafeString:
 
 @admin.register(DriverPosition)
 class DriverPositionAdmin(HistoryAdmin):
-    list_display = ["driver", "where", "recorded_at", "received_at", "speed_kmh", "accuracy_m", "dispatchable"]
-    list_filter = ["dispatchable", "recorded_at"]
+    list_display = ["driver", "where", "recorded_at", "received_at", "speed_kmh", "jumped", "dispatchable"]
+    list_filter = ["dispatchable", "jumped", "recorded_at"]
     list_select_related = ["driver__user"]
     search_fields = ["=driver__id", "driver__user__name", "driver__user__phone", "driver__vehicle__plate"]
     date_hierarchy = "recorded_at"
@@ -339,8 +339,8 @@ class DriverPositionAdmin(HistoryAdmin):
 
 @admin.register(TrailPoint)
 class TrailPointAdmin(HistoryAdmin):
-    list_display = ["id", "trip", "recorded_at", "where"]
-    list_filter = ["recorded_at"]
+    list_display = ["id", "trip", "recorded_at", "where", "jumped"]
+    list_filter = ["jumped", "recorded_at"]
     list_select_related = ["trip"]
     search_fields = ["=trip__id", "trip__driver__user__name"]
     date_hierarchy = "recorded_at"
