@@ -26,6 +26,12 @@ def cell(lat: float, lng: float) -> int:
     return _row(lat) << 20 | int((lng + 180) * CELLS_PER_DEGREE) % _LNG_CELLS
 
 
+def centre(cell: int) -> tuple[float, float]:
+    """The middle (lat, lng) of a cell."""
+    row, column = divmod(cell, 1 << 20)
+    return (row + 0.5) / CELLS_PER_DEGREE - 90, (column + 0.5) / CELLS_PER_DEGREE - 180
+
+
 def _row(lat: float) -> int:
     return min(max(int((lat + 90) * CELLS_PER_DEGREE), 0), _LAT_CELLS - 1)
 

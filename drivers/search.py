@@ -1,8 +1,9 @@
 """The growing search for the drivers nearest to a point.
 
 It looks at a small circle first and at larger ones until enough drivers are found or the radius is reached. How much
-larger follows from how many were found, and no look reads more than a few hundred drivers: one that would is
-repeated with a smaller circle. So a city centre, empty country and a city at the rim of it take about as long.
+larger follows from how many were found; where nobody was, it asks the index alone which cell around is the nearest
+that anybody is in. No look reads more than a few hundred drivers: one that would is repeated with a smaller circle.
+So a city centre, empty country and a city at the rim of it take about as long.
 """
 
 import datetime as dt
@@ -19,12 +20,16 @@ from . import geo
 
 # The first circle: in the middle of a city it holds enough drivers.
 _FIRST_KM = 0.15
-# Between two looks: with nobody found, and with nearly enough.
-_MOST_GROWTH, _LEAST_GROWTH = 8.0, 1.5
+# How much wider than the last the next ring is, at most and at least.
+_MOST_GROWTH, _LEAST_GROWTH = 8.0, 0.5
 # A look that finds more than these per driver wanted, and these in any case, is repeated nearer.
-_SPARE_FACTOR, _SPARE = 4, 200
-# No ring is thinner than this: a crowd on one spot is read whatever it holds.
-_LEAST_KM = 0.02
+_SPARE_FACTOR, _SPARE = 3, 100
+# Half of a cell's diagonal.
+_CELL_KM = 0.8
+# A circle is shrunk to less than this, or it will hold too many again.
+_WORTH_IT = 0.9
+# No ring is thinner than this, or than this share of its radius: a crowd on one spot is read whatever it holds.
+_LEAST_KM, _LEAST_SHARE = 0.02, 0.01
 
 
 class Fix(NamedTuple):
@@ -69,38 +74,73 @@ def outward(lat: float, lng: float, radius_km: float, enough: int) -> Iterator[l
     """
     seen: set[int] = set()
     covered_km, look_km = 0.0, min(_FIRST_KM, radius_km)
-    # Up to here there were more than a look may read.
+    # A circle this large is known to hold too many for a look.
     too_many_km = math.inf
     while True:
         wanted = enough - len(seen) if len(seen) < enough else enough
         limit = len(seen) + _SPARE_FACTOR * wanted + _SPARE
-        divisible = look_km - covered_km > _LEAST_KM
-        fixes = _look(lat, lng, look_km, limit + 1 if divisible else None)
-        if divisible and len(fixes) > limit:
+        least_km = max(_LEAST_KM, _LEAST_SHARE * covered_km)
+        divisible = look_km - covered_km > least_km
+        rows = _look(lat, lng, look_km, limit + 1 if divisible else None)
+        new = [(geo.distance_km(lat, lng, row[1], row[2]), row[0], row) for row in rows if row[0] not in seen]
+        new = sorted(one for one in new if one[0] <= look_km)
+        if divisible and len(rows) > limit:
+            # As many as are wanted are within the distance of the last of them, whichever were read.
+            sure_km = new[wanted - 1][0] if len(new) >= wanted else look_km
             too_many_km = look_km
-            look_km = max(math.sqrt(covered_km * look_km), look_km / 4, covered_km + _LEAST_KM)
+            look_km = sure_km if sure_km < _WORTH_IT * look_km else _between(covered_km, look_km)
+            look_km = max(look_km, covered_km + least_km)
             continue
-        batch = []
-        for fix in fixes:
-            if fix[0] not in seen:
-                distance_km = geo.distance_km(lat, lng, fix[1], fix[2])
-                if distance_km <= look_km:
-                    batch.append((distance_km, fix[0], fix))
-        batch.sort()
-        seen.update(driver_id for _km, driver_id, _row in batch)
-        yield [Near(driver_id, distance_km, _fix(row)) for distance_km, driver_id, row in batch]
+        seen.update(driver_id for _km, driver_id, _row in new)
+        yield [Near(driver_id, distance_km, _fix(row)) for distance_km, driver_id, row in new]
         if look_km >= radius_km:
             return
-        # As many again as are wanted, if the country goes on as in the ring just looked at.
-        ring = look_km**2 - covered_km**2
-        next_km = math.sqrt(look_km**2 + 2 * wanted * ring / len(batch)) if batch else math.inf
-        covered_km = look_km
-        look_km = min(radius_km, look_km * _MOST_GROWTH, max(look_km * _LEAST_GROWTH, next_km))
-        between_km = math.sqrt(covered_km * too_many_km)
-        if between_km < 0.9 * too_many_km:
-            look_km = min(look_km, between_km)
+        if new:
+            # As many again as are wanted, if the country goes on as in the ring just looked at.
+            width_km, ring = look_km - covered_km, look_km**2 - covered_km**2
+            next_km = math.sqrt(look_km**2 + 2 * wanted * ring / len(new)) - look_km
+            covered_km = look_km
+            look_km += min(width_km * _MOST_GROWTH, max(width_km * _LEAST_GROWTH, next_km))
+        else:
+            covered_km, look_km = _next_ring(lat, lng, look_km, radius_km)
+        look_km = min(radius_km, look_km)
+        if _between(covered_km, too_many_km) < _WORTH_IT * too_many_km:
+            look_km = min(look_km, _between(covered_km, too_many_km))
         else:
             look_km, too_many_km = min(look_km, too_many_km), math.inf
+
+
+def _between(near_km: float, far_km: float) -> float:
+    return max(math.sqrt(near_km * far_km), far_km / 4)
+
+
+def _next_ring(lat: float, lng: float, covered_km: float, radius_km: float) -> tuple[float, float]:
+    """Around a circle with nobody new in it: up to where there is nobody either, and where there is somebody.
+
+    In each row the index knows the next cell to the west and to the east that somebody is in. Those that the circle
+    touches are left out, so this says where to look, not what is there.
+    """
+    inner = {low >> 20: (low, high) for low, high in geo.cell_ranges(lat, lng, covered_km)}
+    column = geo.cell(lat, lng) & (1 << 20) - 1
+    spans = []
+    for low, high in geo.cell_ranges(lat, lng, radius_km):
+        here = low >> 20 << 20 | column
+        if low <= here <= high:
+            west, east = inner.get(low >> 20, (here + 1, here))
+            spans += [f"({low}, {west - 1}, 0)", f"({east + 1}, {high}, 1)"]
+        else:  # beyond 180°
+            spans.append(f"({low}, {high}, {int(high < here)})")
+    within = "FROM drivers_driverposition WHERE dispatchable AND cell BETWEEN low AND high"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH span(low, high, east) AS (VALUES {', '.join(spans)}) SELECT CASE WHEN east = 1 "  # noqa: S608
+            f"THEN (SELECT min(cell) {within}) ELSE (SELECT max(cell) {within}) END FROM span"
+        )
+        cells = [found for (found,) in cursor.fetchall() if found is not None]
+    if not cells:
+        return covered_km, radius_km
+    nearest_km = min(geo.distance_km(lat, lng, *geo.centre(one)) for one in cells)
+    return max(covered_km, min(radius_km, nearest_km) - _CELL_KM), max(covered_km, nearest_km) + _CELL_KM
 
 
 Row = tuple[int, float, float, float | None, dt.datetime]
@@ -113,14 +153,9 @@ def _fix(row: Row) -> Fix:
 
 
 def _look(lat: float, lng: float, radius_km: float, limit: int | None) -> list[Row]:
-    """Dispatchable drivers in a square around the circle, `limit` of them at most, in no order."""
+    """Dispatchable drivers within the circle and a hair more, `limit` of them at most, in no order."""
     spans = ", ".join(f"({low}, {high})" for low, high in geo.cell_ranges(lat, lng, radius_km))
-    south, north, west, east = geo.box(lat, lng, radius_km)
-    within = "dispatchable AND cell BETWEEN low AND high AND lat BETWEEN %s AND %s"
-    bounds = [south, north]
-    if west >= -180 and east <= 180:
-        within += " AND lng BETWEEN %s AND %s"
-        bounds += [west, east]
+    within = f"dispatchable AND cell BETWEEN low AND high AND {_in_circle(lat, lng, radius_km)}"
     cut = f"LIMIT {limit}" if limit else ""
     columns = "driver_id, lat, lng, accuracy_m, recorded_at"
     # Range by range through the partial index, also where the planner thinks that the ranges hold half of the table.
@@ -130,9 +165,27 @@ def _look(lat: float, lng: float, radius_km: float, limit: int | None) -> list[R
         if connection.vendor == "postgresql":
             near = f"SELECT {columns} FROM drivers_driverposition WHERE {within} {cut}"  # noqa: S608
             # Thinking so it would also compile the query, which takes a hundred times as long as running it.
-            cursor.execute(f"SET LOCAL jit = off; {spans} LATERAL ({near}) AS near {cut}", bounds)
+            cursor.execute(f"SET LOCAL jit = off; {spans} LATERAL ({near}) AS near {cut}")
             cursor.nextset()
         else:
-            cursor.execute(f"{spans} drivers_driverposition WHERE {within} {cut}", bounds)
+            cursor.execute(f"{spans} drivers_driverposition WHERE {within} {cut}")
         rows: list[Row] = cursor.fetchall()
     return rows
+
+
+def _in_circle(lat: float, lng: float, radius_km: float) -> str:
+    """Keeps out what the cells reach beyond the circle, with what every database multiplies quickly.
+
+    The haversine with x for sin x and three terms of the cosine of the latitude: never less than the distance, and more
+    by what `slack` says. Beside a pole and across 180° the cells alone have to do.
+    """
+    south, north, west, east = geo.box(lat, lng, radius_km)
+    if west < -180 or east > 180 or abs(lat) > 85:
+        return "lat >= -90"
+    phi, degree = math.radians(lat), math.pi / 180
+    sine, cosine = math.sin(phi), math.cos(phi)
+    dlat, dlng = f"(lat - ({lat!r}))", f"(lng - ({lng!r}))"
+    at = f"({cosine!r} - ({sine * degree!r}) * {dlat} - {cosine * degree**2 / 2!r} * {dlat} * {dlat})"
+    slack = 1.0001 + ((east - west) / 2 * degree) ** 2 / 12 + ((north - south) / 2 * degree) ** 2 / 12
+    reach = ((north - south) / 2) ** 2 * slack
+    return f"{dlat} * {dlat} + {cosine!r} * {at} * {dlng} * {dlng} <= {reach!r}"

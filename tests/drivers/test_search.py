@@ -68,14 +68,14 @@ def test_nearest_grows_only_until_there_are_enough(query_count: QueryCount) -> N
 
     with query_count(1, 1):
         assert len(search.nearest(*ALMATY, 50, 3)) == 3
-    with query_count(5, 5):
+    with query_count(4, 4):
         assert len(search.nearest(*ALMATY, 50, 4)) == 3
 
 
 def test_nearest_where_nobody_is_looks_at_the_whole_ring_once() -> None:
     with CaptureQueriesContext(connection) as looked:
         assert search.nearest(0, 0, 200, 10) == []
-    assert len(looked) == 5
+    assert len(looked) == 3
 
 
 def crowd(count: int, lat: float, lng: float, spread: float) -> list[int]:
