@@ -52,6 +52,7 @@ _JUMP_KM = 0.5
 _NEAR_DEGREES = 0.003
 # Points of trails kept while the database is away; then the oldest are given up.
 TRAIL_KEPT = 100_000
+_TRAIL_STEP = dt.timedelta(seconds=1)
 
 
 class ReportResult(Struct, frozen=True):
@@ -105,6 +106,7 @@ class PositionBuffer:
         self._lock = threading.Lock()
         self._latest: dict[int, _Fix] = {}
         self._trail: list[tuple[int, _Fix]] = []
+        self._trailed_at: dict[int, dt.datetime] = {}
         self._last: dict[int, _Last] = {}
         self._known: dict[int, _Known] = {}
         # Drivers with sockets in this process, and how many.
@@ -177,6 +179,11 @@ class PositionBuffer:
     def _learn(self, driver_ids: Collection[int]) -> dict[int, _Known]:
         """Reads what fixes of these drivers need, in two queries; keeps it unless it changed meanwhile."""
         at = self._forgets
+        now = dt.datetime.now(dt.UTC)
+        with self._lock:
+            # Trips that are over are not followed any more.
+            for trip_id in [pk for pk, trailed_at in self._trailed_at.items() if now - trailed_at > _OLDEST]:
+                del self._trailed_at[trip_id]
         settings = ServiceSettings.current()
         self._fresh = dt.timedelta(seconds=settings.position_fresh_s)
         opens = dt.timedelta(minutes=settings.tracking_opens_min)
@@ -188,9 +195,9 @@ class PositionBuffer:
         rides: dict[int, list[_Ride]] = {}
         for trip in Trip.objects.filter(driver_id__in=driver_ids, status__in=sorted(ASSIGNED)):
             rides.setdefault(trip.driver_id or 0, []).append(_ride(trip, trip.departure_at - opens))
-        now = time.monotonic()
+        until = time.monotonic()
         found = {
-            pk: _Known(now + (_HELD_FOR_S if pk in self._held else _KNOWN_FOR_S), pk in approved, rides.get(pk, ()))
+            pk: _Known(until + (_HELD_FOR_S if pk in self._held else _KNOWN_FOR_S), pk in approved, rides.get(pk, ()))
             for pk in driver_ids
         }
         with self._lock:
@@ -268,7 +275,7 @@ class PositionBuffer:
                 self._came_online.add(driver_id)
             for ride in known.rides:
                 if ride.status in DRIVING:
-                    self._trail += [(ride.trip_id, fix) for fix in fixes]
+                    self._follow(ride.trip_id, fixes)
             if len(self._trail) > TRAIL_KEPT:
                 logger.warning("the oldest points of trails are given up, the database takes none")
                 del self._trail[: max(len(self._trail) - TRAIL_KEPT, TRAIL_KEPT // 10)]
@@ -279,6 +286,14 @@ class PositionBuffer:
         else:
             self._loop.call_soon_threadsafe(_relay, fixes[-1], known.rides, now)
         return ReportResult(accepted=len(fixes), dropped=len(points) - len(fixes))
+
+    def _follow(self, trip_id: int, fixes: Iterable[_Fix]) -> None:
+        """Adds to a trip's trail, a point a second at most: a map shows no more."""
+        trailed_at = self._trailed_at.get(trip_id)
+        for fix in fixes:
+            if trailed_at is None or fix.recorded_at - trailed_at >= _TRAIL_STEP:
+                trailed_at = self._trailed_at[trip_id] = fix.recorded_at
+                self._trail.append((trip_id, fix))
 
     def flush(self) -> int:
         """Writes the latest fixes and the trail in one transaction; returns the number of drivers written.

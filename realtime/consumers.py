@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import msgspec
@@ -27,6 +27,7 @@ from django.utils.translation import override
 from drivers.positions import buffer
 from stepper.crowd import in_turn
 from stepper.errors import DomainError, InvalidInput, NotPermitted, NotSignedIn, TooManyRequests
+from stepper.lines import SHORT, Line, wire
 from stepper.transactions import in_thread
 
 from . import commands, events, groups
@@ -41,8 +42,6 @@ HEARTBEAT_S = 30
 MAX_FRAME_BYTES = 64 * 1024
 # Ids of the last events sent: an event that reaches a socket by two of its groups is sent once.
 _REMEMBERED = 256
-# A frame with a fix or a few.
-_SHORT = 2048
 # Read for every frame, so not through the settings' own lookup.
 _RATE, _BURST = settings.SOCKET_RATE, settings.SOCKET_BURST
 # How often a server that cannot say when it may be written to is asked.
@@ -61,7 +60,7 @@ CLOSE_TOO_MANY_FRAMES = 4429
 
 # After these what is known of a driver (approved, which trips) may have changed.
 _CHANGES_DRIVER = frozenset({CONTROL, "trip.offer.accepted", "trip.status.updated", "booking.cancelled"})
-_KEPT_OF_SCOPE = ("type", "path", "url_route", "stepper.hang_up")
+_KEPT_OF_SCOPE = ("type", "path", "url_route")
 # How msgspec names the place of what is wrong, and what is missing there.
 _WHERE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
@@ -105,8 +104,8 @@ class SocketConsumer(AsyncConsumer):
         """Reads commands one after another; a command that waits for the database delays no event."""
         self.scope = scope
         self.base_send = send
-        # Daphne's writes never wait; its protocol says whether the client keeps up.
-        self._is_writable = scope.get("stepper.is_writable", _always)
+        # Our servers' own connections take frames by a call; another server's only by its `send`.
+        self._line: Line | None = scope.get("stepper.line")
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
         self.channel_name = await self.channel_layer.new_channel()
         receiving = None
@@ -121,7 +120,7 @@ class SocketConsumer(AsyncConsumer):
                 message = await receive()
                 if message["type"] != "websocket.receive":
                     await self.dispatch(message)
-                elif not self.receive_now(message):
+                elif not self.receive_now(message.get("text")):
                     await self.websocket_receive(message)
         except StopConsumer:
             pass
@@ -138,6 +137,8 @@ class SocketConsumer(AsyncConsumer):
     async def _forget(self) -> None:
         """However it ended, nothing of the socket stays behind."""
         self._closing = True
+        if self._line is not None:
+            self._line.listener = None
         open_sockets.discard(self)
         if self._counted_for is not None:
             _sockets_of[self._counted_for] -= 1
@@ -186,12 +187,18 @@ class SocketConsumer(AsyncConsumer):
         # Drivers know where they are.
         if message["driver_id"] == self.driver_id or message["group"] not in self.joined:
             return True
-        return self._send_now(message["frame"])
+        if self._line is None:
+            return self._send_now(message["frame"])
+        # Encoded once for everybody who watches.
+        frame = message.get("wire")
+        if frame is None:
+            frame = message["wire"] = wire(message["frame"])
+        return self._line.write(frame)
 
     def _send_now(self, text: str) -> bool:
         """Whether the frame was written (or the client is gone); False where that would have to wait."""
-        if not self._is_writable():
-            return False
+        if self._line is not None:
+            return self._line.write(wire(text))
         sending = self.base_send({"type": "websocket.send", "text": text})
         try:
             # A server's send waits for nothing but the client's buffer, before it has done anything.
@@ -248,6 +255,8 @@ class SocketConsumer(AsyncConsumer):
         self._heard_at = time.monotonic()
         # Headers and the rest of it would be held for as long as the socket lives.
         self.scope = {key: self.scope[key] for key in _KEPT_OF_SCOPE if key in self.scope}
+        if self._line is not None:
+            self._line.listener = self.receive_now
         self._go_on()
 
     def _go_on(self) -> None:
@@ -339,7 +348,7 @@ class SocketConsumer(AsyncConsumer):
             self._mailbox.stall(True)
         try:
             async with asyncio.timeout(settings.SOCKET_SLOW_S):
-                while not self._is_writable():  # noqa: ASYNC110 - Daphne's protocol is told, it tells nobody
+                while self._line is not None and not self._line.is_writable:  # noqa: ASYNC110 - it tells nobody
                     await asyncio.sleep(_WRITABLE_POLL_S)
                 await self.base_send(message)
         except TimeoutError:
@@ -358,7 +367,7 @@ class SocketConsumer(AsyncConsumer):
     async def _abandon(self) -> None:
         """The client has stopped reading: it sees the close frame if it reads again soon, then the line is cut."""
         self._closing = True
-        hang_up = self.scope.get("stepper.hang_up") or _uvicorn_hang_up(self.base_send)
+        hang_up = self._line.hang_up if self._line is not None else _uvicorn_hang_up(self.base_send)
         task = asyncio.create_task(_close_and_cut(self.base_send, hang_up))
         _cutting.add(task)
         task.add_done_callback(_cutting.discard)
@@ -377,10 +386,9 @@ class SocketConsumer(AsyncConsumer):
 
     # Commands
 
-    def receive_now(self, message: dict[str, Any]) -> bool:
+    def receive_now(self, text: str | None) -> bool:
         """Takes a driver's position where that needs neither the database nor an answer; False: the long way."""
-        text = message.get("text")
-        if text is None or self.driver_id is None or len(text) > _SHORT or self._closing or not self._is_open:
+        if text is None or self.driver_id is None or len(text) > SHORT or self._closing or not self._is_open:
             return False
         now = time.monotonic()
         tokens = min(_BURST, self._tokens + (now - self._heard_at) * _RATE)
@@ -765,10 +773,6 @@ async def beat_for_ever() -> None:
                 logger.exception("a heartbeat failed")
 
 
-def _always() -> bool:
-    return True
-
-
 def _may_change_driver(message: dict[str, Any]) -> bool:
     kind = message["type"]
     return kind == "layer.resync" or (kind == "event.logged" and message["event"] in _CHANGES_DRIVER)
@@ -777,17 +781,18 @@ def _may_change_driver(message: dict[str, Any]) -> bool:
 def _uvicorn_hang_up(send: Any) -> Any:
     """Cuts the connection under uvicorn, which has no word for it: closing waits for a client that does not read."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
-    return transport.abort if transport is not None else _always
+    return transport.abort if transport is not None else None
 
 
-async def _close_and_cut(send: Any, hang_up: Any) -> None:
+async def _close_and_cut(send: Any, hang_up: Callable[[], Any] | None) -> None:
     try:
         async with asyncio.timeout(_LAST_WORD_S):
             await send({"type": "websocket.close", "code": CLOSE_SLOW})
             await asyncio.sleep(_LAST_WORD_S)
     except (TimeoutError, Disconnected, OSError):
         pass
-    hang_up()
+    if hang_up is not None:
+        hang_up()
 
 
 def error_frame(error: DomainError, ref: str | None = None, language: str = "en") -> events.Error:

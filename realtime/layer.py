@@ -370,8 +370,10 @@ class Bus:
         """Hands a position to the processes that watch the group, with the next tick. Lost while Redis is away."""
         processes = self._routes.get(group)
         if processes:
+            # Not what the sockets here keep with it, see SocketConsumer.forward_now.
+            sent = {key: message[key] for key in message if key != "wire"}
             for process in processes:
-                self._parcels.setdefault(process, []).append((group, message))
+                self._parcels.setdefault(process, []).append((group, sent))
             self._flush_soon()
 
     def announce(self, group: str, present: bool) -> None:

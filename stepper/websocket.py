@@ -1,11 +1,11 @@
-"""Daphne's WebSocket protocol with close codes that reach the client.
+"""Daphne's WebSocket protocol as a `Line`, with close codes that reach the client.
 
 Autobahn's `sendClose` refuses the codes that servers have a use for (1009 too large, 1012 restart), and a frame over
 the size limit drops the connection without a close frame, after which clients reconnect for ever. And Daphne writes
-without limit to a client that does not read: consumers find in their scope whether it does (`stepper.is_writable`) and
-how to cut the line (`stepper.hang_up`).
+without limit to a client that does not read, so its transport is watched here.
 """
 
+import time
 from typing import Any
 
 from daphne.server import Server
@@ -13,10 +13,13 @@ from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
+from .lines import Listener, taken
+
 
 @implementer(IPushProducer)
 class CodedWebSocketProtocol(WebSocketProtocol):
     is_writable = True
+    listener: Listener | None = None
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         super().connectionMade()
@@ -25,6 +28,31 @@ class CodedWebSocketProtocol(WebSocketProtocol):
         # The HTTP channel was asked to pause until now, when the client did not read.
         self.transport.unregisterProducer()
         self.transport.registerProducer(self, True)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        if (
+            self.listener is not None
+            and self.state == self.STATE_OPEN
+            and not self.data
+            and self.current_frame is None
+            and not self.inside_message
+        ):
+            self.last_ping = time.time()  # it lives
+            done = taken(data, self.listener, lambda body: self.onMessage(body, False))
+            if done == len(data):
+                return
+            data = data[done:]
+        super().dataReceived(data)
+
+    def write(self, wire: bytes) -> bool:
+        if not self.is_writable:
+            return False
+        if self.state == self.STATE_OPEN:
+            self.transport.write(wire)
+        return True
+
+    def hang_up(self) -> None:
+        self.transport.abortConnection()
 
     def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
         self.is_writable = False
@@ -42,8 +70,7 @@ class CodedWebSocketProtocol(WebSocketProtocol):
 class SocketServer(Server):
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if scope["type"] == "websocket":
-            scope["stepper.is_writable"] = lambda: protocol.is_writable
-            scope["stepper.hang_up"] = protocol.transport.abortConnection
+            scope["stepper.line"] = protocol
         return super().create_application(protocol, scope)
 
 

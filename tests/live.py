@@ -30,6 +30,7 @@ class LiveServer:
 
     # What is started.
     program: tuple[str, ...] = ("manage.py",)
+    arguments: tuple[str, ...] = ()
 
     def __init__(self, log: Path, environ: dict[str, str]) -> None:
         self.port = free_port()
@@ -56,7 +57,16 @@ class LiveServer:
         self.environ |= environ
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *self.program, "serve", "--host", "127.0.0.1", "--port", str(self.port)],
+                [
+                    sys.executable,
+                    *self.program,
+                    "serve",
+                    "--host",
+                    "127.0.0.1",
+                    "--port",
+                    str(self.port),
+                    *self.arguments,
+                ],
                 cwd=ROOT,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 """The channel layer and the consumers' base with nothing behind them: what relaying costs before it does anything.
 
-    uvicorn tests.bench.bare:application       python -m tests.bench.bare --port PORT   (Daphne)
+    python -m tests.bench.bare --port PORT [--server uvicorn]
 
 `/<group>/s` sends positions to the group, `/<group>/w` hears them.
 """
@@ -32,10 +32,10 @@ class BareConsumer(SocketConsumer):
                 user_id=1, driver_id=None, heartbeat_s=30, position_trip_s=10, position_idle_s=60, cursor=""
             )
         )
-        self._go_on()
+        self._open()
 
-    def receive_now(self, message: dict[str, Any]) -> bool:
-        command = events.decode_command(message["text"])
+    def receive_now(self, text: str | None) -> bool:
+        command = events.decode_command(text or "")
         if isinstance(command, events.LocationUpdate):
             point = command.points[-1]
             frame = location_frame(1, 1, point, point.recorded_at or events._now(), events.Eta())
@@ -61,12 +61,30 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 def main() -> None:
-    """Daphne, set up as `manage.py serve` does."""
-    from daphne.endpoints import build_endpoint_description_strings
+    """Set up as `manage.py serve` does."""
+    if "uvicorn" in sys.argv:
+        import uvicorn
 
+        from stepper.sansio import LeanSansIOProtocol
+
+        port = int(sys.argv[sys.argv.index("--port") + 1])
+        uvicorn.run(
+            application,
+            port=port,
+            ws=LeanSansIOProtocol,
+            ws_per_message_deflate=False,
+            access_log=False,
+            log_level="warning",
+            backlog=4096,
+        )
+        return
+    # First: it installs the event loop.
     from stepper import websocket
 
     websocket.install()
+
+    from daphne.endpoints import build_endpoint_description_strings
+
     port = int(sys.argv[sys.argv.index("--port") + 1])
     websocket.SocketServer(
         application=application,

@@ -165,9 +165,10 @@ def answers_http(port: int) -> bool:
 
 def uvicorn(name: str, home: Path, application: str = "stepper.asgi:application", **environ: str) -> Process:
     """Started as docs/operations.md says one starts it under load."""
-    command = [sys.executable, "-m", "uvicorn", application, "--host", "127.0.0.1", "--port", str(servers.free_port())]
-    command += ["--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--no-access-log"]
-    command += ["--log-level", "warning", "--backlog", "4096"]
+    command = [sys.executable, "manage.py", "serve", "--server", "uvicorn", "--host", "127.0.0.1"]
+    if application != "stepper.asgi:application":
+        command = [sys.executable, "-m", application.partition(":")[0], "--server", "uvicorn"]
+    command += ["--port", str(servers.free_port())]
     return Process(name, home, command, environ).wait(answers_http)
 
 

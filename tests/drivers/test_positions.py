@@ -307,9 +307,10 @@ def test_fix_of_who_cannot_be_asked_wakes_nothing(buffer: PositionBuffer) -> Non
 def test_trail_of_a_trip_in_progress_is_kept(buffer: PositionBuffer, status: str) -> None:
     trip = TripFactory(status=status, driver=DriverFactory())
 
-    buffer.report(trip.driver.pk, [ago(2, lat=2), ago(3, lat=1)])
+    buffer.report(trip.driver.pk, [ago(4, lat=2), ago(6, lat=1), ago(3.7, lat=9)])
     buffer.report(trip.driver.pk, [ago(10, lat=0), ago(1, lat=3)])
 
+    # 0 came after newer ones, 9 within the same second as 2.
     assert list(trip.trail.order_by("recorded_at").values_list("lat", flat=True)) == [1, 2, 3]
 
 

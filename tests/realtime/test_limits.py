@@ -52,12 +52,16 @@ class Line:
             "path": "/ws/",
             "headers": [],
             "subprotocols": ["stepper.v1", f"bearer.{access}"],
-            "stepper.hang_up": self._cut,
         }
         self.sent.put_nowait({"type": "websocket.connect"})
         self.task = asyncio.create_task(application(scope, self.sent.get, self._write))
 
-    def _cut(self) -> None:
+    @property
+    def transport(self) -> "Line":
+        """As of uvicorn's protocol."""
+        return self
+
+    def abort(self) -> None:
         self.is_cut = True
 
     async def _write(self, message: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """`manage.py serve`: the server, with everything in one process."""
 
 import asyncio
+import contextlib
 import logging
 from argparse import ArgumentParser
 from typing import Any
@@ -8,6 +9,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from stepper.lock import AlreadyRunning, claim_data_directory
+
+# Above what the application refuses with a clear error.
+MAX_FRAME_BYTES = 1 << 20
 
 logger = logging.getLogger("stepper.serve")
 
@@ -18,22 +22,59 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument(
+            "--server", choices=["daphne", "uvicorn"], default="daphne", help="uvicorn carries more (daphne)"
+        )
 
-    def handle(self, *, host: str, port: int, **options: Any) -> None:
+    def handle(self, *, host: str, port: int, server: str, **options: Any) -> None:
+        if server == "uvicorn":
+            self._uvicorn(host, port)
+        else:
+            self._daphne(host, port)
+
+    def _uvicorn(self, host: str, port: int) -> None:
+        """The application's lifespan does what `_daphne` does around its server."""
+        import uvicorn
+
+        from stepper.sansio import LeanSansIOProtocol
+
+        config = uvicorn.Config(
+            "stepper.asgi:application",
+            host=host,
+            port=port,
+            ws=LeanSansIOProtocol,
+            # Compressing takes longer than sending, and memory for each socket.
+            ws_per_message_deflate=False,
+            ws_max_size=MAX_FRAME_BYTES,
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            backlog=4096,
+            timeout_graceful_shutdown=10,
+        )
+        server = uvicorn.Server(config)
+        with contextlib.suppress(KeyboardInterrupt):  # raised again when everything has ended in order
+            server.run()
+        if not server.started:
+            raise CommandError(f"Could not start on {host}:{port}; the log says why.")
+
+    def _daphne(self, host: str, port: int) -> None:
         try:
             lock = claim_data_directory()
         except AlreadyRunning as error:
             raise CommandError(str(error)) from error
-        # Imported here: it installs the event loop that everything in this process runs on.
-        from daphne.endpoints import build_endpoint_description_strings
-        from twisted.internet import defer, reactor
-
-        from stepper import life, websocket
-        from stepper.asgi import application
+        # Imported here and first: it installs the event loop that everything in this process runs on.
+        from stepper import websocket
 
         websocket.install()
 
-        server = websocket.SocketServer(
+        from daphne.endpoints import build_endpoint_description_strings
+        from twisted.internet import defer, reactor
+
+        from stepper import life
+        from stepper.asgi import application
+
+        daphne = websocket.SocketServer(
             application=application,
             endpoints=build_endpoint_description_strings(host=host, port=port),
             # A handshake waits for a database thread; a crowd that comes back at once must not be turned away.
@@ -46,8 +87,8 @@ class Command(BaseCommand):
             "shutdown",  # type: ignore[arg-type]
             lambda: defer.Deferred.fromFuture(asyncio.ensure_future(life.stop())),
         )
-        server.run()
+        daphne.run()
         if lock is not None:
             lock.close()
-        if not server.listening_addresses:
+        if not daphne.listening_addresses:
             raise CommandError(f"Could not listen on {host}:{port}; is another server running there?")

@@ -1,0 +1,77 @@
+"""Connections as consumers see them, made quick for the frame that comes most: a short one, whole in what was read.
+
+A consumer finds its connection in the scope (`stepper.line`, a `Line`): it writes frames that are encoded once for
+everybody who gets them, and takes text frames by a call, without a queue and a task's turn. What a listener does not
+take, and every frame that is not short, whole and plain text, goes the way of the server's library.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from websockets.speedups import apply_mask
+
+# Takes a text frame at once, or says False: then it goes the long way.
+Listener = Callable[[str], bool]
+
+# A frame with a fix or a few; longer ones are worth a queue.
+SHORT = 2048
+_TEXT_FRAME = 0x81  # final, text
+
+
+class Line(Protocol):
+    """A connection as its consumer sees it. Everything on the server's loop."""
+
+    listener: Listener | None
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the client keeps up with what is written."""
+
+    def write(self, wire: bytes) -> bool:
+        """Writes a frame as it goes over the wire; False where the client does not keep up. To nobody: True."""
+
+    def hang_up(self) -> None:
+        """Cuts the connection; closing would wait for a client that does not read."""
+
+
+def wire(text: str) -> bytes:
+    """A text frame of a server (RFC 6455, 5.2): final, unmasked, so the same for everybody."""
+    body = text.encode()
+    length = len(body)
+    if length < 126:
+        return bytes((_TEXT_FRAME, length)) + body
+    if length < 65536:
+        return bytes((_TEXT_FRAME, 126)) + length.to_bytes(2, "big") + body
+    return bytes((_TEXT_FRAME, 127)) + length.to_bytes(8, "big") + body
+
+
+def taken(data: bytes, listener: Listener, otherwise: Callable[[bytes], None]) -> int:
+    """Hands the short masked text frames at the beginning of `data` to the listener; how many bytes they were.
+
+    What the listener does not take goes to `otherwise`, unmasked. Stops at the first frame that is anything else: part
+    of one, a long one, a fragment, a control frame, or no UTF-8.
+    """
+    at, end_of_data = 0, len(data)
+    while end_of_data - at >= 6 and data[at] == _TEXT_FRAME:
+        length = data[at + 1] - 128
+        head = at + 2
+        if length == 126:
+            if end_of_data - at < 8:
+                break
+            length = data[head] << 8 | data[head + 1]
+            head += 2
+        elif not 0 <= length < 126:
+            break
+        end = head + 4 + length
+        if length > SHORT or end > end_of_data:
+            break
+        body = apply_mask(data[head + 4 : end], data[head : head + 4])
+        try:
+            text = body.decode()
+        except UnicodeDecodeError:
+            break
+        at = end
+        if not listener(text):
+            otherwise(body)
+            break
+    return at
