@@ -224,13 +224,7 @@ class PositionBuffer:
         Raises:
             NotPermitted: driver.not_approved
         """
-        known = self._known.get(driver_id)
-        if known is None or known.until < time.monotonic():
-            known = self._learn([driver_id])[driver_id]
-        if driver_id not in self._last:
-            row = DriverPosition.objects.filter(driver_id=driver_id).first()
-            if row is not None:
-                self._last.setdefault(driver_id, _Last(row.recorded_at, row.lat, row.lng))
+        known = self.prime(driver_id)
         if not known.is_approved:
             from .availability import require_approved
 
@@ -238,6 +232,17 @@ class PositionBuffer:
             if driver is not None:
                 require_approved(driver)
         return self._accept(driver_id, points, known)
+
+    def prime(self, driver_id: int) -> _Known:
+        """Reads what is not known of the driver, so that their next fixes need no database."""
+        known = self._known.get(driver_id)
+        if known is None or known.until < time.monotonic():
+            known = self._learn([driver_id])[driver_id]
+        if driver_id not in self._last:
+            row = DriverPosition.objects.filter(driver_id=driver_id).first()
+            if row is not None:
+                self._last.setdefault(driver_id, _Last(row.recorded_at, row.lat, row.lng))
+        return known
 
     def report_now(self, driver_id: int, points: Sequence[events.Point]) -> ReportResult | None:
         """`report` without the database, on the server's loop; None where the database must be asked."""

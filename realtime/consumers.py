@@ -297,6 +297,8 @@ class SocketConsumer(AsyncConsumer):
 
     def established(self) -> events.ConnectionEstablished:
         settings = commands.current_settings()
+        if self.driver_id is not None:
+            buffer.prime(self.driver_id)
         return events.ConnectionEstablished(
             user_id=self.identity.user.pk,
             driver_id=self.driver_id,
