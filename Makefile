@@ -19,7 +19,7 @@ STAMP := $(VENV)/.requirements
 DEV_STAMP := $(VENV)/.requirements-dev
 PIP := $(PYTHON) -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help setup setup-dev browser run serve test lint bench-candidates bench-accept constraints clean
+.PHONY: help setup setup-dev browser run serve test lint bench-candidates bench-dispatch bench-accept constraints clean
 
 help:
 	@echo "make run          the demo: a simulated city on http://127.0.0.1:$(PORT)/ (PORT=8001 for another port)"
@@ -27,7 +27,7 @@ help:
 	@echo "make serve        real use: no demo data, DEBUG off (HOST, PORT; DATABASE_URL and REDIS_URL to scale)"
 	@echo "make setup        the virtual environment alone"
 	@echo "make lint         ruff, mypy, migrations check, deployment check"
-	@echo "make bench-NAME   figures: candidates, accept (ARGS=--help for what can be chosen)"
+	@echo "make bench-NAME   figures: candidates, dispatch, accept (ARGS=--help for what can be chosen)"
 	@echo "make constraints  write requirements-constraints.txt anew from the environment"
 	@echo "make clean        remove the environment and caches; the data in var/ stays"
 
@@ -75,6 +75,9 @@ lint: setup-dev
 
 bench-candidates: setup-dev
 	@$(PYTHON) -m tests.bench.candidates $(ARGS)
+
+bench-dispatch: setup-dev
+	@$(PYTHON) -m tests.bench.dispatching $(ARGS)
 
 bench-accept: setup-dev
 	@$(PYTHON) -m tests.bench.accepts $(ARGS)

@@ -19,7 +19,7 @@ import django
 
 from tests.bench import harness, parts
 
-CONNECTIONS, PROCESSES = 50, 2
+CONNECTIONS, PROCESSES = 50, 5
 CROWD = 10
 # Offers made at a time; a driver has at most one of them.
 BATCH = 500

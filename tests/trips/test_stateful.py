@@ -1,0 +1,235 @@
+"""Whatever passengers, drivers, staff and the clock do, in whatever order: the rules that nothing may break hold.
+
+STEPPER_STATEFUL=200 runs that many histories instead of a few.
+"""
+
+import contextlib
+import datetime as dt
+import itertools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db.models import Count, F, Q
+from django.utils import timezone
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from drivers import availability
+from drivers.models import DriverPosition
+from realtime import events
+from stepper import dispatcher
+from stepper.errors import DomainError
+from tests.factories import AIRPORT, ALMATY, DriverFactory, PassengerFactory, StaffFactory
+from trips import bookings, dispatch, driving
+from trips.bookings import BookingRequest
+from trips.models import Booking, Offer, Trip
+from trips.states import ASSIGNED, DRIVING, FINISHED, OPEN, OfferStatus, TripStatus, next_step
+
+HISTORIES = int(os.environ.get("STEPPER_STATEFUL", "6"))
+STEPS = 25
+DRIVERS, PASSENGERS = 4, 3
+
+pick = st.integers(min_value=0, max_value=1_000_000)
+
+
+class City(RuleBasedStateMachine):
+    """Each step is what one person does, or time that passes. A refusal is an answer; anything else is a fault."""
+
+    @initialize()
+    def begin(self) -> None:
+        # Real commits, so nothing is rolled back between two histories.
+        call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
+        self.staff = StaffFactory()
+        self.drivers = [DriverFactory(at=(ALMATY[0] + 0.001 * number, ALMATY[1])) for number in range(DRIVERS)]
+        self.passengers = [PassengerFactory() for _number in range(PASSENGERS)]
+
+    def driver(self, number: int) -> int:
+        return self.drivers[number % len(self.drivers)].pk
+
+    def attempt(self, verb: Callable[..., Any], *args: Any) -> None:
+        with contextlib.suppress(DomainError):
+            verb(*args)
+
+    def some(self, rows: Any, number: int) -> Any:
+        found = list(rows.order_by("pk"))
+        return found[number % len(found)] if found else None
+
+    @rule(who=pick, hours=st.sampled_from([0, 0, 1, 3, 5, 30]))
+    def book(self, who: int, hours: int) -> None:
+        departure_at = timezone.now() + dt.timedelta(hours=hours) if hours else None
+        request = BookingRequest(
+            events.Place(name="Almaty", address="", lat=ALMATY[0], lng=ALMATY[1]),
+            events.Place(name="Airport", address="", lat=AIRPORT[0], lng=AIRPORT[1]),
+            departure_at=departure_at,
+        )
+        self.attempt(bookings.book, self.passengers[who % PASSENGERS], request)
+
+    @rule(which=pick)
+    def accept(self, which: int) -> None:
+        if offer := self.some(Offer.objects.filter(status=OfferStatus.PENDING), which):
+            self.attempt(dispatch.accept, offer.driver_id, offer.pk)
+
+    @rule(which=pick)
+    def accept_anything(self, which: int) -> None:
+        if offer := self.some(Offer.objects.all(), which):
+            self.attempt(dispatch.accept, offer.driver_id, offer.pk)
+
+    @rule(which=pick)
+    def decline(self, which: int) -> None:
+        if offer := self.some(Offer.objects.all(), which):
+            self.attempt(dispatch.decline, offer.driver_id, offer.pk, "not now")
+
+    @rule(which=pick)
+    def release(self, which: int) -> None:
+        if trip := self.some(Trip.objects.filter(driver__isnull=False), which):
+            self.attempt(dispatch.release, trip.driver_id, trip.pk, "a flat tyre")
+
+    @rule(which=pick)
+    def take_off(self, which: int) -> None:
+        if trip := self.some(Trip.objects.all(), which):
+            self.attempt(dispatch.take_off, trip.pk, self.staff, "asked to")
+
+    @rule(which=pick, who=pick)
+    def assign(self, which: int, who: int) -> None:
+        if trip := self.some(Trip.objects.all(), which):
+            self.attempt(dispatch.assign, trip.pk, self.driver(who), self.staff)
+
+    @rule(which=pick)
+    def cancel(self, which: int) -> None:
+        if trip := self.some(Trip.objects.all(), which):
+            self.attempt(bookings.cancel, trip.pk, trip.organiser, "changed plans")
+
+    @rule(which=pick)
+    def cancel_by_staff(self, which: int) -> None:
+        if trip := self.some(Trip.objects.all(), which):
+            self.attempt(bookings.cancel, trip.pk, self.staff, "by phone")
+
+    @rule(which=pick)
+    def drive(self, which: int) -> None:
+        trip = self.some(Trip.objects.filter(status__in=sorted(ASSIGNED)), which)
+        if trip and (step := next_step(trip.status)):
+            self.attempt(driving.update_status, trip.driver_id, trip.pk, step)
+
+    @rule(which=pick)
+    def suspend(self, which: int) -> None:
+        self.attempt(availability.suspend, self.driver(which), self.staff, "a complaint")
+
+    @rule(which=pick)
+    def reinstate(self, which: int) -> None:
+        self.attempt(availability.reinstate, self.driver(which), self.staff)
+
+    @rule(which=pick, online=st.booleans())
+    def switch(self, which: int, online: bool) -> None:
+        self.attempt(availability.set_online, self.driver(which), online)
+
+    @rule(minutes=st.sampled_from([1, 3, 16, 61, 200]))
+    def pass_time(self, minutes: int) -> None:
+        """Everything that waits for the clock comes nearer; positions stay fresh."""
+        earlier = dt.timedelta(minutes=minutes)
+        Offer.objects.update(expires_at=F("expires_at") - earlier)
+        Trip.objects.update(
+            departure_at=F("departure_at") - earlier,
+            ends_at=F("ends_at") - earlier,
+            search_until=F("search_until") - earlier,
+            next_look_at=F("next_look_at") - earlier,
+        )
+
+    @rule()
+    def dispatch_what_is_due(self) -> None:
+        for _look in range(20):
+            if not dispatcher.work():
+                return
+        raise AssertionError("the dispatcher finds something to do for ever")
+
+    # What nothing may break
+
+    @invariant()
+    def one_driver_a_trip(self) -> None:
+        held = Q(status__in=sorted(ASSIGNED)) | Q(status=TripStatus.COMPLETED)
+        assert not Trip.objects.filter(held, driver__isnull=True).exists()
+        assert not Trip.objects.filter(status__in=sorted(OPEN), driver__isnull=False).exists()
+        winners = Q(offers__status=OfferStatus.ACCEPTED, offers__released_at__isnull=True)
+        assert not Trip.objects.annotate(winners=Count("offers", filter=winners)).filter(winners__gt=1).exists()
+        wrong = Offer.objects.filter(
+            status=OfferStatus.ACCEPTED, released_at__isnull=True, trip__status__in=sorted(ASSIGNED)
+        ).exclude(driver=F("trip__driver"))
+        assert not wrong.exists()
+
+    @invariant()
+    def no_driver_has_trips_that_overlap(self) -> None:
+        spans: dict[int, list[Trip]] = {}
+        for trip in Trip.objects.filter(status__in=sorted(ASSIGNED)).order_by("departure_at", "pk"):
+            spans.setdefault(trip.driver_id or 0, []).append(trip)
+        for mine in spans.values():
+            for earlier, later in itertools.pairwise(mine):
+                assert earlier.ends_at <= later.departure_at, (earlier.pk, later.pk)
+            assert sum(trip.status in DRIVING for trip in mine) <= 1
+
+    @invariant()
+    def seats_balance(self) -> None:
+        for trip in Trip.objects.exclude(status=TripStatus.DRAFT):
+            held = Booking.objects.filter(trip=trip).exclude(status="cancelled").values_list("seats", flat=True)
+            assert trip.available_seats + sum(held) == trip.seats, trip.status
+
+    @invariant()
+    def every_offer_is_settled_once(self) -> None:
+        pending = Offer.objects.filter(status=OfferStatus.PENDING)
+        assert not pending.exclude(trip__status=TripStatus.OFFERED).exists()
+        assert not pending.filter(responded_at__isnull=False).exists()
+        assert not Offer.objects.exclude(status=OfferStatus.PENDING).filter(responded_at__isnull=True).exists()
+        rounds = Offer.objects.values("trip", "driver", "round_number").annotate(times=Count("pk"))
+        assert not rounds.filter(times__gt=1).exists()
+
+    @invariant()
+    def who_refused_is_never_asked_again(self) -> None:
+        refused = Offer.objects.filter(Q(status=OfferStatus.DECLINED) | Q(released_at__isnull=False))
+        for offer in refused:
+            assert not Offer.objects.filter(
+                trip=offer.trip_id, driver=offer.driver_id, pk__gt=offer.pk, status=OfferStatus.PENDING
+            ).exists()
+
+    @invariant()
+    def the_search_and_the_driver_agree(self) -> None:
+        asked = Q(driver__approval="approved", driver__availability="available")
+        assert not DriverPosition.objects.filter(asked, dispatchable=False).exists()
+        assert not DriverPosition.objects.filter(~asked, dispatchable=True).exists()
+
+    @invariant()
+    def every_trip_goes_on_or_has_ended_with_a_reason(self) -> None:
+        for trip in Trip.objects.all():
+            if trip.status == TripStatus.CANCELLED:
+                assert trip.cancel_reason
+            elif trip.status in OPEN:
+                waits = trip.next_look_at is not None or trip.offers.filter(status=OfferStatus.PENDING).exists()
+                assert waits, f"{trip.status}: nobody will ever look at it again"
+            else:
+                assert trip.status in ASSIGNED | FINISHED
+
+    def teardown(self) -> None:
+        """In the end every trip nobody drives is over, with its reason."""
+        if not hasattr(self, "drivers"):
+            return
+        self.pass_time(60 * 40)
+        self.dispatch_what_is_due()
+        self.every_trip_goes_on_or_has_ended_with_a_reason()
+        assert not Trip.objects.filter(status__in=sorted(OPEN)).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_history_breaks_a_rule() -> None:
+    run_state_machine_as_test(
+        City,
+        settings=settings(
+            max_examples=HISTORIES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            derandomize=HISTORIES < 100,
+            # Making a failure shorter takes minutes against a database: only where one looks for some.
+            phases=[Phase.generate, Phase.shrink] if HISTORIES >= 100 else [Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
