@@ -118,6 +118,7 @@ class PositionBuffer:
         self._fresh = dt.timedelta(seconds=300)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
+        self._layer: Any = None
         self._task: asyncio.Task[None] | None = None
 
     # The server's side
@@ -126,6 +127,7 @@ class PositionBuffer:
         """Call on the server's loop."""
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
+        self._layer = get_channel_layer()
         self._task = asyncio.create_task(self._flush_for_ever())
 
     async def close(self) -> None:
@@ -287,9 +289,9 @@ class PositionBuffer:
         if self._loop is None:
             self.flush()
         elif threading.get_ident() == self._loop_thread:
-            _relay(fixes[-1], known.rides, now)
+            _relay(self._layer, fixes[-1], known.rides, now)
         else:
-            self._loop.call_soon_threadsafe(_relay, fixes[-1], known.rides, now)
+            self._loop.call_soon_threadsafe(_relay, self._layer, fixes[-1], known.rides, now)
         return ReportResult(accepted=len(fixes), dropped=len(points) - len(fixes))
 
     def _follow(self, trip_id: int, fixes: Iterable[_Fix]) -> None:
@@ -457,9 +459,8 @@ def _eta(point: events.Point, ride: _Ride) -> events.Eta:
     return events.Eta(pickup_min, pickup_min + ride.trip_min)
 
 
-def _relay(fix: _Fix, rides: Iterable[_Ride], now: dt.datetime) -> None:
+def _relay(layer: Any, fix: _Fix, rides: Iterable[_Ride], now: dt.datetime) -> None:
     """On the server's loop: to whoever watches the driver's trips, and to staff."""
-    layer = get_channel_layer()
     for ride in rides:
         if ride.tracked_from <= now and _is_watched(layer, ride.group):
             frame = location_frame(fix.driver_id, ride.trip_id, fix.point, fix.recorded_at, _eta(fix.point, ride))

@@ -157,7 +157,10 @@ class SocketConsumer(AsyncConsumer):
 
     def _take(self, message: dict[str, Any]) -> bool:
         """Whether the message was dealt with at once; otherwise it waits its turn."""
-        if self.driver_id is not None and _may_change_driver(message):
+        if message["type"] == "position.relayed":
+            if message["driver_id"] == self.driver_id:
+                return True  # drivers know where they are
+        elif self.driver_id is not None and _may_change_driver(message):
             # Not when its turn comes: of a driver who does not read it might never.
             buffer.forget(self.driver_id)
         if self._working is None and self._is_open and not self._mailbox:
@@ -184,8 +187,7 @@ class SocketConsumer(AsyncConsumer):
         """Writes what needs neither database nor rendering; False where it does, or where the client does not read."""
         if message["type"] != "position.relayed":
             return False
-        # Drivers know where they are.
-        if message["driver_id"] == self.driver_id or message["group"] not in self.joined:
+        if message["group"] not in self.joined:
             return True
         if self._line is None:
             return self._send_now(message["frame"])
@@ -504,7 +506,7 @@ class SocketConsumer(AsyncConsumer):
         raise NotImplementedError
 
     async def position_relayed(self, message: dict[str, Any]) -> None:
-        if message["group"] in self.joined and message["driver_id"] != self.driver_id:
+        if message["group"] in self.joined:
             await self.send_text(message["frame"])
 
     async def layer_resync(self, _message: dict[str, Any]) -> None:

@@ -415,10 +415,13 @@ class Bus:
             batch, self._batch = self._batch, None
             self._in_flight = batch
             try:
-                async with self._redis.pipeline(transaction=False) as pipeline:
-                    for name, body in outgoing:
-                        pipeline.publish(name, body)
-                    await pipeline.execute()
+                if len(outgoing) == 1:  # one process listens to positions: the usual tick of two
+                    await self._redis.publish(*outgoing[0])
+                else:
+                    async with self._redis.pipeline(transaction=False) as pipeline:
+                        for name, body in outgoing:
+                            pipeline.publish(name, body)
+                        await pipeline.execute()
             except (RedisError, OSError) as error:
                 self._is_unsaid = self._is_unsaid or announces
                 batch.set_exception(ConnectionError(f"Redis: {error}"))
