@@ -50,10 +50,15 @@ class Watched(LiveServer):
         seen: dict[str, Any] = json.loads(self._window.read_text())
         return seen
 
-    def is_empty(self) -> bool:
-        """Whether nothing is left of any socket."""
+    def left_over(self) -> dict[str, Any]:
+        """What is left of any socket."""
         held = self.holds()
-        return not (held["sockets"] or held["consumers"] or held["joined"])
+        return {name: held[name] for name in ("sockets", "consumers", "joined") if held[name]}
+
+    def has_died(self) -> bool:
+        """By itself, as it was told to; it can be started again."""
+        process, self.process = self.process, None
+        return process.wait(SEEN_WITHIN_S) == -signal.SIGKILL
 
     def end_at_next_commit(self) -> None:
         """The next change that logs events is committed and not published: SIGKILL comes between."""
@@ -67,7 +72,7 @@ class Stage:
         self.folder = Path(tempfile.mkdtemp(prefix="stepper-stage-"))
         self.postgresql: Postgresql | None = None
         self.redis: Valkey | None = None
-        environ = {"DATA_DIR": str(self.folder), "DATABASE_URL": "", "REDIS_URL": ""}
+        environ = {"DATA_DIR": str(self.folder), "DATABASE_URL": "", "REDIS_URL": "", "SOCKET_SLOW_S": "1"}
         if SUITE == "scaled":
             self.postgresql, self.redis = Postgresql(), Valkey()
             with psycopg.connect(f"{self.postgresql.url}/postgres", autocommit=True) as admin:

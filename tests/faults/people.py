@@ -76,15 +76,20 @@ class Person:
     def view(self) -> View:
         return View(set(self._offers), {pk: one for pk, one in self._trips.items() if one[1] not in _OVER})
 
-    def _protocols(self) -> list[Subprotocol]:
+    @property
+    def protocols(self) -> list[Subprotocol]:
         return [Subprotocol("stepper.v1"), Subprotocol(f"bearer.{self.token}")]
+
+    async def connect(self) -> Any:
+        """One more socket, which nobody reads or brings back."""
+        return await websockets.connect(f"{self.server.ws_url}/ws/", subprotocols=self.protocols)
 
     async def keep(self) -> None:
         """Connects and reads until it is cancelled."""
         while True:
             with contextlib.suppress(OSError, websockets.InvalidHandshake, websockets.ConnectionClosed, TimeoutError):
                 async with websockets.connect(
-                    f"{self.server.ws_url}/ws/", subprotocols=self._protocols(), close_timeout=1
+                    f"{self.server.ws_url}/ws/", subprotocols=self.protocols, close_timeout=1, max_queue=None
                 ) as self.socket:
                     await self._read()
             self.socket = None
@@ -188,12 +193,16 @@ async def agree(*people: Person) -> None:
             await asyncio.sleep(0.02)
 
 
-async def eventually(holds: Callable[[], object]) -> None:
-    """Returns once it does; fails with what it last was, where that takes longer than a recovery may."""
+async def eventually_none(of: Callable[[], object]) -> None:
+    """Returns once nothing is there; fails with what last was, where that takes longer than a recovery may."""
     until = asyncio.get_running_loop().time() + AGREE_WITHIN_S
-    while not (last := holds()):
+    while last := of():
         assert asyncio.get_running_loop().time() < until, f"still {last!r}"
         await asyncio.sleep(0.02)
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    await eventually_none(lambda: not holds())
 
 
 def somewhere() -> tuple[float, float]:

@@ -8,7 +8,7 @@ from trips.models import Booking, Offer, Trip
 from trips.states import OfferStatus
 
 from .conftest import Stage
-from .people import agree, cast, eventually, online, run
+from .people import agree, cast, eventually, eventually_none, online, run
 
 pytestmark = pytest.mark.scaled_only
 
@@ -52,8 +52,8 @@ async def test_redis_killed_and_started_again(stage: Stage) -> None:
         await passenger.until("driver.location.updated", since, lat=43.25)
         await run(_assert_taken_once)(first["id"])
     for server in stage.servers:
-        await eventually(server.is_empty)
-    await eventually(lambda: not subscriptions(stage))
+        await eventually_none(server.left_over)
+    await eventually_none(lambda: subscriptions(stage))
 
 
 async def test_postgresql_killed_and_started_again(stage: Stage) -> None:
@@ -78,7 +78,7 @@ async def test_postgresql_killed_and_started_again(stage: Stage) -> None:
         await agree(driver, passenger)
         await run(_assert_taken_once)(first["id"])
     for server in stage.servers:
-        await eventually(server.is_empty)
+        await eventually_none(server.left_over)
 
 
 def _assert_taken_once(trip_id: int) -> None:
