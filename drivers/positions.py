@@ -35,7 +35,7 @@ from .models import Approval, Driver, DriverPosition
 
 logger = logging.getLogger("stepper.positions")
 
-FLUSH_S = 0.5
+FLUSH_S = 1.0
 # How long a process believes what it knows about a driver: without a socket of theirs, and with one.
 _KNOWN_FOR_S = 2.0
 _HELD_FOR_S = 60.0
