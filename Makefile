@@ -19,7 +19,8 @@ STAMP := $(VENV)/.requirements
 DEV_STAMP := $(VENV)/.requirements-dev
 PIP := $(PYTHON) -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help setup setup-dev browser run serve test lint bench-candidates bench-dispatch bench-accept constraints clean
+.PHONY: help setup setup-dev browser run serve test lint constraints clean \
+	bench-relay bench-sockets bench-load bench-positions bench-candidates bench-accept bench-dispatch
 
 help:
 	@echo "make run          the demo: a simulated city on http://127.0.0.1:$(PORT)/ (PORT=8001 for another port)"
@@ -27,8 +28,8 @@ help:
 	@echo "make serve        real use: no demo data, DEBUG off (HOST, PORT; DATABASE_URL and REDIS_URL to scale)"
 	@echo "make setup        the virtual environment alone"
 	@echo "make lint         ruff, mypy, migrations check, deployment check"
-	@echo "make bench-NAME   figures: candidates, dispatch, accept (ARGS=--help for what can be chosen)"
 	@echo "make constraints  write requirements-constraints.txt anew from the environment"
+	@echo "make bench-NAME   figures beside peers: relay, sockets, load, positions, candidates, accept, dispatch (ARGS=--help)"
 	@echo "make clean        remove the environment and caches; the data in var/ stays"
 
 setup: $(STAMP)
@@ -73,14 +74,15 @@ lint: setup-dev
 	$(PYTHON) manage.py makemigrations --check --dry-run
 	env -u DEBUG HTTPS=1 $(PYTHON) manage.py check --deploy --fail-level WARNING
 
-bench-candidates: setup-dev
-	@$(PYTHON) -m tests.bench.candidates $(ARGS)
+# Each prints a table and, in its last line, its figures as JSON. They want the machine for themselves.
+bench-relay bench-sockets bench-load bench-positions bench-candidates: bench-%: setup-dev
+	@exec $(PYTHON) -m tests.bench.$* $(ARGS)
 
 bench-dispatch: setup-dev
 	@$(PYTHON) -m tests.bench.dispatching $(ARGS)
 
 bench-accept: setup-dev
-	@$(PYTHON) -m tests.bench.accepts $(ARGS)
+	@exec $(PYTHON) -m tests.bench.accepts $(ARGS)
 
 constraints: setup-dev
 	@{ echo "# Every package's exact version, direct or not, so that every set-up is the same. Made by \`make constraints\`."; \

@@ -8,9 +8,10 @@
  * and its port where that is another one than PORT. TEMPLATE is the frame
  * that senders send, with @ for the latitude: the number of the frame is in its last digits, so that watchers know
  * which one they received. Modes: window keeps VALUE frames of each pair under way, rate sends VALUE a second in all,
- * group sends one at a time and waits until every watcher of the pair has it (VALUE times), idle sends nothing.
- * When all are ready it prints "ready SECONDS" and waits for a byte on the descriptor in GATE if that is set. At the end it
- * prints one JSON object. A connection that the server closes ends it with status 1.
+ * group sends one at a time and waits until every watcher of the pair has it (VALUE times), idle sends nothing for
+ * SECONDS. When all are ready it prints "ready SECONDS" and waits for a byte on the descriptor in GATE, in mode group for
+ * one before each event, after which it prints "reached". At the end it prints one JSON object. A connection that the
+ * server closes ends it with status 1.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -276,10 +277,17 @@ static int by_value(const void *a, const void *b) {
 
 static double quantile(double *sorted, long n, double q) { return n ? sorted[(long)(q * (n - 1))] : 0; }
 
+static void await_go(void) {
+  char go;
+  struct pollfd wait = {.fd = atoi(getenv("GATE")), .events = POLLIN};
+  while (poll(&wait, 1, 0) == 0) turn(20);
+  if (read(wait.fd, &go, 1) <= 0) exit(1);
+}
+
 static char *copy(const char *text) { return strdup(text ? text : "-"); }
 
 int main(int argc, char **argv) {
-  if (argc != 7) return 2;
+  if (argc != 7 || !getenv("GATE")) return 2;
   port = atoi(argv[1]);
   is_sio = !strcmp(argv[2], "sio");
   double seconds = atof(argv[3]);
@@ -329,12 +337,7 @@ int main(int argc, char **argv) {
   double connected_s = now() - began;
   printf("ready %.3f\n", connected_s);
   fflush(stdout);
-  if (getenv("GATE")) {
-    char go;
-    struct pollfd wait = {.fd = atoi(getenv("GATE")), .events = POLLIN};
-    while (poll(&wait, 1, 0) == 0) turn(20);
-    if (read(wait.fd, &go, 1) < 0) return 1;
-  }
+  if (mode != 'g') await_go();
 
   double start = now(), warm = mode == 'w' || mode == 'r' ? 1.0 : 0.0, counted_from = 0, ended;
   sending = 1;
@@ -345,8 +348,7 @@ int main(int argc, char **argv) {
     firsts = calloc((size_t)value, sizeof(double));
     lasts = calloc((size_t)value, sizeof(double));
     while (n_groups < (long)value) {
-      double pause = now() + 0.05;
-      while (now() < pause) turn(5);
+      await_go();
       group_seen = 0;
       group_sent_at = now();
       send_next(&pairs[0]);
@@ -356,6 +358,8 @@ int main(int argc, char **argv) {
       }
       firsts[n_groups] = group_first - group_sent_at;
       lasts[n_groups++] = group_last - group_sent_at;
+      printf("reached\n");
+      fflush(stdout);
     }
     ended = now();
     qsort(firsts, n_groups, sizeof(double), by_value);

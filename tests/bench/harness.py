@@ -163,16 +163,22 @@ def answers_http(port: int) -> bool:
         return False
 
 
-def uvicorn(name: str, home: Path, application: str = "stepper.asgi:application", **environ: str) -> Process:
+def uvicorn(
+    name: str,
+    home: Path,
+    application: str = "stepper.asgi:application",
+    environ: Mapping[str, str] | None = None,
+    core: int | None = SERVER_CORE,
+) -> Process:
     """Started as docs/operations.md says one starts it under load."""
     command = [sys.executable, "manage.py", "serve", "--server", "uvicorn", "--host", "127.0.0.1"]
     if application != "stepper.asgi:application":
         command = [sys.executable, "-m", application.partition(":")[0], "--server", "uvicorn"]
     command += ["--port", str(servers.free_port())]
-    return Process(name, home, command, environ).wait(answers_http)
+    return Process(name, home, command, environ or {}, core).wait(answers_http)
 
 
-def daphne(name: str, home: Path, **environ: str) -> Process:
+def daphne(name: str, home: Path, environ: Mapping[str, str]) -> Process:
     command = [sys.executable, "manage.py", "serve", "--host", "127.0.0.1", "--port", str(servers.free_port())]
     return Process(name, home, command, environ).wait(answers_http)
 
@@ -261,6 +267,13 @@ class Load:
 
     def start(self) -> None:
         os.write(self._gate, b"g")
+
+    def reach(self) -> None:
+        """In mode group: one event, until everybody in the group has it."""
+        assert self.process.stdout is not None
+        self.start()
+        if self.process.stdout.readline() != "reached\n":
+            self._fail()
 
     def result(self, within_s: float = 600) -> dict[str, float]:
         assert self.process.stdout is not None

@@ -80,12 +80,12 @@ def contestants(home: Path, tokens: list[tuple[str, str]]) -> tuple[dict[str, Co
         server = harness.socketio(name, home, kind, redis)
         return Contestant(name, "sio", EMITTED[kind], socketio_connections((server.port, server.port)), [server])
 
-    bare_uvicorn = harness.uvicorn("bare-uvicorn", home, bare, **UNLIMITED)
+    bare_uvicorn = harness.uvicorn("bare-uvicorn", home, bare, UNLIMITED)
     port = str(servers.free_port())
     command = [sys.executable, "-m", "tests.bench.bare", "--port", port]
     bare_daphne = Process("bare-daphne", home, command, UNLIMITED).wait(harness.answers_http)
-    full_uvicorn = harness.uvicorn("full-uvicorn", home, ours, **UNLIMITED)
-    full_daphne = harness.daphne("full-daphne", home, **UNLIMITED)
+    full_uvicorn = harness.uvicorn("full-uvicorn", home, ours, UNLIMITED)
+    full_daphne = harness.daphne("full-daphne", home, UNLIMITED)
     one = {
         "socketio": sio("socketio", "bare"),
         "socketio_redis": sio("socketio-redis", "bare", redis_url),
@@ -96,7 +96,7 @@ def contestants(home: Path, tokens: list[tuple[str, str]]) -> tuple[dict[str, Co
         "full_uvicorn": _full([full_uvicorn], tokens),
         "full_daphne": _full([full_daphne], tokens),
     }
-    pair = [harness.uvicorn(f"full-uvicorn-{n}", home, ours, **UNLIMITED) for n in "ab"]
+    pair = [harness.uvicorn(f"full-uvicorn-{n}", home, ours, UNLIMITED) for n in "ab"]
     peers = [harness.socketio(f"full-socketio-{n}", home, "full", redis_url) for n in "ab"]
     ports = (peers[0].port, peers[1].port)
     two = {
