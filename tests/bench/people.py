@@ -1,6 +1,5 @@
 """Drivers, passengers and their trips by the thousand, as the tests' cast has them, inserted in a few statements."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import factory
@@ -70,9 +69,9 @@ def aboard(trip: Trip) -> list[User]:
     return [one.passenger for one in trip.bookings.select_related("passenger").order_by("pk")]
 
 
-def subprotocols(users: Sequence[User]) -> list[str]:
-    """What each of them says when connecting, signed in."""
-    return [f"stepper.v1, bearer.{token(user)}" for user in users]
+def subprotocols(user: User) -> str:
+    """What they say when connecting, signed in."""
+    return f"stepper.v1, bearer.{token(user)}"
 
 
 def token(user: User) -> str:
