@@ -52,7 +52,7 @@ _JUMP_KM = 0.5
 _NEAR_DEGREES = 0.003
 # Points of trails kept while the database is away; then the oldest are given up.
 TRAIL_KEPT = 100_000
-_TRAIL_STEP = dt.timedelta(seconds=1)
+TRAIL_STEP = dt.timedelta(seconds=1)
 
 
 class ReportResult(Struct, frozen=True):
@@ -298,7 +298,7 @@ class PositionBuffer:
         """Adds to a trip's trail, a point a second at most: a map shows no more."""
         trailed_at = self._trailed_at.get(trip_id)
         for fix in fixes:
-            if trailed_at is None or fix.recorded_at - trailed_at >= _TRAIL_STEP:
+            if trailed_at is None or fix.recorded_at - trailed_at >= TRAIL_STEP:
                 trailed_at = self._trailed_at[trip_id] = fix.recorded_at
                 self._trail.append((trip_id, fix))
 

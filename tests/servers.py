@@ -128,7 +128,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the child, before exec: a killed test run leaves no server behind."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
@@ -144,7 +144,7 @@ def _spawn(command: Sequence[str | Path], home: Path, user: str | None = None) -
             stdout=log,
             stderr=log,
             start_new_session=True,  # Ctrl-C is for the tests; they end the server when they end
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads yet
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - no threads yet
         )
     atexit.register(_end, process)
     return process

@@ -20,6 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,13 @@ def scratch(home: Path, database: str = "postgresql", **environ: str) -> Iterato
             servers.release_redis_database(redis_url)
 
 
+def _begin(core: int | None) -> None:
+    """In the child, before its program: a benchmark that is killed leaves no server behind."""
+    servers.die_with_parent()
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+
+
 class Process:
     """A server on a port of its own, kept to one core."""
 
@@ -117,7 +125,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
+                preexec_fn=partial(_begin, core),
             )
 
     def wait(self, answers: Callable[[int], bool]) -> "Process":

@@ -23,7 +23,7 @@ DRIVERS = 2000
 SINGLE = 500
 AT = (43.2220, 76.8512)
 _STEP = 1e-5
-# The buffer's own flush, twice a second, may come in between: then a batch is done again.
+# The buffer's own flush, once a second, may come in between: then a batch is done again.
 _TRIES = 5
 
 
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 async def run(rounds: int) -> None:
-    from drivers.positions import PositionBuffer
+    from drivers.positions import TRAIL_STEP, PositionBuffer
     from stepper.transactions import in_thread
 
     crowds = await in_thread(_populate)
@@ -51,6 +51,7 @@ async def run(rounds: int) -> None:
         # First what the buffer has to learn of its drivers once.
         await in_thread(_batch, buffer, ids, 0)
         for number in range(1, rounds + 1):
+            await asyncio.sleep(TRAIL_STEP.total_seconds())  # a trail keeps no more points than that
             reported_s, flushed_s = await in_thread(_batch, buffer, ids, number)
             flushed.append(len(ids) / flushed_s)
             whole.append(len(ids) / (reported_s + flushed_s))
