@@ -769,12 +769,17 @@ async def beat_for_ever() -> None:
     while True:
         await asyncio.sleep(1)
         turn = (turn + 1) % HEARTBEAT_S
-        frame = events.encode(events.Heartbeat(cursor=outlet.cursor))
-        for socket in [one for one in open_sockets if one.turn == turn]:
-            try:
-                await socket.beat(frame)
-            except Exception:  # nobody else's connection may go silent for it
-                logger.exception("a heartbeat failed")
+        await _beat(turn)
+
+
+async def _beat(turn: int) -> None:
+    """Apart from the loop, which would hold on to the last socket while it sleeps, also when that has gone."""
+    frame = events.encode(events.Heartbeat(cursor=outlet.cursor))
+    for socket in [one for one in open_sockets if one.turn == turn]:
+        try:
+            await socket.beat(frame)
+        except Exception:  # nobody else's connection may go silent for it
+            logger.exception("a heartbeat failed")
 
 
 def _may_change_driver(message: dict[str, Any]) -> bool:

@@ -1,8 +1,10 @@
-"""Clients that misbehave without meaning to: one that flaps, one with the wrong time; tabs."""
+"""Clients that misbehave without meaning to: one that stops reading, one that flaps, one with the wrong time; tabs."""
 
 import asyncio
 import datetime as dt
 import json
+import socket
+from collections import Counter
 from typing import Any
 
 import websockets
@@ -10,6 +12,8 @@ from django.conf import settings
 from django.utils import timezone
 from websockets import Origin
 
+from realtime import events, groups
+from realtime.publish import publish_many
 from tests.browsing import session_cookie
 from tests.live import LiveServer
 
@@ -17,8 +21,20 @@ from .conftest import Stage
 from .people import Person, agree, cast, eventually, eventually_none, online, run
 
 HERE = {"lat": 43.25, "lng": 76.9}
+# More than the buffers of both ends hold.
+LARGE, MANY = "x" * 60_000, 120
 # Of a client that flaps every second, without the waiting.
 FLAPS = 30
+
+
+def _flood(user_id: int) -> None:
+    notes = [
+        events.NotificationPassenger(
+            notification_id=number, title="", message=LARGE, priority="low", category="system", action_url=""
+        )
+        for number in range(MANY)
+    ]
+    publish_many((note, groups.user(user_id)) for note in notes)
 
 
 async def _ride(driver: Person, passenger: Person, booking: dict[str, Any]) -> int:
@@ -29,6 +45,51 @@ async def _ride(driver: Person, passenger: Person, booking: dict[str, Any]) -> i
     assert accepted.status_code == 200, accepted.text
     await agree(driver, passenger)
     return int(trip_id)
+
+
+async def _stops_reading(person: Person) -> Any:
+    """A socket of the person's whose reader has stopped: what the server sends fills the buffers on the way."""
+    narrow = socket.create_connection(("127.0.0.1", person.server.port))
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    stuck = await websockets.connect(
+        f"{person.server.ws_url}/ws/", subprotocols=person.protocols, sock=narrow, max_queue=1, ping_interval=None
+    )
+    await stuck.recv()
+    return stuck
+
+
+async def test_socket_that_stops_reading_delays_nobody_and_is_let_go(stage: Stage) -> None:
+    there, here = stage.servers[0], stage.servers[-1]
+    driver, passenger, booking = await run(cast)(there, here)
+    async with online(driver, passenger):
+        await _ride(driver, passenger, booking)
+        stuck = await _stops_reading(passenger)
+        await run(_flood)(passenger.user.pk)
+        await driver.send(type="driver.location.update", points=[HERE])
+        await passenger.until("driver.location.updated", lat=HERE["lat"])
+        await passenger.until("notification.passenger", notification_id=MANY - 1)
+        assert {frame["notification_id"] for frame in _notes(passenger)} >= set(range(MANY))
+
+        # The server does not keep it, nor what it had not read.
+        await eventually(lambda: sum(server.holds()["sockets"] for server in {there, here}) == 2)
+        with_it = [text async for text in _rest_of(stuck)]
+        assert len(with_it) < MANY
+        await agree(driver, passenger)
+    for server in stage.servers:
+        await eventually_none(server.left_over)
+
+
+def _notes(person: Person) -> list[dict[str, Any]]:
+    return [frame for frame in person.frames if frame["type"] == "notification.passenger" and frame["message"] == LARGE]
+
+
+async def _rest_of(stuck: Any) -> Any:
+    async with asyncio.timeout(10):
+        try:
+            async for text in stuck:
+                yield text
+        except websockets.ConnectionClosed:
+            pass
 
 
 async def test_client_that_flaps_leaves_nothing_behind(stage: Stage) -> None:
@@ -45,7 +106,8 @@ async def test_client_that_flaps_leaves_nothing_behind(stage: Stage) -> None:
             assert accepted.status_code == 200, accepted.text
             await agree(driver, passenger)
         await eventually(lambda: here.holds()["sockets"] == 1)
-        await eventually(lambda: _lasting(here.holds()) == _lasting(before))
+        # Something ends a moment later, as what a request began; nothing stays that was not there before.
+        await eventually_none(lambda: _held_by(here.holds()) - _held_by(before))
     for server in stage.servers:
         await eventually_none(server.left_over)
 
@@ -62,10 +124,8 @@ async def _flap(connecting: Any, rudely: bool, greeted: bool) -> None:
         await connection.close()
 
 
-def _lasting(held: dict[str, Any]) -> tuple[int, dict[str, int]]:
-    """Consumers, and the tasks of the server that do not end with a request."""
-    tasks = {name: number for name, number in held["tasks"].items() if not name.startswith("ASGIHandler")}
-    return held["consumers"], tasks
+def _held_by(held: dict[str, Any]) -> Counter[str]:
+    return Counter(held["tasks"]) + Counter(consumers=held["consumers"])
 
 
 async def test_fixes_of_a_clock_ten_minutes_ahead_are_of_now_and_all_count(stage: Stage) -> None:
