@@ -6,7 +6,7 @@ Lock order, everywhere: driver, trip, offers, bookings. Deadlines are judged by 
 
 import datetime as dt
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from django.db import transaction
@@ -25,7 +25,7 @@ from realtime.notify import notify
 from realtime.publish import publish, publish_many, recheck
 from stepper.errors import Conflict, NotFound, NotPermitted
 from stepper.models import ServiceSettings, User
-from stepper.transactions import Stale, afterwards, in_transaction
+from stepper.transactions import Stale, afterwards, each_alone_where_needed, in_transaction
 
 from . import eta, pricing
 from .bookings import end, trip_for
@@ -458,7 +458,6 @@ def _give_back(trip: Trip, driver: Driver, role: Role, by_id: int, reason: str) 
     recheck(groups.driver(driver.pk))
 
 
-@in_transaction
 def assign(trip_id: int, driver_id: int, user: User) -> Trip:
     """Staff give the trip to a driver, whoever was asked.
 
@@ -466,6 +465,14 @@ def assign(trip_id: int, driver_id: int, user: User) -> Trip:
         NotFound, NotPermitted, Conflict (driver.overlap, driver.no_vehicle, trip.transition_refused)
     """
     _require_staff(user)
+    trip = _assign_by_staff(trip_id, driver_id, user)
+    for other_id in _overlapping_offers(driver_id, trip):
+        _settle(driver_id, other_id)
+    return trip
+
+
+@in_transaction
+def _assign_by_staff(trip_id: int, driver_id: int, user: User) -> Trip:
     driver = locked(driver_id)
     trip = Trip.objects.for_page().locked().filter(pk=trip_id).first()
     if trip is None:
@@ -542,10 +549,19 @@ def _settle(driver_id: int, trip_id: int) -> None:
 # What the dispatcher does
 
 
+def _each(verb: Callable[[int], object], trip_ids: Iterable[int]) -> int:
+    """One trip after the other, each in a transaction of its own; returns how many `verb` did something about."""
+
+    def one(trip_ids: list[int]) -> int:
+        return bool(verb(trip_ids[0]))
+
+    return sum(each_alone_where_needed(one, [trip_id]) for trip_id in trip_ids)
+
+
 def expire_due(limit: int = 100) -> int:
     """Settles offers past their deadline; returns the number of trips it did. Trips others hold are skipped."""
     trip_ids = list(Offer.objects.due().order_by().values_list("trip_id", flat=True).distinct()[:limit])
-    return sum(_expire(trip_id) for trip_id in trip_ids)
+    return _each(_expire, trip_ids)
 
 
 @in_transaction
@@ -571,9 +587,7 @@ def _expire(trip_id: int) -> bool:
 def look_due(limit: int = 50) -> int:
     """Starts the rounds that are due; returns their number."""
     trip_ids = _claim_looks(limit)
-    for trip_id in trip_ids:
-        start_round(trip_id)
-    return len(trip_ids)
+    return _each(start_round, trip_ids)
 
 
 @in_transaction
@@ -593,7 +607,7 @@ def give_up_due(limit: int = 50) -> int:
     """Cancels trips that nobody took until their departure; returns their number."""
     due = Trip.objects.filter(search_until__lte=Now(), status__in=sorted(OPEN)).order_by("search_until")
     trip_ids = list(due.values_list("pk", flat=True)[:limit])
-    return sum(_give_up(trip_id) for trip_id in trip_ids)
+    return _each(_give_up, trip_ids)
 
 
 @in_transaction

@@ -1,6 +1,7 @@
 """Trips nobody has taken yet: joined by a driver who comes online, offered again on demand, given up in the end."""
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -187,3 +188,30 @@ def test_trip_that_is_given_up_is_not_offered_once_more() -> None:
     work()
 
     assert types(groups.driver(driver.pk)) == []
+
+
+@pytest.mark.parametrize("due", ["expiring", "looked at", "given up"])
+def test_one_trip_that_cannot_be_handled_holds_up_no_other(due: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    past = timezone.now() - MINUTE
+    if due == "expiring":
+        bad, good = (OfferFactory(expires_at=past).trip for _ in range(2))
+    else:
+        column = "next_look_at" if due == "looked at" else "search_until"
+        bad, good = (TripFactory(status="unfilled") for _ in range(2))
+        Trip.objects.update(**{column: past})
+    move = Trip.move
+
+    def spoilt(self: Trip, *args: Any, **fields: Any) -> None:
+        if self.pk == bad.pk:
+            raise ValueError("spoilt row")
+        move(self, *args, **fields)
+
+    monkeypatch.setattr(Trip, "move", spoilt)
+    DriverFactory(at=ALMATY)
+
+    work()
+
+    bad.refresh_from_db()
+    good.refresh_from_db()
+    assert bad.status == ("offered" if due == "expiring" else "unfilled")
+    assert good.status == {"expiring": "unfilled", "looked at": "offered", "given up": "cancelled"}[due]

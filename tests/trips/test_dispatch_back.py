@@ -166,6 +166,18 @@ def test_assign_to_who_was_asked_settles_their_offer(offer: Offer, staff: User) 
     assert offer.status == "accepted"
 
 
+def test_assign_takes_back_what_overlaps(offer: Offer, staff: User) -> None:
+    overlapping = OfferFactory(driver=offer.driver)
+    later = OfferFactory(driver=offer.driver, trip=TripFactory(status="offered", in_=48 * HOUR))
+
+    dispatch.assign(offer.trip.pk, offer.driver.pk, staff)
+
+    overlapping.refresh_from_db()
+    later.refresh_from_db()
+    assert (overlapping.status, overlapping.reason) == ("withdrawn", "driver_busy")
+    assert later.status == "pending"
+
+
 def test_assign_twice_changes_nothing(offer: Offer, staff: User) -> None:
     first = dispatch.assign(offer.trip.pk, offer.driver.pk, staff)
 
