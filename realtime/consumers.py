@@ -44,6 +44,8 @@ MAX_FRAME_BYTES = 64 * 1024
 _REMEMBERED = 256
 # Read for every frame, so not through the settings' own lookup.
 _RATE, _BURST = settings.SOCKET_RATE, settings.SOCKET_BURST
+# What waits for a socket at most where the layer has no mailboxes of ours.
+_WAITING = 500
 # How often a server that cannot say when it may be written to is asked.
 _WRITABLE_POLL_S = 0.05
 
@@ -112,7 +114,7 @@ class SocketConsumer(AsyncConsumer):
         if isinstance(self.channel_layer, HubChannelLayer):
             self._mailbox = self.channel_layer.attach(self.channel_name, self._take)
         else:
-            self._mailbox = Mailbox(self.channel_layer.capacity)
+            self._mailbox = Mailbox(_WAITING)
             self._mailbox.taker = self._take
             receiving = asyncio.create_task(self._receive_for_ever(self._mailbox))
         try:
