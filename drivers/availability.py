@@ -23,6 +23,7 @@ from stepper.models import User
 from stepper.transactions import afterwards, in_transaction
 from trips.states import DRIVING, TripType
 
+from . import standing
 from .models import Approval, Availability, AvailabilityChange, Cause, Driver, DriverPosition
 
 # How often the dispatcher looks whether somebody who is online still moves: so late, at most, it notices.
@@ -103,6 +104,8 @@ def change(
         note=note[:200],
     )
     sync_dispatchable(driver.pk)
+    if driver.availability == Availability.AVAILABLE:
+        standing.count_soon(driver.pk)
     if cause not in (Cause.TRIP_STARTED, Cause.TRIP_ENDED):
         # The driver's tabs and devices follow; a trip's own events do that by themselves.
         recheck(groups.driver(driver.pk))
@@ -126,7 +129,7 @@ def set_online(driver_id: int, online: bool) -> Driver:
     Raises:
         NotFound, NotPermitted (driver.not_approved), Conflict (driver.no_vehicle, driver.licence_expired)
     """
-    from trips.dispatch import wake_around
+    from trips.rounds import wake_around
 
     driver = _set_online(driver_id, online)
     if driver.availability == Availability.AVAILABLE:
@@ -187,7 +190,7 @@ def make_busy(driver_id: int) -> None:
 
 def free(driver_id: int) -> None:
     """The trip is over: available again only if still online. Inside a transaction that holds the driver."""
-    from trips.dispatch import wake_around
+    from trips.rounds import wake_around
 
     is_driving = Exists(Driver.objects.filter(pk=OuterRef("pk"), trips__status__in=DRIVING))
     driver = Driver.objects.annotate(is_driving=is_driving).get(pk=driver_id)

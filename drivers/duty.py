@@ -343,7 +343,7 @@ def work(limit: int = 100) -> int:
 
 def _each(driver_ids: Iterable[int], follow: Callable[[Driver], None]) -> int:
     """Holds one driver after the other, each in a transaction; those that others hold are left to the next look."""
-    from trips.dispatch import wake_around
+    from trips.rounds import wake_around
 
     def look_at(driver_ids: list[int]) -> int:
         driver = _followed(driver_ids[0], follow)

@@ -158,6 +158,30 @@ class Driver(models.Model):
         return self.licence_expires_on < timezone.localdate()
 
 
+class DriverStanding(models.Model):
+    """How a driver did lately, for the ranking (trips.ranking). Counted by drivers.standing, never by hand."""
+
+    driver = models.OneToOneField(Driver, models.CASCADE, primary_key=True, related_name="standing")
+    # Share of 7 days' offers that were accepted, of those that were the driver's to answer; None: there were none.
+    acceptance = models.FloatField(_("acceptance"), null=True)
+    # Trips of 7 days that were given back.
+    cancellations = models.PositiveIntegerField(_("trips given back"), default=0)
+    last_trip_at = models.DateTimeField(_("last trip ended"), null=True)
+    # When it is counted next; None: not before the driver is online again.
+    due_at = models.DateTimeField(null=True, db_default=Now())
+
+    class Meta:
+        verbose_name = _("standing")
+        verbose_name_plural = _("standings")
+        indexes = [
+            # The dispatcher's look for what is to be counted.
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="standing_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.driver_id}: {self.acceptance}, {self.cancellations}"
+
+
 class AvailabilityChange(models.Model):
     """History of a driver's availability: what it was, what it became, why. Written by `availability.change`."""
 

@@ -307,7 +307,7 @@ class PositionBuffer:
 
         Does not wait for the disk: a lost second of positions is replaced by the next one.
         """
-        from trips.dispatch import wake_around
+        from trips.rounds import wake_around
 
         from .availability import settle_dispatchable
 

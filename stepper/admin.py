@@ -208,12 +208,23 @@ class ServiceSettingsAdmin(StaffAdmin):
             _("Dispatch"),
             {
                 "fields": [
-                    ("discovery_radius_km", "round_size"),
+                    ("dispatch_mode", "discovery_radius_km"),
+                    ("wave_rings_km", "round_size"),
                     ("max_open_offers", "retry_min"),
                     ("offer_urgent_s", "offer_high_s"),
                     ("offer_normal_s", "offer_low_s"),
-                    ("patience_min", "overlap_margin_min"),
-                    "position_fresh_s",
+                    ("targeted_s", "match_window_s"),
+                    ("patience_min", "offer_ahead_h"),
+                    ("overlap_margin_min", "position_fresh_s"),
+                ]
+            },
+        ),
+        (
+            _("Ranking of drivers"),
+            {
+                "fields": [
+                    ("weight_rating_km", "weight_acceptance_km"),
+                    ("weight_waiting_km", "weight_cancellations_km"),
                 ]
             },
         ),

@@ -14,9 +14,9 @@ import time
 from django.db import DatabaseError
 from django.utils import timezone
 
-from drivers import duty
+from drivers import duty, standing
 from realtime.models import Event, ServerBeat
-from trips import dispatch, watch
+from trips import rounds, watch
 
 from .models import ServiceSettings
 from .transactions import in_thread
@@ -41,12 +41,12 @@ def is_alive() -> bool:
 
 def work() -> int:
     """One look at everything that is due; returns what was done."""
-    return dispatch.expire_due() + dispatch.look_due() + dispatch.give_up_due()
+    return rounds.expire_due() + rounds.look_due() + rounds.give_up_due()
 
 
 def look_after() -> bool:
     """One look at drivers' working time and at trips whose driver is expected; True: there may be more to do now."""
-    return max(duty.work(BATCH), watch.watch_due(BATCH)) >= BATCH
+    return max(duty.work(BATCH), watch.watch_due(BATCH), standing.work(BATCH)) >= BATCH
 
 
 def prune() -> int:

@@ -13,6 +13,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from phonenumber_field.modelfields import PhoneNumberField
 
+from trips.states import DispatchMode
+
+from .rings import validate_rings
+
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str | None = None, password: str | None = None, **fields: Any) -> "User":
@@ -108,11 +112,64 @@ class ServiceSettings(models.Model):
 
     # Dispatch
     discovery_radius_km = models.FloatField(_("discovery radius, km"), default=50, validators=_between(5, 200))
+    dispatch_mode = models.CharField(
+        _("mode"),
+        max_length=10,
+        choices=DispatchMode.choices,
+        default=DispatchMode.BROADCAST,
+        help_text=_("Rules of dispatch can say otherwise for a type of trip or an urgency."),
+    )
+    wave_rings_km = models.CharField(
+        _("rings, km"),
+        max_length=60,
+        blank=True,
+        default="5, 15, 30, 50",
+        validators=[validate_rings],
+        help_text=_("Who is within the first ring is asked first, the next ring when they have answered. Empty: none."),
+    )
     round_size = models.PositiveIntegerField(
         _("drivers asked at once"),
         default=50,
         validators=_between(1, 500),
         help_text=_("When more are eligible, the next nearest are asked as soon as these have answered."),
+    )
+    targeted_s = models.PositiveIntegerField(
+        _("time to answer, targeted or batched, s"), default=30, validators=_between(15, 120)
+    )
+    match_window_s = models.PositiveIntegerField(
+        _("batched: trips are collected for, s"), default=10, validators=_between(1, 120)
+    )
+    offer_ahead_h = models.PositiveIntegerField(
+        _("offered from, hours before departure"),
+        default=72,
+        validators=_between(0, 8760),
+        help_text=_("Drivers cannot say today whether they are free in a month. 0: as soon as it is booked."),
+    )
+
+    # Ranking: kilometres that are added to a driver's distance, or taken off it.
+    weight_rating_km = models.FloatField(
+        _("per star below five, km"),
+        default=0.3,
+        validators=_between(0, 20),
+        help_text=_("So many kilometres farther away counts a driver for each star that is missing; 0: all the same."),
+    )
+    weight_acceptance_km = models.FloatField(
+        _("accepts nothing, km"),
+        default=0.5,
+        validators=_between(0, 20),
+        help_text=_("For a driver who accepted no offer in 7 days; half of it for one who accepted every other."),
+    )
+    weight_waiting_km = models.FloatField(
+        _("per hour of waiting, km nearer"),
+        default=0.25,
+        validators=_between(0, 20),
+        help_text=_("Since the driver's last trip, up to 4 hours: so that everybody gets their share."),
+    )
+    weight_cancellations_km = models.FloatField(
+        _("per trip given back, km"),
+        default=0.5,
+        validators=_between(0, 20),
+        help_text=_("Trips released or not turned up for in 7 days, up to 5 of them."),
     )
     max_open_offers = models.PositiveIntegerField(_("open offers a driver"), default=5, validators=_between(1, 50))
     offer_urgent_s = models.PositiveIntegerField(

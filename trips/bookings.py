@@ -22,7 +22,7 @@ from stepper.models import ServiceSettings, User
 from stepper.transactions import Stale, afterwards, in_transaction
 
 from . import pricing
-from .models import Booking, Rating, Trip
+from .models import AT_REST, Booking, Rating, Trip
 from .states import ABOARD, OPEN, BookingStatus, Role, TripStatus, VehicleClass
 
 # What one vehicle of a class can hold.
@@ -111,7 +111,7 @@ def book(user: User, request: BookingRequest, request_key: str | None = None) ->
     Raises:
         InvalidInput: a field is wrong; nothing was written.
     """
-    from .dispatch import start_round
+    from .rounds import start_round
 
     try:
         trip, created = _book(user, request, request_key)
@@ -281,7 +281,7 @@ def end(
     now = timezone.now()
     cancelled = to == TripStatus.CANCELLED
     changes = {"cancelled_at": now, "cancel_reason": note[:200]} if cancelled else {"completed_at": now}
-    trip.move(to, role, by_id, note, lat, lng, next_look_at=None, **changes)
+    trip.move(to, role, by_id, note, lat, lng, **AT_REST, **changes)
     if cancelled:
         withdraw_offers(trip, "cancelled")
     ended = BookingStatus.CANCELLED if cancelled else BookingStatus.COMPLETED

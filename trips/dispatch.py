@@ -1,166 +1,33 @@
-"""Who gets offered what, when, and who gets it.
+"""What drivers answer to offers, and what staff and passengers do about who has a trip. Who is asked: trips.rounds.
 
 Everything is decided in the database, so any number of processes may run this at once, be killed and come back.
 Lock order, everywhere: driver, trip, offers, bookings. Deadlines are judged by the database's clock.
 """
 
 import datetime as dt
-import logging
-from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from django.db import transaction
-from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from msgspec import Struct
 
-from drivers import search
 from drivers.availability import free, locked, require_approved
-from drivers.models import Driver, DriverPosition
+from drivers.models import Driver
 from realtime import events, groups
 from realtime.notify import notify
 from realtime.publish import publish, publish_many, recheck
 from stepper.errors import Conflict, NotFound, NotPermitted
 from stepper.models import ServiceSettings, User
-from stepper.transactions import Stale, afterwards, each_alone_where_needed, in_transaction
+from stepper.transactions import Stale, afterwards, in_transaction
 
-from . import eta, pricing
-from .bookings import end, trip_for
-from .cards import driver_card, offer_card, vehicle_card
-from .eligibility import assess, tally
-from .models import DispatchRound, Offer, Trip
+from . import pricing
+from .bookings import trip_for
+from .cards import driver_card, vehicle_card
+from .models import AT_REST, Offer, Trip
+from .rounds import RoundResult, end_wave_if_settled, start_round
 from .states import OPEN, OfferStatus, Role, TripStatus
-
-logger = logging.getLogger("stepper.dispatch")
-
-# Looked at per eligible place in a round: enough to fill it although many are turned down.
-_SEARCH_FACTOR = 4
-
-
-class RoundResult(Struct, frozen=True):
-    """What a look for drivers did; `eligible_drivers` counts those who could be asked, `drivers_notified` who were."""
-
-    drivers_notified: int = 0
-    eligible_drivers: int = 0
-    considered: int = 0
-    reasons: dict[str, int] = {}
-
-
-# Rounds
-
-
-def start_round(trip_id: int, role: Role = Role.SYSTEM, by_id: int | None = None) -> RoundResult:
-    """Looks for drivers around the pickup and puts the trip before them; joins them to the round that runs.
-
-    With nobody to ask and no open offers the trip is `unfilled` until `next_look_at`. A trip that somebody took or
-    cancelled meanwhile is left alone.
-    """
-    settings = ServiceSettings.current()
-    trip = Trip.objects.filter(pk=trip_id).first()
-    if trip is None or trip.status not in OPEN:
-        return RoundResult()
-    near = search.nearest(
-        trip.pickup_lat, trip.pickup_lng, settings.discovery_radius_km, settings.round_size * _SEARCH_FACTOR
-    )
-    return _run_round(trip_id, near, settings, role, by_id)
-
-
-@in_transaction
-def _run_round(
-    trip_id: int, near: Sequence[search.Near], settings: ServiceSettings, role: Role, by_id: int | None
-) -> RoundResult:
-    # Held, so that two rounds cannot both count the same free place among a driver's open offers.
-    list(Driver.objects.filter(pk__in=[one.driver_id for one in near]).locked().values_list("pk", flat=True))
-    trip = Trip.objects.for_page().locked().filter(pk=trip_id).first()
-    if trip is None or trip.status not in OPEN:
-        return RoundResult()
-    asked_before = trip.offers.filter(round_number=trip.round_number, status=OfferStatus.PENDING).exists()
-    number = trip.round_number if asked_before else trip.round_number + 1
-    candidates = assess(trip, number, near, settings)
-    eligible = sorted(
-        (one for one in candidates if one.reason is None), key=lambda one: (one.asked, one.distance_km, one.driver.pk)
-    )
-    chosen = eligible[: settings.round_size]
-    reasons = tally(candidates)
-    if chosen or not asked_before:
-        DispatchRound.objects.create(
-            trip=trip,
-            number=number,
-            considered=len(candidates),
-            offered=len(chosen),
-            more=any(not one.asked for one in eligible[len(chosen) :]),
-            reasons=reasons,
-        )
-    if chosen:
-        _offer(trip, number, [(one.driver, one.distance_km) for one in chosen], settings, role, by_id)
-    elif asked_before:
-        Trip.objects.filter(pk=trip.pk).update(next_look_at=None)
-    else:
-        _wait(trip, timezone.now() + dt.timedelta(minutes=settings.retry_min))
-    return RoundResult(
-        drivers_notified=len(chosen), eligible_drivers=len(eligible), considered=len(candidates), reasons=reasons
-    )
-
-
-def _offer(
-    trip: Trip,
-    number: int,
-    chosen: Sequence[tuple[Driver, float]],
-    settings: ServiceSettings,
-    role: Role,
-    by_id: int | None,
-) -> None:
-    """Writes the offers of a round and what everybody hears of it. The trip is locked."""
-    now = timezone.now()
-    urgency = pricing.urgency(trip.departure_at, now)
-    offers = Offer.objects.bulk_create(
-        Offer(
-            trip=trip,
-            driver=driver,
-            round_number=number,
-            urgency=urgency,
-            difficulty=pricing.difficulty(trip.distance_km),
-            distance_km=round(distance_km, 2),
-            pickup_min=eta.minutes(distance_km),
-            created_at=now,
-            expires_at=Now() + settings.offer_ttl(urgency),
-        )
-        for driver, distance_km in chosen
-    )
-    expires_at = now + settings.offer_ttl(urgency)
-    if trip.status == TripStatus.OFFERED:
-        Trip.objects.filter(pk=trip.pk).update(version=F("version") + 1, round_number=number, next_look_at=None)
-        trip.version += 1
-        trip.announce(trip.status)
-    else:
-        trip.move(TripStatus.OFFERED, role, by_id, round_number=number, next_look_at=None)
-    publish_many(
-        (offer_card(offer, trip, driver, expires_at), groups.driver(driver.pk))
-        for offer, (driver, _km) in zip(offers, chosen, strict=True)
-    )
-
-
-def _wait(trip: Trip, next_look_at: dt.datetime) -> None:
-    """No open round: unfilled until the next look. The trip is locked."""
-    if trip.status == TripStatus.UNFILLED:
-        Trip.objects.filter(pk=trip.pk).update(version=F("version") + 1, next_look_at=next_look_at)
-        trip.version += 1
-        trip.next_look_at = next_look_at
-        trip.announce(trip.status)
-    else:
-        trip.move(TripStatus.UNFILLED, Role.SYSTEM, next_look_at=next_look_at)
-
-
-def _end_round_if_settled(trip: Trip) -> None:
-    """The last open offer of a round was declined or ran out. The trip is locked."""
-    if trip.status != TripStatus.OFFERED or trip.offers.filter(status=OfferStatus.PENDING).exists():
-        return
-    last = trip.rounds.filter(number=trip.round_number).order_by("-pk").first()
-    pause = dt.timedelta() if last and last.more else dt.timedelta(minutes=ServiceSettings.current().retry_min)
-    _wait(trip, timezone.now() + pause)
 
 
 def offer_again(trip_id: int, user: User) -> RoundResult:
@@ -175,23 +42,8 @@ def offer_again(trip_id: int, user: User) -> RoundResult:
     if trip.status not in OPEN:
         raise Conflict("trip.transition_refused", _("This trip is not looking for a driver."))
     if trip.status != TripStatus.UNFILLED:
-        return start_round(trip_id)
-    return start_round(trip_id, Role.STAFF if user.is_staff else Role.ORGANISER, user.pk)
-
-
-def wake_around(driver_ids: Iterable[int]) -> None:
-    """Drivers became available: the open trips around them are looked at now instead of later."""
-    radius_km = ServiceSettings.current().discovery_radius_km
-    for position in DriverPosition.objects.filter(driver_id__in=list(driver_ids), dispatchable=True):
-        _wake_around(position.lat, position.lng, radius_km)
-
-
-@in_transaction
-def _wake_around(lat: float, lng: float, radius_km: float) -> None:
-    around = Trip.objects.filter(search.in_cells("pickup_cell", lat, lng, radius_km), status__in=sorted(OPEN))
-    # Ascending, so that two drivers who come online together cannot wait for each other.
-    trip_ids = list(around.order_by("pk").locked().values_list("pk", flat=True))
-    Trip.objects.filter(pk__in=trip_ids).update(next_look_at=Now())
+        return start_round(trip_id, at_once=True)
+    return start_round(trip_id, Role.STAFF if user.is_staff else Role.ORGANISER, user.pk, at_once=True)
 
 
 # Answers
@@ -259,9 +111,7 @@ def _assign(trip: Trip, driver: Driver, role: Role, by_id: int, offer_id: int | 
     """The driver has the trip: settles the other offers, tells everybody. Driver and trip are locked."""
     now = timezone.now()
     trip.driver = None  # so that `move` sees no former driver
-    trip.move(
-        TripStatus.ACCEPTED, role, by_id, driver=driver, vehicle=driver.vehicle, accepted_at=now, next_look_at=None
-    )
+    trip.move(TripStatus.ACCEPTED, role, by_id, driver=driver, vehicle=driver.vehicle, accepted_at=now, **AT_REST)
     withdraw_offers(trip, "accepted_by_another")
     publish(
         events.OfferAccepted(
@@ -331,7 +181,7 @@ def decline(driver_id: int, offer_id: int, reason: str = "") -> Offer:
         raise Conflict("offer.withdrawn", _("This trip is no longer offered."))
     # The driver's other tabs drop the card as well.
     recheck(groups.driver(driver_id))
-    _end_round_if_settled(trip)
+    end_wave_if_settled(trip)
     return offer
 
 
@@ -440,7 +290,7 @@ def _give_back(trip: Trip, driver: Driver, role: Role, by_id: int, reason: str) 
         driver=None,
         vehicle=None,
         accepted_at=None,
-        next_look_at=now,
+        **AT_REST | {"next_look_at": now},
         search_until=search_until if trip.is_now else trip.search_until,
         delay_minutes=0,
         delay_reason="",
@@ -543,82 +393,4 @@ def _settle(driver_id: int, trip_id: int) -> None:
     mine.update(status=OfferStatus.WITHDRAWN, responded_at=Now(), reason="driver_busy")
     for offer_id in ids:
         publish(events.OfferExpired(trip_id=trip.pk, offer_id=offer_id, reason="cancelled"), groups.driver(driver_id))
-    _end_round_if_settled(trip)
-
-
-# What the dispatcher does
-
-
-def _each(verb: Callable[[int], object], trip_ids: Iterable[int]) -> int:
-    """One trip after the other, each in a transaction of its own; returns how many `verb` did something about."""
-
-    def one(trip_ids: list[int]) -> int:
-        return bool(verb(trip_ids[0]))
-
-    return sum(each_alone_where_needed(one, [trip_id]) for trip_id in trip_ids)
-
-
-def expire_due(limit: int = 100) -> int:
-    """Settles offers past their deadline; returns the number of trips it did. Trips others hold are skipped."""
-    trip_ids = list(Offer.objects.due().order_by().values_list("trip_id", flat=True).distinct()[:limit])
-    return _each(_expire, trip_ids)
-
-
-@in_transaction
-def _expire(trip_id: int) -> bool:
-    trip = Trip.objects.for_page().filter(pk=trip_id).select_for_update(no_key=True, of=("self",), skip_locked=True)
-    claimed = trip.first()
-    if claimed is None:
-        return False
-    due = list(claimed.offers.due().order_by("pk").values_list("pk", "driver_id"))
-    if not due:
-        return False
-    claimed.offers.filter(pk__in=[pk for pk, _driver in due]).update(
-        status=OfferStatus.EXPIRED, responded_at=Now(), reason="timeout"
-    )
-    publish_many(
-        (events.OfferExpired(trip_id=trip_id, offer_id=pk, reason="timeout"), groups.driver(driver_id))
-        for pk, driver_id in due
-    )
-    _end_round_if_settled(claimed)
-    return True
-
-
-def look_due(limit: int = 50) -> int:
-    """Starts the rounds that are due; returns their number."""
-    trip_ids = _claim_looks(limit)
-    return _each(start_round, trip_ids)
-
-
-@in_transaction
-def _claim_looks(limit: int) -> list[int]:
-    """Claims due trips for this dispatcher: another one sees them again only if this one dies on the way."""
-    due = Trip.objects.filter(next_look_at__lte=Now(), search_until__gt=Now(), status__in=sorted(OPEN))
-    trip_ids = list(
-        due.order_by("next_look_at")
-        .select_for_update(no_key=True, skip_locked=True, of=("self",))
-        .values_list("pk", flat=True)[:limit]
-    )
-    Trip.objects.filter(pk__in=trip_ids).update(next_look_at=Now() + dt.timedelta(seconds=30))
-    return trip_ids
-
-
-def give_up_due(limit: int = 50) -> int:
-    """Cancels trips that nobody took until their departure; returns their number."""
-    due = Trip.objects.filter(search_until__lte=Now(), status__in=sorted(OPEN)).order_by("search_until")
-    trip_ids = list(due.values_list("pk", flat=True)[:limit])
-    return _each(_give_up, trip_ids)
-
-
-@in_transaction
-def _give_up(trip_id: int) -> bool:
-    trip = (
-        Trip.objects.for_page()
-        .filter(pk=trip_id, search_until__lte=Now(), status__in=sorted(OPEN))
-        .select_for_update(no_key=True, of=("self",), skip_locked=True)
-        .first()
-    )
-    if trip is None:
-        return False
-    end(trip, TripStatus.CANCELLED, Role.SYSTEM, None, _("No driver was found in time."))
-    return True
+    end_wave_if_settled(trip)

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from realtime import events, groups
 from realtime.publish import publish
 from stepper.errors import Conflict
+from stepper.rings import validate_rings
 
 from .states import (
     ASSIGNED,
@@ -27,6 +28,7 @@ from .states import (
     OPEN,
     BookingStatus,
     Difficulty,
+    DispatchMode,
     OfferStatus,
     Role,
     Stall,
@@ -36,6 +38,9 @@ from .states import (
     VehicleClass,
     allowed,
 )
+
+# What a trip's columns say while nobody is being asked.
+AT_REST: dict[str, Any] = {"wave": 0, "reach_km": None, "next_look_at": None}
 
 
 class TransitionRefused(Conflict):
@@ -127,6 +132,9 @@ class Trip(models.Model):
     delay_reason = models.CharField(_("reason for the delay"), max_length=200, blank=True)
 
     round_number = models.PositiveIntegerField(_("round"), default=0)
+    # The wave of the round that runs, and how far from the pickup it asks; 0: no round runs.
+    wave = models.PositiveIntegerField(_("wave"), default=0)
+    reach_km = models.FloatField(null=True, blank=True)
     # When the dispatcher looks for drivers next; None: not waiting for any.
     next_look_at = models.DateTimeField(_("looked at next"), null=True, blank=True)
     # Set with a step that trips.watch has to know of, until it has taken note.
@@ -367,6 +375,10 @@ class Offer(models.Model):
     trip = models.ForeignKey(Trip, models.CASCADE, related_name="offers")
     driver = models.ForeignKey("drivers.Driver", models.CASCADE, related_name="offers")
     round_number = models.PositiveIntegerField(_("round"))
+    wave = models.PositiveIntegerField(_("wave"), default=1)
+    # What the driver was ranked by, in km: the distance and what weights added to it or took off (trips.ranking).
+    score = models.FloatField(_("score, km"), null=True, blank=True)
+    score_parts = models.JSONField(_("parts of the score, km"), default=dict, blank=True)
     status = models.CharField(_("status"), max_length=10, choices=OfferStatus.choices, default=OfferStatus.PENDING)
     urgency = models.CharField(_("urgency"), max_length=8, choices=Urgency.choices)
     difficulty = models.CharField(_("difficulty"), max_length=12, choices=Difficulty.choices)
@@ -412,11 +424,59 @@ class Offer(models.Model):
         return f"{self.trip_id} → {self.driver_id} ({self.status})"
 
 
+class DispatchRule(models.Model):
+    """How dispatch differs for a type of trip or an urgency; what is left empty is as in the settings.
+
+    Where several apply, one for the type and the urgency comes before one for the urgency, that before one for the
+    type.
+    """
+
+    trip_type = models.CharField(_("type of trip"), max_length=8, choices=TripType.choices, blank=True)
+    urgency = models.CharField(_("urgency"), max_length=8, choices=Urgency.choices, blank=True)
+    mode = models.CharField(_("mode"), max_length=10, choices=DispatchMode.choices, blank=True)
+    wave_rings_km = models.CharField(
+        _("rings, km"),
+        max_length=60,
+        blank=True,
+        validators=[validate_rings],
+        help_text=_("As “5, 15, 30”; a single large one: no rings."),
+    )
+    round_size = models.PositiveIntegerField(
+        _("drivers asked at once"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(500)]
+    )
+    answer_s = models.PositiveIntegerField(
+        _("time to answer, s"), null=True, blank=True, validators=[MinValueValidator(5), MaxValueValidator(3600)]
+    )
+
+    class Meta:
+        verbose_name = _("dispatch rule")
+        verbose_name_plural = _("dispatch rules")
+        ordering = ["trip_type", "urgency"]
+        constraints = [
+            models.UniqueConstraint(fields=["trip_type", "urgency"], name="rule_once_each"),
+            models.CheckConstraint(
+                condition=~Q(trip_type="", urgency=""),
+                name="rule_for_something",
+                violation_error_message=_("Choose a type of trip, an urgency, or both."),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        for_what = [self.get_trip_type_display(), self.get_urgency_display()]
+        return ", ".join(str(one) for one in for_what if one)
+
+
 class DispatchRound(models.Model):
     """What one look for drivers found: how many were considered, how many asked, why the others were not."""
 
     trip = models.ForeignKey(Trip, models.CASCADE, related_name="rounds")
     number = models.PositiveIntegerField(_("round"))
+    wave = models.PositiveIntegerField(_("wave"), default=1)
+    mode = models.CharField(_("mode"), max_length=10, choices=DispatchMode.choices, default=DispatchMode.BROADCAST)
+    # How far from the pickup drivers were considered: all within it, unless the trip was theirs to be had meanwhile.
+    looked_km = models.FloatField(_("looked as far as, km"), default=0)
+    # [driver, km, code, score in km] of each driver considered, the nearest first; codes of trips.eligibility.
+    verdicts = models.JSONField(_("drivers considered"), default=list)
     created_at = models.DateTimeField(_("at"), auto_now_add=True)
     considered = models.PositiveIntegerField(_("considered"), default=0)
     offered = models.PositiveIntegerField(_("offered"), default=0)

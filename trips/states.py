@@ -73,6 +73,14 @@ class Difficulty(TextChoices):
     DIFFICULT = "difficult", _("Difficult")
 
 
+class DispatchMode(TextChoices):
+    """How a trip is put before drivers."""
+
+    BROADCAST = "broadcast", _("Broadcast: the first to accept")
+    TARGETED = "targeted", _("Targeted: one driver at a time")
+    BATCHED = "batched", _("Batched: trips and drivers matched together")
+
+
 class Stall(TextChoices):
     """What is wrong with a driver's way to the pickup."""
 

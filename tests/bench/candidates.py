@@ -182,18 +182,18 @@ def _all_rows(lat: float, lng: float) -> list[tuple[float, int]]:
 def _with_rules(points: Sequence[Point]) -> float:
     """Search and judgement of as many drivers as twenty eligible ones take, every reason included."""
     from drivers import search
-    from stepper.models import ServiceSettings
     from tests.factories import TripFactory
     from trips.eligibility import assess
+    from trips.policy import Policies
 
-    settings = ServiceSettings.current()
+    policies = Policies.current()
     taken = []
     for point in points:
         trip = TripFactory(status="published", pickup=point, dropoff=(point[0] + 0.1, point[1]))
 
         def judged() -> int:
             near = search.nearest(*point, RADIUS_KM, ENOUGH_TO_JUDGE)  # noqa: B023
-            return sum(one.reason is None for one in assess(trip, 1, near, settings))  # noqa: B023
+            return sum(one.reason is None for one in assess(trip, 1, near, policies.of(trip), policies.settings))  # noqa: B023
 
         if judged() < WANTED:
             print(f"fewer than {WANTED} eligible around {point}", file=sys.stderr)

@@ -14,7 +14,7 @@ from stepper.models import ServiceSettings, User
 from tests.factories import ALMATY, ASTANA, DriverFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.failing import failing
 from tests.outbox import frames, rechecked, types
-from trips import bookings, dispatch
+from trips import bookings, rounds
 from trips.bookings import BookingRequest
 from trips.models import Booking, Trip
 
@@ -306,5 +306,5 @@ def test_booking_stands_when_the_database_goes_away_before_its_round(passenger: 
         trip = bookings.book(passenger, wanted())
     assert Trip.objects.get(pk=trip.pk).status == "published"
     Trip.objects.filter(pk=trip.pk).update(next_look_at=timezone.now())
-    dispatch.look_due()
+    rounds.look_due()
     assert Trip.objects.get(pk=trip.pk).status == "offered"

@@ -22,7 +22,7 @@ from tests.factories import (
     TripFactory,
 )
 from tests.outbox import frames, types
-from trips import dispatch
+from trips import dispatch, rounds
 from trips.models import Trip
 
 pytestmark = pytest.mark.django_db
@@ -51,12 +51,12 @@ def asked(trip: Trip) -> list[int]:
 
 def test_driver_coming_online_is_asked_during_the_round(trip: Trip) -> None:
     DriverFactory(at=north(1))
-    dispatch.start_round(trip.pk)
+    rounds.start_round(trip.pk)
     version = Trip.objects.values_list("version", flat=True).get()
     late = DriverFactory(at=north(2), is_online=False)
 
     availability.set_online(late.pk, True)
-    dispatch.look_due()
+    rounds.look_due()
 
     trip.refresh_from_db()
     assert asked(trip)[1:] == [late.pk]
@@ -79,7 +79,7 @@ def test_wake_leaves_trips_elsewhere_and_taken_ones() -> None:
     far = TripFactory(status="unfilled", pickup=ASTANA, dropoff=ALMATY, next_look_at=later)
     taken = TripFactory(status="accepted")
 
-    dispatch.wake_around([DriverFactory(at=ALMATY).pk])
+    rounds.wake_around([DriverFactory(at=ALMATY).pk])
 
     far.refresh_from_db()
     taken.refresh_from_db()
@@ -88,11 +88,11 @@ def test_wake_leaves_trips_elsewhere_and_taken_ones() -> None:
 
 def test_look_during_a_round_that_finds_nobody_new_changes_nothing(trip: Trip) -> None:
     DriverFactory(at=ALMATY)
-    dispatch.start_round(trip.pk)
-    dispatch.wake_around(Driver.objects.values_list("pk", flat=True))
+    rounds.start_round(trip.pk)
+    rounds.wake_around(Driver.objects.values_list("pk", flat=True))
     before = len(frames(groups.trip(trip.pk)))
 
-    dispatch.look_due()
+    rounds.look_due()
 
     trip.refresh_from_db()
     assert (trip.status, trip.next_look_at, trip.round_number) == ("offered", None, 1)
@@ -157,7 +157,7 @@ def test_offer_again_is_not_for_a_fellow_passenger() -> None:
 def test_trip_nobody_took_is_cancelled_by_the_system() -> None:
     offer = OfferFactory(trip__search_until=timezone.now() - SECOND)
 
-    assert dispatch.give_up_due() == 1
+    assert rounds.give_up_due() == 1
 
     trip = Trip.objects.get()
     assert (trip.status, trip.next_look_at) == ("cancelled", None)
@@ -172,13 +172,13 @@ def test_trip_nobody_took_is_cancelled_by_the_system() -> None:
 def test_trip_that_is_not_open_is_not_given_up(status: str) -> None:
     TripFactory(status=status, search_until=timezone.now() - SECOND)
 
-    assert dispatch.give_up_due() == 0
+    assert rounds.give_up_due() == 0
 
 
 def test_trip_is_not_given_up_before_its_time() -> None:
     TripFactory(status="unfilled")
 
-    assert dispatch.give_up_due() == 0
+    assert rounds.give_up_due() == 0
 
 
 def test_trip_that_is_given_up_is_not_offered_once_more() -> None:
@@ -214,4 +214,4 @@ def test_one_trip_that_cannot_be_handled_holds_up_no_other(due: str, monkeypatch
     bad.refresh_from_db()
     good.refresh_from_db()
     assert bad.status == ("offered" if due == "expiring" else "unfilled")
-    assert good.status == {"expiring": "unfilled", "looked at": "offered", "given up": "cancelled"}[due]
+    assert good.status == {"expiring": "offered", "looked at": "offered", "given up": "cancelled"}[due]

@@ -22,7 +22,7 @@ from tests.factories import (
     TripFactory,
 )
 from tests.outbox import frames, rechecked, types
-from trips import bookings, dispatch
+from trips import bookings, dispatch, rounds
 from trips.models import Offer, Trip
 
 pytestmark = pytest.mark.django_db
@@ -163,7 +163,7 @@ def test_accept_after_declining_is_declined(offer: Offer) -> None:
 
 def test_accept_after_the_sweep_is_expired() -> None:
     offer = OfferFactory(expires_at=timezone.now() + PAST)
-    dispatch.expire_due()
+    rounds.expire_due()
 
     assert code_of(dispatch.accept, offer.driver.pk, offer.pk) == "offer.expired"
 
@@ -262,6 +262,7 @@ def test_accept_ends_the_round_of_an_overlapping_trip_without_other_offers(offer
     overlapping = OfferFactory(driver=offer.driver, trip__in_=HOUR)
 
     dispatch.accept(offer.driver.pk, offer.pk)
+    rounds.look_due()
 
     overlapping.trip.refresh_from_db()
     assert overlapping.trip.status == "unfilled"
@@ -386,6 +387,7 @@ def test_open_offers_have_the_nearest_deadline_first() -> None:
 
 def test_suspending_takes_back_what_is_put_before_a_driver(offer: Offer, staff: User) -> None:
     availability.suspend(offer.driver.pk, staff, "complaints")
+    rounds.look_due()
 
     offer.refresh_from_db()
     assert offer.status == "withdrawn"

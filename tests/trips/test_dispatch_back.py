@@ -22,7 +22,7 @@ from tests.factories import (
     VehicleFactory,
 )
 from tests.outbox import rechecked, types
-from trips import dispatch
+from trips import dispatch, rounds
 from trips.models import Offer
 
 pytestmark = pytest.mark.django_db
@@ -88,7 +88,7 @@ def test_release_whose_process_dies_is_taken_up_by_the_dispatcher() -> None:
     other = DriverFactory(at=ALMATY)
     dispatch.release(trip.driver.pk, trip.pk)
 
-    dispatch.look_due()
+    rounds.look_due()
 
     assert trip.offers.get(status="pending").driver == other
 

@@ -18,8 +18,9 @@ from tests.factories import (
     VehicleFactory,
     place,
 )
-from trips.eligibility import REASONS, assess, in_words, tally
+from trips.eligibility import REASONS, assess, in_words, of_trip, refusals, tally
 from trips.models import Trip
+from trips.policy import Policies
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +36,7 @@ def reason(trip: Trip, round_number: int = 2) -> str | None:
     """What is said of the only driver around."""
     settings = ServiceSettings.current()
     near = search.nearest(trip.pickup_lat, trip.pickup_lng, settings.discovery_radius_km, 10)
-    (candidate,) = assess(trip, round_number, near, settings)
+    (candidate,) = assess(trip, round_number, near, Policies.current().of(trip), settings)
     return candidate.reason
 
 
@@ -194,9 +195,77 @@ def test_offers_full_at_five(trip: Trip, held: int, code: str | None) -> None:
     assert reason(trip) == code
 
 
+def change(driver: Driver, **fields: Any) -> None:
+    """Between the search and the judgement: the position still says that the driver can be asked."""
+    Driver.objects.filter(pk=driver.pk).update(**fields)
+
+
+@pytest.mark.parametrize(("availability", "code"), [("offline", "offline"), ("busy", "busy"), ("available", None)])
+def test_offline_or_busy(trip: Trip, availability: str, code: str | None) -> None:
+    change(there(), availability=availability)
+
+    assert reason(trip) == code
+
+
+@pytest.mark.parametrize("approval", ["pending", "rejected", "suspended"])
+def test_not_approved(trip: Trip, approval: str) -> None:
+    change(there(), availability="offline", approval=approval)
+
+    assert reason(trip) == "not_approved"
+
+
+def test_account_inactive(trip: Trip) -> None:
+    driver = there()
+    driver.user.is_active = False
+    driver.user.save()
+
+    assert reason(trip) == "account_inactive"
+
+
+@pytest.mark.parametrize(("mode", "code"), [("broadcast", None), ("targeted", None), ("batched", "answering")])
+def test_answering_another_offer(trip: Trip, mode: str, code: str | None) -> None:
+    ServiceSettings.objects.create(pk=1, dispatch_mode=mode)
+    OfferFactory(driver=there())
+
+    assert reason(trip) == code
+
+
+@pytest.mark.parametrize(("km", "code"), [(49, []), (51, ["outside_radius"])])
+def test_outside_radius(trip: Trip, km: float, code: list[str]) -> None:
+    policies = Policies.current()
+    driver = of_trip(trip, 1, policies.settings).get(pk=there(km).pk)
+    fix = search.Fix(driver.pk, driver.position.lat, driver.position.lng, 5, timezone.now())
+
+    assert refusals(trip, driver, fix, km, policies.of(trip), policies.settings) == code
+
+
+def test_no_position(trip: Trip) -> None:
+    policies = Policies.current()
+    driver = of_trip(trip, 1, policies.settings).get(pk=there().pk)
+
+    assert refusals(trip, driver, None, 0, policies.of(trip), policies.settings) == ["no_position"]
+
+
+def test_every_reason_that_applies_is_known(trip: Trip) -> None:
+    policies = Policies.current()
+    there(vehicle=None, trip_types=["shared"], min_earnings=10_000_000)
+    driver = of_trip(trip, 1, policies.settings).get()
+
+    found = refusals(trip, driver, None, 0, policies.of(trip), policies.settings)
+
+    assert found == ["no_position", "no_vehicle", "trip_type", "earnings_too_low"]
+
+
 def test_every_reason_has_words() -> None:
     """Those that the tests above have reached are all there are."""
     assert set(REASONS) == {
+        "account_inactive",
+        "not_approved",
+        "offline",
+        "busy",
+        "no_position",
+        "outside_radius",
+        "answering",
         "already_asked",
         "declined_before",
         "position_dark",
@@ -221,7 +290,7 @@ def test_candidates_know_how_often_they_were_asked(trip: Trip) -> None:
     OfferFactory.create_batch(2, driver=driver)
     settings = ServiceSettings.current()
 
-    (candidate,) = assess(trip, 3, search.nearest(*ALMATY, 10, 10), settings)
+    (candidate,) = assess(trip, 3, search.nearest(*ALMATY, 10, 10), Policies.current().of(trip), settings)
 
     assert (candidate.driver, candidate.asked, candidate.reason) == (driver, 2, None)
 
@@ -230,10 +299,10 @@ def test_candidates_are_judged_in_one_query(trip: Trip, django_assert_num_querie
     for km in range(8):
         there(km / 10)
     near = search.nearest(*ALMATY, 10, 10)
-    settings = ServiceSettings.current()
+    policies = Policies.current()
 
     with django_assert_num_queries(1):
-        assert len(assess(trip, 2, near, settings)) == 8
+        assert len(assess(trip, 2, near, policies.of(trip), policies.settings)) == 8
 
 
 def test_reasons_are_counted_and_said_in_words(trip: Trip) -> None:
@@ -243,7 +312,8 @@ def test_reasons_are_counted_and_said_in_words(trip: Trip) -> None:
     there()
     near = search.nearest(*ALMATY, 10, 10)
 
-    counted = tally(assess(trip, 2, near, ServiceSettings.current()))
+    policies = Policies.current()
+    counted = tally(assess(trip, 2, near, policies.of(trip), policies.settings))
 
     assert counted == {"no_vehicle": 2, "too_far": 1}
     assert in_words(counted) == "2 no vehicle, 1 too far for the driver"

@@ -1,0 +1,65 @@
+"""How a trip is put before drivers: the mode, how far each wave reaches, how many it asks and how long they have.
+
+The settings say it, rules of dispatch say it otherwise for a type of trip or an urgency.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+from django.utils import timezone
+
+from stepper.models import ServiceSettings
+from stepper.rings import rings
+
+from . import pricing
+from .models import DispatchRule, Trip
+from .states import DispatchMode, Urgency
+
+
+class Policy(NamedTuple):
+    mode: DispatchMode
+    urgency: Urgency
+    # Radii in km, ascending; the last is as far as drivers are looked for.
+    rings: tuple[float, ...]
+    # Drivers asked at once.
+    size: int
+    answer: dt.timedelta
+
+    @property
+    def radius_km(self) -> float:
+        return self.rings[-1]
+
+    def ring(self, distance_km: float) -> int:
+        """Which ring a driver is in, counted from 0."""
+        return next((place for place, radius in enumerate(self.rings) if distance_km <= radius), len(self.rings) - 1)
+
+
+class Policies(NamedTuple):
+    """What staff have set, read once for as many trips as are looked at together."""
+
+    settings: ServiceSettings
+    rules: Sequence[DispatchRule]
+
+    @classmethod
+    def current(cls) -> Self:
+        return cls(ServiceSettings.current(), list(DispatchRule.objects.all()))
+
+    def of(self, trip: Trip) -> Policy:
+        urgency = Urgency(pricing.urgency(trip.departure_at, timezone.now()))
+        settings = self.settings
+        apply = [one for one in self.rules if one.trip_type in ("", trip.trip_type) and one.urgency in ("", urgency)]
+        # The one for the type, then that for the urgency, then that for both: the last word counts.
+        apply.sort(key=lambda one: (bool(one.urgency), bool(one.trip_type)))
+        mode, size = settings.dispatch_mode, settings.round_size
+        text, answer_s = settings.wave_rings_km, None
+        for rule in apply:
+            mode, size = rule.mode or mode, rule.round_size or size
+            text, answer_s = rule.wave_rings_km or text, rule.answer_s or answer_s
+        radius_km = settings.discovery_radius_km
+        inner = tuple(radius for radius in rings(text) if radius < radius_km)
+        if mode == DispatchMode.BROADCAST:
+            ttl = dt.timedelta(seconds=answer_s) if answer_s else settings.offer_ttl(urgency)
+            return Policy(DispatchMode(mode), urgency, (*inner, radius_km), size, ttl)
+        answer = dt.timedelta(seconds=answer_s or settings.targeted_s)
+        return Policy(DispatchMode(mode), urgency, (radius_km,), 1, answer)

@@ -1,0 +1,438 @@
+"""Who gets offered what, when: rounds and their waves, one driver at a time, trips and drivers matched together.
+
+A round goes through the drivers around the pickup wave by wave: a wave asks so many at once, within a ring, and the
+next one starts when all have answered or run out of time. When nobody is left the trip is unfilled until the next
+round, in which everybody may be asked again but who declined or gave the trip back.
+
+Everything is decided in the database, so any number of dispatchers may run, be killed and come back. Drivers are looked
+for and judged without holding anything; those who are to be asked are then held, judged once more and asked. Lock
+order, everywhere: driver, trip, offers, bookings.
+"""
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from django.db.models import Exists, F, OuterRef
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from msgspec import Struct
+
+from drivers import search
+from drivers.models import Driver, DriverPosition
+from realtime import events, groups
+from realtime.publish import publish_many
+from stepper.models import ServiceSettings
+from stepper.transactions import each_alone_where_needed, in_transaction
+
+from . import eta, matching, pricing
+from .bookings import end
+from .cards import offer_card
+from .eligibility import LATER, OFFERED, Candidate, assess, tally
+from .models import AT_REST, DispatchRound, Offer, Trip
+from .policy import Policies, Policy
+from .states import OPEN, DispatchMode, OfferStatus, Role, TripStatus
+
+logger = logging.getLogger("stepper.dispatch")
+
+# Eligible drivers looked for at least, so that weights have somebody to choose from, and for a matching at most.
+_RANKED, _MATCHED = 10, 100
+# A look ends after so many drivers, whoever they are.
+_MOST = 2000
+
+
+class RoundResult(Struct, frozen=True):
+    """What a look for drivers did; `eligible_drivers` counts those who could be asked, `drivers_notified` who were."""
+
+    drivers_notified: int = 0
+    eligible_drivers: int = 0
+    considered: int = 0
+    reasons: dict[str, int] = {}
+
+
+class Survey(NamedTuple):
+    """Drivers around a pickup, judged, the nearest first."""
+
+    candidates: list[Candidate]
+    looked_km: float
+    # Nobody is left farther out.
+    is_whole: bool
+
+    @property
+    def eligible(self) -> list[Candidate]:
+        return [one for one in self.candidates if one.reason is None]
+
+
+def start_round(
+    trip_id: int, role: Role = Role.SYSTEM, by_id: int | None = None, *, at_once: bool = False
+) -> RoundResult:
+    """Looks for drivers around the pickup and puts the trip before them; joins them to the wave that runs.
+
+    With nobody to ask and no open offers the trip is `unfilled` until `next_look_at`. A trip that somebody took or
+    cancelled meanwhile is left alone. One that is matched with others waits for them, one that leaves in a month waits
+    for its time, unless somebody wants it `at_once`.
+    """
+    policies = Policies.current()
+    trip = Trip.objects.filter(pk=trip_id).first()
+    if trip is None or trip.status not in OPEN:
+        return RoundResult()
+    policy = policies.of(trip)
+    if not at_once:
+        now = timezone.now()
+        opens_at = _opens_at(trip, policies.settings)
+        if opens_at > now:
+            return _put_off(trip, opens_at)
+        if policy.mode == DispatchMode.BATCHED:
+            return _put_off(trip, now + dt.timedelta(seconds=policies.settings.match_window_s))
+    return _look(trip, policies, role, by_id)
+
+
+def _opens_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
+    """From when on drivers are asked."""
+    ahead = dt.timedelta(hours=settings.offer_ahead_h)
+    return trip.departure_at - ahead if ahead else trip.created_at
+
+
+def _put_off(trip: Trip, until: dt.datetime) -> RoundResult:
+    Trip.objects.filter(pk=trip.pk, status__in=sorted(OPEN)).update(next_look_at=until)
+    return RoundResult()
+
+
+def _look(trip: Trip, policies: Policies, role: Role = Role.SYSTEM, by_id: int | None = None) -> RoundResult:
+    policy = policies.of(trip)
+    survey = _survey(trip, policy, policies.settings, max(policy.size, _RANKED))
+    return _ask(trip.pk, _first(trip, survey, policy), survey, policy, policies.settings, role, by_id)
+
+
+def _survey(trip: Trip, policy: Policy, settings: ServiceSettings, wanted: int) -> Survey:
+    """Judges drivers outward from the pickup until `wanted` may be asked."""
+    number = trip.round_number if trip.wave else trip.round_number + 1
+    # While a wave is being answered only those within its reach may join it.
+    radius_km = policy.radius_km if trip.reach_km is None else trip.reach_km
+    candidates: list[Candidate] = []
+    eligible, step = 0, 2 * wanted
+    for batch in search.outward(trip.pickup_lat, trip.pickup_lng, radius_km, step):
+        for start in range(0, len(batch), step):
+            judged = assess(trip, number, batch[start : start + step], policy, settings)
+            candidates += judged
+            eligible += sum(one.reason is None for one in judged)
+            if eligible >= wanted or len(candidates) >= _MOST:
+                return Survey(candidates, candidates[-1].distance_km, False)
+    return Survey(candidates, radius_km, True)
+
+
+def _first(trip: Trip, survey: Survey, policy: Policy) -> list[Candidate]:
+    """Whom the next wave asks, the first one first: one ring, those never asked before those asked in vain."""
+    eligible = survey.eligible
+    if not eligible:
+        return []
+    if trip.reach_km is None:
+        ring = min(policy.ring(one.distance_km) for one in eligible)
+        eligible = [one for one in eligible if policy.ring(one.distance_km) == ring]
+    return sorted(eligible, key=lambda one: (one.asked, one.score, one.driver.pk))
+
+
+@in_transaction
+def _ask(
+    trip_id: int,
+    wanted: Sequence[Candidate],
+    survey: Survey,
+    policy: Policy,
+    settings: ServiceSettings,
+    role: Role,
+    by_id: int | None,
+) -> RoundResult:
+    """Puts the trip before the first of `wanted` who can still be asked."""
+    # Some to spare for those whom somebody else has asked meanwhile.
+    wanted = wanted[: policy.size + _RANKED]
+    # Held, so that two waves cannot both count the same free place among a driver's open offers.
+    list(Driver.objects.filter(pk__in=[one.driver.pk for one in wanted]).locked().values_list("pk", flat=True))
+    trip = Trip.objects.for_page().locked().filter(pk=trip_id).first()
+    if trip is None or trip.status not in OPEN:
+        return RoundResult()
+    answering = trip.offers.filter(status=OfferStatus.PENDING).count()
+    number = trip.round_number if trip.wave else trip.round_number + 1
+    wave = trip.wave if answering and trip.wave else trip.wave + 1
+    again = {one.driver.pk: one for one in assess(trip, number, [one.near for one in wanted], policy, settings)}
+    sure = [again[one.driver.pk] for one in wanted if one.driver.pk in again and again[one.driver.pk].reason is None]
+    reach_km = trip.reach_km or 0.0
+    if answering:
+        sure = [one for one in sure if one.distance_km <= reach_km]
+    chosen = sure[: max(0, policy.size - answering)]
+    candidates = [again.get(one.driver.pk, one) for one in survey.candidates]
+    eligible = [one for one in candidates if one.reason is None]
+    reasons = tally(candidates)
+    if chosen or not answering:
+        asked = {one.driver.pk for one in chosen}
+        DispatchRound.objects.create(
+            trip=trip,
+            number=number,
+            wave=wave,
+            mode=policy.mode,
+            looked_km=round(survey.looked_km, 3),
+            considered=len(candidates),
+            offered=len(chosen),
+            more=len(eligible) > len(chosen) or not survey.is_whole,
+            reasons=reasons,
+            verdicts=[
+                (
+                    one.driver.pk,
+                    round(one.distance_km, 2),
+                    one.reason or (OFFERED if one.driver.pk in asked else LATER),
+                    round(one.score, 2),
+                )
+                for one in candidates
+            ],
+        )
+    if chosen:
+        if not answering:
+            reach_km = _reach(chosen, policy)
+        _offer(trip, number, wave, reach_km, chosen, policy, role, by_id)
+    elif answering:
+        Trip.objects.filter(pk=trip.pk).update(next_look_at=None)
+    elif wanted:
+        # Others were quicker to ask them; there may be more.
+        Trip.objects.filter(pk=trip.pk).update(next_look_at=Now())
+    else:
+        _wait(trip, timezone.now() + dt.timedelta(minutes=settings.retry_min))
+    return RoundResult(
+        drivers_notified=len(chosen), eligible_drivers=len(eligible), considered=len(candidates), reasons=reasons
+    )
+
+
+def _reach(chosen: Sequence[Candidate], policy: Policy) -> float:
+    """How far from the pickup somebody who comes online now may join the wave."""
+    if len(chosen) < policy.size:
+        return policy.rings[policy.ring(max(one.distance_km for one in chosen))]
+    return max(one.distance_km for one in chosen)
+
+
+def _offer(
+    trip: Trip,
+    number: int,
+    wave: int,
+    reach_km: float,
+    chosen: Sequence[Candidate],
+    policy: Policy,
+    role: Role,
+    by_id: int | None,
+) -> None:
+    """Writes the offers of a wave and what everybody hears of it. The trip is locked."""
+    now = timezone.now()
+    offers = Offer.objects.bulk_create(
+        Offer(
+            trip=trip,
+            driver=one.driver,
+            round_number=number,
+            wave=wave,
+            score=round(one.score, 3),
+            score_parts=one.parts,
+            urgency=policy.urgency,
+            difficulty=pricing.difficulty(trip.distance_km),
+            distance_km=round(one.distance_km, 2),
+            pickup_min=eta.minutes(one.distance_km),
+            created_at=now,
+            expires_at=Now() + policy.answer,
+        )
+        for one in chosen
+    )
+    state: dict[str, Any] = {"round_number": number, "wave": wave, "reach_km": reach_km, "next_look_at": None}
+    if trip.status == TripStatus.OFFERED:
+        Trip.objects.filter(pk=trip.pk).update(version=F("version") + 1, **state)
+        trip.version += 1
+        trip.announce(trip.status)
+    else:
+        trip.move(TripStatus.OFFERED, role, by_id, **state)
+    publish_many(
+        (offer_card(offer, trip, one.driver, now + policy.answer), groups.driver(one.driver.pk))
+        for offer, one in zip(offers, chosen, strict=True)
+    )
+
+
+def _wait(trip: Trip, next_look_at: dt.datetime) -> None:
+    """Nobody is left to ask: unfilled until the next round. The trip is locked."""
+    state = AT_REST | {"next_look_at": next_look_at}
+    if trip.status == TripStatus.UNFILLED:
+        Trip.objects.filter(pk=trip.pk).update(version=F("version") + 1, **state)
+        trip.version += 1
+        trip.next_look_at = next_look_at
+        trip.announce(trip.status)
+    else:
+        trip.move(TripStatus.UNFILLED, Role.SYSTEM, **state)
+
+
+def end_wave_if_settled(trip: Trip) -> None:
+    """The last open offer of a wave was declined or taken back: the next wave follows. The trip is locked."""
+    _next_waves([trip.pk])
+
+
+def _next_waves(trip_ids: Sequence[int]) -> None:
+    answering = Offer.objects.filter(trip=OuterRef("pk"), status=OfferStatus.PENDING)
+    settled = Trip.objects.filter(~Exists(answering), pk__in=trip_ids, status=TripStatus.OFFERED)
+    settled.update(next_look_at=Now(), reach_km=None)
+
+
+# Drivers who come online
+
+
+def wake_around(driver_ids: Iterable[int]) -> None:
+    """Drivers became available: the open trips around them are looked at now instead of later."""
+    radius_km = ServiceSettings.current().discovery_radius_km
+    for position in DriverPosition.objects.filter(driver_id__in=list(driver_ids), dispatchable=True):
+        _wake_around(position.lat, position.lng, radius_km)
+
+
+@in_transaction
+def _wake_around(lat: float, lng: float, radius_km: float) -> None:
+    around = Trip.objects.filter(search.in_cells("pickup_cell", lat, lng, radius_km), status__in=sorted(OPEN))
+    # Ascending, so that two drivers who come online together cannot wait for each other.
+    trip_ids = list(around.order_by("pk").locked().values_list("pk", flat=True))
+    Trip.objects.filter(pk__in=trip_ids).update(next_look_at=Now())
+
+
+# What the dispatcher does
+
+
+def _each(verb: Callable[[int], object], trip_ids: Iterable[int]) -> int:
+    """One trip after the other, each in a transaction of its own; returns how many `verb` did something about."""
+
+    def one(trip_ids: list[int]) -> int:
+        return bool(verb(trip_ids[0]))
+
+    return sum(each_alone_where_needed(one, [trip_id]) for trip_id in trip_ids)
+
+
+def expire_due(limit: int = 100) -> int:
+    """Settles offers past their deadline; returns the number of trips it did. Trips others hold are skipped."""
+    trip_ids = list(Offer.objects.due().order_by().values_list("trip_id", flat=True).distinct()[:limit])
+    return each_alone_where_needed(_expire, trip_ids)
+
+
+@in_transaction
+def _expire(trip_ids: list[int]) -> int:
+    """Of all these trips at once: who holds one of them is not waited for, so they cannot wait for each other."""
+    free = Trip.objects.filter(pk__in=trip_ids).order_by("pk").select_for_update(no_key=True, skip_locked=True)
+    claimed = list(free.values_list("pk", flat=True))
+    due = list(Offer.objects.due().filter(trip__in=claimed).order_by("pk").values_list("pk", "trip_id", "driver_id"))
+    if not due:
+        return 0
+    Offer.objects.filter(pk__in=[pk for pk, _trip, _driver in due]).update(
+        status=OfferStatus.EXPIRED, responded_at=Now(), reason="timeout"
+    )
+    publish_many(
+        (events.OfferExpired(trip_id=trip_id, offer_id=pk, reason="timeout"), groups.driver(driver_id))
+        for pk, trip_id, driver_id in due
+    )
+    done = {trip_id for _pk, trip_id, _driver in due}
+    _next_waves(sorted(done))
+    return len(done)
+
+
+def look_due(limit: int = 50) -> int:
+    """Starts the rounds and waves that are due; returns their number."""
+    due = _claim(Trip.objects.filter(next_look_at__lte=Now()), limit)
+    if not due:
+        return 0
+    policies = Policies.current()
+    trips = {trip.pk: trip for trip in due}
+
+    def look(trip_id: int) -> bool:
+        trip = trips[trip_id]
+        opens_at = _opens_at(trip, policies.settings)
+        if trip.status == TripStatus.PUBLISHED and opens_at > timezone.now():
+            return bool(_put_off(trip, opens_at))
+        return bool(_look(trip, policies))
+
+    together = {trip.pk for trip in due if policies.of(trip).mode == DispatchMode.BATCHED}
+    done = _each(look, [trip.pk for trip in due if trip.pk not in together])
+    if together:
+        done += match(sorted(together | _claim_waiting(policies)), policies)
+    return done
+
+
+@in_transaction
+def _claim(waiting: Any, limit: int) -> list[Trip]:
+    """Claims trips for this dispatcher: another one sees them again only if this one dies on the way."""
+    open_now = waiting.filter(search_until__gt=Now(), status__in=sorted(OPEN)).order_by("next_look_at")
+    trips = list(open_now.select_for_update(no_key=True, skip_locked=True, of=("self",))[:limit])
+    Trip.objects.filter(pk__in=[trip.pk for trip in trips]).update(next_look_at=Now() + dt.timedelta(seconds=30))
+    return trips
+
+
+# Matching trips and drivers
+
+
+def _claim_waiting(policies: Policies, limit: int = 500) -> set[int]:
+    """The trips that wait to be matched: when the window closes for one of them it closes for all."""
+    window = dt.timedelta(seconds=policies.settings.match_window_s)
+    soon = Trip.objects.filter(
+        next_look_at__gt=Now(), next_look_at__lte=Now() + window, search_until__gt=Now(), status__in=sorted(OPEN)
+    )
+    waiting = [trip.pk for trip in soon[:limit] if policies.of(trip).mode == DispatchMode.BATCHED]
+    return {trip.pk for trip in _claim(soon.filter(pk__in=waiting), limit)} if waiting else set()
+
+
+def match(trip_ids: Sequence[int], policies: Policies | None = None) -> int:
+    """Matches trips with the drivers around them for the least total distance, and puts each before its driver.
+
+    A trip whose eligible drivers go to others waits for the next window. Returns the number of trips looked at.
+    """
+    policies = policies or Policies.current()
+    settings = policies.settings
+    trips = {trip.pk: trip for trip in Trip.objects.filter(pk__in=trip_ids, status__in=sorted(OPEN)).order_by("pk")}
+    answering = set(
+        Offer.objects.filter(trip__in=trips, status=OfferStatus.PENDING).order_by().values_list("trip_id", flat=True)
+    )
+    # More than there are trips nobody needs to choose from: even if all others take nearer ones.
+    wanted = min(max(len(trips), _RANKED), _MATCHED)
+    surveys: dict[int, Survey] = {}
+
+    def survey(trip_id: int) -> bool:
+        trip = trips[trip_id]
+        surveys[trip_id] = (
+            Survey([], 0.0, True) if trip_id in answering else _survey(trip, policies.of(trip), settings, wanted)
+        )
+        return True
+
+    _each(survey, trips)
+    looked_at = list(surveys)
+    eligible = [{one.driver.pk: one for one in surveys[trip_id].eligible} for trip_id in looked_at]
+    matched = matching.match([{pk: one.distance_km for pk, one in found.items()} for found in eligible])
+    asked = {
+        trip_id: [found[driver_id]] if driver_id is not None else []
+        for trip_id, found, driver_id in zip(looked_at, eligible, matched, strict=True)
+    }
+    next_window = timezone.now() + dt.timedelta(seconds=settings.match_window_s)
+
+    def ask(trip_id: int) -> bool:
+        trip = trips[trip_id]
+        if not asked[trip_id] and surveys[trip_id].eligible:
+            _put_off(trip, next_window)
+        else:
+            _ask(trip_id, asked[trip_id], surveys[trip_id], policies.of(trip), settings, Role.SYSTEM, None)
+        return True
+
+    return _each(ask, looked_at)
+
+
+def give_up_due(limit: int = 50) -> int:
+    """Cancels trips that nobody took until their departure; returns their number."""
+    due = Trip.objects.filter(search_until__lte=Now(), status__in=sorted(OPEN)).order_by("search_until")
+    trip_ids = list(due.values_list("pk", flat=True)[:limit])
+    return _each(_give_up, trip_ids)
+
+
+@in_transaction
+def _give_up(trip_id: int) -> bool:
+    trip = (
+        Trip.objects.for_page()
+        .filter(pk=trip_id, search_until__lte=Now(), status__in=sorted(OPEN))
+        .select_for_update(no_key=True, of=("self",), skip_locked=True)
+        .first()
+    )
+    if trip is None:
+        return False
+    end(trip, TripStatus.CANCELLED, Role.SYSTEM, None, _("No driver was found in time."))
+    return True
