@@ -1,7 +1,61 @@
-"""Which trip goes to which driver."""
+"""Which driver goes to which trip, so that all of them together drive the least. No database, no domain: numbers."""
 
 from collections.abc import Mapping, Sequence
 
 
 def match(costs: Sequence[Mapping[int, float]]) -> list[int | None]:
-    raise NotImplementedError
+    """The driver for each trip, None where none is left for it: as many pairs as possible, of the least total cost.
+
+    `costs`: for each trip the drivers it could have, by id, and what each would cost (km, 0 or more). Nobody is in two
+    pairs. Equal costs are decided the same way every time.
+    """
+    found: list[int | None] = [None] * len(costs)
+    for rows in _parts(costs):
+        for row, driver_id in _match(rows, costs):
+            found[row] = driver_id
+    return found
+
+
+def _parts(costs: Sequence[Mapping[int, float]]) -> list[list[int]]:
+    """Trips that compete for drivers, apart from those that they share none with: towns do not wait for each other."""
+    parent = list(range(len(costs)))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    first: dict[int, int] = {}
+    for row, drivers in enumerate(costs):
+        for driver_id in drivers:
+            parent[root(row)] = root(first.setdefault(driver_id, row))
+    parts: dict[int, list[int]] = {}
+    for row, drivers in enumerate(costs):
+        if drivers:
+            parts.setdefault(root(row), []).append(row)
+    return list(parts.values())
+
+
+def _match(rows: Sequence[int], costs: Sequence[Mapping[int, float]]) -> list[tuple[int, int]]:
+    if len(rows) == 1:
+        drivers = costs[rows[0]]
+        return [(rows[0], min(drivers, key=lambda driver_id: (drivers[driver_id], driver_id)))]
+    # Here, so that a process that never matches does not carry it.
+    import numpy
+    from scipy.optimize import linear_sum_assignment
+
+    columns = sorted({driver_id for row in rows for driver_id in costs[row]})
+    place = {driver_id: column for column, driver_id in enumerate(columns)}
+    # One pair that cannot be costs more than all others together, so none is chosen where a real one could be.
+    impossible = 1.0 + 2 * len(rows) * max(max(costs[row].values()) for row in rows)
+    table = numpy.full((len(rows), len(columns)), impossible)
+    for line, row in enumerate(rows):
+        for driver_id, cost in costs[row].items():
+            table[line, place[driver_id]] = cost
+    lines, chosen = linear_sum_assignment(table)
+    return [
+        (rows[line], columns[column])
+        for line, column in zip(lines.tolist(), chosen.tolist(), strict=True)
+        if columns[column] in costs[rows[line]]
+    ]
