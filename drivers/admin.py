@@ -6,14 +6,14 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet, Value
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import formats, timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -22,7 +22,16 @@ from stepper.staff import COLOURS, HistoryAdmin, HistoryInline, Label, StaffAdmi
 
 from . import availability
 from .hours import in_words as hours_in_words
-from .models import Approval, AvailabilityChange, Break, Driver, DriverPosition, TrailPoint, Vehicle
+from .models import (
+    Approval,
+    AvailabilityChange,
+    Break,
+    Driver,
+    DriverPosition,
+    DriverStanding,
+    TrailPoint,
+    Vehicle,
+)
 
 APPROVAL_COLOURS = {"pending": "warning", "approved": "success", "rejected": "danger", "suspended": "danger"}
 AVAILABILITY_COLOURS = {"offline": "default", "available": "success", "busy": "info"}
@@ -134,7 +143,7 @@ class DriverAdmin(StaffAdmin):
     ]
     add_fieldsets = [(None, {"fields": ["user", "vehicle", "licence_number", "licence_expires_on"]})]
     actions = ["approve", "reject", "suspend", "reinstate", "take_offline"]
-    actions_detail = ["approve", "reject", "suspend", "reinstate", "take_offline"]
+    actions_detail = ["why", "approve", "reject", "suspend", "reinstate", "take_offline"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Driver]:
         fresh_s = Value(ServiceSettings.current().position_fresh_s)
@@ -161,7 +170,16 @@ class DriverAdmin(StaffAdmin):
 
     def actions_for(self, obj: Driver) -> set[str]:
         sensible = {name for name, approvals in availability.DECISIONS.items() if obj.approval in approvals}
-        return sensible | ({"take_offline"} if obj.is_online or obj.on_break_until else set())
+        return sensible | {"why"} | ({"take_offline"} if obj.is_online or obj.on_break_until else set())
+
+    @action(description=gettext_lazy("Why not a trip?"), icon="help", permissions=["why"])
+    def why(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        from trips import admin_why
+
+        return admin_why.of_driver(self, request, object_id)
+
+    def has_why_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(self.has_view_permission(request, obj)) and request.user.has_perm("trips.view_trip")
 
     @display(description=gettext_lazy("name"), ordering="user__name")
     def name(self, driver: Driver) -> str:
@@ -317,6 +335,20 @@ class BreakAdmin(HistoryAdmin):
     date_hierarchy = "starts_at"
     ordering = ["-starts_at", "-pk"]
     exclude = ["due_at"]
+
+
+@admin.register(DriverStanding)
+class DriverStandingAdmin(HistoryAdmin):
+    list_display = ["driver", "acceptance_shown", "cancellations", "last_trip_at", "due_at"]
+    list_filter = ["last_trip_at", "cancellations"]
+    list_select_related = ["driver__user"]
+    search_fields = ["=driver__id", "driver__user__name", "driver__user__phone"]
+    ordering = ["driver__user__name", "pk"]
+    fields = ["driver", "acceptance_shown", "cancellations", "last_trip_at"]
+
+    @display(description=gettext_lazy("acceptance, 7 days"), ordering="acceptance")
+    def acceptance_shown(self, row: DriverStanding) -> str:
+        return "–" if row.acceptance is None else f"{row.acceptance:.0%}"
 
 
 def coordinates(row: DriverPosition | TrailPoint) -> SafeString:

@@ -146,6 +146,29 @@ class ServiceSettings(models.Model):
         help_text=_("Drivers cannot say today whether they are free in a month. 0: as soon as it is booked."),
     )
 
+    max_open_offers = models.PositiveIntegerField(_("open offers a driver"), default=5, validators=_between(1, 50))
+    offer_urgent_s = models.PositiveIntegerField(
+        _("time to answer, urgent, s"), default=120, validators=_between(5, 3600)
+    )
+    offer_high_s = models.PositiveIntegerField(_("time to answer, high, s"), default=180, validators=_between(5, 3600))
+    offer_normal_s = models.PositiveIntegerField(
+        _("time to answer, normal, s"), default=300, validators=_between(5, 3600)
+    )
+    offer_low_s = models.PositiveIntegerField(_("time to answer, low, s"), default=300, validators=_between(5, 3600))
+    retry_min = models.PositiveIntegerField(_("minutes between rounds"), default=15, validators=_between(1, 240))
+    patience_min = models.PositiveIntegerField(
+        _("minutes a trip for now is offered"),
+        default=60,
+        validators=_between(1, 720),
+        help_text=_("A trip for now has no departure to wait for; it is cancelled after this time without a driver."),
+    )
+    overlap_margin_min = models.PositiveIntegerField(
+        _("minutes kept free around a trip"), default=120, validators=_between(0, 1440)
+    )
+    position_fresh_s = models.PositiveIntegerField(
+        _("position counts as fresh for, s"), default=300, validators=_between(30, 3600)
+    )
+
     # Ranking: kilometres that are added to a driver's distance, or taken off it.
     weight_rating_km = models.FloatField(
         _("per star below five, km"),
@@ -170,28 +193,6 @@ class ServiceSettings(models.Model):
         default=0.5,
         validators=_between(0, 20),
         help_text=_("Trips released or not turned up for in 7 days, up to 5 of them."),
-    )
-    max_open_offers = models.PositiveIntegerField(_("open offers a driver"), default=5, validators=_between(1, 50))
-    offer_urgent_s = models.PositiveIntegerField(
-        _("time to answer, urgent, s"), default=120, validators=_between(5, 3600)
-    )
-    offer_high_s = models.PositiveIntegerField(_("time to answer, high, s"), default=180, validators=_between(5, 3600))
-    offer_normal_s = models.PositiveIntegerField(
-        _("time to answer, normal, s"), default=300, validators=_between(5, 3600)
-    )
-    offer_low_s = models.PositiveIntegerField(_("time to answer, low, s"), default=300, validators=_between(5, 3600))
-    retry_min = models.PositiveIntegerField(_("minutes between rounds"), default=15, validators=_between(1, 240))
-    patience_min = models.PositiveIntegerField(
-        _("minutes a trip for now is offered"),
-        default=60,
-        validators=_between(1, 720),
-        help_text=_("A trip for now has no departure to wait for; it is cancelled after this time without a driver."),
-    )
-    overlap_margin_min = models.PositiveIntegerField(
-        _("minutes kept free around a trip"), default=120, validators=_between(0, 1440)
-    )
-    position_fresh_s = models.PositiveIntegerField(
-        _("position counts as fresh for, s"), default=300, validators=_between(30, 3600)
     )
 
     # Rules of a trip

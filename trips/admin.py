@@ -11,11 +11,11 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import F, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -25,7 +25,7 @@ from stepper.models import User
 from stepper.staff import COLOURS, Label, SearchSelect, StaffAdmin, staff_action
 from stepper.templatetags.units import clock, money, when
 
-from . import bookings, dispatch, driving
+from . import admin_why, bookings, dispatch, driving
 from .admin_attention import AttentionFilter, attention
 from .admin_histories import (
     STATUS_COLOURS,
@@ -182,7 +182,7 @@ class TripAdmin(StaffAdmin):
     ]
     editable = ["pickup_name", "pickup_address", "dropoff_name", "dropoff_address", "note"]
     actions = ["assign", "offer_again", "take_off", "complete", "cancel"]
-    actions_detail = ["assign", "offer_again", "take_off", "complete", "cancel"]
+    actions_detail = ["why", "assign", "offer_again", "take_off", "complete", "cancel"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Trip]:
         return super().get_queryset(request).select_related("organiser", "driver__user", "vehicle", "watch")
@@ -202,6 +202,7 @@ class TripAdmin(StaffAdmin):
 
     def actions_for(self, obj: Trip) -> set[str]:
         sensible = {
+            "why": True,
             "assign": allowed(obj.status, TripStatus.ACCEPTED, Role.STAFF),
             "offer_again": obj.status in OPEN,
             "take_off": obj.status in ASSIGNED and allowed(obj.status, TripStatus.OFFERED, Role.STAFF),
@@ -277,6 +278,13 @@ class TripAdmin(StaffAdmin):
     @display(description=gettext_lazy("dropoff, lat, lng"))
     def dropoff_point(self, trip: Trip) -> str:
         return f"{trip.dropoff_lat:.5f}, {trip.dropoff_lng:.5f}"
+
+    @action(description=gettext_lazy("Why not?"), icon="help", permissions=["why"])
+    def why(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return admin_why.of_trip(self, request, object_id)
+
+    def has_why_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(self.has_view_permission(request, obj)) and request.user.has_perm("drivers.view_driver")
 
     @staff_action(
         gettext_lazy("Assign a driver"),

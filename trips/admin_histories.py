@@ -10,11 +10,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from stepper.staff import COLOURS, HistoryAdmin, HistoryInline, Label, moment
+from stepper.staff import COLOURS, HistoryAdmin, HistoryInline, Label, StaffAdmin, moment
 from stepper.templatetags.units import duration, km, money
 
 from .eligibility import in_words
-from .models import Booking, DispatchRound, Offer, Rating, TripTransition
+from .explain import parts_in_words
+from .models import Booking, DispatchRound, DispatchRule, Offer, Rating, TripTransition
 from .states import TripStatus
 
 STATUS_COLOURS = {
@@ -42,12 +43,13 @@ BOOKING_COLOURS = {"pending": "info", "confirmed": "success", "cancelled": "dang
 
 
 def round_in_words(row: DispatchRound) -> str:
-    """`17 considered: 9 offered, 3 too far for the driver, 2 position dark`."""
+    """`17 considered: 9 offered, 3 too far for the driver, 2 position dark, 3 later`."""
     found = [_("%(count)d offered") % {"count": row.offered}]
     if row.reasons:
         found.append(in_words(row.reasons))
-    if row.more:
-        found.append(_("more are asked when these have answered"))
+    later = row.considered - row.offered - sum(row.reasons.values())
+    if later > 0:
+        found.append(_("%(count)d later, if nobody takes it") % {"count": later})
     return _("%(count)d considered: %(found)s") % {"count": row.considered, "found": ", ".join(found)}
 
 
@@ -78,7 +80,7 @@ class BookingInline(HistoryInline):
 
 class OfferInline(HistoryInline):
     model = Offer
-    fields = ["driver", "round_number", "status", "away", "offered_at", "until", "settled_at", "why"]
+    fields = ["driver", "round_number", "wave", "status", "away", "ranked", "offered_at", "until", "settled_at", "why"]
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Offer]:
@@ -87,6 +89,10 @@ class OfferInline(HistoryInline):
     @display(description=gettext_lazy("away"))
     def away(self, offer: Offer) -> str:
         return f"{km(offer.distance_km)}, {duration(offer.pickup_min)}"
+
+    @display(description=gettext_lazy("rank, km"))
+    def ranked(self, offer: Offer) -> str:
+        return "–" if offer.score is None else f"{offer.score:.2f}: {parts_in_words(offer.score_parts)}"
 
     @display(description=gettext_lazy("offered"))
     def offered_at(self, offer: Offer) -> str:
@@ -107,7 +113,7 @@ class OfferInline(HistoryInline):
 
 class RoundInline(HistoryInline):
     model = DispatchRound
-    fields = ["number", "at", "result"]
+    fields = ["number", "wave", "at", "result"]
     readonly_fields = fields
 
     @display(description=gettext_lazy("at"))
@@ -169,8 +175,10 @@ class OfferAdmin(HistoryAdmin):
         "trip",
         "driver",
         "round_number",
+        "wave",
         "status_shown",
         "distance_km",
+        "score",
         "created_at",
         "expires_at",
         "why",
@@ -190,15 +198,30 @@ class OfferAdmin(HistoryAdmin):
         return end_in_words(offer)
 
 
+@admin.register(DispatchRule)
+class DispatchRuleAdmin(StaffAdmin):
+    list_display = ["__str__", "mode", "wave_rings_km", "round_size", "answer_s"]
+    list_filter = ["trip_type", "urgency", "mode"]
+    search_fields = ["trip_type", "urgency", "mode"]
+    ordering = ["trip_type", "urgency"]
+    fieldsets = [
+        (gettext_lazy("For"), {"fields": [("trip_type", "urgency")]}),
+        (
+            gettext_lazy("Otherwise than the settings say"),
+            {"fields": [("mode", "answer_s"), ("wave_rings_km", "round_size")]},
+        ),
+    ]
+
+
 @admin.register(DispatchRound)
 class DispatchRoundAdmin(HistoryAdmin):
-    list_display = ["trip", "number", "created_at", "result"]
-    list_filter = ["created_at", "more"]
+    list_display = ["trip", "number", "wave", "mode", "created_at", "result"]
+    list_filter = ["created_at", "mode", "more"]
     list_select_related = ["trip"]
     search_fields = ["=trip__id", "trip__pickup_name"]
     date_hierarchy = "created_at"
     ordering = ["-pk"]
-    fields = ["trip", "number", "created_at", "result"]
+    fields = ["trip", ("number", "wave"), "mode", "created_at", "result"]
 
     @display(description=gettext_lazy("result"))
     def result(self, row: DispatchRound) -> str:

@@ -94,9 +94,13 @@ def test_every_setting_is_documented() -> None:
 @pytest.mark.parametrize("name", _fields())
 def test_setting_is_documented_with_its_default_and_range(name: str) -> None:
     field = _fields()[name]
-    limits: dict[type, Any] = {type(one): one.limit_value for one in field._validators}  # type: ignore[attr-defined]
+    limits: dict[type, Any] = {type(one): getattr(one, "limit_value", None) for one in field._validators}  # type: ignore[attr-defined]
     low, high = limits.get(MinValueValidator), limits.get(MaxValueValidator)
     default, limit, meaning = _rows(_section("Service settings"))[name]
+    assert meaning
+    if isinstance(field.default, str):
+        assert (default, limit) == (field.default, "")
+        assert all(f"`{value}`" in meaning for value, _label in field.choices or [])
+        return
     assert float(default) == field.default
     assert limit == ("0 or more" if high is None else f"{low} to {high}")
-    assert meaning

@@ -123,7 +123,7 @@ def test_a_round_in_words():
     found = DispatchRound(considered=17, offered=9, reasons={"position_dark": 2, "too_far": 3}, more=True)
     words = round_in_words(found)
     assert words.startswith("17 considered: 9 offered, 2 position dark, 3 too far")
-    assert words.endswith("more are asked when these have answered")
+    assert words.endswith("3 later, if nobody takes it")
 
 
 @pytest.mark.parametrize(
