@@ -12,4 +12,6 @@ function nameSelects() {
   }
 }
 
+// select2 comes before or after the page has loaded, and again with each row that is added.
+new MutationObserver(nameSelects).observe(document.documentElement, { childList: true, subtree: true });
 window.addEventListener("load", nameSelects);

@@ -1,0 +1,66 @@
+"""Staff find out from the admin alone why a driver did not get a trip: from the trip and from the driver."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from drivers.models import Driver
+from tests.browsing import DESKTOP, PHONE
+from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory
+from tests.live import LiveServer
+from trips import rounds
+from trips.models import Trip
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Page]
+# The admin theme's pages have no landmarks.
+THEME = {"landmark-one-main", "region"}
+
+
+def there(km: float, name: str, **fields: Any) -> Driver:
+    driver: Driver = DriverFactory(at=(ALMATY[0] + km / 111.195, ALMATY[1]), user__name=name, **fields)
+    return driver
+
+
+def follow(page: Page, name: str) -> None:
+    """The link of an action, wherever the width of the page puts it."""
+    url = page.get_by_role("link", name=name, include_hidden=True).first.get_attribute("href")
+    assert url
+    page.goto(url)
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_why_did_this_driver_not_get_it(live: LiveServer, open_as: Open, viewport: Any) -> None:
+    trip: Trip = TripFactory(status="published")
+    there(1, "Aida Nurlan")
+    there(12, "Berik Omarov", max_distance_km=5)
+    there(14, "Dana Serik")
+    rounds.start_round(trip.pk)
+    page = open_as(StaffFactory(is_superuser=True), f"/admin/trips/trip/{trip.pk}/change/", viewport=viewport)
+
+    follow(page, "Why not?")
+    expect(page.get_by_text("3 considered: 1 offered, 1 too far for the driver, 1 later")).to_be_visible()
+    expect(page.get_by_text("offered: open")).to_be_visible()
+    expect(page.get_by_text("asked later, if nobody nearer takes it")).to_be_visible()
+    findings = [one for one in Axe().run(page).response["violations"] if one["id"] not in THEME]
+    assert not findings, [(one["id"], one["nodes"][0]["html"]) for one in findings]
+
+    # One driver, searched for by name.
+    page.get_by_role("combobox").first.click()
+    page.get_by_role("searchbox").last.fill("Berik")
+    page.get_by_role("option", name="Berik Omarov").click()
+    page.get_by_role("button", name="Why not?").click()
+    expect(page.get_by_text("What speaks against it now")).to_be_visible()
+    expect(page.get_by_text("too_far", exact=True)).to_be_visible()
+
+    # The same from the driver's side.
+    page.get_by_role("link", name="Berik Omarov").first.click()
+    follow(page, "Why not a trip?")
+    page.get_by_label("Trip number").fill(str(trip.pk))
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("too_far", exact=True)).to_be_visible()
+    expect(page.get_by_text("round 1, wave 1")).to_be_visible()
