@@ -17,7 +17,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-from stepper.transactions import in_thread
+from stepper.transactions import in_thread, write_last
 
 from . import events
 from .layer import HubChannelLayer
@@ -41,20 +41,21 @@ def publish(event: events.DurableFrame, *groups: str) -> None:
 
 
 def publish_many(pairs: Iterable[tuple[events.DurableFrame, str]]) -> None:
-    """Logs many (event, group) pairs with one insert."""
+    """Logs many (event, group) pairs; all of a unit of work (`in_transaction`) go into one insert, at its end."""
     encoded: dict[str, str] = {}
     rows = []
     sweep_at = timezone.now() + (GRACE if outlet.is_open else dt.timedelta())
     for event, group in pairs:
         frame = encoded.get(event.id) or encoded.setdefault(event.id, events.encode(event))
         rows.append(Event(event_id=event.id, group=group, type=events.tag(event), frame=frame, sweep_at=sweep_at))
-    _log(rows)
+    write_last(_log, rows)
 
 
 def recheck(*groups: str) -> None:
     """Tells the sockets in `groups` to check again who they are and what they may watch, once this commits."""
     sweep_at = timezone.now() + (GRACE if outlet.is_open else dt.timedelta())
-    _log([Event(event_id="", group=group, type=CONTROL, frame="", sweep_at=sweep_at) for group in groups])
+    rows = [Event(event_id="", group=group, type=CONTROL, frame="", sweep_at=sweep_at) for group in groups]
+    write_last(_log, rows)
 
 
 def _log(rows: list[Event]) -> None:

@@ -5,10 +5,12 @@ transaction is repeated up to three times before its caller sees one.
 """
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
@@ -29,6 +31,50 @@ class Stale(Exception):
     """What decided the lock order changed before the lock was held; the unit is run again."""
 
 
+class _Unit(threading.local):
+    """What the unit of work of this thread writes at its end; None outside of one."""
+
+    writes: list[tuple[Callable[[list[Any]], None], list[Any]]] | None = None
+
+
+_unit = _Unit()
+
+
+def write_last(write: Callable[[list[Any]], None], rows: list[Any]) -> None:
+    """Rows that nobody reads before the commit: `write` gets those of a whole unit of work at once, at its end.
+
+    Outside of `in_transaction` they are written now.
+    """
+    if _unit.writes is None:
+        write(rows)
+    else:
+        _unit.writes.append((write, rows))
+
+
+@contextlib.contextmanager
+def _writing_last() -> Iterator[None]:
+    """Around a verb, inside its transaction: what a verb within another one leaves is written by the outer."""
+    outer = _unit.writes
+    if outer is not None:
+        kept = len(outer)
+        try:
+            yield
+        except BaseException:
+            del outer[kept:]  # its savepoint is rolled back
+            raise
+        return
+    _unit.writes = []
+    try:
+        yield
+        gathered: dict[Callable[[list[Any]], None], list[Any]] = {}
+        for write, rows in _unit.writes:
+            gathered.setdefault(write, []).extend(rows)
+    finally:
+        _unit.writes = None
+    for write, rows in gathered.items():
+        write(rows)
+
+
 def in_transaction(verb: Callable[P, T]) -> Callable[P, T]:
     """Runs `verb` in `atomic()`, again when the database or the verb (by `Stale`) asks for it.
 
@@ -40,7 +86,7 @@ def in_transaction(verb: Callable[P, T]) -> Callable[P, T]:
         for left in reversed(range(TRIES)):
             nested = connection.in_atomic_block
             try:
-                with transaction.atomic():
+                with transaction.atomic(), _writing_last():
                     return verb(*args, **kwargs)
             except Stale:
                 if nested or not left:

@@ -166,6 +166,8 @@ class TripFactory(DjangoModelFactory[Trip]):
     round_number = factory.LazyAttribute(
         lambda trip: 0 if trip.status in {TripStatus.DRAFT, TripStatus.PUBLISHED} else 1
     )
+    wave = factory.LazyAttribute(lambda trip: int(trip.status == TripStatus.OFFERED))
+    reach_km = factory.LazyAttribute(lambda trip: 50.0 if trip.wave else None)
     next_look_at = factory.LazyAttribute(
         lambda trip: timezone.now() if trip.status in {TripStatus.PUBLISHED, TripStatus.UNFILLED} else None
     )

@@ -58,45 +58,52 @@ def accept(driver_id: int, offer_id: int) -> Trip:
         Conflict: the first that applies of offer.taken, offer.withdrawn, offer.declined, offer.expired,
             driver.no_vehicle, driver.overlap
     """
-    # Most of a crowd comes too late: they are answered without queuing for the locks.
     mine = Offer.objects.filter(pk=offer_id, driver_id=driver_id)
-    if mine.filter(trip__driver__isnull=False).exclude(trip__driver_id=driver_id).exists():
+    seen = mine.order_by().values_list("trip_id", "trip__driver_id").first()
+    if seen is None:
+        locked(driver_id)  # says so where there is no such driver
+        raise NotFound("offer.not_found", _("There is no such offer."))
+    trip_id, taken_by = seen
+    # Most of a crowd comes too late: they are answered without queuing for the locks.
+    if taken_by not in (None, driver_id):
         raise Conflict("offer.taken", _("Another driver was faster."))
-    trip, won = _accept(driver_id, offer_id)
+    settings = ServiceSettings.current()
+    trip, won = _accept(driver_id, trip_id, offer_id, settings)
     if won:
-        for trip_id in _overlapping_offers(driver_id, trip):
-            _settle(driver_id, trip_id)
+        for other_id in _overlapping_offers(driver_id, trip, settings):
+            _settle(driver_id, other_id)
     return trip
 
 
 @in_transaction
-def _accept(driver_id: int, offer_id: int) -> tuple[Trip, bool]:
+def _accept(driver_id: int, trip_id: int, offer_id: int, settings: ServiceSettings) -> tuple[Trip, bool]:
     driver = locked(driver_id)
-    mine = Offer.objects.filter(pk=offer_id, driver_id=driver_id).first()
-    if mine is None:
-        raise NotFound("offer.not_found", _("There is no such offer."))
-    trip = Trip.objects.for_page().locked().get(pk=mine.trip_id)
-    mine.refresh_from_db(fields=["status", "released_at"])
-    if trip.driver_id == driver_id and mine.status == OfferStatus.ACCEPTED and mine.released_at is None:
+    trip = Trip.objects.select_related("organiser").locked().get(pk=trip_id)
+    mine = Offer.objects.filter(pk=offer_id)
+    # The database's clock decides, not this process's. A refusal below takes it back with the transaction.
+    in_time = mine.open().update(status=OfferStatus.ACCEPTED, responded_at=Now())
+    can_be_had = in_time and trip.driver_id is None and trip.status == TripStatus.OFFERED
+    if not can_be_had and _is_mine_already(mine.get(), trip, driver_id, in_time=bool(in_time)):
         return trip, False
+    require_approved(driver)
+    if driver.vehicle is None:
+        raise Conflict("driver.no_vehicle", _("You have no vehicle yet; please contact our staff."))
+    _require_free(driver, trip, settings)
+    _assign(trip, driver, Role.DRIVER, driver.user_id, offer_id=offer_id)
+    return trip, True
+
+
+def _is_mine_already(mine: Offer, trip: Trip, driver_id: int, *, in_time: bool) -> bool:
+    """Why an offer cannot be accepted, as the first that applies of what `accept` raises; True: it was, by them."""
+    if trip.driver_id == driver_id and not in_time and mine.status == OfferStatus.ACCEPTED and not mine.released_at:
+        return True
     if trip.driver_id is not None and trip.driver_id != driver_id:
         raise Conflict("offer.taken", _("Another driver was faster."))
     if trip.status == TripStatus.CANCELLED or mine.status in (OfferStatus.WITHDRAWN, OfferStatus.ACCEPTED):
         raise Conflict("offer.withdrawn", _("This trip is no longer offered."))
     if mine.status == OfferStatus.DECLINED:
         raise Conflict("offer.declined", _("You declined this trip."))
-    if mine.status == OfferStatus.EXPIRED or trip.status != TripStatus.OFFERED:
-        raise Conflict("offer.expired", _("Time ran out for this offer."))
-    # The database's clock decides, not this process's. A refusal below takes it back with the transaction.
-    in_time = Offer.objects.open().filter(pk=mine.pk)
-    if not in_time.update(status=OfferStatus.ACCEPTED, responded_at=Now()):
-        raise Conflict("offer.expired", _("Time ran out for this offer."))
-    require_approved(driver)
-    if driver.vehicle is None:
-        raise Conflict("driver.no_vehicle", _("You have no vehicle yet; please contact our staff."))
-    _require_free(driver, trip, ServiceSettings.current())
-    _assign(trip, driver, Role.DRIVER, driver.user_id, offer_id=mine.pk)
-    return trip, True
+    raise Conflict("offer.expired", _("Time ran out for this offer."))
 
 
 def _require_free(driver: Driver, trip: Trip, settings: ServiceSettings) -> None:
@@ -316,7 +323,7 @@ def assign(trip_id: int, driver_id: int, user: User) -> Trip:
     """
     _require_staff(user)
     trip = _assign_by_staff(trip_id, driver_id, user)
-    for other_id in _overlapping_offers(driver_id, trip):
+    for other_id in _overlapping_offers(driver_id, trip, ServiceSettings.current()):
         _settle(driver_id, other_id)
     return trip
 
@@ -360,8 +367,8 @@ def _require_staff(user: User) -> None:
 # What follows when a driver can no longer take what was put before them
 
 
-def _overlapping_offers(driver_id: int, trip: Trip) -> list[int]:
-    margin = dt.timedelta(minutes=ServiceSettings.current().overlap_margin_min)
+def _overlapping_offers(driver_id: int, trip: Trip, settings: ServiceSettings) -> list[int]:
+    margin = dt.timedelta(minutes=settings.overlap_margin_min)
     return list(
         Offer.objects.filter(
             driver_id=driver_id,

@@ -377,7 +377,6 @@ def test_everything_due_after_a_stop_is_done_at_the_first_look() -> None:
     driver = DriverFactory(at=ALMATY)
     expired = OfferFactory(driver=driver, expires_at=timezone.now() - 60 * MINUTE).trip
     due = TripFactory(status="unfilled", in_=dt.timedelta(hours=5), next_look_at=timezone.now() - 30 * MINUTE)
-    OfferFactory(driver=driver, trip=expired, status="declined", round_number=7)
     over = TripFactory(status="unfilled", search_until=timezone.now() - SECOND)
 
     work()
