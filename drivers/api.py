@@ -23,7 +23,7 @@ from stepper.errors import NotPermitted
 from stepper.models import ServiceSettings
 from trips import dispatch, driving
 from trips.api import answer
-from trips.cards import offer_card
+from trips.cards import offer_card, seats_of
 from trips.serializers import ReasonSerializer
 
 from . import availability, duty, positions
@@ -69,7 +69,7 @@ class OffersView(DriverView):
         now = timezone.now()
         offers = []
         for offer in dispatch.open_offers(self.driver.pk):
-            card = msgspec.to_builtins(offer_card(offer, offer.trip, self.driver))
+            card = msgspec.to_builtins(offer_card(offer, offer.trip, seats_of(self.driver)))
             # The envelope belongs to the event, which this is not.
             for name in ("type", "id", "timestamp"):
                 del card[name]

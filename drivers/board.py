@@ -18,7 +18,7 @@ from realtime import events
 from stepper.errors import NotFound, Text
 from stepper.models import ServiceSettings, User
 from trips import dispatch, eta
-from trips.cards import offer_card
+from trips.cards import offer_card, seats_of
 from trips.models import Booking, Rating, Trip
 from trips.states import (
     ABOARD,
@@ -256,7 +256,7 @@ class Board:
         """Cards of the open offers, nearest deadline first."""
         if self.driver.approval != Approval.APPROVED:
             return []
-        return [offer_card(offer, offer.trip, self.driver) for offer in dispatch.open_offers(self.driver.pk)]
+        return [offer_card(offer, offer.trip, seats_of(self.driver)) for offer in dispatch.open_offers(self.driver.pk)]
 
     @cached_property
     def active(self) -> list[ActiveTrip]:

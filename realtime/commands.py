@@ -67,7 +67,10 @@ def snapshot(user: User, driver_id: int | None, trip_ids: Iterable[int]) -> list
     """Open offers with their deadlines, then each trip as it stands with its last position."""
     frames: list[events.Frame] = []
     if driver_id is not None:
-        frames += [cards.offer_card(offer, offer.trip, offer.driver) for offer in dispatch.open_offers(driver_id)]
+        frames += [
+            cards.offer_card(offer, offer.trip, cards.seats_of(offer.driver))
+            for offer in dispatch.open_offers(driver_id)
+        ]
     return frames + trip_snapshots(user, trip_ids)
 
 

@@ -43,7 +43,13 @@ def vehicle_card(vehicle: Vehicle | None) -> events.VehicleCard:
     )
 
 
-def offer_card(offer: Offer, trip: Trip, driver: Driver, expires_at: dt.datetime | None = None) -> events.OfferCreated:
+def seats_of(driver: Driver) -> int:
+    return driver.vehicle.seats if driver.vehicle else 0
+
+
+def offer_card(
+    offer: Offer, trip: Trip, vehicle_seats: int, expires_at: dt.datetime | None = None
+) -> events.OfferCreated:
     """The whole card of an offer; `expires_at` where the row's own is still an expression."""
     return events.OfferCreated(
         trip_id=trip.pk,
@@ -57,7 +63,7 @@ def offer_card(offer: Offer, trip: Trip, driver: Driver, expires_at: dt.datetime
         is_now=trip.is_now,
         timezone=trip.timezone,
         seats=trip.seats,
-        vehicle_seats=driver.vehicle.seats if driver.vehicle else 0,
+        vehicle_seats=vehicle_seats,
         bags=trip.bags,
         fare=trip.fare,
         earnings=trip.driver_earnings,

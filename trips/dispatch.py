@@ -6,6 +6,7 @@ Lock order, everywhere: driver, trip, offers, bookings. Deadlines are judged by 
 
 import datetime as dt
 from functools import partial
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -108,9 +109,10 @@ def _is_mine_already(mine: Offer, trip: Trip, driver_id: int, *, in_time: bool) 
 
 def _require_free(driver: Driver, trip: Trip, settings: ServiceSettings) -> None:
     margin = dt.timedelta(minutes=settings.overlap_margin_min)
-    other = Trip.objects.filter(driver=driver).overlapping(trip.departure_at, trip.ends_at, margin).first()
+    others = Trip.objects.filter(driver=driver).overlapping(trip.departure_at, trip.ends_at, margin)
+    other = others.order_by("departure_at").values_list("departure_at", "timezone").first()
     if other is not None:
-        at = timezone.localtime(other.departure_at, other.zone_info)
+        at = timezone.localtime(other[0], ZoneInfo(other[1]))
         raise Conflict("driver.overlap", _("Overlaps with your trip at %(time)s.") % {"time": f"{at:%H:%M}"})
 
 

@@ -14,7 +14,7 @@ from drivers.geo import distance_km
 from drivers.models import Availability, AvailabilityChange, Driver, DriverPosition
 from drivers.search import Fix
 
-from .eligibility import OFFERED, OUTCOMES, REASONS, of_trip, refusals
+from .eligibility import OFFERED, OUTCOMES, REASONS, facts, refusals
 from .models import DispatchRound, Offer, Trip
 from .policy import Policies
 from .states import OPEN, OfferStatus
@@ -98,7 +98,7 @@ def _absent(row: DispatchRound, changes: Sequence[AvailabilityChange]) -> str:
 def _now(trip: Trip, driver: Driver, position: DriverPosition | None, km: float | None) -> list[str]:
     policies = Policies.current()
     number = trip.round_number if trip.wave else trip.round_number + 1
-    judged = of_trip(trip, number, policies.settings).get(pk=driver.pk)
+    judged = facts(trip, number, [driver.pk], policies.settings)[driver.pk]
     fix = (
         Fix(driver.pk, position.lat, position.lng, position.accuracy_m, position.recorded_at)
         if position is not None

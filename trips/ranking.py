@@ -4,31 +4,31 @@ A score is in kilometres, the least comes first: a weight moves a driver so much
 """
 
 import datetime as dt
+from typing import TYPE_CHECKING
 
-from drivers.models import Driver, DriverStanding
 from stepper.models import ServiceSettings
+
+if TYPE_CHECKING:
+    from .eligibility import Facts
 
 MOST_STARS = 5
 # Hours of waiting, and trips given back, beyond which it makes no difference any more.
 WAITING_H, CANCELLATIONS = 4.0, 5
 
 
-def parts(driver: Driver, distance_km: float, settings: ServiceSettings, now: dt.datetime) -> dict[str, float]:
+def parts(driver: "Facts", distance_km: float, settings: ServiceSettings, now: dt.datetime) -> dict[str, float]:
     """What a driver's score is the sum of, in km; a part that weighs nothing is left out.
 
     Who has no rating, no offers or no trips yet is not held back for it; a driver who had no trip yet has waited
     longest.
     """
-    standing: DriverStanding | None = getattr(driver, "standing", None)
-    acceptance = standing.acceptance if standing else None
-    last_trip_at = standing.last_trip_at if standing else None
-    cancellations = min(standing.cancellations, CANCELLATIONS) if standing else 0
+    last_trip_at = driver.last_trip_at
     hours = WAITING_H if last_trip_at is None else min((now - last_trip_at).total_seconds() / 3600, WAITING_H)
     stars = driver.rating_sum / driver.rating_count if driver.rating_count else MOST_STARS
     weighed = {
         "rating": settings.weight_rating_km * (MOST_STARS - stars),
-        "acceptance": settings.weight_acceptance_km * (1 - acceptance) if acceptance is not None else 0.0,
+        "acceptance": settings.weight_acceptance_km * (1 - driver.acceptance) if driver.acceptance is not None else 0.0,
         "waiting": -settings.weight_waiting_km * max(hours, 0.0),
-        "cancellations": settings.weight_cancellations_km * cancellations,
+        "cancellations": settings.weight_cancellations_km * min(driver.cancellations or 0, CANCELLATIONS),
     }
     return {"distance": round(distance_km, 3)} | {name: round(km, 3) for name, km in weighed.items() if round(km, 3)}

@@ -112,14 +112,18 @@ def _survey(trip: Trip, policy: Policy, settings: ServiceSettings, wanted: int) 
     # While a wave is being answered only those within its reach may join it.
     radius_km = policy.radius_km if trip.reach_km is None else trip.reach_km
     candidates: list[Candidate] = []
-    eligible, step = 0, 2 * wanted
+    found: list[search.Near] = []
+    step = 2 * wanted
     for batch in search.outward(trip.pickup_lat, trip.pickup_lng, radius_km, step):
-        for start in range(0, len(batch), step):
-            judged = assess(trip, number, batch[start : start + step], policy, settings)
-            candidates += judged
-            eligible += sum(one.reason is None for one in judged)
-            if eligible >= wanted or len(candidates) >= _MOST:
+        found += batch
+        # Few are not worth the queries yet.
+        while len(found) >= wanted:
+            candidates += assess(trip, number, found[:step], policy, settings)
+            del found[:step]
+            if sum(one.reason is None for one in candidates) >= wanted or len(candidates) >= _MOST:
                 return Survey(candidates, candidates[-1].distance_km, False)
+    if found:
+        candidates += assess(trip, number, found, policy, settings)
     return Survey(candidates, radius_km, True)
 
 
@@ -131,7 +135,7 @@ def _first(trip: Trip, survey: Survey, policy: Policy) -> list[Candidate]:
     if trip.reach_km is None:
         ring = min(policy.ring(one.distance_km) for one in eligible)
         eligible = [one for one in eligible if policy.ring(one.distance_km) == ring]
-    return sorted(eligible, key=lambda one: (one.asked, one.score, one.driver.pk))
+    return sorted(eligible, key=lambda one: (one.facts.asked, one.score, one.driver_id))
 
 
 @in_transaction
@@ -148,24 +152,24 @@ def _ask(
     # Some to spare for those whom somebody else has asked meanwhile.
     wanted = wanted[: policy.size + _RANKED]
     # Held, so that two waves cannot both count the same free place among a driver's open offers.
-    list(Driver.objects.filter(pk__in=[one.driver.pk for one in wanted]).locked().values_list("pk", flat=True))
-    trip = Trip.objects.for_page().locked().filter(pk=trip_id).first()
+    list(Driver.objects.filter(pk__in=[one.driver_id for one in wanted]).locked().values_list("pk", flat=True))
+    trip = Trip.objects.locked().filter(pk=trip_id).order_by().first()
     if trip is None or trip.status not in OPEN:
         return RoundResult()
     answering = trip.offers.filter(status=OfferStatus.PENDING).count()
     number = trip.round_number if trip.wave else trip.round_number + 1
     wave = trip.wave if answering and trip.wave else trip.wave + 1
-    again = {one.driver.pk: one for one in assess(trip, number, [one.near for one in wanted], policy, settings)}
-    sure = [again[one.driver.pk] for one in wanted if one.driver.pk in again and again[one.driver.pk].reason is None]
+    again = {one.driver_id: one for one in assess(trip, number, [one.near for one in wanted], policy, settings)}
+    sure = [again[one.driver_id] for one in wanted if one.driver_id in again and again[one.driver_id].reason is None]
     reach_km = trip.reach_km or 0.0
     if answering:
         sure = [one for one in sure if one.distance_km <= reach_km]
     chosen = sure[: max(0, policy.size - answering)]
-    candidates = [again.get(one.driver.pk, one) for one in survey.candidates]
+    candidates = [again.get(one.driver_id, one) for one in survey.candidates]
     eligible = [one for one in candidates if one.reason is None]
     reasons = tally(candidates)
     if chosen or not answering:
-        asked = {one.driver.pk for one in chosen}
+        asked = {one.driver_id for one in chosen}
         DispatchRound.objects.create(
             trip=trip,
             number=number,
@@ -178,9 +182,9 @@ def _ask(
             reasons=reasons,
             verdicts=[
                 (
-                    one.driver.pk,
+                    one.driver_id,
                     round(one.distance_km, 2),
-                    one.reason or (OFFERED if one.driver.pk in asked else LATER),
+                    one.reason or (OFFERED if one.driver_id in asked else LATER),
                     round(one.score, 2),
                 )
                 for one in candidates
@@ -224,7 +228,7 @@ def _offer(
     offers = Offer.objects.bulk_create(
         Offer(
             trip=trip,
-            driver=one.driver,
+            driver_id=one.driver_id,
             round_number=number,
             wave=wave,
             score=round(one.score, 3),
@@ -246,7 +250,7 @@ def _offer(
     else:
         trip.move(TripStatus.OFFERED, role, by_id, **state)
     publish_many(
-        (offer_card(offer, trip, one.driver, now + policy.answer), groups.driver(one.driver.pk))
+        (offer_card(offer, trip, one.facts.seats or 0, now + policy.answer), groups.driver(one.driver_id))
         for offer, one in zip(offers, chosen, strict=True)
     )
 
@@ -398,7 +402,7 @@ def match(trip_ids: Sequence[int], policies: Policies | None = None) -> int:
 
     _each(survey, trips)
     looked_at = list(surveys)
-    eligible = [{one.driver.pk: one for one in surveys[trip_id].eligible} for trip_id in looked_at]
+    eligible = [{one.driver_id: one for one in surveys[trip_id].eligible} for trip_id in looked_at]
     matched = matching.match([{pk: one.distance_km for pk, one in found.items()} for found in eligible])
     asked = {
         trip_id: [found[driver_id]] if driver_id is not None else []
