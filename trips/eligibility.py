@@ -125,9 +125,26 @@ class Candidate(NamedTuple):
         return sum(self.parts.values())
 
 
-def facts(trip: Trip, round_number: int, driver_ids: Collection[int], settings: ServiceSettings) -> dict[int, Facts]:
-    """By driver, in three queries whatever their number: no rows of models, which would take ten times as long."""
-    found = {row[0]: Facts(*row) for row in Driver.objects.filter(pk__in=driver_ids).order_by().values_list(*_COLUMNS)}
+def held(driver_ids: Collection[int]) -> dict[int, Facts]:
+    """What the drivers' own rows say, held until the transaction ends: first in the lock order."""
+    rows = Driver.objects.filter(pk__in=driver_ids).locked().values_list(*_COLUMNS)
+    return {row[0]: Facts(*row) for row in rows}
+
+
+def facts(
+    trip: Trip,
+    round_number: int,
+    driver_ids: Collection[int],
+    settings: ServiceSettings,
+    rows: dict[int, Facts] | None = None,
+) -> dict[int, Facts]:
+    """By driver, in three queries whatever their number: no rows of models, which would take ten times as long.
+
+    `rows`: what `held` has read.
+    """
+    found = rows or {
+        row[0]: Facts(*row) for row in Driver.objects.filter(pk__in=driver_ids).order_by().values_list(*_COLUMNS)
+    }
     margin = dt.timedelta(minutes=settings.overlap_margin_min)
     busy = Trip.objects.filter(driver__in=driver_ids).overlapping(trip.departure_at, trip.ends_at, margin)
     for driver_id in busy.order_by().values_list("driver_id", flat=True):
@@ -136,8 +153,8 @@ def facts(trip: Trip, round_number: int, driver_ids: Collection[int], settings: 
     columns = ("driver_id", "trip_id", "round_number", "status", "released_at")
     of_trip = Offer.objects.filter(trip=trip, driver__in=driver_ids).values_list(*columns)
     elsewhere = Offer.objects.open().filter(driver__in=driver_ids).exclude(trip=trip).values_list(*columns)
-    rows = of_trip.order_by().union(elsewhere.order_by(), all=True)
-    for driver_id, trip_id, number, status, released_at in rows:
+    put = of_trip.order_by().union(elsewhere.order_by(), all=True)
+    for driver_id, trip_id, number, status, released_at in put:
         one = found[driver_id]
         if status == OfferStatus.PENDING:
             one = one._replace(open_offers=one.open_offers + 1)
@@ -152,10 +169,17 @@ def facts(trip: Trip, round_number: int, driver_ids: Collection[int], settings: 
 
 
 def assess(
-    trip: Trip, round_number: int, near: Sequence[Near], policy: Policy, settings: ServiceSettings
+    trip: Trip,
+    round_number: int,
+    near: Sequence[Near],
+    policy: Policy,
+    settings: ServiceSettings,
+    rows: dict[int, Facts] | None = None,
 ) -> list[Candidate]:
     """Judges drivers found around the pickup for this round."""
-    known = facts(trip, round_number, [one.driver_id for one in near], settings)
+    if not near:
+        return []
+    known = facts(trip, round_number, [one.driver_id for one in near], settings, rows)
     now = timezone.now()
     found = []
     for one in near:

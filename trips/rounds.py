@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from msgspec import Struct
 
 from drivers import search
-from drivers.models import Driver, DriverPosition
+from drivers.models import DriverPosition
 from realtime import events, groups
 from realtime.publish import publish_many
 from stepper.models import ServiceSettings
@@ -30,7 +30,7 @@ from stepper.transactions import each_alone_where_needed, in_transaction
 from . import eta, matching, pricing
 from .bookings import end
 from .cards import offer_card
-from .eligibility import LATER, OFFERED, Candidate, assess, tally
+from .eligibility import LATER, OFFERED, Candidate, assess, held, tally
 from .models import AT_REST, DispatchRound, Offer, Trip
 from .policy import Policies, Policy
 from .states import OPEN, DispatchMode, OfferStatus, Role, TripStatus
@@ -39,6 +39,8 @@ logger = logging.getLogger("stepper.dispatch")
 
 # Eligible drivers looked for at least, so that weights have somebody to choose from, and for a matching at most.
 _RANKED, _MATCHED = 10, 100
+# Trips whose offers are settled in one transaction.
+EXPIRED_AT_ONCE = 100
 # A look ends after so many drivers, whoever they are.
 _MOST = 2000
 
@@ -152,14 +154,15 @@ def _ask(
     # Some to spare for those whom somebody else has asked meanwhile.
     wanted = wanted[: policy.size + _RANKED]
     # Held, so that two waves cannot both count the same free place among a driver's open offers.
-    list(Driver.objects.filter(pk__in=[one.driver_id for one in wanted]).locked().values_list("pk", flat=True))
+    rows = held([one.driver_id for one in wanted]) if wanted else {}
     trip = Trip.objects.locked().filter(pk=trip_id).order_by().first()
     if trip is None or trip.status not in OPEN:
         return RoundResult()
-    answering = trip.offers.filter(status=OfferStatus.PENDING).count()
+    answering = trip.status == TripStatus.OFFERED and trip.offers.filter(status=OfferStatus.PENDING).count()
     number = trip.round_number if trip.wave else trip.round_number + 1
     wave = trip.wave if answering and trip.wave else trip.wave + 1
-    again = {one.driver_id: one for one in assess(trip, number, [one.near for one in wanted], policy, settings)}
+    judged = assess(trip, number, [one.near for one in wanted], policy, settings, rows)
+    again = {one.driver_id: one for one in judged}
     sure = [again[one.driver_id] for one in wanted if one.driver_id in again and again[one.driver_id].reason is None]
     reach_km = trip.reach_km or 0.0
     if answering:
@@ -308,7 +311,7 @@ def _each(verb: Callable[[int], object], trip_ids: Iterable[int]) -> int:
     return sum(each_alone_where_needed(one, [trip_id]) for trip_id in trip_ids)
 
 
-def expire_due(limit: int = 100) -> int:
+def expire_due(limit: int = EXPIRED_AT_ONCE) -> int:
     """Settles offers past their deadline; returns the number of trips it did. Trips others hold are skipped."""
     trip_ids = list(Offer.objects.due().order_by().values_list("trip_id", flat=True).distinct()[:limit])
     return each_alone_where_needed(_expire, trip_ids)
