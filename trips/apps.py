@@ -1,5 +1,11 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class TripsConfig(AppConfig):
     name = "trips"
+
+    def ready(self) -> None:
+        from .overlap import restore_triggers
+
+        post_migrate.connect(restore_triggers, sender=self, dispatch_uid="trips.overlap")

@@ -6,9 +6,10 @@ Lock order, everywhere: driver, trip, offers, bookings. Deadlines are judged by 
 
 import datetime as dt
 from functools import partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -23,7 +24,7 @@ from stepper.errors import Conflict, NotFound, NotPermitted
 from stepper.models import ServiceSettings, User
 from stepper.transactions import Stale, afterwards, in_transaction
 
-from . import pricing
+from . import overlap, pricing
 from .bookings import trip_for
 from .cards import driver_card, vehicle_card
 from .models import AT_REST, Offer, Trip
@@ -90,7 +91,7 @@ def _accept(driver_id: int, trip_id: int, offer_id: int, settings: ServiceSettin
     if driver.vehicle is None:
         raise Conflict("driver.no_vehicle", _("You have no vehicle yet; please contact our staff."))
     _require_free(driver, trip, settings)
-    _assign(trip, driver, Role.DRIVER, driver.user_id, offer_id=offer_id)
+    _assign(trip, driver, Role.DRIVER, driver.user_id, offer_id, settings)
     return trip, True
 
 
@@ -116,11 +117,20 @@ def _require_free(driver: Driver, trip: Trip, settings: ServiceSettings) -> None
         raise Conflict("driver.overlap", _("Overlaps with your trip at %(time)s.") % {"time": f"{at:%H:%M}"})
 
 
-def _assign(trip: Trip, driver: Driver, role: Role, by_id: int, offer_id: int | None) -> None:
+def _assign(
+    trip: Trip, driver: Driver, role: Role, by_id: int, offer_id: int | None, settings: ServiceSettings
+) -> None:
     """The driver has the trip: settles the other offers, tells everybody. Driver and trip are locked."""
     now = timezone.now()
     trip.driver = None  # so that `move` sees no former driver
-    trip.move(TripStatus.ACCEPTED, role, by_id, driver=driver, vehicle=driver.vehicle, accepted_at=now, **AT_REST)
+    taken: dict[str, Any] = {"driver": driver, "vehicle": driver.vehicle, "accepted_at": now}
+    taken |= overlap.span(trip, settings) | AT_REST
+    try:
+        trip.move(TripStatus.ACCEPTED, role, by_id, **taken)
+    except IntegrityError as error:
+        if overlap.NAME not in str(error):
+            raise
+        raise Conflict("driver.overlap", _("Overlaps with another trip of this driver.")) from error
     withdraw_offers(trip, "accepted_by_another")
     publish(
         events.OfferAccepted(
@@ -345,11 +355,12 @@ def _assign_by_staff(trip_id: int, driver_id: int, user: User) -> Trip:
         raise Conflict("driver.no_vehicle", _("This driver has no vehicle."))
     if driver.vehicle.seats < trip.seats:
         raise Conflict("driver.too_few_seats", _("This driver's vehicle has too few seats."))
-    _require_free(driver, trip, ServiceSettings.current())
+    settings = ServiceSettings.current()
+    _require_free(driver, trip, settings)
     mine = trip.offers.filter(driver=driver, status=OfferStatus.PENDING)
     offer_id = mine.values_list("pk", flat=True).first()
     mine.update(status=OfferStatus.ACCEPTED, responded_at=Now())
-    _assign(trip, driver, Role.STAFF, user.pk, offer_id)
+    _assign(trip, driver, Role.STAFF, user.pk, offer_id, settings)
     notify(
         driver.user,
         gettext_lazy("A trip was assigned to you"),

@@ -124,6 +124,9 @@ class Trip(models.Model):
 
     driver = models.ForeignKey("drivers.Driver", models.PROTECT, related_name="trips", null=True, blank=True)
     vehicle = models.ForeignKey("drivers.Vehicle", models.PROTECT, related_name="trips", null=True, blank=True)
+    # The span that is the driver's, set when they get the trip: what trips.overlap has the database guard.
+    busy_from = models.DateTimeField(null=True, blank=True)
+    busy_until = models.DateTimeField(null=True, blank=True)
     accepted_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
     cancelled_at = models.DateTimeField(null=True, blank=True)

@@ -66,7 +66,7 @@ def test_setting_off_makes_the_driver_busy() -> None:
 
 def test_setting_off_for_a_second_trip_is_refused() -> None:
     driving_now = TripFactory(status="in_transit")
-    trip = TripFactory(status="accepted", driver=driving_now.driver)
+    trip = TripFactory(status="accepted", driver=driving_now.driver, in_=dt.timedelta(hours=2))
 
     assert code_of(trip, "en_route") == "driver.busy"
     trip.refresh_from_db()

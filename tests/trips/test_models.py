@@ -10,6 +10,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from drivers.models import Availability, Driver, DriverPosition, Vehicle
+from stepper.errors import Conflict
 from stepper.models import ServiceSettings, User
 from tests.factories import (
     ALMATY,
@@ -19,10 +20,13 @@ from tests.factories import (
     TripFactory,
     VehicleFactory,
 )
+from trips import dispatch
 from trips.models import Booking, Offer, Rating, Trip
 from trips.states import Role
 
 pytestmark = pytest.mark.django_db
+
+HOUR = dt.timedelta(hours=1)
 
 
 def refuses(constraint: str, write: Callable[[], Any], or_else: str = "") -> None:
@@ -55,7 +59,7 @@ def trip() -> Trip:
 @pytest.mark.parametrize("status", ["en_route", "driver_arrived", "passengers_boarded", "in_transit", "arrived"])
 def test_driver_drives_one_trip_at_a_time(status: str) -> None:
     driver = TripFactory(status="in_transit").driver
-    other = TripFactory(status="accepted", driver=driver)
+    other = TripFactory(status="accepted", driver=driver, in_=HOUR)
 
     refuses("trip_one_driving_per_driver", lambda: Trip.objects.filter(pk=other.pk).update(status=status))
 
@@ -63,10 +67,77 @@ def test_driver_drives_one_trip_at_a_time(status: str) -> None:
 def test_driver_may_hold_accepted_trips_while_driving_one() -> None:
     driver = TripFactory(status="in_transit").driver
 
-    TripFactory(status="accepted", driver=driver)
-    TripFactory(status="accepted", driver=driver)
+    TripFactory(status="accepted", driver=driver, in_=HOUR)
+    TripFactory(status="accepted", driver=driver, in_=2 * HOUR)
 
     assert driver.trips.count() == 3
+
+
+# Overlap (trips.overlap): whatever the code does
+
+
+def span(since: dt.datetime, until: dt.datetime) -> dict[str, Any]:
+    return {"departure_at": since, "ends_at": until, "busy_from": since, "busy_until": until}
+
+
+@pytest.mark.parametrize("status", ["accepted", "en_route", "in_transit"])
+@pytest.mark.parametrize(
+    ("starts", "lasts", "refused"),
+    [(-2, 1, False), (-1, 1, False), (-1, 1.1, True), (0.4, 0.2, True), (-1, 3, True), (0.9, 1, True), (1, 1, False)],
+)
+def test_driver_holds_no_two_trips_at_once(status: str, starts: float, lasts: float, refused: bool) -> None:
+    driver = DriverFactory()
+    now = timezone.now()
+    mine = TripFactory(status="accepted", driver=driver)
+    Trip.objects.filter(pk=mine.pk).update(**span(now, now + HOUR))
+    other = TripFactory(status="offered")
+    taken = {"driver": driver, "vehicle": driver.vehicle, "status": status}
+    taken |= span(now + starts * HOUR, now + (starts + lasts) * HOUR)
+
+    def take() -> None:
+        Trip.objects.filter(pk=other.pk).update(**taken)
+
+    if refused:
+        refuses("trip_no_overlap", take)
+    else:
+        take()
+
+
+def test_trip_made_with_a_driver_who_has_one_is_refused() -> None:
+    mine = TripFactory(status="accepted")
+
+    refuses("trip_no_overlap", lambda: TripFactory(status="accepted", driver=mine.driver))
+
+
+@pytest.mark.parametrize("status", ["completed", "cancelled"])
+def test_trips_that_are_over_are_in_nobodys_way(status: str) -> None:
+    mine = TripFactory(status="accepted")
+
+    TripFactory(status=status, driver=mine.driver)
+
+
+def test_span_that_moves_into_another_is_refused() -> None:
+    mine = TripFactory(status="accepted")
+    other = TripFactory(status="accepted", driver=mine.driver, in_=5 * HOUR)
+
+    refuses("trip_no_overlap", lambda: Trip.objects.filter(pk=other.pk).update(departure_at=mine.departure_at))
+
+
+def test_what_a_trip_was_given_with_is_kept_when_staff_change_the_margin() -> None:
+    offer = OfferFactory(trip__in_=5 * HOUR)
+    dispatch.accept(offer.driver.pk, offer.pk)
+    trip = offer.trip
+    trip.refresh_from_db()
+    assert (trip.departure_at - trip.busy_from, trip.busy_until - trip.ends_at) == (HOUR, HOUR)
+    ServiceSettings.objects.create(pk=1, overlap_margin_min=0)
+    near = OfferFactory(driver=offer.driver, trip__in_=5 * HOUR - dt.timedelta(minutes=50))
+
+    with pytest.raises(Conflict) as refused:
+        dispatch.accept(offer.driver.pk, near.pk)
+
+    assert refused.value.code == "driver.overlap"
+    near.refresh_from_db()
+    assert near.status == "pending"
 
 
 @pytest.mark.parametrize("status", ["accepted", "en_route", "arrived"])

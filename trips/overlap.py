@@ -1,0 +1,52 @@
+"""No driver holds two trips at once: the database refuses it, whatever the code does.
+
+What must not overlap is the span that a trip was given with its driver (`busy_from`, `busy_until`): from departure to
+estimated end, and half of the minutes kept free around a trip on either side, so that two spans touch where just so
+much is between the trips. Staff may change those minutes; the trips that drivers have keep what they were given with.
+
+PostgreSQL has an exclusion constraint (a migration; a range of one number takes part in an index of ranges without an
+extension), SQLite triggers. Changing a table makes SQLite's copy lose its
+triggers, so they are put back after every migration.
+"""
+
+import datetime as dt
+from typing import Any
+
+from django.db import connections
+
+from stepper.models import ServiceSettings
+
+from .models import Trip
+from .states import ASSIGNED
+
+NAME = "trip_no_overlap"
+_ASSIGNED = ", ".join(f"'{status.value}'" for status in sorted(ASSIGNED))
+_TRIGGER = (
+    f"CREATE TRIGGER IF NOT EXISTS {NAME}_{{when}} BEFORE {{event}} ON trips_trip "  # noqa: S608 - constants only
+    f"WHEN new.driver_id IS NOT NULL AND new.status IN ({_ASSIGNED}) AND EXISTS ("
+    "SELECT 1 FROM trips_trip other WHERE other.driver_id = new.driver_id AND other.id IS NOT new.id "
+    f"AND other.status IN ({_ASSIGNED}) "
+    "AND coalesce(other.busy_from, other.departure_at) < coalesce(new.busy_until, new.ends_at) "
+    "AND coalesce(other.busy_until, other.ends_at) > coalesce(new.busy_from, new.departure_at)) "
+    f"BEGIN SELECT RAISE(ABORT, '{NAME}'); END"
+)
+_COLUMNS = "driver_id, status, departure_at, ends_at, busy_from, busy_until"
+TRIGGERS = (
+    _TRIGGER.format(when="insert", event="INSERT"),
+    _TRIGGER.format(when="update", event=f"UPDATE OF {_COLUMNS}"),
+)
+
+
+def span(trip: Trip, settings: ServiceSettings) -> dict[str, dt.datetime]:
+    """The columns of the span that a driver who gets the trip now is kept for."""
+    half = dt.timedelta(minutes=settings.overlap_margin_min) / 2
+    return {"busy_from": trip.departure_at - half, "busy_until": trip.ends_at + half}
+
+
+def restore_triggers(using: str, **_signal: Any) -> None:
+    """After a migration: SQLite's triggers as they should be."""
+    connection = connections[using]
+    if connection.vendor == "sqlite" and "trips_trip" in connection.introspection.table_names():
+        with connection.cursor() as cursor:
+            for trigger in TRIGGERS:
+                cursor.execute(trigger)
