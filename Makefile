@@ -20,7 +20,8 @@ DEV_STAMP := $(VENV)/.requirements-dev
 PIP := $(PYTHON) -m pip --disable-pip-version-check install --quiet
 
 .PHONY: help setup setup-dev browser run serve test lint constraints clean \
-	bench-relay bench-sockets bench-load bench-positions bench-candidates bench-accept bench-dispatch
+	bench-relay bench-sockets bench-load bench-positions bench-candidates bench-accept bench-dispatch \
+	bench-quality
 
 help:
 	@echo "make run          the demo: a simulated city on http://127.0.0.1:$(PORT)/ (PORT=8001 for another port)"
@@ -29,7 +30,7 @@ help:
 	@echo "make setup        the virtual environment alone"
 	@echo "make lint         ruff, mypy, migrations check, deployment check"
 	@echo "make constraints  write requirements-constraints.txt anew from the environment"
-	@echo "make bench-NAME   figures beside peers: relay, sockets, load, positions, candidates, accept, dispatch (ARGS=--help)"
+	@echo "make bench-NAME   figures beside peers: relay, sockets, load, positions, candidates, accept, dispatch, quality (ARGS=--help)"
 	@echo "make clean        remove the environment and caches; the data in var/ stays"
 
 setup: $(STAMP)
@@ -83,6 +84,10 @@ bench-dispatch: setup-dev
 
 bench-accept: setup-dev
 	@exec $(PYTHON) -m tests.bench.accepts $(ARGS)
+
+# FILE: another city's pick-ups, a CSV file with time, lat, lng.
+bench-quality: setup-dev
+	@exec $(PYTHON) -m tests.bench.quality $(if $(FILE),--file $(FILE)) $(ARGS)
 
 constraints: setup-dev
 	@{ echo "# Every package's exact version, direct or not, so that every set-up is the same. Made by \`make constraints\`."; \

@@ -25,6 +25,8 @@ EARLY = dt.timedelta(minutes=5)
 STILL_HERE_S = 20 * 60.0
 # Suspended, a driver finishes the trip in hand and otherwise only asks this often whether they may work again.
 BARRED_S = 60.0
+# Of the time to answer, at most.
+LOOKED_AT_FOR = 0.8
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Manners:
     # Idle drivers move about within this distance of `home`; None: they stand where they are.
     wander_km: float | None = None
     wander_kmh: float = 25.0
+
+    def hesitates_s(self, rng: Random, km: float, to_answer: dt.timedelta) -> float:
+        """Seconds until a driver so far from the pickup answers; nobody looks on until the time is nearly up."""
+        far_s = min(self.answer_far_s, self.answer_s_per_km * km)
+        return min(rng.uniform(*self.answer_s) + far_s, LOOKED_AT_FOR * to_answer.total_seconds())
 
 
 @dataclass
@@ -233,8 +240,8 @@ class VirtualDriver:
 
     async def _answer(self, card: events.OfferCreated) -> None:
         manners = self._manners
-        far_s = min(manners.answer_far_s, manners.answer_s_per_km * card.distance_km)
-        await self._clock.sleep(self._rng.uniform(*manners.answer_s) + far_s)
+        to_answer = (card.expires_at - card.created_at) * self._clock.speed
+        await self._clock.sleep(manners.hesitates_s(self._rng, card.distance_km, to_answer))
         held_back = self._restraint
         whim = self._rng.random() < manners.declines
         if whim and (held_back is None or await held_back.may_decline(card)):

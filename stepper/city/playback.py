@@ -79,6 +79,8 @@ class Playback:
     ) -> None:
         self.tally = Tally()
         self.progress = Progress(len(rides), {})
+        # Where the drivers began.
+        self.homes: list[Spot] = []
         self._rides = rides
         self._clock = clock
         self._crowd = crowd
@@ -123,10 +125,11 @@ class Playback:
 
     def _drivers(self, apis: Sequence[Api]) -> list[VirtualDriver]:
         """Each where somebody of the file is picked up."""
-        homes = [ride.pickup for ride in self._rides]
+        accounts = self._accounts(apis, self._crowd.drivers)
+        self.homes = [self._rng.choice(self._rides).pickup for _account in accounts]
         return [
-            VirtualDriver(account, self._rng.choice(homes), self._clock, account.rng, MANNERS)
-            for account in self._accounts(apis, self._crowd.drivers)
+            VirtualDriver(account, home, self._clock, account.rng, MANNERS)
+            for account, home in zip(accounts, self.homes, strict=True)
         ]
 
     def _passengers(self, apis: Sequence[Api]) -> list[VirtualPassenger]:

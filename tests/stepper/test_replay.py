@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import psycopg
 import pytest
@@ -226,6 +227,9 @@ def test_percentile_is_a_value_that_occurred():
         ({"database_url": "postgresql://127.0.0.1/postgres"}, "go together"),
         ({"url": "http://127.0.0.1:1", "processes": 2}, "excludes"),
         ({"url": "http://127.0.0.1:1"}, "DEBUG is off"),
+        ({"url": "http://127.0.0.1:1", "yes": True, "mode": "batched"}, "dispatches as its settings say"),
+        ({"mode": "batched", "compare": True}, "plays every mode"),
+        ({"svg": Path("chart.svg")}, "draws what --compare found"),
     ],
 )
 def test_replay_refuses_options_that_do_not_fit(options, words):
@@ -276,6 +280,22 @@ def test_replay_of_real_pick_ups():
     assert "Seconds to accept" in output
     assert "status_per_min 10 → 1200" in errors
     assert scratch_databases() <= before
+
+
+@pytest.mark.skipif(not PICKS.exists(), reason=f"the real pick-ups are not here: {PICKS.name}")
+def test_replay_compares_the_modes(tmp_path):
+    drawing = tmp_path / "modes.svg"
+    running = replay(PICKS, "--limit", "8", "--drivers", "6", "--speed", "240", "--compare", "--svg", str(drawing))
+    output, errors = running.communicate(timeout=ENDS_WITHIN_S)
+    assert running.returncode == 0, output + errors
+    found = json.loads(output.splitlines()[-1])
+    modes = ("broadcast", "targeted", "batched")
+    assert [found[mode]["trips"] for mode in modes] == [8, 8, 8]
+    assert list(found["pickup_km"]) == [*modes, "optimum"]
+    assert all(f"Replay, {mode}" in output for mode in modes)
+    drawn = ElementTree.parse(drawing).getroot()  # noqa: S314 - our own
+    told = drawn.findtext("{http://www.w3.org/2000/svg}desc") or ""
+    assert f"batched: mean {found['pickup_km']['batched']:.2f} km" in told
 
 
 def test_replay_stopped_in_the_middle_leaves_nothing(tmp_path):

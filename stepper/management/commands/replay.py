@@ -1,16 +1,18 @@
 """`manage.py replay FILE`: plays real pick-ups as bookings for now, and reports what became of them."""
 
 import asyncio
+import datetime as dt
 import json
 import secrets
 import signal
+import statistics
 import tempfile
 from argparse import ArgumentParser, ArgumentTypeError
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import redis
@@ -21,12 +23,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from stepper.city import people, picks, report, servers
-from stepper.city.clock import Clock
+from stepper.city import chart, optimum, people, picks, report, servers
+from stepper.city.clock import Clock, Spot
 from stepper.city.playback import NotServed, Playback, Progress
 from stepper.models import ServiceSettings
 from trips.models import Trip
-from trips.states import TripStatus
+from trips.states import DispatchMode, TripStatus
 
 # Limits that a city running faster than life would meet without anybody misbehaving.
 PACED = ("api_per_min", "status_per_min")
@@ -65,6 +67,13 @@ class Stage:
         return found
 
 
+class Played(NamedTuple):
+    """What became of the trips, and where the drivers began."""
+
+    report: report.Report
+    homes: list[Spot]
+
+
 class Command(BaseCommand):
     help = (
         "Plays real pick-ups (a CSV file with time, lat, lng) as bookings for now, with virtual drivers and passengers "
@@ -85,6 +94,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--dispatchers", type=int, default=0, help="dispatchers of their own (0: inside the servers)"
         )
+        parser.add_argument("--mode", choices=DispatchMode.values, help="how trips are dispatched (broadcast)")
+        parser.add_argument("--compare", action="store_true", help="every mode one after the other, and the optimum")
+        parser.add_argument("--svg", type=Path, help="with --compare: draws it into this file")
         parser.add_argument("--yes", action="store_true", help="with --url: make accounts although DEBUG is off")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -93,10 +105,12 @@ class Command(BaseCommand):
         console = Console(file=self.stdout, soft_wrap=True)  # type: ignore[arg-type]
         # A service manager's or a script's way to say Ctrl-C: what was started is stopped, what was made is dropped.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with ExitStack() as stack:
+        modes = DispatchMode.values if options["compare"] else [options["mode"]]
+        played: dict[str, Played] = {}
+        for mode in modes:
             try:
-                stage = self._stage(stack, options)
-                result = self._play(stage, rides, options)
+                with ExitStack() as stack:
+                    played[mode] = self._play(self._stage(stack, options, mode), rides, options)
             except (servers.CannotStart, NotServed) as error:
                 raise CommandError(str(error)) from error
             except (psycopg.OperationalError, redis.ConnectionError) as error:
@@ -104,10 +118,38 @@ class Command(BaseCommand):
             except KeyboardInterrupt:
                 self.stderr.write("Stopped.")
                 raise SystemExit(130) from None
-        console.print(self._table(result))
-        self.stdout.write(json.dumps(result.as_json()))
-        if not result.passed:
+        for mode, one in played.items():
+            console.print(self._table(one.report, f"Replay, {mode}" if mode else "Replay"))
+        found: dict[str, Any] = {name: one.report.as_json() for name, one in played.items()}
+        if options["compare"]:
+            found |= self._compare(console, played, rides, options)
+        self.stdout.write(json.dumps(found if options["compare"] else next(iter(found.values()))))
+        if not all(one.report.passed for one in played.values()):
             raise SystemExit(1)
+
+    def _compare(
+        self, console: Console, played: dict[str, Played], rides: list[picks.Ride], options: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The modes beside each other and the optimum of the same rides and drivers, as a table and as figures."""
+        homes = next(iter(played.values())).homes
+        patience = dt.timedelta(minutes=ServiceSettings().patience_min) * options["speed"]
+        best = [km for km in optimum.pickup_km(rides, homes, patience) if km is not None]
+        bars = [
+            _bars(mode, one.report.accepted / one.report.trips, one.report.pickup_km) for mode, one in played.items()
+        ]
+        bars.append(_bars("optimum", len(best) / len(rides), best))
+        table = Table(title=f"{len(rides)} rides, {len(homes)} drivers")
+        for heading in ("mode", "served", "mean km", "p95 km", "of the optimum"):
+            table.add_column(heading)
+        least = bars[-1].mean_km
+        for row in bars:
+            ratio = f"{row.mean_km / least:.2f}" if least else "–"
+            table.add_row(row.name, f"{row.served:.1%}", f"{row.mean_km:.2f}", f"{row.p95_km:.2f}", ratio)
+        console.print(table)
+        if options["svg"]:
+            title = f"Kilometres to the pickup: {len(rides)} real pick-ups, {len(homes)} drivers"
+            options["svg"].write_text(chart.svg(title, bars))
+        return {"pickup_km": {row.name: round(row.mean_km, 3) for row in bars}}
 
     def _check(self, options: dict[str, Any]) -> None:
         own = ("database_url", "redis_url", "dispatchers")
@@ -120,6 +162,12 @@ class Command(BaseCommand):
             raise CommandError("Several processes need --database-url and --redis-url.")
         if bool(options["database_url"]) != bool(options["redis_url"]):
             raise CommandError("--database-url and --redis-url go together.")
+        if options["url"] and (options["mode"] or options["compare"]):
+            raise CommandError("A running server dispatches as its settings say: not with --mode or --compare.")
+        if options["mode"] and options["compare"]:
+            raise CommandError("--compare plays every mode; --mode is one of them.")
+        if options["svg"] and not options["compare"]:
+            raise CommandError("--svg draws what --compare found.")
 
     def _rides(self, options: dict[str, Any]) -> list[picks.Ride]:
         try:
@@ -133,7 +181,7 @@ class Command(BaseCommand):
             raise CommandError("No pick-up of the file has another one at a distance to drive.")
         return rides
 
-    def _stage(self, stack: ExitStack, options: dict[str, Any]) -> Stage:
+    def _stage(self, stack: ExitStack, options: dict[str, Any], mode: str | None) -> Stage:
         if options["url"]:
             self.stderr.write("The running server keeps its limits: virtual people wait when they are over them.")
             return Stage([options["url"]], "default")
@@ -148,23 +196,29 @@ class Command(BaseCommand):
         processes.run("migrate", "--verbosity", "0")
         servers.attach(SCRATCH, database_url, folder)
         stack.callback(servers.detach, SCRATCH)
-        self._raise_limits(options["speed"])
+        self._set(options["speed"], mode)
         urls = [processes.serve(f"server-{number}") for number in range(1, options["processes"] + 1)]
         for number in range(1, dispatchers + 1):
             processes.dispatch(f"dispatcher-{number}")
         processes.wait_until_ready(urls)
         return Stage(urls, SCRATCH, processes)
 
-    def _raise_limits(self, factor: float) -> None:
-        """Deadlines stay as they are; only what counts people's actions in a minute grows with the pace."""
+    def _set(self, factor: float, mode: str | None) -> None:
+        """Deadlines stay as they are; what counts people's actions in a minute grows with the pace.
+
+        Trips are collected to be matched for as long as in life, which is shorter then, but a second at least.
+        """
         row = ServiceSettings(pk=1)
+        row.dispatch_mode = mode or row.dispatch_mode
+        if mode == DispatchMode.BATCHED:
+            row.match_window_s = max(1, round(row.match_window_s / factor))
         for name in PACED:
             before = getattr(row, name)
             setattr(row, name, max(before, round(before * factor)))
             self.stderr.write(f"Limit for this replay: {name} {before} → {getattr(row, name)} (× {factor:g})")
         row.save(using=SCRATCH)
 
-    def _play(self, stage: Stage, rides: list[picks.Ride], options: dict[str, Any]) -> report.Report:
+    def _play(self, stage: Stage, rides: list[picks.Ride], options: dict[str, Any]) -> Played:
         passengers = max(1, len(rides) // PASSENGERS_PER_TRIP)
         group = f"replay-{secrets.token_hex(3)}"
         crowd = people.make(group, options["drivers"], passengers, stage.using)
@@ -184,7 +238,7 @@ class Command(BaseCommand):
             stage.processes.stop()
         result = report.read(Trip.objects.using(stage.using).filter(organiser__email__in=crowd.passengers))
         result.trouble = stage.trouble() + playback.tally.trouble
-        return result
+        return Played(result, playback.homes)
 
     def _bars(self) -> Bars:
         columns = (
@@ -195,13 +249,17 @@ class Command(BaseCommand):
         )
         return Bars(*columns, console=Console(file=self.stderr))  # type: ignore[arg-type]
 
-    def _table(self, result: report.Report) -> Table:
-        table = Table(title="Replay")
+    def _table(self, result: report.Report, title: str) -> Table:
+        table = Table(title=title)
         table.add_column("What")
         table.add_column("How much", overflow="fold")
         for what, value in result.rows():
             table.add_row(what, value)
         return table
+
+
+def _bars(name: str, served: float, km: list[float]) -> chart.Bars:
+    return chart.Bars(name, served, statistics.fmean(km) if km else 0.0, report.percentile(km, 95) if km else 0.0)
 
 
 def _show(bars: Bars, task: TaskID, progress: Progress) -> None:
