@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from stepper.city.picks import Ride
 
 PICKS = harness.ROOT / ".." / "shared" / "data" / "uber_nyc_2014-04-03_to_05.csv"
-# From the busiest hours of the file: that many rides come after this share of it.
-FROM, RIDES = 0.27, 300
-# Enough, and just too few of them.
-DRIVERS = {"enough drivers": 160, "few drivers": 105}
+# Stretches of the file, by where they begin in it, and rides of each.
+FROM, RIDES = (0.27, 0.6), 300
+# The share of their time that drivers would be on a trip if all were served: as usual, and when there are too few.
+BUSY = {"as many drivers as usual": 0.55, "few drivers": 0.8}
 TICK = dt.timedelta(seconds=5)
 PATIENCE = dt.timedelta(minutes=30)
 MODES = ("broadcast", "targeted", "batched")
@@ -63,28 +63,46 @@ def _run(file: Path, count: int, seed: int) -> None:
     from stepper.city import picks
 
     found = picks.read(file)
-    found.rows = found.rows[int(len(found.rows) * FROM) :] or found.rows
-    rides = found.rides(seed, count)
-    minutes = (rides[-1].at - rides[0].at).total_seconds() / 60
+    stretches = [picks.Picks(found.rows[int(len(found.rows) * start) :]).rides(seed, count) for start in FROM]
     figures: dict[str, float] = {}
-    for crowd, drivers in DRIVERS.items():
-        homes = [Random(f"{seed}:{number}").choice(found.rows).spot for number in range(drivers)]
-        best = _optimum(rides, homes)
-        results = {mode: City(mode, rides, homes, seed).run() for mode in MODES}
-        rows = [_row(name, result, best) for name, result in [*results.items(), ("optimum", best)]]
+    for crowd, busy in BUSY.items():
+        results: dict[str, list[Result]] = {name: [] for name in (*MODES, "optimum")}
+        drivers = []
+        for rides in stretches:
+            homes = _homes(rides, busy, seed)
+            drivers.append(len(homes))
+            for mode in MODES:
+                results[mode].append(City(mode, rides, homes, seed).run())
+            results["optimum"].append(_optimum(rides, homes))
+        whole = {name: _joined(parts) for name, parts in results.items()}
         harness.table(
-            f"{crowd}: {drivers} for {len(rides)} rides in {minutes:.0f} minutes",
+            f"{crowd}: {' and '.join(str(number) for number in drivers)} for {len(stretches)} × {count} rides",
             ["mode", "served", "mean km", "p95 km", "of the optimum"],
-            rows,
+            [_row(name, result, whole["optimum"]) for name, result in whole.items()],
         )
         if not figures:
-            batched, broadcast = results["batched"], results["broadcast"]
+            batched, broadcast = whole["batched"], whole["broadcast"]
             figures = {
-                "batched_vs_optimum": round(batched.mean / best.mean, 3),
+                "batched_vs_optimum": round(batched.mean / whole["optimum"].mean, 3),
                 "batched_vs_broadcast": round(batched.mean / broadcast.mean, 3),
                 "served_vs_broadcast": round(batched.served / broadcast.served, 3),
             }
     harness.finish(figures)
+
+
+def _homes(rides: Sequence["Ride"], busy: float, seed: int) -> list["Spot"]:
+    """Where the drivers begin: at pick-ups, as many as are on a trip for that share of the time."""
+    from stepper.city.clock import km_between
+    from stepper.city.optimum import driving
+
+    chance = Random(seed)
+    # A kilometre to the pickup is near enough to the truth for this.
+    driven = sum((driving(km_between(ride.pickup, ride.dropoff) + 1) for ride in rides), dt.timedelta())
+    return [chance.choice(rides).pickup for _driver in range(round(driven / (rides[-1].at - rides[0].at) / busy))]
+
+
+def _joined(parts: Sequence[Result]) -> Result:
+    return Result(statistics.fmean(part.served for part in parts), [km for part in parts for km in part.pickup_km])
 
 
 def _row(name: str, result: Result, best: Result) -> tuple[str, str, str, str, str]:
