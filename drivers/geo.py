@@ -23,7 +23,8 @@ def distance_km(lat_a: float, lng_a: float, lat_b: float, lng_b: float) -> float
 
 def cell(lat: float, lng: float) -> int:
     """The grid cell of a point, `lat_i << 20 | lng_i`: the cells of one row (a latitude) are contiguous."""
-    return _row(lat) << 20 | int((lng + 180) * CELLS_PER_DEGREE) % _LNG_CELLS
+    row = int((lat + 90) * CELLS_PER_DEGREE)
+    return (row if row < _LAT_CELLS else _LAT_CELLS - 1) << 20 | int((lng + 180) * CELLS_PER_DEGREE) % _LNG_CELLS
 
 
 def centre(cell: int) -> tuple[float, float]:

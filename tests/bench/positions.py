@@ -1,8 +1,9 @@
 """`make bench-positions`: drivers' fixes a second into the database, by the real buffer and by one UPDATE each.
 
 Both write the same fixes of the same drivers on PostgreSQL, in turn: every driver reports once, and what is kept is
-written at once by `PositionBuffer.flush`; or each fix is an UPDATE with a commit of its own. Once for drivers who wait
-for work, and once for drivers on a trip, where a point of its trail is added by either.
+written at once by `PositionBuffer.flush`; or each fix is an UPDATE with a commit of its own. A batch is what a process
+gets in the second between two flushes if 10,000 drivers report each second. Once for drivers who wait for work, and
+once for drivers on a trip, where a point of its trail is added by either.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from tests.bench import harness
 if TYPE_CHECKING:
     from drivers.positions import PositionBuffer
 
-DRIVERS = 2000
+DRIVERS = 10_000
 # One UPDATE each is so slow that a few say enough.
 SINGLE = 500
 AT = (43.2220, 76.8512)

@@ -323,6 +323,56 @@ def test_trail_of_other_trips_is_not_kept(buffer: PositionBuffer, status: str) -
     assert not TrailPoint.objects.exists()
 
 
+# Several drivers in one statement
+
+
+def test_batch_of_first_newer_and_older_fixes(buffer: PositionBuffer, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, newer, older, gone = DriverFactory.create_batch(4)
+    for driver in (newer, older):
+        place(driver, 1, 1, age=5 * SECOND)
+    monkeypatch.setattr(buffer, "flush", lambda: 0)  # as in a server: they are kept
+    for driver, fix in ((newer, ago(2, 2)), (older, ago(2, 2, heading_deg=7)), (gone, ago(2)), (first, ago(2, 2))):
+        buffer.report(driver.pk, [fix])
+    place(older, 3, 3, age=SECOND)  # by another process, meanwhile
+    Driver.objects.filter(pk=gone.pk).delete()
+    monkeypatch.undo()
+
+    assert buffer.flush() == 4
+
+    assert [stored(driver).lat for driver in (first, newer, older)] == [2, 2, 3]
+    assert (stored(first).heading_deg, stored(older).heading_deg) == (None, None)
+    assert not DriverPosition.objects.filter(driver_id=gone.pk).exists()
+
+
+@pytest.mark.scaled_only
+@pytest.mark.django_db(transaction=True)
+def test_rows_are_locked_in_ascending_order(buffer: PositionBuffer, monkeypatch: pytest.MonkeyPatch) -> None:
+    drivers = DriverFactory.create_batch(3)
+    # As they lie on the disk: the highest id first.
+    for driver in reversed(drivers):
+        place(driver, 1, 1, age=5 * SECOND)
+    monkeypatch.setattr(buffer, "flush", lambda: 0)
+    for driver in drivers:
+        buffer.report(driver.pk, [ago(1, 2)])
+    monkeypatch.undo()
+
+    def flush() -> None:
+        buffer.flush()
+        connection.close()
+
+    thread = threading.Thread(target=flush)
+    with transaction.atomic():
+        DriverPosition.objects.select_for_update().get(driver=drivers[1])
+        thread.start()
+        _until_somebody_waits_for_a_lock(thread)
+        # It has the first and waits for the second: the third is free still.
+        free = DriverPosition.objects.select_for_update(skip_locked=True).values_list("driver_id", flat=True)
+        assert set(free) == {drivers[1].pk, drivers[2].pk}
+    thread.join(10)
+
+    assert [stored(driver).lat for driver in drivers] == [2, 2, 2]
+
+
 # Inside a server
 
 
