@@ -215,6 +215,7 @@ class ServiceSettingsAdmin(StaffAdmin):
                     ("offer_normal_s", "offer_low_s"),
                     ("targeted_s", "match_window_s"),
                     ("patience_min", "offer_ahead_h"),
+                    ("escalate_after_min", "escalate_before_min"),
                     ("overlap_margin_min", "position_fresh_s"),
                 ]
             },

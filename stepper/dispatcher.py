@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from drivers import duty, standing
 from realtime.models import Event, ServerBeat
-from trips import rounds, watch
+from trips import rounds, unfilled, watch
 
 from .models import ServiceSettings
 from .transactions import in_thread
@@ -52,7 +52,8 @@ def work() -> int:
 
 def look_after() -> bool:
     """One look at drivers' working time and at trips whose driver is expected; True: there may be more to do now."""
-    return max(duty.work(BATCH), watch.watch_due(BATCH), standing.work(BATCH)) >= BATCH
+    done = (duty.work(BATCH), watch.watch_due(BATCH), standing.work(BATCH), unfilled.escalate_due(BATCH))
+    return max(done) >= BATCH
 
 
 def prune() -> int:

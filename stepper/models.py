@@ -162,6 +162,15 @@ class ServiceSettings(models.Model):
         validators=_between(1, 720),
         help_text=_("A trip for now has no departure to wait for; it is cancelled after this time without a driver."),
     )
+    escalate_after_min = models.PositiveIntegerField(
+        _("staff told of a trip without a driver after, min"),
+        default=10,
+        validators=_between(0, 1440),
+        help_text=_("The passenger is offered to search farther or to go later; 0: nobody is told."),
+    )
+    escalate_before_min = models.PositiveIntegerField(
+        _("of one booked for later, min before departure"), default=120, validators=_between(0, 10080)
+    )
     overlap_margin_min = models.PositiveIntegerField(
         _("minutes kept free around a trip"), default=120, validators=_between(0, 1440)
     )

@@ -1,6 +1,6 @@
 """Trips that staff should look at, as a filter and a label, and what the watch over a trip has noted.
 
-The driver has not set off, or does not come nearer to the pickup (trips.watch).
+Nobody takes it, the driver has not set off, or does not come nearer to the pickup (trips.watch).
 """
 
 from typing import Any
@@ -15,9 +15,10 @@ from stepper.staff import HistoryAdmin, Label
 from stepper.templatetags.units import clock
 
 from .models import Trip, TripWatch
-from .states import Stall, TripStatus
+from .states import OPEN, Stall, TripStatus
 
 _LATE = Q(status=TripStatus.ACCEPTED, watch__late_at__isnull=False)
+_UNFILLED = Q(status__in=sorted(OPEN), escalated_at__isnull=False)
 _STALLED = Q(status=TripStatus.EN_ROUTE, watch__stall__in=Stall.values)
 
 
@@ -26,12 +27,19 @@ class AttentionFilter(admin.SimpleListFilter):
     parameter_name = "attention"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("any", _("Needs attention")), ("late", _("Has not set off")), *Stall.choices]
+        return [
+            ("any", _("Needs attention")),
+            ("unfilled", _("Nobody takes it")),
+            ("late", _("Has not set off")),
+            *Stall.choices,
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Trip]) -> QuerySet[Trip]:
         wanted = self.value()
         if wanted == "any":
-            return queryset.filter(_LATE | _STALLED)
+            return queryset.filter(_LATE | _STALLED | _UNFILLED)
+        if wanted == "unfilled":
+            return queryset.filter(_UNFILLED)
         if wanted == "late":
             return queryset.filter(_LATE)
         return queryset.filter(_STALLED, watch__stall=wanted) if wanted in Stall.values else queryset
@@ -39,6 +47,10 @@ class AttentionFilter(admin.SimpleListFilter):
 
 def attention(trip: Trip) -> Label | None:
     """`Standing still since 14:02`; None: nothing is wrong."""
+    if trip.status in OPEN and trip.escalated_at:
+        return Label(
+            "danger", _("Nobody takes it, told at %(time)s") % {"time": clock(trip.escalated_at, trip.timezone)}
+        )
     watch = getattr(trip, "watch", None)
     if trip.status == TripStatus.ACCEPTED and watch is not None and watch.late_at:
         at = clock(watch.late_at, trip.timezone)

@@ -15,17 +15,19 @@ from stepper.api import INVALID, ApiRequest, NewestFirst, read
 from stepper.errors import InvalidInput
 from stepper.models import ServiceSettings, User
 
-from . import bookings, dispatch
+from . import bookings, dispatch, unfilled
 from .models import Booking, Offer, Rating, Trip
 from .serializers import (
     STATUSES,
     BookingSerializer,
     IdempotencyKeySerializer,
+    PostponeSerializer,
     QuoteSerializer,
     RatingGivenSerializer,
     RatingSerializer,
     ReasonSerializer,
     TripSerializer,
+    WidenSerializer,
 )
 from .states import BookingStatus
 
@@ -116,6 +118,20 @@ class LocationView(APIView):
         opens_at = trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
         seen = last_known(trip, settings.position_replay_s) if timezone.now() >= opens_at else None
         return Response({"trip_id": trip.pk, "location": None if seen is None else msgspec.to_builtins(seen)})
+
+
+class WidenView(APIView):
+    def post(self, request: ApiRequest, trip_id: int) -> Response:
+        """Drivers farther away are asked about a trip that nobody takes; by its organiser or staff."""
+        trip = unfilled.widen(trip_id, request.user, **read(request, WidenSerializer))
+        return answer(trip.pk, request.user)
+
+
+class PostponeView(APIView):
+    def post(self, request: ApiRequest, trip_id: int) -> Response:
+        """A trip that nobody takes leaves later; by its organiser or staff."""
+        trip = unfilled.postpone(trip_id, request.user, **read(request, PostponeSerializer))
+        return answer(trip.pk, request.user)
 
 
 class BroadcastOfferView(APIView):

@@ -146,3 +146,11 @@ class RatingForm(forms.Form):
     comment = forms.CharField(
         label=_("Comment, if you like"), max_length=500, required=False, widget=forms.Textarea(attrs={"rows": 2})
     )
+
+
+class WidenForm(forms.Form):
+    radius_km = forms.FloatField()
+
+
+class PostponeForm(forms.Form):
+    departure_at = forms.DateTimeField()

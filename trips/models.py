@@ -138,6 +138,10 @@ class Trip(models.Model):
     # The wave of the round that runs, and how far from the pickup it asks; 0: no round runs.
     wave = models.PositiveIntegerField(_("wave"), default=0)
     reach_km = models.FloatField(null=True, blank=True)
+    # How far from the pickup this trip looks for drivers; None: as the settings say.
+    radius_km = models.FloatField(_("looks for drivers within, km"), null=True, blank=True)
+    # Staff and the passenger were told that nobody takes it.
+    escalated_at = models.DateTimeField(_("unfilled, told at"), null=True, blank=True)
     # When the dispatcher looks for drivers next; None: not waiting for any.
     next_look_at = models.DateTimeField(_("looked at next"), null=True, blank=True)
     # Set with a step that trips.watch has to know of, until it has taken note.

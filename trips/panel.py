@@ -17,7 +17,7 @@ from drivers.models import DriverPosition, TrailPoint
 from stepper.models import ServiceSettings, User
 from stepper.templatetags.units import clock, duration, km, money, when, when_within
 
-from . import eta
+from . import eta, unfilled
 from .bookings import cancel_refusal
 from .models import Offer, Rating, Trip, TripTransition
 from .states import ABOARD, ASSIGNED, OPEN, Role, Stall, TripStatus
@@ -42,6 +42,7 @@ _ENTERED_BY = {
     ARRIVED: (TripStatus.ARRIVED,),
 }
 TRAIL_POINTS = 500
+LATER_MIN = (30, 60, 120)
 
 
 class Mark(Struct, frozen=True):
@@ -265,6 +266,29 @@ class Panel:
         if last.role == Role.SYSTEM:
             return _("no driver was found in time")
         return _("by the driver") if last.role == Role.DRIVER else _("by our staff")
+
+    # Nobody takes it
+
+    @property
+    def may_change_search(self) -> bool:
+        """Whether to offer a wider search and a later time: nobody could be asked, or it has taken long."""
+        return (
+            self.may_manage
+            and self.trip.status in OPEN
+            and (self.trip.status == TripStatus.UNFILLED or self.trip.escalated_at is not None)
+        )
+
+    @property
+    def wider_km(self) -> float | None:
+        return unfilled.next_radius(self.trip, self.settings)
+
+    @property
+    def later(self) -> list[tuple[str, str]]:
+        """Times to go later: as the form sends it, as a person reads it. They hold still while the page is open."""
+        base = max(self.trip.departure_at, self.now).replace(second=0, microsecond=0)
+        base += dt.timedelta(minutes=-base.minute % 10)
+        times = [base + dt.timedelta(minutes=minutes) for minutes in LATER_MIN]
+        return [(time.isoformat(), when_within(time, self.trip.timezone)) for time in times]
 
     @property
     def dark_note(self) -> str:

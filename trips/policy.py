@@ -56,7 +56,7 @@ class Policies(NamedTuple):
         for rule in apply:
             mode, size = rule.mode or mode, rule.round_size or size
             text, answer_s = rule.wave_rings_km or text, rule.answer_s or answer_s
-        radius_km = settings.discovery_radius_km
+        radius_km = max(trip.radius_km or 0.0, settings.discovery_radius_km)
         inner = tuple(radius for radius in rings(text) if radius < radius_km)
         if mode == DispatchMode.BROADCAST:
             ttl = dt.timedelta(seconds=answer_s) if answer_s else settings.offer_ttl(urgency)

@@ -60,6 +60,14 @@ class IdempotencyKeySerializer(serializers.Serializer[Any]):
     )
 
 
+class WidenSerializer(serializers.Serializer[Any]):
+    radius_km = NumberField()
+
+
+class PostponeSerializer(serializers.Serializer[Any]):
+    departure_at = InstantField()
+
+
 # Answered
 
 
@@ -95,6 +103,8 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
     departure_at = InstantField()
     ends_at = InstantField()
     next_look_at = InstantField()
+    # When staff and the passenger were told that nobody takes it; null: they were not.
+    escalated_at = InstantField()
     created_at = InstantField()
     accepted_at = InstantField()
     completed_at = InstantField()
@@ -144,6 +154,8 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
             "stall",
             "offers_open",
             "next_look_at",
+            "radius_km",
+            "escalated_at",
             "created_at",
             "accepted_at",
             "completed_at",

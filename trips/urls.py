@@ -14,4 +14,6 @@ urlpatterns = [
     path("<int:trip_id>/cancel/", views.cancel, name="cancel"),
     path("<int:trip_id>/rate/", views.rate, name="rate"),
     path("<int:trip_id>/offer-again/", views.offer_again, name="offer-again"),
+    path("<int:trip_id>/widen/", views.widen, name="widen"),
+    path("<int:trip_id>/postpone/", views.postpone, name="postpone"),
 ]

@@ -1,23 +1,25 @@
 """The passengers' pages: my trips, booking with its price, the trip page and what can be done on it."""
 
+from collections.abc import Callable
 from uuid import uuid4
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
+from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from stepper.errors import DomainError, NotFound
+from stepper.errors import DomainError, InvalidInput, NotFound
 from stepper.models import User
 from stepper.requests import SignedInRequest
 
-from . import bookings, dispatch, places
-from .forms import BookingForm, CancelForm, RatingForm
+from . import bookings, dispatch, places, unfilled
+from .forms import BookingForm, CancelForm, PostponeForm, RatingForm, WidenForm
 from .models import Booking, Trip, TripQuerySet
 from .panel import Panel
 from .states import FINISHED, BookingStatus
@@ -111,8 +113,10 @@ def _changed(request: HttpRequest, panel: Panel) -> HttpResponse:
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect("trips:detail", panel.trip.pk)
     response = render(request, "trips/changed.html", {"panel": panel, "rating_form": RatingForm()})
-    response["HX-Retarget"] = "#trip-panel"
-    response["HX-Reswap"] = "outerHTML"
+    # A form of the panel's says so itself: the socket may have replaced the panel, and the form in it, by now.
+    if request.htmx.target != "trip-panel":  # type: ignore[attr-defined]
+        response["HX-Retarget"] = "#trip-panel"
+        response["HX-Reswap"] = "outerHTML"
     response["HX-Trigger"] = "stepper:done"
     return response
 
@@ -167,3 +171,30 @@ def offer_again(request: SignedInRequest, trip_id: int) -> HttpResponse:
         if not result.drivers_notified:
             messages.info(request, _("Nobody nearby is free at this moment. We keep looking."))
     return _changed(request, panel_for(request, trip_id))
+
+
+def _search_changed(request: SignedInRequest, trip_id: int, form: Form, verb: Callable[..., Trip]) -> HttpResponse:
+    """Calls a verb with what the form holds; a refusal is a message on the page as it now is."""
+    panel_for(request, trip_id)
+    try:
+        if not form.is_valid():
+            raise InvalidInput("input.invalid", _("Please choose again."))
+        verb(trip_id, request.user, **form.cleaned_data)
+    except DomainError as error:
+        reasons = [str(text) for texts in error.fields.values() for text in texts]
+        messages.error(request, " ".join(reasons) or str(error.message))
+    return _changed(request, panel_for(request, trip_id))
+
+
+@require_POST
+@login_required
+def widen(request: SignedInRequest, trip_id: int) -> HttpResponse:
+    """Nobody takes it: drivers farther away are asked."""
+    return _search_changed(request, trip_id, WidenForm(request.POST), unfilled.widen)
+
+
+@require_POST
+@login_required
+def postpone(request: SignedInRequest, trip_id: int) -> HttpResponse:
+    """Nobody takes it: it leaves later."""
+    return _search_changed(request, trip_id, PostponeForm(request.POST), unfilled.postpone)

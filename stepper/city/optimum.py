@@ -6,7 +6,7 @@ become free; it says how much a way of dispatching gives away.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from trips import eta
 from trips.matching import match
@@ -22,8 +22,16 @@ def driving(km: float) -> dt.timedelta:
     return dt.timedelta(minutes=eta.minutes(km))
 
 
-def pickup_km(rides: Sequence[Ride], drivers: Sequence[Spot], patience: dt.timedelta) -> list[float | None]:
-    """For each ride the kilometres to its pick-up; None: not served within `patience`. `rides` in order of time."""
+def pickup_km(
+    rides: Sequence[Ride],
+    drivers: Sequence[Spot],
+    patience: dt.timedelta,
+    would: Callable[[int, int], bool] = lambda driver, ride: True,
+) -> list[float | None]:
+    """For each ride the kilometres to its pick-up; None: not served within `patience`. `rides` in order of time.
+
+    `would`: whether a driver, by place in `drivers`, would take a ride; that, too, is known beforehand.
+    """
     found: list[float | None] = [None] * len(rides)
     if not rides:
         return found
@@ -39,7 +47,7 @@ def pickup_km(rides: Sequence[Ride], drivers: Sequence[Spot], patience: dt.timed
             {
                 driver: km_between(spot, rides[ride].pickup)
                 for driver, spot in enumerate(where)
-                if free_at[driver] < min(ends, rides[ride].at + patience)
+                if free_at[driver] < min(ends, rides[ride].at + patience) and would(driver, ride)
             }
             for ride in waiting
         ]

@@ -2,7 +2,7 @@
 
 The real engine on a scratch database, in simulated time: what would be waited for is moved into the past instead. The
 same rides, the same drivers and the same manners (seconds to answer, an offer in ten declined) in each mode; a driver
-who took a trip is at its dropoff when it is over. The optimum knows everything beforehand, also that nobody declines.
+who took a trip is at its dropoff when it is over. The optimum knows everything beforehand, also who would decline what.
 FILE=… plays another city's pick-ups.
 """
 
@@ -73,7 +73,7 @@ def _run(file: Path, count: int, seed: int) -> None:
             drivers.append(len(homes))
             for mode in MODES:
                 results[mode].append(City(mode, rides, homes, seed).run())
-            results["optimum"].append(_optimum(rides, homes))
+            results["optimum"].append(_optimum(rides, homes, seed))
         whole = {name: _joined(parts) for name, parts in results.items()}
         harness.table(
             f"{crowd}: {' and '.join(str(number) for number in drivers)} for {len(stretches)} × {count} rides",
@@ -115,11 +115,26 @@ def _row(name: str, result: Result, best: Result) -> tuple[str, str, str, str, s
     )
 
 
-def _optimum(rides: Sequence["Ride"], homes: Sequence["Spot"]) -> Result:
+def _optimum(rides: Sequence["Ride"], homes: Sequence["Spot"], seed: int) -> Result:
+    from stepper.city.drivers import Manners
     from stepper.city.optimum import pickup_km
 
-    km = [one for one in pickup_km(rides, homes, PATIENCE) if one is not None]
+    declines = Manners().declines
+
+    def would(driver: int, ride: int) -> bool:
+        return not _declines(_chance(seed, driver, ride), declines)
+
+    km = [one for one in pickup_km(rides, homes, PATIENCE, would) if one is not None]
     return Result(len(km) / len(rides), km)
+
+
+def _chance(seed: int, driver: int, ride: int) -> Random:
+    """What a driver, by number, makes of a ride: the same in each mode."""
+    return Random(f"{seed}:{driver}:{ride}")
+
+
+def _declines(chance: Random, share: float) -> bool:
+    return chance.random() < share
 
 
 class City:
@@ -242,10 +257,11 @@ class City:
                 continue
 
     def _reaction(self, offer: Any) -> tuple[dt.datetime, bool]:
-        """When and how: the same for a driver, by their number among the drivers, and a ride, whatever the mode."""
-        chance = Random(f"{self.seed}:{self.drivers.index(offer.driver_id)}:{self.booked[offer.trip_id]}")
+        """When the driver answers, and whether they decline."""
+        chance = _chance(self.seed, self.drivers.index(offer.driver_id), self.booked[offer.trip_id])
+        declines = _declines(chance, self.manners.declines)
         seconds = self.manners.hesitates_s(chance, offer.distance_km, offer.expires_at - offer.created_at)
-        return self.now + dt.timedelta(seconds=seconds), chance.random() < self.manners.declines
+        return self.now + dt.timedelta(seconds=seconds), declines
 
     def _drive(self, offer: Any) -> None:
         """Steps of a trip are not what is measured: the driver is away for as long as it takes."""

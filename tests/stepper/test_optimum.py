@@ -76,6 +76,12 @@ def test_hindsight_gives_the_near_driver_to_who_books_later() -> None:
     assert [round(km or 0, 2) for km in pickup_km(rides, [north(1), north(-1.5)], PATIENCE)] == [1.5, 2]
 
 
+def test_driver_who_would_not_take_it_is_not_counted_on() -> None:
+    found = pickup_km([ride(north(0), north(5))], [north(1), north(2)], PATIENCE, lambda driver, _ride: driver != 0)
+
+    assert [round(km or 0, 2) for km in found] == [2]
+
+
 def test_without_rides_or_drivers() -> None:
     assert pickup_km([], [north(0)], PATIENCE) == []
     assert pickup_km([ride(north(0), north(1))], [], PATIENCE) == [None]

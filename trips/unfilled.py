@@ -1,0 +1,169 @@
+"""Trips that nobody takes: staff and the passenger are told once, and the passenger may search farther or go later."""
+
+import datetime as dt
+
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from realtime.notify import notify, notify_staff
+from stepper.errors import Conflict, InvalidInput, NotPermitted
+from stepper.models import ServiceSettings, User
+from stepper.transactions import afterwards, each_alone_where_needed, in_transaction
+
+from .bookings import trip_for
+from .dispatch import withdraw_offers
+from .models import AT_REST, Trip
+from .rounds import start_round
+from .states import OPEN
+
+RADIUS_MOST_KM = 200.0
+# A trip is put off to within this.
+LATEST = dt.timedelta(days=30)
+
+
+# Told once
+
+
+def escalate_due(limit: int = 100) -> int:
+    """Tells staff and passengers of trips that have been without a driver for too long; returns how many.
+
+    A trip for now is due so many minutes after it was booked, one for later not before its departure is near.
+    """
+    settings = ServiceSettings.current()
+    if not settings.escalate_after_min:
+        return 0
+    booked_before = Now() - dt.timedelta(minutes=settings.escalate_after_min)
+    departs_before = Now() + dt.timedelta(minutes=settings.escalate_before_min)
+    due = Trip.objects.filter(Q(is_now=True) | Q(departure_at__lte=departs_before), created_at__lte=booked_before)
+    due = due.filter(status__in=sorted(OPEN), escalated_at__isnull=True)
+    return each_alone_where_needed(_escalate, list(due.order_by("pk").values_list("pk", flat=True)[:limit]))
+
+
+@in_transaction
+def _escalate(trip_ids: list[int]) -> int:
+    trips = list(
+        Trip.objects.filter(pk__in=trip_ids, status__in=sorted(OPEN), escalated_at__isnull=True)
+        .order_by("pk")
+        .select_for_update(no_key=True, skip_locked=True, of=("self",))
+        .select_related("organiser")
+    )
+    if not trips:
+        return 0
+    Trip.objects.filter(pk__in=[trip.pk for trip in trips]).update(escalated_at=Now(), version=F("version") + 1)
+    for trip in trips:
+        trip.version += 1
+        trip.announce(trip.status)
+        notify(
+            trip.organiser,
+            gettext_lazy("No driver yet"),
+            gettext_lazy("You can have drivers farther away asked, or go later."),
+            audience="passenger",
+            priority="high",
+            action_url=f"/trips/{trip.pk}/",
+        )
+    first = trips[0]
+    told = [str(trip) for trip in trips[:3]] + (["…"] if len(trips) > 3 else [])
+    one = reverse("admin:trips_trip_change", args=[first.pk])
+    all_of_them = f"{reverse('admin:trips_trip_changelist')}?attention=unfilled"
+    notify_staff(
+        "trips.change_trip",
+        lambda: (_("Nobody takes a trip") if len(trips) == 1 else _("Nobody takes these trips"), "; ".join(told)),
+        one if len(trips) == 1 else all_of_them,
+    )
+    return len(trips)
+
+
+# What can be done about it
+
+
+def widen(trip_id: int, user: User, radius_km: float) -> Trip:
+    """Drivers up to `radius_km` from the pickup are asked. The same again, or less than it is, changes nothing.
+
+    Raises:
+        NotFound, NotPermitted, InvalidInput (radius_km), Conflict (trip.transition_refused): it has a driver or is over
+    """
+    trip, changed = _widen(trip_id, user, radius_km)
+    if changed:
+        afterwards(start_round, trip.pk, at_once=True)
+        trip.refresh_from_db()
+    return trip
+
+
+@in_transaction
+def _widen(trip_id: int, user: User, radius_km: float) -> tuple[Trip, bool]:
+    trip = _mine(trip_id, user)
+    if not 0 < radius_km <= RADIUS_MOST_KM:
+        raise InvalidInput("input.invalid", _("Please correct what is marked."), {"radius_km": [_("At most 200 km.")]})
+    if radius_km <= radius_of(trip, ServiceSettings.current()):
+        return trip, False
+    Trip.objects.filter(pk=trip.pk).update(radius_km=radius_km, version=F("version") + 1, next_look_at=Now())
+    trip.radius_km = radius_km
+    trip.version += 1
+    trip.announce(trip.status)
+    return trip, True
+
+
+def postpone(trip_id: int, user: User, departure_at: dt.datetime) -> Trip:
+    """The trip leaves later: whoever was asked is asked anew, as the card says when. The same again changes nothing.
+
+    Raises:
+        NotFound, NotPermitted, InvalidInput (departure_at: not later than now and than before, or too late),
+        Conflict (trip.transition_refused): it has a driver or is over
+    """
+    trip, changed = _postpone(trip_id, user, departure_at)
+    if changed:
+        afterwards(start_round, trip.pk)
+        trip.refresh_from_db()
+    return trip
+
+
+@in_transaction
+def _postpone(trip_id: int, user: User, departure_at: dt.datetime) -> tuple[Trip, bool]:
+    trip = _mine(trip_id, user)
+    if departure_at == trip.departure_at:
+        return trip, False
+    now = timezone.now()
+    if not max(now, trip.departure_at) < departure_at <= now + LATEST:
+        words = _("Choose a time after the one it has, within 30 days.")
+        raise InvalidInput("input.invalid", _("Please correct what is marked."), {"departure_at": [words]})
+    withdraw_offers(trip, "cancelled")
+    changes = AT_REST | {
+        "departure_at": departure_at,
+        "ends_at": departure_at + dt.timedelta(minutes=trip.duration_min),
+        "search_until": departure_at,
+        "is_now": False,
+        "escalated_at": None,
+        "next_look_at": now,
+    }
+    Trip.objects.filter(pk=trip.pk).update(version=F("version") + 1, **changes)
+    for name, value in changes.items():
+        setattr(trip, name, value)
+    trip.version += 1
+    trip.announce(trip.status)
+    return trip, True
+
+
+def _mine(trip_id: int, user: User) -> Trip:
+    """The open trip, held, for who booked it and staff."""
+    seen = trip_for(user, trip_id)
+    if not user.is_staff and seen.organiser_id != user.pk:
+        raise NotPermitted("auth.forbidden", _("Only who booked the trip can change it."))
+    trip = Trip.objects.for_page().locked().get(pk=trip_id)
+    if trip.status not in OPEN:
+        raise Conflict("trip.transition_refused", _("This trip is not looking for a driver."))
+    return trip
+
+
+def radius_of(trip: Trip, settings: ServiceSettings) -> float:
+    """How far from the pickup drivers are looked for, in km."""
+    return max(trip.radius_km or 0.0, settings.discovery_radius_km)
+
+
+def next_radius(trip: Trip, settings: ServiceSettings) -> float | None:
+    """What a passenger is offered: twice as far, up to the limit; None: it is as far as that already."""
+    radius_km = radius_of(trip, settings)
+    return min(2 * radius_km, RADIUS_MOST_KM) if radius_km < RADIUS_MOST_KM else None
