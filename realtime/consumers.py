@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ClassVar
 
 import msgspec
@@ -70,7 +70,7 @@ _MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
 _LAST_WORD_S = 2.0
 
 open_sockets: set["SocketConsumer"] = set()
-_cutting: set[asyncio.Task[None]] = set()
+_ending: set[asyncio.Task[None]] = set()
 _turns = itertools.count()
 # User -> how many sockets of theirs this process carries.
 _sockets_of: Counter[int] = Counter()
@@ -329,10 +329,11 @@ class SocketConsumer(AsyncConsumer):
 
     # Living
 
-    async def beat(self, frame: str) -> None:
+    def beat(self, frame: str) -> None:
         """A frame at least every HEARTBEAT_S: proxies keep the connection, clients notice a half-open one."""
         if time.monotonic() - self._heard_at > settings.SOCKET_IDLE_S:
-            await self._close(CLOSE_IDLE)
+            # Apart: who does not read holds up the goodbye, and must not hold up the others' heartbeats.
+            _in_background(self._close(CLOSE_IDLE))
         elif self._is_open and self._working is None:
             self._send_now(frame)  # where something waits already, a heartbeat would say nothing new
 
@@ -374,9 +375,7 @@ class SocketConsumer(AsyncConsumer):
         """The client has stopped reading: it sees the close frame if it reads again soon, then the line is cut."""
         self._closing = True
         hang_up = self._line.hang_up if self._line is not None else _uvicorn_hang_up(self.base_send)
-        task = asyncio.create_task(_close_and_cut(self.base_send, hang_up))
-        _cutting.add(task)
-        task.add_done_callback(_cutting.discard)
+        _in_background(_close_and_cut(self.base_send, hang_up))
 
     async def _close(self, code: int) -> None:
         if not self._closing:
@@ -771,15 +770,15 @@ async def beat_for_ever() -> None:
     while True:
         await asyncio.sleep(1)
         turn = (turn + 1) % HEARTBEAT_S
-        await _beat(turn)
+        _beat(turn)
 
 
-async def _beat(turn: int) -> None:
+def _beat(turn: int) -> None:
     """Apart from the loop, which would hold on to the last socket while it sleeps, also when that has gone."""
     frame = events.encode(events.Heartbeat(cursor=outlet.cursor))
     for socket in [one for one in open_sockets if one.turn == turn]:
         try:
-            await socket.beat(frame)
+            socket.beat(frame)
         except Exception:  # nobody else's connection may go silent for it
             logger.exception("a heartbeat failed")
 
@@ -793,6 +792,12 @@ def _uvicorn_hang_up(send: Any) -> Any:
     """Cuts the connection under uvicorn, which has no word for it: closing waits for a client that does not read."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     return transport.abort if transport is not None else None
+
+
+def _in_background(ending: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.create_task(ending)
+    _ending.add(task)
+    task.add_done_callback(_ending.discard)
 
 
 async def _close_and_cut(send: Any, hang_up: Callable[[], Any] | None) -> None:

@@ -1,6 +1,8 @@
 """What one socket may do to the server: how much it may send, how long it may be silent, how long it may not read."""
 
 import asyncio
+import itertools
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -155,10 +157,10 @@ async def test_client_that_says_nothing_is_sent_away_with_4408(connect: Connect,
     await client.send(type="ping")
     await client.until("heartbeat")
     (socket,) = open_sockets
-    await socket.beat(events.encode(events.Heartbeat(cursor="")))
+    socket.beat(events.encode(events.Heartbeat(cursor="")))
     assert (await client.receive())["type"] == "heartbeat"
     settings.SOCKET_IDLE_S = 0
-    await socket.beat("")
+    socket.beat("")
     assert await client.closed_with() == 4408
 
 
@@ -219,6 +221,31 @@ async def test_client_that_stops_reading_is_sent_away_with_4413(open_line: OpenL
     await eventually(lambda: socket._closing)
     line.reads.set()
     assert await line.next() == {"type": "websocket.close", "code": 4413}
+
+
+async def test_goodbye_to_one_that_does_not_read_holds_up_no_heartbeat(
+    open_line: OpenLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "HEARTBEAT_S", 1)
+    monkeypatch.setattr(consumers, "_turns", itertools.repeat(0))
+    silent = await open_line(await run(PassengerFactory.create)())
+    (idle,) = open_sockets
+    other = await open_line(await run(PassengerFactory.create)())
+    (beaten,) = open_sockets - {idle}
+    # In the order of their turn: the one that says nothing first.
+    monkeypatch.setattr(consumers, "open_sockets", [idle, beaten])
+    idle._heard_at = -math.inf
+    silent.reads.clear()
+
+    consumers._beat(0)
+
+    await other.until("heartbeat")
+    assert silent.heard.empty()
+    monkeypatch.undo()
+    silent.reads.set()
+    while (message := await silent.next())["type"] != "websocket.close":
+        pass
+    assert message["code"] == 4408
 
 
 # Rights that end
