@@ -43,6 +43,8 @@ _ENTERED_BY = {
 }
 TRAIL_POINTS = 500
 LATER_MIN = (30, 60, 120)
+# A look at drivers this near is happening, for a passenger.
+SOON = dt.timedelta(minutes=3)
 
 
 class Mark(Struct, frozen=True):
@@ -177,6 +179,8 @@ class Panel:
             return duration(self.eta_min)
         if self.trip.status == TripStatus.ACCEPTED and not self.trip.is_now:
             return clock(self.trip.departure_at, self.trip.timezone)
+        if self.asked_from:
+            return _("Booked")
         words = {
             TripStatus.DRAFT: _("Not booked yet"),
             TripStatus.PUBLISHED: _("Looking"),
@@ -202,6 +206,8 @@ class Panel:
             return ngettext("Asking %(count)d driver nearby", "Asking %(count)d drivers nearby", self.offers_open) % {
                 "count": self.offers_open
             }
+        if self.asked_from:
+            return _("Drivers are asked from %(when)s") % {"when": when_within(self.asked_from, trip.timezone)}
         if not self.is_passenger:
             return str(TripStatus(trip.status).label)
         if trip.status == TripStatus.ACCEPTED and not trip.is_now:
@@ -232,6 +238,8 @@ class Panel:
         if self.away_km is not None and self.eta_min is not None:
             at = clock(self.now + dt.timedelta(minutes=self.eta_min), trip.timezone)
             return self.line_template.replace("{km}", km(self.away_km)).replace("{time}", at)
+        if self.asked_from:
+            return _("departure %(when)s") % {"when": when(trip.departure_at, trip.timezone)}
         if trip.status in (TripStatus.PUBLISHED, TripStatus.OFFERED):
             return _("since %(time)s · the first to accept drives you") % {
                 "time": clock(self._entered(TripStatus.OFFERED) or trip.created_at, trip.timezone)
@@ -266,6 +274,14 @@ class Panel:
         if last.role == Role.SYSTEM:
             return _("no driver was found in time")
         return _("by the driver") if last.role == Role.DRIVER else _("by our staff")
+
+    @property
+    def asked_from(self) -> dt.datetime | None:
+        """When drivers will be asked about a trip that leaves too far ahead; None: they are being asked, or were."""
+        trip = self.trip
+        if trip.status != TripStatus.PUBLISHED or trip.is_now or trip.next_look_at is None:
+            return None
+        return trip.next_look_at if trip.next_look_at > self.now + SOON else None
 
     # Nobody takes it
 

@@ -28,7 +28,7 @@ from tests.factories import AIRPORT, ALMATY, DriverFactory, PassengerFactory, St
 from trips import bookings, dispatch, driving
 from trips.bookings import BookingRequest
 from trips.models import Booking, Offer, Trip
-from trips.states import ASSIGNED, DRIVING, FINISHED, OPEN, OfferStatus, TripStatus, next_step
+from trips.states import ASSIGNED, DRIVING, FINISHED, OPEN, DispatchMode, OfferStatus, TripStatus, next_step
 
 HISTORIES = int(os.environ.get("STEPPER_STATEFUL", "6"))
 STEPS = 25
@@ -40,12 +40,14 @@ pick = st.integers(min_value=0, max_value=1_000_000)
 class City(RuleBasedStateMachine):
     """Each step is what one person does, or time that passes. A refusal is an answer; anything else is a fault."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(mode=st.sampled_from(DispatchMode.values), size=st.sampled_from([1, 2, 50]))
+    def begin(self, mode: str, size: int) -> None:
         # Real commits, so nothing is rolled back between two histories.
         call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
         self.staff = StaffFactory()
-        self.drivers = [DriverFactory(at=(ALMATY[0] + 0.001 * number, ALMATY[1])) for number in range(DRIVERS)]
+        ServiceSettings.objects.create(pk=1, dispatch_mode=mode, round_size=size, match_window_s=1)
+        # In three rings.
+        self.drivers = [DriverFactory(at=(ALMATY[0] + 0.055 * number, ALMATY[1])) for number in range(DRIVERS)]
         self.passengers = [PassengerFactory() for _number in range(PASSENGERS)]
         # Histories are short: something is going on from the start.
         for number, hours in enumerate((0, 1, 5)):
@@ -135,12 +137,10 @@ class City(RuleBasedStateMachine):
         """Everything that waits for the clock comes nearer; positions stay fresh."""
         earlier = dt.timedelta(minutes=minutes)
         Offer.objects.update(expires_at=F("expires_at") - earlier)
-        Trip.objects.update(
-            departure_at=F("departure_at") - earlier,
-            ends_at=F("ends_at") - earlier,
-            search_until=F("search_until") - earlier,
-            next_look_at=F("next_look_at") - earlier,
-        )
+        spans = ("departure_at", "ends_at", "busy_from", "busy_until", "search_until", "next_look_at")
+        # The first to leave first: a driver's later trip must not run into the one before on its way.
+        for pk in Trip.objects.order_by("departure_at").values_list("pk", flat=True):
+            Trip.objects.filter(pk=pk).update(**{column: F(column) - earlier for column in spans})
 
     @rule()
     def dispatch_what_is_due(self) -> None:

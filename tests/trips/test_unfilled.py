@@ -291,3 +291,13 @@ def test_rest_does_both(trip: Trip) -> None:
     assert post("widen", {"radius_km": "x"}).json()["code"] == "input.invalid"
     assert post("postpone", {}).json()["code"] == "input.invalid"
     assert post("widen", {"radius_km": 500}).status_code == 400
+
+
+@pytest.mark.parametrize(("ahead", "asked"), [(24 * HOUR, False), (MINUTE, True)])
+def test_page_says_when_drivers_are_asked_about_a_trip_far_ahead(ahead: dt.timedelta, asked: bool) -> None:
+    trip = TripFactory(status="published", in_=96 * HOUR, next_look_at=timezone.now() + ahead)
+
+    page = signed_in(trip.organiser).get(f"/trips/{trip.pk}/").content.decode()
+
+    assert ("Drivers are asked from" in page) != asked
+    assert ("Asking drivers nearby" in page) == asked
