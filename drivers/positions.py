@@ -179,7 +179,7 @@ class PositionBuffer:
             self._forgotten[driver_id] = self._forgets
             self._known.pop(driver_id, None)
 
-    def _learn(self, driver_ids: Collection[int]) -> dict[int, _Known]:
+    def _learn(self, driver_ids: Collection[int], settings: ServiceSettings | None = None) -> dict[int, _Known]:
         """Reads what fixes of these drivers need, in two queries; keeps it unless it changed meanwhile."""
         at = self._forgets
         now = dt.datetime.now(dt.UTC)
@@ -187,7 +187,7 @@ class PositionBuffer:
             # Trips that are over are not followed any more.
             for trip_id in [pk for pk, trailed_at in self._trailed_at.items() if now - trailed_at > _OLDEST]:
                 del self._trailed_at[trip_id]
-        settings = ServiceSettings.current()
+        settings = settings or ServiceSettings.current()
         self._fresh = dt.timedelta(seconds=settings.position_fresh_s)
         opens = dt.timedelta(minutes=settings.tracking_opens_min)
         approved = set(
@@ -236,11 +236,14 @@ class PositionBuffer:
                 require_approved(driver)
         return self._accept(driver_id, points, known)
 
-    def prime(self, driver_id: int) -> _Known:
-        """Reads what is not known of the driver, so that their next fixes need no database."""
+    def prime(self, driver_id: int, settings: ServiceSettings | None = None) -> _Known:
+        """Reads what is not known of the driver, so that their next fixes need no database.
+
+        `settings`: those in force, where the caller has them.
+        """
         known = self._known.get(driver_id)
         if known is None or known.until < time.monotonic():
-            known = self._learn([driver_id])[driver_id]
+            known = self._learn([driver_id], settings)[driver_id]
         if driver_id not in self._last:
             row = DriverPosition.objects.filter(driver_id=driver_id).first()
             if row is not None:
@@ -538,8 +541,12 @@ def last_known(trip: Trip, max_age_s: int) -> events.DriverLocationUpdated | Non
     """The last position of a trip's driver where it is fresh enough to be replayed to a new watcher."""
     if trip.driver_id is None or trip.status not in ASSIGNED:
         return None
-    row = DriverPosition.objects.filter(driver_id=trip.driver_id).first()
-    if row is None or not row.is_fresh(max_age_s):
+    return replayed(trip, DriverPosition.objects.filter(driver_id=trip.driver_id).first(), max_age_s)
+
+
+def replayed(trip: Trip, row: DriverPosition | None, max_age_s: int) -> events.DriverLocationUpdated | None:
+    """`last_known` of a position that has been read."""
+    if trip.driver_id is None or trip.status not in ASSIGNED or row is None or not row.is_fresh(max_age_s):
         return None
     point = events.Point(
         lat=row.lat,

@@ -6,19 +6,19 @@ Everything here is synchronous and runs in a database thread.
 import datetime as dt
 from collections.abc import Iterable
 
+from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 from msgspec import Struct
 
 from drivers import availability, duty, positions
-from drivers.models import Driver
 from stepper import limits
 from stepper.errors import DomainError, NotFound, NotPermitted
 from stepper.models import ServiceSettings, User
 from trips import bookings, cards, dispatch, driving
 from trips.models import Booking, Trip
-from trips.states import BookingStatus
+from trips.states import FINISHED, BookingStatus
 
 from . import events, groups
 from .auth import Identity
@@ -28,6 +28,17 @@ from .publish import missed, place_of
 NAMES = frozenset(str(kind.__struct_config__.tag) for kind in events.Command.__args__)
 # More than this was missed: a snapshot is quicker.
 _RESUME_LIMIT = 1000
+# Whether it is the user's driver row or an unfinished trip they booked, drive or have a seat in; and its id. A part for
+# each index: one condition with OR reads every unfinished trip there is.
+_UNFINISHED = "trip.status NOT IN ({})".format(", ".join(f"'{status}'" for status in sorted(FINISHED)))
+_MEMBER = (
+    "SELECT 1, id FROM drivers_driver WHERE user_id = %(user)s "  # noqa: S608 - constants only
+    f"UNION SELECT 0, trip.id FROM trips_trip AS trip WHERE trip.organiser_id = %(user)s AND {_UNFINISHED} "
+    "UNION SELECT 0, trip.id FROM trips_trip AS trip JOIN drivers_driver AS driver ON driver.id = trip.driver_id "
+    f"WHERE driver.user_id = %(user)s AND {_UNFINISHED} "
+    "UNION SELECT 0, trip.id FROM trips_booking AS booking JOIN trips_trip AS trip ON trip.id = booking.trip_id "
+    f"WHERE booking.passenger_id = %(user)s AND booking.status <> '{BookingStatus.CANCELLED}' AND {_UNFINISHED}"
+)
 
 
 class Membership(Struct, frozen=True):
@@ -43,10 +54,13 @@ def current_settings() -> ServiceSettings:
 
 def membership(user: User, watched: frozenset[int]) -> Membership:
     """The user's driver row, their unfinished trips, and which of `watched` they may still see."""
-    driver = Driver.objects.filter(user=user).first()
-    trip_ids = {trip.pk for trip in cards.watched_trips(user.pk)}
+    with connection.cursor() as cursor:
+        cursor.execute(_MEMBER, {"user": user.pk})
+        rows = cursor.fetchall()
+    driver_id = next((pk for is_driver, pk in rows if is_driver), None)
+    trip_ids = {pk for is_driver, pk in rows if not is_driver}
     trip_ids |= {pk for pk in watched - trip_ids if _may_see(user, pk)}
-    return Membership(driver_id=driver.pk if driver else None, trip_ids=trip_ids)
+    return Membership(driver_id, trip_ids)
 
 
 def _may_see(user: User, trip_id: int) -> bool:
@@ -75,20 +89,25 @@ def snapshot(user: User, driver_id: int | None, trip_ids: Iterable[int]) -> list
 
 
 def trip_snapshots(user: User, trip_ids: Iterable[int]) -> list[events.Frame]:
-    settings = ServiceSettings.current()
-    trips = Trip.objects.for_page().filter(pk__in=list(trip_ids)).order_by("pk")
-    return [cards.snapshot(trip, _tracked(trip, settings)) for trip in trips]
+    wanted = list(trip_ids)
+    if not wanted:
+        return []
+    trips = list(Trip.objects.for_page().select_related("driver__position").filter(pk__in=wanted).order_by("pk"))
+    settings = ServiceSettings.current() if any(trip.driver_id for trip in trips) else None
+    return [cards.snapshot(trip, _tracked(trip, settings) if settings else None) for trip in trips]
 
 
 def last_location(trip_id: int) -> events.DriverLocationUpdated | None:
-    trip = Trip.objects.filter(pk=trip_id).first()
+    trip = Trip.objects.select_related("driver__position").filter(pk=trip_id).first()
     return _tracked(trip, ServiceSettings.current()) if trip else None
 
 
 def _tracked(trip: Trip, settings: ServiceSettings) -> events.DriverLocationUpdated | None:
-    """The driver's last position; before tracking opens it is nobody's business."""
+    """The last position of the driver, which was read with the trip; before tracking opens it is nobody's business."""
     opens_at = trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
-    return positions.last_known(trip, settings.position_replay_s) if timezone.now() >= opens_at else None
+    if timezone.now() < opens_at:
+        return None
+    return positions.replayed(trip, getattr(trip.driver, "position", None), settings.position_replay_s)
 
 
 def missed_events(user: User, cursor: str, joined: list[str]) -> list[Event] | None:

@@ -302,7 +302,7 @@ class SocketConsumer(AsyncConsumer):
     def established(self) -> events.ConnectionEstablished:
         settings = commands.current_settings()
         if self.driver_id is not None:
-            buffer.prime(self.driver_id)
+            buffer.prime(self.driver_id, settings)
         return events.ConnectionEstablished(
             user_id=self.identity.user.pk,
             driver_id=self.driver_id,

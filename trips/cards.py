@@ -2,13 +2,11 @@
 
 import datetime as dt
 
-from django.db.models import Q
-
 from drivers.models import Driver, Vehicle
 from realtime import events
 
 from .models import Offer, Trip
-from .states import ASSIGNED, BookingStatus, OfferStatus
+from .states import ASSIGNED, OPEN, OfferStatus
 
 
 def pickup(trip: Trip) -> events.Place:
@@ -80,7 +78,7 @@ def offer_card(
 
 
 def snapshot(trip: Trip, location: events.DriverLocationUpdated | None) -> events.TripSnapshot:
-    """The trip as it stands, for a socket that just joined it. One query for the open offers."""
+    """The trip as it stands, for a socket that just joined it. One query for the open offers of an open trip."""
     return events.TripSnapshot(
         trip_id=trip.pk,
         version=trip.version,
@@ -96,14 +94,7 @@ def snapshot(trip: Trip, location: events.DriverLocationUpdated | None) -> event
         vehicle=vehicle_card(trip.vehicle) if trip.vehicle else None,
         delay_minutes=trip.delay_minutes,
         delay_reason=trip.delay_reason,
-        offers_open=trip.offers.filter(status=OfferStatus.PENDING).count(),
+        offers_open=trip.offers.filter(status=OfferStatus.PENDING).count() if trip.status in OPEN else 0,
         next_look_at=trip.next_look_at,
         location=location,
     )
-
-
-def watched_trips(user_id: int) -> list[Trip]:
-    """The unfinished trips a user is on: booked, or driving. What their sockets join."""
-    booked = Q(bookings__passenger_id=user_id) & ~Q(bookings__status=BookingStatus.CANCELLED)
-    mine = Trip.objects.unfinished().filter(Q(organiser_id=user_id) | Q(driver__user_id=user_id) | booked)
-    return list(mine.for_page().distinct().order_by("departure_at", "pk"))

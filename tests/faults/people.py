@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import httpx
 import websockets
 from channels.db import database_sync_to_async
+from django.db.models import Q
 from websockets import Subprotocol
 
 from drivers.models import Driver
@@ -22,8 +23,9 @@ from stepper.models import User
 from stepper.tokens import sign_in
 from tests.factories import DriverFactory, PassengerFactory
 from tests.live import LiveServer
-from trips import cards, dispatch
-from trips.states import TripStatus
+from trips import dispatch
+from trips.models import Booking, Trip
+from trips.states import BookingStatus, TripStatus
 
 Frame = dict[str, Any]
 run = database_sync_to_async
@@ -49,7 +51,10 @@ class View(NamedTuple):
 def truth(user: User) -> View:
     driver_id = Driver.objects.filter(user=user).values_list("pk", flat=True).first()
     offers = {offer.pk for offer in dispatch.open_offers(driver_id)} if driver_id else set()
-    return View(offers, {trip.pk: (trip.version, str(trip.status)) for trip in cards.watched_trips(user.pk)})
+    seats = Booking.objects.filter(passenger=user).exclude(status=BookingStatus.CANCELLED).values("trip")
+    mine = Q(organiser=user) | Q(driver__user=user) | Q(pk__in=seats)
+    rows = Trip.objects.unfinished().filter(mine).values_list("pk", "version", "status")
+    return View(offers, {pk: (version, str(status)) for pk, version, status in rows})
 
 
 class Person:

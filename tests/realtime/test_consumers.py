@@ -38,8 +38,8 @@ from tests.factories import (
     place,
 )
 from trips import bookings
-from trips.models import Offer, Trip
-from trips.states import OfferStatus, TripStatus
+from trips.models import Booking, Offer, Trip
+from trips.states import BookingStatus, OfferStatus, TripStatus
 
 from .conftest import Connect
 
@@ -259,6 +259,15 @@ async def test_trip_subscribe_is_for_people_on_the_trip(connect: Connect) -> Non
     assert (await own.until("trip.snapshot"))["status"] == "completed"
     await other.send(type="trip.subscribe", trip_ids=[trip.pk], ref="t")
     assert (await other.until("error"))["code"] == "trip.not_found"
+
+
+async def test_passenger_stays_when_another_one_cancels(connect: Connect) -> None:
+    trip = await run(TripFactory.create)(trip_type="shared", status=TripStatus.PUBLISHED)
+    staying, leaving = await run(PassengerFactory.create_batch)(2)
+    for passenger, status in ((staying, BookingStatus.CONFIRMED), (leaving, BookingStatus.CANCELLED)):
+        await run(Booking.objects.create)(trip=trip, passenger=passenger, status=status, amount=trip.fare)
+    client = await connect(staying)
+    assert (await client.until("trip.snapshot"))["trip_id"] == trip.pk
 
 
 async def test_trip_unsubscribe_ends_its_frames(connect: Connect) -> None:
