@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -285,18 +285,27 @@ def _next_waves(trip_ids: Sequence[int]) -> None:
 
 
 def wake_around(driver_ids: Iterable[int]) -> None:
-    """Drivers became available: the open trips around them are looked at now instead of later."""
-    radius_km = ServiceSettings.current().discovery_radius_km
+    """Drivers became available: the open trips around them are looked at now instead of later.
+
+    Those that are matched with others when the window closes that is open now, or else one that opens now.
+    """
+    policies = Policies.current()
     for position in DriverPosition.objects.filter(driver_id__in=list(driver_ids), dispatchable=True):
-        _wake_around(position.lat, position.lng, radius_km)
+        _wake_around(position.lat, position.lng, policies)
 
 
 @in_transaction
-def _wake_around(lat: float, lng: float, radius_km: float) -> None:
-    around = Trip.objects.filter(search.in_cells("pickup_cell", lat, lng, radius_km), status__in=sorted(OPEN))
+def _wake_around(lat: float, lng: float, policies: Policies) -> None:
+    settings = policies.settings
+    near = search.in_cells("pickup_cell", lat, lng, settings.discovery_radius_km)
     # Ascending, so that two drivers who come online together cannot wait for each other.
-    trip_ids = list(around.order_by("pk").locked().values_list("pk", flat=True))
-    Trip.objects.filter(pk__in=trip_ids).update(next_look_at=Now())
+    trips = list(Trip.objects.filter(near, status__in=sorted(OPEN)).order_by("pk").locked())
+    together = {trip.pk for trip in trips if policies.of(trip).mode == DispatchMode.BATCHED}
+    Trip.objects.filter(pk__in=[trip.pk for trip in trips if trip.pk not in together]).update(next_look_at=Now())
+    if together:
+        closes_at = timezone.now() + dt.timedelta(seconds=settings.match_window_s)
+        waiting_longer = Q(next_look_at__isnull=True) | Q(next_look_at__gt=closes_at)
+        Trip.objects.filter(waiting_longer, pk__in=together).update(next_look_at=closes_at)
 
 
 # What the dispatcher does

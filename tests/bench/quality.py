@@ -19,7 +19,7 @@ from tests.bench import harness
 
 if TYPE_CHECKING:
     from stepper.city.clock import Spot
-    from stepper.city.picks import Ride
+    from stepper.city.picks import Picks, Ride
 
 PICKS = harness.ROOT / ".." / "shared" / "data" / "uber_nyc_2014-04-03_to_05.csv"
 # Stretches of the file, by where they begin in it, and rides of each.
@@ -69,7 +69,7 @@ def _run(file: Path, count: int, seed: int) -> None:
         results: dict[str, list[Result]] = {name: [] for name in (*MODES, "optimum")}
         drivers = []
         for rides in stretches:
-            homes = _homes(rides, busy, seed)
+            homes = _homes(rides, found, busy, seed)
             drivers.append(len(homes))
             for mode in MODES:
                 results[mode].append(City(mode, rides, homes, seed).run())
@@ -90,15 +90,18 @@ def _run(file: Path, count: int, seed: int) -> None:
     harness.finish(figures)
 
 
-def _homes(rides: Sequence["Ride"], busy: float, seed: int) -> list["Spot"]:
-    """Where the drivers begin: at pick-ups, as many as are on a trip for that share of the time."""
+def _homes(rides: Sequence["Ride"], found: "Picks", busy: float, seed: int) -> list["Spot"]:
+    """Where the drivers begin, as many as are on a trip for that share of the time.
+
+    At pick-ups of the whole file: at those of the rides themselves they would stand where they will be wanted.
+    """
     from stepper.city.clock import km_between
     from stepper.city.optimum import driving
 
     chance = Random(seed)
     # A kilometre to the pickup is near enough to the truth for this.
     driven = sum((driving(km_between(ride.pickup, ride.dropoff) + 1) for ride in rides), dt.timedelta())
-    return [chance.choice(rides).pickup for _driver in range(round(driven / (rides[-1].at - rides[0].at) / busy))]
+    return [chance.choice(found.rows).spot for _driver in range(round(driven / (rides[-1].at - rides[0].at) / busy))]
 
 
 def _joined(parts: Sequence[Result]) -> Result:

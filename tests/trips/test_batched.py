@@ -158,12 +158,39 @@ def test_asked_for_again_by_staff_is_not_kept_waiting() -> None:
     assert asked() == {trip.pk: one.pk}
 
 
+def test_driver_who_comes_online_does_not_close_the_window() -> None:
+    trip = booked()
+    trip.refresh_from_db()
+    before = trip.next_look_at
+
+    rounds.wake_around([driver(1).pk])
+
+    trip.refresh_from_db()
+    assert trip.next_look_at == before
+
+
+def test_driver_who_comes_online_opens_a_window_for_a_trip_that_waits_for_the_next_round() -> None:
+    trip = booked()
+    let_time_pass(11)
+    work()
+
+    one = driver(1)
+    rounds.wake_around([one.pk])
+    work()
+    assert asked() == {}
+    let_time_pass(11)
+    work()
+
+    assert asked() == {trip.pk: one.pk}
+
+
 def test_driver_who_comes_online_while_one_is_asked_does_not_disturb() -> None:
     trip, first = booked(), driver(1)
     let_time_pass(11)
     work()
 
     rounds.wake_around([driver(0.1).pk])
+    let_time_pass(11)
     work()
 
     assert asked() == {trip.pk: first.pk}
