@@ -1,8 +1,9 @@
 """What every test gets: an environment of its own, a fixed cast, a real server, real Chromium.
 
-`STEPPER_SUITE` says which suite this is: `embedded` (SQLite, the default) or `scaled` (PostgreSQL and Redis). The
-environment is settled here, before Django reads it: each process of a run has its own data directory, databases
-and Redis database, so runs and xdist workers never meet.
+`STEPPER_SUITE` says which suite this is: `embedded` (SQLite, the default) or `scaled` (PostgreSQL and Redis);
+`STEPPER_LAYER=channels_redis` has the scaled suite's sockets on the stock channel layer. The environment is settled
+here, before Django reads it: each process of a run has its own data directory, databases and Redis database, so runs
+and xdist workers never meet.
 """
 
 import os
@@ -39,7 +40,7 @@ def _environment() -> dict[str, str]:
         "DATABASE_URL": "",
         "REDIS_URL": "",
         "DISPATCHER": "inside",
-        "CHANNEL_LAYER": "stepper",
+        "CHANNEL_LAYER": os.environ.get("STEPPER_LAYER", "stepper"),
         "HTTPS": "0",
         "LOG_LEVEL": "INFO",
         "ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",

@@ -63,7 +63,8 @@ def accept(driver_id: int, offer_id: int) -> Trip:
     mine = Offer.objects.filter(pk=offer_id, driver_id=driver_id)
     seen = mine.order_by().values_list("trip_id", "trip__driver_id").first()
     if seen is None:
-        locked(driver_id)  # says so where there is no such driver
+        with transaction.atomic():
+            locked(driver_id)  # says so where there is no such driver
         raise NotFound("offer.not_found", _("There is no such offer."))
     trip_id, taken_by = seen
     # Most of a crowd comes too late: they are answered without queuing for the locks.
