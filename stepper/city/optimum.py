@@ -27,10 +27,12 @@ def pickup_km(
     drivers: Sequence[Spot],
     patience: dt.timedelta,
     would: Callable[[int, int], bool] = lambda driver, ride: True,
+    window: dt.timedelta = WINDOW,
 ) -> list[float | None]:
     """For each ride the kilometres to its pick-up; None: not served within `patience`. `rides` in order of time.
 
     `would`: whether a driver, by place in `drivers`, would take a ride; that, too, is known beforehand.
+    `window`: how far ahead everything is known.
     """
     found: list[float | None] = [None] * len(rides)
     if not rides:
@@ -38,7 +40,7 @@ def pickup_km(
     where = list(drivers)
     free_at = [rides[0].at] * len(drivers)
     waiting: list[int] = []
-    ends, ahead = rides[0].at + WINDOW, 0
+    ends, ahead = rides[0].at + window, 0
     while waiting or ahead < len(rides):
         while ahead < len(rides) and rides[ahead].at < ends:
             waiting.append(ahead)
@@ -58,5 +60,5 @@ def pickup_km(
                 free_at[driver] = leaves_at + driving(km) + driving(km_between(rides[ride].pickup, rides[ride].dropoff))
                 where[driver] = rides[ride].dropoff
         waiting = [ride for ride in waiting if found[ride] is None and rides[ride].at + patience > ends]
-        ends += WINDOW
+        ends += window
     return found

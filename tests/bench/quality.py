@@ -29,6 +29,8 @@ BUSY = {"as many drivers as usual": 0.55, "few drivers": 0.8}
 TICK = dt.timedelta(seconds=5)
 PATIENCE = dt.timedelta(minutes=30)
 MODES = ("broadcast", "targeted", "batched")
+# The optimum, and how much of it is owed to knowing what comes.
+AHEAD = {"optimum": dt.timedelta(minutes=5), "optimum, 1 min ahead": dt.timedelta(minutes=1)}
 
 
 class Result(NamedTuple):
@@ -66,14 +68,15 @@ def _run(file: Path, count: int, seed: int) -> None:
     stretches = [picks.Picks(found.rows[int(len(found.rows) * start) :]).rides(seed, count) for start in FROM]
     figures: dict[str, float] = {}
     for crowd, busy in BUSY.items():
-        results: dict[str, list[Result]] = {name: [] for name in (*MODES, "optimum")}
+        results: dict[str, list[Result]] = {name: [] for name in (*MODES, *AHEAD)}
         drivers = []
         for rides in stretches:
             homes = _homes(rides, found, busy, seed)
             drivers.append(len(homes))
             for mode in MODES:
                 results[mode].append(City(mode, rides, homes, seed).run())
-            results["optimum"].append(_optimum(rides, homes, seed))
+            for name, window in AHEAD.items():
+                results[name].append(_optimum(rides, homes, seed, window))
         whole = {name: _joined(parts) for name, parts in results.items()}
         harness.table(
             f"{crowd}: {' and '.join(str(number) for number in drivers)} for {len(stretches)} × {count} rides",
@@ -118,7 +121,7 @@ def _row(name: str, result: Result, best: Result) -> tuple[str, str, str, str, s
     )
 
 
-def _optimum(rides: Sequence["Ride"], homes: Sequence["Spot"], seed: int) -> Result:
+def _optimum(rides: Sequence["Ride"], homes: Sequence["Spot"], seed: int, window: dt.timedelta) -> Result:
     from stepper.city.drivers import Manners
     from stepper.city.optimum import pickup_km
 
@@ -127,7 +130,7 @@ def _optimum(rides: Sequence["Ride"], homes: Sequence["Spot"], seed: int) -> Res
     def would(driver: int, ride: int) -> bool:
         return not _declines(_chance(seed, driver, ride), declines)
 
-    km = [one for one in pickup_km(rides, homes, PATIENCE, would) if one is not None]
+    km = [one for one in pickup_km(rides, homes, PATIENCE, would, window) if one is not None]
     return Result(len(km) / len(rides), km)
 
 

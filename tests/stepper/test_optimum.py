@@ -73,7 +73,10 @@ def test_hindsight_gives_the_near_driver_to_who_books_later() -> None:
     """The first alone would take the nearest, who is the only one near the second."""
     rides = [ride(north(0), north(9)), ride(north(3), north(9), after=dt.timedelta(minutes=4))]
 
-    assert [round(km or 0, 2) for km in pickup_km(rides, [north(1), north(-1.5)], PATIENCE)] == [1.5, 2]
+    drivers = [north(1), north(-1.5)]
+    assert [round(km or 0, 2) for km in pickup_km(rides, drivers, PATIENCE)] == [1.5, 2]
+    short = dt.timedelta(minutes=1)
+    assert [round(km or 0, 2) for km in pickup_km(rides, drivers, PATIENCE, window=short)] == [1, 4.5]
 
 
 def test_driver_who_would_not_take_it_is_not_counted_on() -> None:
