@@ -158,6 +158,8 @@ class LayerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for channel in list(self.open):
+            while self.open[channel].waiting:
+                self.receive(channel)
             self.disconnect(channel)
         self.nothing_else_is_kept()
         self.loop.close()
