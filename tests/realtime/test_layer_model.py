@@ -110,6 +110,14 @@ class LayerMachine(RuleBasedStateMachine):
         self.layer.relay(group, message)
         self._put(group, message)
 
+    @rule(channel=sockets, group=GROUPS, key=KEYS)
+    def positions_pile_up(self, channel: str, group: str, key: str) -> None:
+        """Two of one kind for one who does not read, which chance alone seldom comes to."""
+        self.stop_or_go_on_reading(channel, reads=False)
+        self.join(channel, group)
+        for _ in range(2):
+            self.relay_position(group, key)
+
     def _put(self, group: str, message: dict[str, Any]) -> None:
         for socket in self.open.values():
             if group in socket.groups:
