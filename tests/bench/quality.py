@@ -78,6 +78,8 @@ def _run(file: Path, count: int, seed: int) -> None:
             for name, window in AHEAD.items():
                 results[name].append(_optimum(rides, homes, seed, window))
         whole = {name: _joined(parts) for name, parts in results.items()}
+        if not whole["optimum"].pickup_km or not whole["optimum"].mean:
+            raise harness.Failed("Too few rides: at best every driver stands at a pick-up already.")
         harness.table(
             f"{crowd}: {' and '.join(str(number) for number in drivers)} for {len(stretches)} × {count} rides",
             ["mode", "served", "mean km", "p95 km", "of the optimum"],
