@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from msgspec import Struct
 
 from drivers import search
+from drivers.geo import distance_km
 from drivers.models import DriverPosition
 from realtime import events, groups
 from realtime.publish import publish_many
@@ -290,14 +291,25 @@ def wake_around(driver_ids: Iterable[int]) -> None:
     Those that are matched with others when the window closes that is open now, or else one that opens now.
     """
     policies = Policies.current()
-    for position in DriverPosition.objects.filter(driver_id__in=list(driver_ids), dispatchable=True):
-        _wake_around(position.lat, position.lng, policies)
+    positions = list(DriverPosition.objects.filter(driver_id__in=list(driver_ids), dispatchable=True))
+    if not positions:
+        return
+    # Trips that look farther than others are few.
+    widened = Trip.objects.filter(status__in=sorted(OPEN), radius_km__gt=policies.settings.discovery_radius_km)
+    farther = list(widened.values_list("pk", "pickup_lat", "pickup_lng", "radius_km"))
+    for position in positions:
+        lat, lng = position.lat, position.lng
+        _wake_around(
+            lat, lng, [pk for pk, *point, km in farther if distance_km(lat, lng, *point) <= (km or 0)], policies
+        )
 
 
 @in_transaction
-def _wake_around(lat: float, lng: float, policies: Policies) -> None:
+def _wake_around(lat: float, lng: float, farther: Sequence[int], policies: Policies) -> None:
     settings = policies.settings
     near = search.in_cells("pickup_cell", lat, lng, settings.discovery_radius_km)
+    if farther:
+        near |= Q(pk__in=farther)
     # Ascending, so that two drivers who come online together cannot wait for each other.
     trips = list(Trip.objects.filter(near, status__in=sorted(OPEN)).order_by("pk").locked())
     together = {trip.pk for trip in trips if policies.of(trip).mode == DispatchMode.BATCHED}

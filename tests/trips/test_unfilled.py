@@ -16,7 +16,7 @@ from stepper.errors import DomainError
 from stepper.models import ServiceSettings, User
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.outbox import frames, types
-from trips import dispatch, unfilled
+from trips import dispatch, rounds, unfilled
 from trips.models import Trip
 
 pytestmark = pytest.mark.django_db
@@ -135,6 +135,17 @@ def test_widening_asks_drivers_farther_away_at_once(trip: Trip) -> None:
     trip.refresh_from_db()
     assert (trip.status, trip.radius_km) == ("offered", 100)
     assert trip.offers.get().driver == driver
+
+
+@pytest.mark.parametrize(("km", "asked"), [(80, True), (120, False)])
+def test_driver_far_away_who_comes_online_is_asked_about_a_widened_trip(trip: Trip, km: float, asked: bool) -> None:
+    unfilled.widen(trip.pk, trip.organiser, 100)
+    Trip.objects.update(next_look_at=timezone.now() + HOUR)
+
+    rounds.wake_around([there(km).pk])
+    rounds.look_due()
+
+    assert trip.offers.exists() == asked
 
 
 def test_widening_again_to_the_same_changes_nothing(trip: Trip) -> None:
