@@ -30,7 +30,8 @@ def test_consumers_pass_on_the_stock_layer() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        # As a terminal has it: this process's pytest and settings are its own.
+        env={name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "DJANGO_"))}
         | {"STEPPER_SUITE": "scaled", "STEPPER_LAYER": "channels_redis"},
         capture_output=True,
         text=True,
