@@ -7,6 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from drivers import availability
 from tests.browsing import DESKTOP, PHONE
 from tests.factories import ALMATY, DriverFactory, TripFactory
 from tests.live import LiveServer
@@ -29,12 +30,14 @@ def test_search_farther_and_go_later(live: LiveServer, open_as: Callable[..., Pa
     page.keyboard.press("Enter")
     expect(choices).to_contain_text("Search farther, up to 200 km")
 
-    # Later, and by then somebody is online.
-    DriverFactory(at=ALMATY)
-    page.get_by_test_id("postpone-2").click()
-    expect(page.get_by_test_id("trip-status")).to_have_text("Asking 1 driver nearby")
-    expect(choices).to_have_count(0)
+    # Later; and then somebody comes online.
     before = trip.departure_at
+    with page.expect_response("**/postpone/") as later:
+        page.get_by_test_id("postpone-2").click()
+    assert later.value.ok
     trip.refresh_from_db()
     assert trip.departure_at > before
     assert not trip.is_now
+    availability.set_online(DriverFactory(at=ALMATY, is_online=False).pk, True)
+    expect(page.get_by_test_id("trip-status")).to_have_text("Asking 1 driver nearby")
+    expect(choices).to_have_count(0)

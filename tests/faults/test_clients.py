@@ -67,8 +67,8 @@ async def test_socket_that_stops_reading_delays_nobody_and_is_let_go(stage: Stag
         await run(_flood)(passenger.user.pk)
         await driver.send(type="driver.location.update", points=[HERE])
         await passenger.until("driver.location.updated", lat=HERE["lat"])
-        await passenger.until("notification.passenger", notification_id=MANY - 1)
-        assert {frame["notification_id"] for frame in _notes(passenger)} >= set(range(MANY))
+        # Each of two servers sweeps a share of them, so the last may come before others.
+        await passenger.until_it(lambda one: {note["notification_id"] for note in _notes(one)} >= set(range(MANY)))
 
         # The server does not keep it, nor what it had not read.
         await eventually(lambda: sum(server.holds()["sockets"] for server in {there, here}) == 2)
