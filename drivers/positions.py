@@ -369,10 +369,9 @@ _COLUMNS = "driver_id, lat, lng, cell, heading_deg, speed_kmh, accuracy_m, recor
 _DISPATCHABLE = (
     "(SELECT approval = 'approved' AND availability = 'available' FROM drivers_driver WHERE drivers_driver.id = {})"
 )
+_SET = ", ".join(f"{column} = {{0}}.{column}" for column in _COLUMNS.split(", ")[1:])
 _ON_CONFLICT = (
-    "ON CONFLICT (driver_id) DO UPDATE SET lat = excluded.lat, lng = excluded.lng, cell = excluded.cell, "
-    "heading_deg = excluded.heading_deg, speed_kmh = excluded.speed_kmh, accuracy_m = excluded.accuracy_m, "
-    "recorded_at = excluded.recorded_at, received_at = excluded.received_at, jumped = excluded.jumped "
+    f"ON CONFLICT (driver_id) DO UPDATE SET {_SET.format('excluded')} "
     "WHERE excluded.recorded_at > drivers_driverposition.recorded_at"
 )
 # PostgreSQL: rows from columns side by side. In FROM, unnest would first put them all aside, which costs half as much
@@ -384,9 +383,7 @@ _NEW = (
     f"to_timestamp(recorded_at) AS recorded_at, to_timestamp(received_at) AS received_at, jumped FROM {_SENT}"
 )
 _UPDATE = (
-    "UPDATE drivers_driverposition AS old SET lat = new.lat, lng = new.lng, cell = new.cell, "  # noqa: S608
-    "heading_deg = new.heading_deg, speed_kmh = new.speed_kmh, accuracy_m = new.accuracy_m, "
-    "recorded_at = new.recorded_at, received_at = new.received_at, jumped = new.jumped "
+    f"UPDATE drivers_driverposition AS old SET {_SET.format('new')} "  # noqa: S608
     f"FROM ({_NEW}) AS new WHERE old.driver_id = new.driver_id AND new.recorded_at > old.recorded_at"
 )
 _INSERT = (

@@ -34,6 +34,11 @@ class DomainError(Exception):
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
 
+    @property
+    def reasons(self) -> list[str]:
+        """For people: what is wrong with each field, else the message."""
+        return [str(text) for texts in self.fields.values() for text in texts] or [str(self.message)]
+
 
 class InvalidInput(DomainError):
     status = 400

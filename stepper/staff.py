@@ -15,7 +15,7 @@ import phonenumbers
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.admin import helpers
+from django.contrib.admin import helpers, site
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
 from django.db.models import ForeignKey, ManyToManyField, QuerySet
@@ -73,6 +73,16 @@ class _Named:
 
 class SearchSelect(_Named, AutocompleteSelect):
     pass
+
+
+def search_for(form: forms.Form, name: str, db_field: Any) -> None:
+    """Has a form's choice of a row made by searching for it, among the rows that `db_field` offers.
+
+    Called when the form is made, not where its class is: the site has to know the row's own page by then.
+    """
+    widget = SearchSelect(db_field, site)
+    widget.choices = form.fields[name].choices  # type: ignore[attr-defined]
+    form.fields[name].widget = widget
 
 
 class SearchSelectMultiple(_Named, AutocompleteSelectMultiple):
@@ -248,8 +258,7 @@ def _run(
         try:
             verb(admin, row.pk, request.user, **data)
         except DomainError as error:
-            reasons = [str(reason) for texts in error.fields.values() for reason in texts] or [str(error.message)]
-            refusals.append(f"{row}: {' '.join(reasons)}")
+            refusals.append(f"{row}: {' '.join(error.reasons)}")
         except Stale:
             refusals.append(f"{row}: {_('it changed at this moment; try again.')}")
         else:

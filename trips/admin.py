@@ -10,7 +10,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -22,7 +22,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from drivers.models import Approval, Driver
 from stepper.errors import Conflict
 from stepper.models import User
-from stepper.staff import COLOURS, Label, SearchSelect, StaffAdmin, staff_action
+from stepper.staff import COLOURS, Label, StaffAdmin, search_for, staff_action
 from stepper.templatetags.units import clock, money, when
 
 from . import admin_why, bookings, dispatch, driving
@@ -80,10 +80,7 @@ class AssignForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Here, not in the class: the site has to know DriverAdmin by then.
-        widget = SearchSelect(Trip._meta.get_field("driver"), admin.site)
-        widget.choices = self.fields["driver"].choices  # type: ignore[attr-defined]
-        self.fields["driver"].widget = widget
+        search_for(self, "driver", Trip._meta.get_field("driver"))
 
 
 class CancelForm(forms.Form):
@@ -217,9 +214,7 @@ class TripAdmin(StaffAdmin):
         if not words:
             return
         trip = Trip.objects.select_related("driver__user").locked().get(pk=obj.pk)
-        Trip.objects.filter(pk=obj.pk).update(version=F("version") + 1, **words)
-        trip.version += 1
-        trip.announce(trip.status)
+        trip.amend(**words)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """The tables under a trip are histories; nothing of them is ever saved from here."""

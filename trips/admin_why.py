@@ -1,12 +1,13 @@
-"""The answer to the field's commonest question, on the pages of a trip and of a driver: why did they not get it?"""
+"""The answer to the field's commonest question, on the pages of a trip and of a driver: why did they not get it?
+
+Who may read it is asked by the actions that lead here (`has_why_permission`).
+"""
 
 from collections.abc import Iterable
 from typing import Any
 
 from django import forms
-from django.contrib import admin
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -17,12 +18,12 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from drivers.models import Driver
-from stepper.staff import SearchSelect, StaffAdmin, moment
+from stepper.staff import StaffAdmin, moment, search_for
 from stepper.templatetags.units import km
 
 from . import explain
 from .admin_histories import end_in_words, round_in_words
-from .models import Offer, Trip
+from .models import DispatchRound, Offer, Trip
 
 # Looks shown on a trip's page, the newest; each may have considered hundreds of drivers.
 LOOKS_SHOWN, DRIVERS_SHOWN = 20, 200
@@ -38,9 +39,7 @@ class DriverForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # By the offer's driver: the trip's own lists only whom it can be assigned to.
-        widget = SearchSelect(Offer._meta.get_field("driver"), admin.site)
-        widget.choices = self.fields["driver"].choices  # type: ignore[attr-defined]
-        self.fields["driver"].widget = widget
+        search_for(self, "driver", Offer._meta.get_field("driver"))
 
 
 class TripForm(forms.Form):
@@ -57,11 +56,9 @@ def of_trip(page: StaffAdmin, request: HttpRequest, object_id: str) -> HttpRespo
     trip = page.get_object(request, unquote(object_id))
     if trip is None:
         raise Http404
-    _require_both(page, request)
     form = DriverForm(request.GET if "driver" in request.GET else None)
     answer = _answer(trip, form.cleaned_data["driver"]) if form.is_bound and form.is_valid() else None
-    looks = [] if answer else [_look(row) for row in trip.rounds.order_by("-created_at", "-pk")[:LOOKS_SHOWN]]
-    return _page(page, request, trip, form, answer, looks)
+    return _page(page, request, trip, form, answer, [] if answer else _looks(trip))
 
 
 def of_driver(page: StaffAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -69,15 +66,9 @@ def of_driver(page: StaffAdmin, request: HttpRequest, object_id: str) -> HttpRes
     driver = page.get_object(request, unquote(object_id))
     if driver is None:
         raise Http404
-    _require_both(page, request)
     form = TripForm(request.GET if "trip" in request.GET else None)
     answer = _answer(form.cleaned_data["trip"], driver) if form.is_bound and form.is_valid() else None
     return _page(page, request, driver, form, answer, [])
-
-
-def _require_both(page: StaffAdmin, request: HttpRequest) -> None:
-    if not all(page.admin_site._registry[model].has_view_permission(request) for model in (Trip, Driver)):
-        raise PermissionDenied
 
 
 def _page(
@@ -113,19 +104,26 @@ def _cells(verdict: explain.Verdict) -> list[Any]:
     return ["–" if verdict.km is None else km(verdict.km), f"{ranked} ({score})" if score else ranked, words]
 
 
-def _look(row: Any) -> dict[str, Any]:
-    """A look for drivers as a heading and a table."""
-    verdicts = explain.look(row)[:DRIVERS_SHOWN]
-    drivers = Driver.objects.select_related("user").in_bulk([one.driver_id for one in verdicts])
-    rows = [[_link(drivers[one.driver_id]), *_cells(one)] for one in verdicts if one.driver_id in drivers]
-    return {
-        "title": f"{_when(row)}: {round_in_words(row)}",
-        "table": {"headers": [_("Driver"), _("Away"), _("Rank, km"), _("Outcome")], "rows": rows},
-    }
+def _looks(trip: Trip) -> list[dict[str, Any]]:
+    """Each look for drivers as a heading and a table."""
+    shown = [(row, verdicts[:DRIVERS_SHOWN]) for row, verdicts in explain.looks(trip, LOOKS_SHOWN)]
+    driver_ids = {one.driver_id for _row, verdicts in shown for one in verdicts}
+    drivers = Driver.objects.select_related("user").in_bulk(driver_ids)
+    headers = [_("Driver"), _("Away"), _("Rank, km"), _("Outcome")]
+    return [
+        {
+            "title": f"{_when(row)}: {round_in_words(row)}",
+            "table": {
+                "headers": headers,
+                "rows": [[_link(drivers[one.driver_id]), *_cells(one)] for one in verdicts if one.driver_id in drivers],
+            },
+        }
+        for row, verdicts in shown
+    ]
 
 
-def _when(row: Any) -> str:
-    values = {"round": row.number, "wave": row.wave, "at": moment(row.created_at), "mode": row.get_mode_display()}
+def _when(row: DispatchRound) -> str:
+    values = {"round": row.number, "wave": row.wave, "at": moment(row.created_at)}
     return _("%(at)s, round %(round)d, wave %(wave)d") % values
 
 

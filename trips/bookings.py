@@ -219,6 +219,19 @@ def trip_for(user: User, trip_id: int) -> Trip:
     return trip
 
 
+def require_looking(trip: Trip, user: User, refused: Text) -> None:
+    """The trip looks for a driver, and this user booked it or is staff.
+
+    Raises:
+        NotPermitted (auth.forbidden): with `refused`
+        Conflict (trip.transition_refused): it has a driver or is over
+    """
+    if not user.is_staff and trip.organiser_id != user.pk:
+        raise NotPermitted("auth.forbidden", refused)
+    if trip.status not in OPEN:
+        raise Conflict("trip.transition_refused", _("This trip is not looking for a driver."))
+
+
 def cancel_refusal(trip: Trip, user: User, settings: ServiceSettings, now: dt.datetime) -> DomainError | None:
     """Why this user may not cancel this trip now; None: they may."""
     if user.is_staff:

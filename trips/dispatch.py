@@ -25,10 +25,10 @@ from stepper.models import ServiceSettings, User
 from stepper.transactions import Stale, afterwards, in_transaction
 
 from . import overlap, pricing
-from .bookings import trip_for
+from .bookings import require_looking, trip_for
 from .cards import driver_card, vehicle_card
 from .models import AT_REST, Offer, Trip
-from .rounds import RoundResult, end_wave_if_settled, start_round
+from .rounds import RoundResult, end_waves_if_settled, start_round
 from .states import OPEN, OfferStatus, Role, TripStatus
 
 
@@ -39,10 +39,7 @@ def offer_again(trip_id: int, user: User) -> RoundResult:
         NotFound, NotPermitted, Conflict (trip.transition_refused): it has a driver or is over
     """
     trip = trip_for(user, trip_id)
-    if not user.is_staff and trip.organiser_id != user.pk:
-        raise NotPermitted("auth.forbidden", _("Only who booked the trip can have it offered again."))
-    if trip.status not in OPEN:
-        raise Conflict("trip.transition_refused", _("This trip is not looking for a driver."))
+    require_looking(trip, user, _("Only who booked the trip can have it offered again."))
     if trip.status != TripStatus.UNFILLED:
         return start_round(trip_id, at_once=True)
     return start_round(trip_id, Role.STAFF if user.is_staff else Role.ORGANISER, user.pk, at_once=True)
@@ -201,7 +198,7 @@ def decline(driver_id: int, offer_id: int, reason: str = "") -> Offer:
         raise Conflict("offer.withdrawn", _("This trip is no longer offered."))
     # The driver's other tabs drop the card as well.
     recheck(groups.driver(driver_id))
-    end_wave_if_settled(trip)
+    end_waves_if_settled([trip.pk])
     return offer
 
 
@@ -414,4 +411,4 @@ def _settle(driver_id: int, trip_id: int) -> None:
     mine.update(status=OfferStatus.WITHDRAWN, responded_at=Now(), reason="driver_busy")
     for offer_id in ids:
         publish(events.OfferExpired(trip_id=trip.pk, offer_id=offer_id, reason="cancelled"), groups.driver(driver_id))
-    end_wave_if_settled(trip)
+    end_waves_if_settled([trip.pk])

@@ -2,7 +2,6 @@
 
 import datetime as dt
 
-from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -107,9 +106,7 @@ def _delay(driver_id: int, trip_id: int, minutes: int | None, reason: str) -> Tr
         raise Conflict("trip.transition_refused", _("This trip is over."))
     if (trip.delay_minutes, trip.delay_reason) == (minutes, reason[:200]):
         return trip
-    Trip.objects.filter(pk=trip.pk).update(delay_minutes=minutes, delay_reason=reason[:200], version=F("version") + 1)
-    trip.delay_minutes, trip.delay_reason, trip.version = minutes, reason[:200], trip.version + 1
-    trip.announce(trip.status, reason)
+    trip.amend(reason, delay_minutes=minutes, delay_reason=reason[:200])
     notify(
         trip.organiser,
         gettext_lazy("Your driver is delayed"),

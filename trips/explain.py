@@ -4,7 +4,7 @@ Read from what dispatch has stored (DispatchRound, Offer, AvailabilityChange); w
 rules as dispatch uses, at this moment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -50,38 +50,39 @@ class Answer(Struct, frozen=True):
     km: float | None
 
 
-def look(row: DispatchRound) -> list[Verdict]:
-    """Everybody a look considered, the nearest first."""
-    asked = {offer.driver_id: offer for offer in _offers(row.trip_id) if _is_of(offer, row)}
-    return [
-        Verdict(row, driver_id, code, km, score, asked.get(driver_id) if code == OFFERED else None)
-        for driver_id, km, code, score in row.verdicts
-    ]
+def looks(trip: Trip, most: int) -> list[tuple[DispatchRound, list[Verdict]]]:
+    """The latest looks, the newest first, each with everybody it considered, the nearest first. Two queries."""
+    asked = _asked(trip.offers.all())
+    return [(row, _verdicts(row, asked)) for row in trip.rounds.order_by("-created_at", "-pk")[:most]]
 
 
 def why(trip: Trip, driver: Driver) -> Answer:
-    offers = [offer for offer in _offers(trip.pk) if offer.driver_id == driver.pk]
+    asked = _asked(trip.offers.filter(driver=driver))
     changes = list(AvailabilityChange.objects.filter(driver=driver).order_by("-pk")[:500])
     found = []
     for row in trip.rounds.order_by("created_at", "pk"):
-        mine = next((one for one in row.verdicts if one[0] == driver.pk), None)
-        if mine is None:
-            found.append(Verdict(row, driver.pk, _absent(row, changes)))
-            continue
-        _driver, km, code, score = mine
-        offer = next((one for one in offers if _is_of(one, row)), None) if code == OFFERED else None
-        found.append(Verdict(row, driver.pk, code, km, score, offer))
+        mine = next((one for one in _verdicts(row, asked) if one.driver_id == driver.pk), None)
+        found.append(mine or Verdict(row, driver.pk, _absent(row, changes)))
     position = DriverPosition.objects.filter(driver=driver).first()
     km_now = distance_km(position.lat, position.lng, trip.pickup_lat, trip.pickup_lng) if position else None
     return Answer(found, _now(trip, driver, position, km_now) if trip.status in OPEN else None, km_now)
 
 
-def _offers(trip_id: int) -> Sequence[Offer]:
-    return list(Offer.objects.filter(trip=trip_id).select_related("driver__user").order_by("pk"))
+# A trip's offers by round, wave and driver.
+_Asked = dict[tuple[int, int, int], Offer]
 
 
-def _is_of(offer: Offer, row: DispatchRound) -> bool:
-    return (offer.round_number, offer.wave) == (row.number, row.wave)
+def _asked(offers: Iterable[Offer]) -> _Asked:
+    return {(offer.round_number, offer.wave, offer.driver_id): offer for offer in offers}
+
+
+def _verdicts(row: DispatchRound, asked: _Asked) -> list[Verdict]:
+    return [
+        Verdict(
+            row, driver_id, code, km, score, asked.get((row.number, row.wave, driver_id)) if code == OFFERED else None
+        )
+        for driver_id, km, code, score in row.verdicts
+    ]
 
 
 def _absent(row: DispatchRound, changes: Sequence[AvailabilityChange]) -> str:
@@ -97,8 +98,7 @@ def _absent(row: DispatchRound, changes: Sequence[AvailabilityChange]) -> str:
 
 def _now(trip: Trip, driver: Driver, position: DriverPosition | None, km: float | None) -> list[str]:
     policies = Policies.current()
-    number = trip.round_number if trip.wave else trip.round_number + 1
-    judged = facts(trip, number, [driver.pk], policies.settings)[driver.pk]
+    judged = facts(trip, trip.asking_round, [driver.pk], policies.settings)[driver.pk]
     fix = (
         Fix(driver.pk, position.lat, position.lng, position.accuracy_m, position.recorded_at)
         if position is not None

@@ -211,6 +211,11 @@ class Trip(models.Model):
         return watch if watch is not None and watch.stall else None
 
     @property
+    def asking_round(self) -> int:
+        """The round that drivers are asked in now: the one that runs, else the next."""
+        return self.round_number if self.wave else self.round_number + 1
+
+    @property
     def is_finished(self) -> bool:
         return self.status in FINISHED
 
@@ -253,8 +258,16 @@ class Trip(models.Model):
         )
         self.announce(previous, note, former_driver_id=former_driver_id)
 
+    def amend(self, said: str = "", /, **changes: Any) -> None:
+        """Changes columns without a step, announced like one with what is `said` of it. The row is locked."""
+        Trip.objects.filter(pk=self.pk).update(version=F("version") + 1, **changes)
+        self.version += 1
+        for name, value in changes.items():
+            setattr(self, name, value)
+        self.announce(self.status, said)
+
     def announce(self, previous: str, note: str = "", former_driver_id: int | None = None) -> None:
-        """Publishes `trip.status.updated`; used by `move` and for a delay, which is announced like a status."""
+        """Publishes `trip.status.updated`; used by `move` and `amend`."""
         audience = [groups.trip(self.pk), groups.STAFF]
         audience += [groups.driver(pk) for pk in {self.driver_id, former_driver_id} if pk]
         publish(

@@ -5,8 +5,8 @@ estimated end, and half of the minutes kept free around a trip on either side, s
 much is between the trips. Staff may change those minutes; the trips that drivers have keep what they were given with.
 
 PostgreSQL has an exclusion constraint (a migration; a range of one number takes part in an index of ranges without an
-extension), SQLite triggers. Changing a table makes SQLite's copy lose its
-triggers, so they are put back after every migration.
+extension), SQLite triggers. Changing a table makes SQLite's copy lose its triggers, so they are put back after every
+migration.
 """
 
 import datetime as dt

@@ -35,6 +35,11 @@ class Policy(NamedTuple):
         return next((place for place, radius in enumerate(self.rings) if distance_km <= radius), len(self.rings) - 1)
 
 
+def radius_of(trip: Trip, settings: ServiceSettings) -> float:
+    """How far from the pickup drivers are looked for, in km."""
+    return max(trip.radius_km or 0.0, settings.discovery_radius_km)
+
+
 class Policies(NamedTuple):
     """What staff have set, read once for as many trips as are looked at together."""
 
@@ -56,7 +61,7 @@ class Policies(NamedTuple):
         for rule in apply:
             mode, size = rule.mode or mode, rule.round_size or size
             text, answer_s = rule.wave_rings_km or text, rule.answer_s or answer_s
-        radius_km = max(trip.radius_km or 0.0, settings.discovery_radius_km)
+        radius_km = radius_of(trip, settings)
         inner = tuple(radius for radius in rings(text) if radius < radius_km)
         if mode == DispatchMode.BROADCAST:
             ttl = dt.timedelta(seconds=answer_s) if answer_s else settings.offer_ttl(urgency)

@@ -11,10 +11,10 @@ order, everywhere: driver, trip, offers, bookings.
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -89,7 +89,7 @@ def start_round(
             return _put_off(trip, opens_at)
         if policy.mode == DispatchMode.BATCHED:
             return _put_off(trip, now + dt.timedelta(seconds=policies.settings.match_window_s))
-    return _look(trip, policies, role, by_id)
+    return _look(trip, policy, policies.settings, role, by_id)
 
 
 def _opens_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
@@ -103,15 +103,15 @@ def _put_off(trip: Trip, until: dt.datetime) -> RoundResult:
     return RoundResult()
 
 
-def _look(trip: Trip, policies: Policies, role: Role = Role.SYSTEM, by_id: int | None = None) -> RoundResult:
-    policy = policies.of(trip)
-    survey = _survey(trip, policy, policies.settings, max(policy.size, _RANKED))
-    return _ask(trip.pk, _first(trip, survey, policy), survey, policy, policies.settings, role, by_id)
+def _look(
+    trip: Trip, policy: Policy, settings: ServiceSettings, role: Role = Role.SYSTEM, by_id: int | None = None
+) -> RoundResult:
+    survey = _survey(trip, policy, settings, max(policy.size, _RANKED))
+    return _ask(trip.pk, _first(trip, survey, policy), survey, policy, settings, role, by_id)
 
 
 def _survey(trip: Trip, policy: Policy, settings: ServiceSettings, wanted: int) -> Survey:
     """Judges drivers outward from the pickup until `wanted` may be asked."""
-    number = trip.round_number if trip.wave else trip.round_number + 1
     # While a wave is being answered only those within its reach may join it.
     radius_km = policy.radius_km if trip.reach_km is None else trip.reach_km
     candidates: list[Candidate] = []
@@ -121,12 +121,12 @@ def _survey(trip: Trip, policy: Policy, settings: ServiceSettings, wanted: int) 
         found += batch
         # Few are not worth the queries yet.
         while len(found) >= wanted:
-            candidates += assess(trip, number, found[:step], policy, settings)
+            candidates += assess(trip, trip.asking_round, found[:step], policy, settings)
             del found[:step]
             if sum(one.reason is None for one in candidates) >= wanted or len(candidates) >= _MOST:
                 return Survey(candidates, candidates[-1].distance_km, False)
     if found:
-        candidates += assess(trip, number, found, policy, settings)
+        candidates += assess(trip, trip.asking_round, found, policy, settings)
     return Survey(candidates, radius_km, True)
 
 
@@ -160,7 +160,7 @@ def _ask(
     if trip is None or trip.status not in OPEN:
         return RoundResult()
     answering = trip.status == TripStatus.OFFERED and trip.offers.filter(status=OfferStatus.PENDING).count()
-    number = trip.round_number if trip.wave else trip.round_number + 1
+    number = trip.asking_round
     wave = trip.wave if answering and trip.wave else trip.wave + 1
     judged = assess(trip, number, [one.near for one in wanted], policy, settings, rows)
     again = {one.driver_id: one for one in judged}
@@ -248,9 +248,7 @@ def _offer(
     )
     state: dict[str, Any] = {"round_number": number, "wave": wave, "reach_km": reach_km, "next_look_at": None}
     if trip.status == TripStatus.OFFERED:
-        Trip.objects.filter(pk=trip.pk).update(version=F("version") + 1, **state)
-        trip.version += 1
-        trip.announce(trip.status)
+        trip.amend(**state)
     else:
         trip.move(TripStatus.OFFERED, role, by_id, **state)
     publish_many(
@@ -263,20 +261,13 @@ def _wait(trip: Trip, next_look_at: dt.datetime) -> None:
     """Nobody is left to ask: unfilled until the next round. The trip is locked."""
     state = AT_REST | {"next_look_at": next_look_at}
     if trip.status == TripStatus.UNFILLED:
-        Trip.objects.filter(pk=trip.pk).update(version=F("version") + 1, **state)
-        trip.version += 1
-        trip.next_look_at = next_look_at
-        trip.announce(trip.status)
+        trip.amend(**state)
     else:
         trip.move(TripStatus.UNFILLED, Role.SYSTEM, **state)
 
 
-def end_wave_if_settled(trip: Trip) -> None:
-    """The last open offer of a wave was declined or taken back: the next wave follows. The trip is locked."""
-    _next_waves([trip.pk])
-
-
-def _next_waves(trip_ids: Sequence[int]) -> None:
+def end_waves_if_settled(trip_ids: Collection[int]) -> None:
+    """Where no offer of a wave is open any more the next wave follows. The trips are locked."""
     answering = Offer.objects.filter(trip=OuterRef("pk"), status=OfferStatus.PENDING)
     settled = Trip.objects.filter(~Exists(answering), pk__in=trip_ids, status=TripStatus.OFFERED)
     settled.update(next_look_at=Now(), reach_km=None)
@@ -354,7 +345,7 @@ def _expire(trip_ids: list[int]) -> int:
         for pk, trip_id, driver_id in due
     )
     done = {trip_id for _pk, trip_id, _driver in due}
-    _next_waves(sorted(done))
+    end_waves_if_settled(done)
     return len(done)
 
 
@@ -365,15 +356,16 @@ def look_due(limit: int = 50) -> int:
         return 0
     policies = Policies.current()
     trips = {trip.pk: trip for trip in due}
+    ways = {trip.pk: policies.of(trip) for trip in due}
 
     def look(trip_id: int) -> bool:
         trip = trips[trip_id]
         opens_at = _opens_at(trip, policies.settings)
         if trip.status == TripStatus.PUBLISHED and opens_at > timezone.now():
             return bool(_put_off(trip, opens_at))
-        return bool(_look(trip, policies))
+        return bool(_look(trip, ways[trip_id], policies.settings))
 
-    together = {trip.pk for trip in due if policies.of(trip).mode == DispatchMode.BATCHED}
+    together = {trip_id for trip_id, policy in ways.items() if policy.mode == DispatchMode.BATCHED}
     done = _each(look, [trip.pk for trip in due if trip.pk not in together])
     if together:
         done += match(sorted(together | _claim_waiting(policies)), policies)
@@ -413,14 +405,14 @@ def match(trip_ids: Sequence[int], policies: Policies | None = None) -> int:
     answering = set(
         Offer.objects.filter(trip__in=trips, status=OfferStatus.PENDING).order_by().values_list("trip_id", flat=True)
     )
+    ways = {trip_id: policies.of(trip) for trip_id, trip in trips.items()}
     # More than there are trips nobody needs to choose from: even if all others take nearer ones.
     wanted = min(max(len(trips), _RANKED), _MATCHED)
     surveys: dict[int, Survey] = {}
 
     def survey(trip_id: int) -> bool:
-        trip = trips[trip_id]
         surveys[trip_id] = (
-            Survey([], 0.0, True) if trip_id in answering else _survey(trip, policies.of(trip), settings, wanted)
+            Survey([], 0.0, True) if trip_id in answering else _survey(trips[trip_id], ways[trip_id], settings, wanted)
         )
         return True
 
@@ -435,11 +427,10 @@ def match(trip_ids: Sequence[int], policies: Policies | None = None) -> int:
     next_window = timezone.now() + dt.timedelta(seconds=settings.match_window_s)
 
     def ask(trip_id: int) -> bool:
-        trip = trips[trip_id]
         if not asked[trip_id] and surveys[trip_id].eligible:
-            _put_off(trip, next_window)
+            _put_off(trips[trip_id], next_window)
         else:
-            _ask(trip_id, asked[trip_id], surveys[trip_id], policies.of(trip), settings, Role.SYSTEM, None)
+            _ask(trip_id, asked[trip_id], surveys[trip_id], ways[trip_id], settings, Role.SYSTEM, None)
         return True
 
     return _each(ask, looked_at)

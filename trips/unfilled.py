@@ -10,13 +10,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from realtime.notify import notify, notify_staff
-from stepper.errors import Conflict, InvalidInput, NotPermitted
+from stepper.errors import InvalidInput
 from stepper.models import ServiceSettings, User
 from stepper.transactions import afterwards, each_alone_where_needed, in_transaction
 
-from .bookings import trip_for
+from .bookings import require_looking, trip_for
 from .dispatch import withdraw_offers
 from .models import AT_REST, Trip
+from .policy import radius_of
 from .rounds import start_round
 from .states import OPEN
 
@@ -100,10 +101,7 @@ def _widen(trip_id: int, user: User, radius_km: float) -> tuple[Trip, bool]:
         raise InvalidInput("input.invalid", _("Please correct what is marked."), {"radius_km": [_("At most 200 km.")]})
     if radius_km <= radius_of(trip, ServiceSettings.current()):
         return trip, False
-    Trip.objects.filter(pk=trip.pk).update(radius_km=radius_km, version=F("version") + 1, next_look_at=Now())
-    trip.radius_km = radius_km
-    trip.version += 1
-    trip.announce(trip.status)
+    trip.amend(radius_km=radius_km, next_look_at=Now())
     return trip, True
 
 
@@ -131,36 +129,23 @@ def _postpone(trip_id: int, user: User, departure_at: dt.datetime) -> tuple[Trip
         words = _("Choose a time after the one it has, within 30 days.")
         raise InvalidInput("input.invalid", _("Please correct what is marked."), {"departure_at": [words]})
     withdraw_offers(trip, "cancelled")
-    changes = AT_REST | {
-        "departure_at": departure_at,
-        "ends_at": departure_at + dt.timedelta(minutes=trip.duration_min),
-        "search_until": departure_at,
-        "is_now": False,
-        "escalated_at": None,
-        "next_look_at": now,
-    }
-    Trip.objects.filter(pk=trip.pk).update(version=F("version") + 1, **changes)
-    for name, value in changes.items():
-        setattr(trip, name, value)
-    trip.version += 1
-    trip.announce(trip.status)
+    trip.amend(
+        departure_at=departure_at,
+        ends_at=departure_at + dt.timedelta(minutes=trip.duration_min),
+        search_until=departure_at,
+        is_now=False,
+        escalated_at=None,
+        **AT_REST | {"next_look_at": now},
+    )
     return trip, True
 
 
 def _mine(trip_id: int, user: User) -> Trip:
     """The open trip, held, for who booked it and staff."""
-    seen = trip_for(user, trip_id)
-    if not user.is_staff and seen.organiser_id != user.pk:
-        raise NotPermitted("auth.forbidden", _("Only who booked the trip can change it."))
+    trip_for(user, trip_id)
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
-    if trip.status not in OPEN:
-        raise Conflict("trip.transition_refused", _("This trip is not looking for a driver."))
+    require_looking(trip, user, _("Only who booked the trip can change it."))
     return trip
-
-
-def radius_of(trip: Trip, settings: ServiceSettings) -> float:
-    """How far from the pickup drivers are looked for, in km."""
-    return max(trip.radius_km or 0.0, settings.discovery_radius_km)
 
 
 def next_radius(trip: Trip, settings: ServiceSettings) -> float | None:

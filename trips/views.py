@@ -89,8 +89,7 @@ def _price(form: BookingForm) -> dict[str, object]:
     try:
         return {"quote": bookings.quote(form.request(priced_only=True)), "seats": form.cleaned_data["seats"]}
     except DomainError as error:
-        refused = [str(text) for texts in error.fields.values() for text in texts]
-        return {"quote": None, "refused": refused or [str(error.message)]}
+        return {"quote": None, "refused": error.reasons}
 
 
 @never_cache
@@ -181,8 +180,7 @@ def _search_changed(request: SignedInRequest, trip_id: int, form: Form, verb: Ca
             raise InvalidInput("input.invalid", _("Please choose again."))
         verb(trip_id, request.user, **form.cleaned_data)
     except DomainError as error:
-        reasons = [str(text) for texts in error.fields.values() for text in texts]
-        messages.error(request, " ".join(reasons) or str(error.message))
+        messages.error(request, " ".join(error.reasons))
     return _changed(request, panel_for(request, trip_id))
 
 

@@ -4,6 +4,8 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from drivers import availability
@@ -14,7 +16,7 @@ from tests.backoffice import action_url, member_of_staff
 from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory, TripFactory
 from trips import dispatch, explain, rounds
 from trips.eligibility import OUTCOMES, REASONS
-from trips.models import Offer, Trip
+from trips.models import DispatchRound, Offer, Trip
 
 pytestmark = pytest.mark.django_db
 
@@ -38,7 +40,7 @@ def test_everybody_a_look_considered_has_a_verdict(trip: Trip) -> None:
 
     rounds.start_round(trip.pk)
 
-    verdicts = explain.look(trip.rounds.get())
+    ((_row, verdicts),) = explain.looks(trip, 10)
     assert [(one.driver_id, one.code) for one in verdicts] == [
         (asked.pk, "offered"),
         (refused.pk, "no_vehicle"),
@@ -204,3 +206,18 @@ def test_page_of_nothing_is_not_found(client: Any) -> None:
     client.force_login(StaffFactory(is_superuser=True))
 
     assert client.get(action_url(Trip(pk=987654), "why")).status_code == 404
+
+
+def test_trip_page_costs_the_same_for_few_and_many_looks(trip: Trip, django_assert_num_queries: Any) -> None:
+    client = member_of_staff("trips.view_trip", "drivers.view_driver")
+    there(1)
+    rounds.start_round(trip.pk)
+    url = action_url(trip, "why")
+    client.get(url)
+    with CaptureQueriesContext(connection) as one_look:
+        client.get(url)
+    for number in range(5):
+        DispatchRound.objects.create(trip=trip, number=number + 2, verdicts=[[there(2).pk, 2.0, "too_far", 2.0]])
+
+    with django_assert_num_queries(len(one_look)):
+        assert text(client.get(url)).count("too far for the driver") == 5
