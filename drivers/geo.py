@@ -1,6 +1,7 @@
 """Geometry on the globe: the only distance function, and the grid that positions are indexed by."""
 
 import math
+from math import asin, cos, radians, sin, sqrt
 
 EARTH_RADIUS_KM = 6371.0088
 # Cells are 0.01° squares: about 1.1 km north to south.
@@ -13,12 +14,10 @@ _HAIR_DEG = 1e-7
 
 def distance_km(lat_a: float, lng_a: float, lat_b: float, lng_b: float) -> float:
     """Great-circle distance in km (haversine, mean earth radius)."""
-    phi_a, phi_b = math.radians(lat_a), math.radians(lat_b)
-    half = (
-        math.sin((phi_b - phi_a) / 2) ** 2
-        + math.cos(phi_a) * math.cos(phi_b) * math.sin(math.radians(lng_b - lng_a) / 2) ** 2
-    )
-    return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, half)))
+    phi_a, phi_b = radians(lat_a), radians(lat_b)
+    sin_lat, sin_lng = sin((phi_b - phi_a) / 2), sin(radians(lng_b - lng_a) / 2)
+    half = sin_lat * sin_lat + cos(phi_a) * cos(phi_b) * sin_lng * sin_lng
+    return 2 * EARTH_RADIUS_KM * asin(sqrt(half)) if half < 1 else math.pi * EARTH_RADIUS_KM
 
 
 def cell(lat: float, lng: float) -> int:

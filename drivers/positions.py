@@ -16,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from channels.layers import get_channel_layer
 from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
@@ -63,7 +63,7 @@ class ReportResult(Struct, frozen=True):
     dropped: int
 
 
-class _Fix(NamedTuple):
+class _Fix(Struct, frozen=True, gc=False):
     driver_id: int
     point: events.Point
     recorded_at: dt.datetime
@@ -72,11 +72,11 @@ class _Fix(NamedTuple):
     jumped: bool
 
 
-class _Ride(NamedTuple):
+class _Ride(Struct, frozen=True, gc=False):
     """What relaying a fix needs of a trip under way."""
 
     trip_id: int
-    status: str
+    is_aboard: bool
     pickup: tuple[float, float]
     dropoff: tuple[float, float]
     # From then on the position is the passengers' business.
@@ -86,18 +86,14 @@ class _Ride(NamedTuple):
     trip_min: int
 
 
-class _Known(NamedTuple):
+class _Known(Struct, frozen=True, gc=False):
     """About one driver. `until` is of time.monotonic()."""
 
     until: float
     is_approved: bool
     rides: Sequence[_Ride]
-
-
-class _Last(NamedTuple):
-    recorded_at: dt.datetime
-    lat: float
-    lng: float
+    # The trips whose trail their fixes belong to.
+    followed: Sequence[int]
 
 
 class PositionBuffer:
@@ -108,7 +104,7 @@ class PositionBuffer:
         self._latest: dict[int, _Fix] = {}
         self._trail: list[tuple[int, _Fix]] = []
         self._trailed_at: dict[int, dt.datetime] = {}
-        self._last: dict[int, _Last] = {}
+        self._last: dict[int, _Fix] = {}
         self._known: dict[int, _Known] = {}
         # Drivers with sockets in this process, and how many.
         self._held: Counter[int] = Counter()
@@ -120,6 +116,8 @@ class PositionBuffer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
         self._layer: Any = None
+        # The layer, where it can say who watches.
+        self._hub: HubChannelLayer | None = None
         self._task: asyncio.Task[None] | None = None
 
     # The server's side
@@ -129,6 +127,7 @@ class PositionBuffer:
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._layer = get_channel_layer()
+        self._hub = self._layer if isinstance(self._layer, HubChannelLayer) else None
         self._task = asyncio.create_task(self._flush_for_ever())
 
     async def close(self) -> None:
@@ -196,13 +195,16 @@ class PositionBuffer:
             )
         )
         rides: dict[int, list[_Ride]] = {}
+        followed: dict[int, list[int]] = {}
         for trip in Trip.objects.filter(driver_id__in=driver_ids, status__in=sorted(ASSIGNED)):
             rides.setdefault(trip.driver_id or 0, []).append(_ride(trip, trip.departure_at - opens))
-        until = time.monotonic()
-        found = {
-            pk: _Known(until + (_HELD_FOR_S if pk in self._held else _KNOWN_FOR_S), pk in approved, rides.get(pk, ()))
-            for pk in driver_ids
-        }
+            if trip.status in DRIVING:
+                followed.setdefault(trip.driver_id or 0, []).append(trip.pk)
+        read_at = time.monotonic()
+        found = {}
+        for pk in driver_ids:
+            until = read_at + (_HELD_FOR_S if pk in self._held else _KNOWN_FOR_S)
+            found[pk] = _Known(until, pk in approved, rides.get(pk, ()), followed.get(pk, ()))
         with self._lock:
             for pk, known in found.items():
                 if self._forgotten.get(pk, 0) <= at:
@@ -247,7 +249,8 @@ class PositionBuffer:
         if driver_id not in self._last:
             row = DriverPosition.objects.filter(driver_id=driver_id).first()
             if row is not None:
-                self._last.setdefault(driver_id, _Last(row.recorded_at, row.lat, row.lng))
+                point = events.Point(lat=row.lat, lng=row.lng)
+                self._last.setdefault(driver_id, _Fix(driver_id, point, row.recorded_at, row.received_at, row.jumped))
         return known
 
     def report_now(self, driver_id: int, points: Sequence[events.Point]) -> ReportResult | None:
@@ -265,46 +268,73 @@ class PositionBuffer:
 
     def _accept(self, driver_id: int, points: Sequence[events.Point], known: _Known) -> ReportResult:
         now = dt.datetime.now(dt.UTC)
+        if len(points) > 1:
+            points = sorted(points, key=lambda point: point.recorded_at or now)
+        accepted = 0
         with self._lock:
             last = self._last.get(driver_id)
             # Also what no clock can mean: a stamp of the year 1 would end the flush for everybody.
             last_at = last.recorded_at if last is not None else now - _OLDEST
             came_online = last is None or last_at < now - self._fresh
-            fixes: list[_Fix] = []
-            for point in points if len(points) == 1 else sorted(points, key=lambda one: one.recorded_at or now):
-                recorded_at = min(point.recorded_at or now, now)
+            for point in points:
+                recorded_at = point.recorded_at
+                if recorded_at is None or recorded_at > now:
+                    recorded_at = now
                 # Stamps of one batch that a clock ahead of ours had clamped to the same instant are in order still.
-                if recorded_at > last_at or (fixes and recorded_at == last_at):
+                if recorded_at > last_at or (accepted and recorded_at == last_at):
                     jumped = last is not None and _is_jump(last, point, recorded_at)
-                    fixes.append(_Fix(driver_id, point, recorded_at, now, jumped))
-                    last, last_at = _Last(recorded_at, point.lat, point.lng), recorded_at
-            if not fixes or last is None:
-                return ReportResult(accepted=0, dropped=len(points))
-            self._last[driver_id] = last
-            self._latest[driver_id] = fixes[-1]
+                    last, last_at = _Fix(driver_id, point, recorded_at, now, jumped), recorded_at
+                    accepted += 1
+                    for trip_id in known.followed:
+                        self._follow(trip_id, last)
+            if not accepted or last is None:
+                return ReportResult(0, len(points))
+            self._last[driver_id] = self._latest[driver_id] = last
             if came_online:
                 self._came_online.add(driver_id)
-            for ride in known.rides:
-                if ride.status in DRIVING:
-                    self._follow(ride.trip_id, fixes)
             if len(self._trail) > TRAIL_KEPT:
                 logger.warning("the oldest points of trails are given up, the database takes none")
                 del self._trail[: max(len(self._trail) - TRAIL_KEPT, TRAIL_KEPT // 10)]
         if self._loop is None:
             self.flush()
         elif threading.get_ident() == self._loop_thread:
-            _relay(self._layer, fixes[-1], known.rides, now)
+            self._relay(last, known.rides)
         else:
-            self._loop.call_soon_threadsafe(_relay, self._layer, fixes[-1], known.rides, now)
-        return ReportResult(accepted=len(fixes), dropped=len(points) - len(fixes))
+            self._loop.call_soon_threadsafe(self._relay, last, known.rides)
+        return ReportResult(accepted, len(points) - accepted)
 
-    def _follow(self, trip_id: int, fixes: Iterable[_Fix]) -> None:
+    def _follow(self, trip_id: int, fix: _Fix) -> None:
         """Adds to a trip's trail, a point a second at most: a map shows no more."""
         trailed_at = self._trailed_at.get(trip_id)
-        for fix in fixes:
-            if trailed_at is None or fix.recorded_at - trailed_at >= TRAIL_STEP:
-                trailed_at = self._trailed_at[trip_id] = fix.recorded_at
-                self._trail.append((trip_id, fix))
+        if trailed_at is None or fix.recorded_at - trailed_at >= TRAIL_STEP:
+            self._trailed_at[trip_id] = fix.recorded_at
+            self._trail.append((trip_id, fix))
+
+    def _relay(self, fix: _Fix, rides: Iterable[_Ride]) -> None:
+        """On the server's loop: to whoever watches the driver's trips, and to staff."""
+        hub = self._hub
+        for ride in rides:
+            if ride.tracked_from <= fix.received_at and (hub is None or hub.is_watched(ride.group)):
+                self._send(ride.group, ride.group, fix, ride.trip_id, _eta(fix.point, ride))
+        if hub is None or hub.is_watched(groups.STAFF):
+            self._send(groups.STAFF, f"driver.{fix.driver_id}", fix, None, _NO_ETA)
+
+    def _send(self, group: str, key: str, fix: _Fix, trip_id: int | None, to_go: events.Eta) -> None:
+        """Hands a position to the layer, where a newer one of its `key` replaces it while it waits."""
+        frame = location_frame(fix.driver_id, trip_id, fix.point, fix.recorded_at, fix.received_at, to_go)
+        message = {
+            "type": "position.relayed",
+            "group": group,
+            "key": key,
+            "driver_id": fix.driver_id,
+            "frame": events.encode_bytes(frame),
+        }
+        if self._hub is not None:
+            self._hub.relay(group, message)
+            return
+        task = asyncio.ensure_future(self._layer.group_send(group, message))
+        _sending.add(task)
+        task.add_done_callback(_sending.discard)
 
     def flush(self) -> int:
         """Writes the latest fixes and the trail in one transaction; returns the number of drivers written.
@@ -351,10 +381,11 @@ class PositionBuffer:
         return len(latest)
 
 
-def _is_jump(last: _Last, point: events.Point, recorded_at: dt.datetime) -> bool:
-    if abs(point.lat - last.lat) < _NEAR_DEGREES and abs(point.lng - last.lng) < _NEAR_DEGREES:
+def _is_jump(last: _Fix, point: events.Point, recorded_at: dt.datetime) -> bool:
+    before = last.point
+    if abs(point.lat - before.lat) < _NEAR_DEGREES and abs(point.lng - before.lng) < _NEAR_DEGREES:
         return False
-    km = geo.distance_km(last.lat, last.lng, point.lat, point.lng)
+    km = geo.distance_km(before.lat, before.lng, point.lat, point.lng)
     hours = (recorded_at - last.recorded_at).total_seconds() / 3600
     return km > _JUMP_KM and km > JUMP_KMH * hours
 
@@ -362,7 +393,7 @@ def _is_jump(last: _Last, point: events.Point, recorded_at: dt.datetime) -> bool
 def _ride(trip: Trip, tracked_from: dt.datetime) -> _Ride:
     pickup, dropoff = (trip.pickup_lat, trip.pickup_lng), (trip.dropoff_lat, trip.dropoff_lng)
     trip_min = eta.minutes(geo.distance_km(*pickup, *dropoff))
-    return _Ride(trip.pk, trip.status, pickup, dropoff, tracked_from, groups.trip(trip.pk), trip_min)
+    return _Ride(trip.pk, trip.status in ABOARD, pickup, dropoff, tracked_from, groups.trip(trip.pk), trip_min)
 
 
 _COLUMNS = "driver_id, lat, lng, cell, heading_deg, speed_kmh, accuracy_m, recorded_at, received_at, jumped"
@@ -472,9 +503,15 @@ def _append(trail: Sequence[tuple[int, _Fix]]) -> None:
 
 
 def location_frame(
-    driver_id: int, trip_id: int | None, point: events.Point, recorded_at: dt.datetime, to_go: events.Eta
+    driver_id: int,
+    trip_id: int | None,
+    point: events.Point,
+    recorded_at: dt.datetime,
+    timestamp: dt.datetime,
+    to_go: events.Eta,
 ) -> events.DriverLocationUpdated:
     return events.DriverLocationUpdated(
+        timestamp=timestamp,
         trip_id=trip_id,
         driver_id=driver_id,
         lat=point.lat,
@@ -489,45 +526,13 @@ def location_frame(
 
 def _eta(point: events.Point, ride: _Ride) -> events.Eta:
     """Minutes to the pickup until the passengers are aboard, and to the dropoff (by way of the pickup before)."""
-    if ride.status in ABOARD:
+    if ride.is_aboard:
         return events.Eta(None, eta.minutes(geo.distance_km(point.lat, point.lng, *ride.dropoff), point.speed_kmh))
     pickup_min = eta.minutes(geo.distance_km(point.lat, point.lng, *ride.pickup), point.speed_kmh)
     return events.Eta(pickup_min, pickup_min + ride.trip_min)
 
 
-def _relay(layer: Any, fix: _Fix, rides: Iterable[_Ride], now: dt.datetime) -> None:
-    """On the server's loop: to whoever watches the driver's trips, and to staff."""
-    for ride in rides:
-        if ride.tracked_from <= now and _is_watched(layer, ride.group):
-            frame = location_frame(fix.driver_id, ride.trip_id, fix.point, fix.recorded_at, _eta(fix.point, ride))
-            _send(layer, ride.group, ride.group, frame)
-    if _is_watched(layer, groups.STAFF):
-        frame = location_frame(fix.driver_id, None, fix.point, fix.recorded_at, events.Eta())
-        _send(layer, groups.STAFF, f"driver.{fix.driver_id}", frame)
-
-
-def _is_watched(layer: Any, group: str) -> bool:
-    """Whether anybody, in any process, would hear it; a layer that cannot say is sent everything."""
-    return layer.is_watched(group) if isinstance(layer, HubChannelLayer) else True
-
-
-def _send(layer: Any, group: str, key: str, frame: events.DriverLocationUpdated) -> None:
-    """Hands a position to the layer, where a newer one of its `key` replaces it while it waits."""
-    message: dict[str, Any] = {
-        "type": "position.relayed",
-        "group": group,
-        "key": key,
-        "driver_id": frame.driver_id,
-        "frame": events.encode(frame),
-    }
-    if isinstance(layer, HubChannelLayer):
-        layer.relay(group, message)
-        return
-    task = asyncio.ensure_future(layer.group_send(group, message))
-    _sending.add(task)
-    task.add_done_callback(_sending.discard)
-
-
+_NO_ETA = events.Eta()
 _sending: set[asyncio.Future[None]] = set()
 
 buffer = PositionBuffer()
@@ -553,4 +558,4 @@ def replayed(trip: Trip, row: DriverPosition | None, max_age_s: int) -> events.D
         accuracy_m=row.accuracy_m,
     )
     to_go = _eta(point, _ride(trip, trip.departure_at))
-    return location_frame(trip.driver_id, trip.pk, point, row.recorded_at, to_go)
+    return location_frame(trip.driver_id, trip.pk, point, row.recorded_at, dt.datetime.now(dt.UTC), to_go)

@@ -159,14 +159,17 @@ class SocketConsumer(AsyncConsumer):
 
     def _take(self, message: dict[str, Any]) -> bool:
         """Whether the message was dealt with at once; otherwise it waits its turn."""
+        forward_now = self.forward_now
         if message["type"] == "position.relayed":
             if message["driver_id"] == self.driver_id:
                 return True  # drivers know where they are
+            forward_now = self.position_now
         elif self.driver_id is not None and _may_change_driver(message):
             # Not when its turn comes: of a driver who does not read it might never.
             buffer.forget(self.driver_id)
-        if self._working is None and self._is_open and not self._mailbox:
-            if self._closing or self.forward_now(message):
+        # Open and without a task to work it off, the mailbox is empty.
+        if self._working is None and self._is_open:
+            if self._closing or forward_now(message):
                 return True
             self._working = asyncio.create_task(self._work_off())
         return False
@@ -187,22 +190,20 @@ class SocketConsumer(AsyncConsumer):
 
     def forward_now(self, message: dict[str, Any]) -> bool:
         """Writes what needs neither database nor rendering; False where it does, or where the client does not read."""
-        if message["type"] != "position.relayed":
-            return False
+        return False
+
+    def position_now(self, message: dict[str, Any]) -> bool:
+        """`forward_now` of a position."""
         if message["group"] not in self.joined:
             return True
-        if self._line is None:
-            return self._send_now(message["frame"])
-        # Encoded once for everybody who watches.
-        frame = message.get("wire")
-        if frame is None:
-            frame = message["wire"] = wire(message["frame"])
-        return self._line.write(frame)
+        if self._line is not None:
+            return self._line.write(wire(message["frame"]))
+        return self._send_now(message["frame"].decode())
 
     def _send_now(self, text: str) -> bool:
         """Whether the frame was written (or the client is gone); False where that would have to wait."""
         if self._line is not None:
-            return self._line.write(wire(text))
+            return self._line.write(wire(text.encode()))
         sending = self.base_send({"type": "websocket.send", "text": text})
         try:
             # A server's send waits for nothing but the client's buffer, before it has done anything.
@@ -508,7 +509,7 @@ class SocketConsumer(AsyncConsumer):
 
     async def position_relayed(self, message: dict[str, Any]) -> None:
         if message["group"] in self.joined:
-            await self.send_text(message["frame"])
+            await self.send_text(message["frame"].decode())
 
     async def layer_resync(self, _message: dict[str, Any]) -> None:
         """The layer dropped something, or the bus was away."""
@@ -583,7 +584,7 @@ class ProgramConsumer(SocketConsumer):
 
     def forward_now(self, message: dict[str, Any]) -> bool:
         if message["type"] != "event.logged" or message["event"] == CONTROL:
-            return super().forward_now(message)
+            return False
         if not self.is_new(message) or self._send_now(events.with_cursor(message["frame"], outlet.cursor)):
             return True
         self.forget_sent()
@@ -756,9 +757,9 @@ class TripListPageConsumer(PageConsumer):
         member = await in_thread(commands.membership, self.identity.user, frozenset())
         await self._set({groups.user(self.identity.user.pk)} | {groups.trip(pk) for pk in member.trip_ids})
 
-    def forward_now(self, message: dict[str, Any]) -> bool:
+    def position_now(self, message: dict[str, Any]) -> bool:
         """A list has no map."""
-        return message["type"] == "position.relayed" or super().forward_now(message)
+        return True
 
     async def position_relayed(self, message: dict[str, Any]) -> None:
         """As above, where it had to wait."""

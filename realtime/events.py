@@ -6,6 +6,7 @@ Server to client frames form one tagged union (`Frame`), client commands another
 """
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Annotated, Literal
 from uuid import uuid4
 
@@ -378,6 +379,9 @@ _frame_decoder: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 
 def encode(frame: Frame | Command) -> str:
     return _encoder.encode(frame).decode()
+
+
+encode_bytes: Callable[[Frame], bytes] = _encoder.encode
 
 
 def with_cursor(encoded: str, cursor: str) -> str:

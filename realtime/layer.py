@@ -69,8 +69,11 @@ class Mailbox:
         return len(self._items) if self._items else 0
 
     def put(self, message: Message) -> None:
-        if self.taker is not None and self.taker(message):
-            return
+        if self.taker is None or not self.taker(message):
+            self.keep(message)
+
+    def keep(self, message: Message) -> None:
+        """For later, as its owner does not take it now."""
         if self._items is None:
             self._items, self._keyed = deque(), {}
         keyed = self._keyed if self._keyed is not None else {}
@@ -257,14 +260,16 @@ class HubChannelLayer(BaseChannelLayer):
 
     def is_watched(self, group: str) -> bool:
         """Whether a relayed message would reach anybody, here or elsewhere."""
-        return group in self._groups or (self._bus is not None and self._bus.is_routed(group))
+        return group in self._groups or (self._bus is not None and group in self._bus.routes)
 
     def deliver(self, group: str, message: Message) -> None:
         """To the members in this process."""
         members = self._groups.get(group)
         if members:
             for mailbox in tuple(members.values()):
-                mailbox.put(message)
+                # `put`, without the call: this is done for every position and everybody who watches it.
+                if mailbox.taker is None or not mailbox.taker(message):
+                    mailbox.keep(message)
 
     def resync(self) -> None:
         """Messages may have been missed: every channel of this process is told."""
@@ -320,7 +325,7 @@ class Bus:
         self._redis: Any = None
         # Group -> the other processes that have members in it, what this process says of its own, and when each of the
         # others was heard last.
-        self._routes: dict[str, set[str]] = {}
+        self.routes: dict[str, set[str]] = {}
         self._heard_at: dict[str, float] = {}
         self._announced: dict[str, bool] = {}
         # Redis did not take an announcement: the next sign of life says everything again.
@@ -335,7 +340,7 @@ class Bus:
         self._loop = loop
         self._outgoing, self._batch, self._in_flight, self._flusher = [], None, None, None
         self._confirmations, self._changed = {}, asyncio.Event()
-        self._routes, self._heard_at, self._announced, self._parcels = {}, {}, {}, {}
+        self.routes, self._heard_at, self._announced, self._parcels = {}, {}, {}, {}
         # Named, so that CLIENT LIST tells an operator which process a connection belongs to.
         self._redis = Redis.from_url(
             self._url, socket_timeout=5, socket_connect_timeout=5, client_name=f"{self._prefix}:{self._process}"
@@ -363,17 +368,12 @@ class Bus:
         self._outgoing.append((self._name(topic), _pack((self._process, message))))
         self._flush_soon()
 
-    def is_routed(self, group: str) -> bool:
-        return group in self._routes
-
     def relay(self, group: str, message: Message) -> None:
         """Hands a position to the processes that watch the group, with the next tick. Lost while Redis is away."""
-        processes = self._routes.get(group)
+        processes = self.routes.get(group)
         if processes:
-            # Not what the sockets here keep with it, see SocketConsumer.forward_now.
-            sent = {key: message[key] for key in message if key != "wire"}
             for process in processes:
-                self._parcels.setdefault(process, []).append((group, sent))
+                self._parcels.setdefault(process, []).append((group, message))
             self._flush_soon()
 
     def announce(self, group: str, present: bool) -> None:
@@ -523,14 +523,14 @@ class Bus:
 
     def _forget(self, process: str) -> None:
         self._heard_at.pop(process, None)
-        for group in [group for group, processes in self._routes.items() if process in processes]:
+        for group in [group for group, processes in self.routes.items() if process in processes]:
             self._unroute(group, process)
 
     def _unroute(self, group: str, process: str) -> None:
-        processes = self._routes.get(group, set())
+        processes = self.routes.get(group, set())
         processes.discard(process)
         if not processes:
-            self._routes.pop(group, None)
+            self.routes.pop(group, None)
 
     async def _learn(self, process: str, word: str, names: Sequence[str]) -> None:
         if process == self._process:
@@ -548,7 +548,7 @@ class Bus:
             if word == "left":
                 self._unroute(group, process)
             else:
-                self._routes.setdefault(group, set()).add(process)
+                self.routes.setdefault(group, set()).add(process)
         if word == "hello":
             await self._redis.publish(self._name("interest"), _pack((self._process, "here", self._own_groups())))
 

@@ -74,18 +74,26 @@ def horizon() -> int:
     PostgreSQL: transactions below the snapshot's xmin have ended (ids of rows become visible out of order).
     SQLite: one writer at a time, so ids do become visible in order.
     """
+    return _look()[0]
+
+
+def _look() -> tuple[int, bool]:
+    """The horizon, and whether events wait for the sweep, in one query: every server asks four times a second."""
     unpublished = "SELECT min({}) FROM realtime_event WHERE published_at IS NULL"
     if connection.vendor == "postgresql":
         ended = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
-        sql = f"SELECT least({ended}, ({unpublished.format('transaction')}))"
+        place = f"least({ended}, ({unpublished.format('transaction')}))"
     else:
-        sql = (
-            f"SELECT coalesce(({unpublished.format('id')}), "  # noqa: S608 - constants only
+        place = (
+            f"coalesce(({unpublished.format('id')}), "  # noqa: S608 - constants only
             "(SELECT seq + 1 FROM sqlite_sequence WHERE name = 'realtime_event'), 1)"
         )
+    due = "EXISTS (SELECT 1 FROM realtime_event WHERE published_at IS NULL AND sweep_at <= %s)"
     with connection.cursor() as cursor:
-        cursor.execute(sql)
-        return int(cursor.fetchone()[0])
+        now = connection.ops.adapt_datetimefield_value(timezone.now())
+        cursor.execute(f"SELECT {place}, {due}", [now])
+        found = cursor.fetchone()
+    return int(found[0]), bool(found[1])
 
 
 def missed(groups: Sequence[str], place: int, limit: int) -> list[Event]:
@@ -205,15 +213,17 @@ class Outlet:
     def _sweep(self) -> str:
         """Marks what was sent, publishes what others left behind, reads the horizon. In a database thread."""
         self._mark()
-        due = Event.objects.filter(published_at__isnull=True, sweep_at__lte=timezone.now()).order_by("id")
-        if due.exists():
+        place, is_any_due = _look()
+        if is_any_due:
+            due = Event.objects.filter(published_at__isnull=True, sweep_at__lte=timezone.now()).order_by("id")
             with transaction.atomic():
                 rows = list(due.select_for_update(skip_locked=True)[:500])
                 loop = self._loop
                 if rows and loop is not None and _wait_for(self._publish(rows), loop):
                     # Before the rows are let go, or the next server to sweep would publish them again.
                     Event.objects.filter(pk__in=[row.pk for row in rows]).update(published_at=timezone.now())
-        return _cursor_now()
+            place = horizon()
+        return f"{place}.{int(time.time())}"
 
     def _mark(self) -> None:
         sent, self._sent = self._sent, []
@@ -234,10 +244,6 @@ def _wait_for(publishing: Coroutine[Any, Any, bool], loop: asyncio.AbstractEvent
         outcome.cancel()
         logger.warning("the bus did not take the swept events within %d s", PATIENCE_S)
         return False
-
-
-def _cursor_now() -> str:
-    return f"{horizon()}.{int(time.time())}"
 
 
 def place_of(cursor: str, oldest: dt.timedelta) -> int | None:

@@ -44,6 +44,8 @@ def work() -> int:
 
     Where more deadlines have passed than one look settles, they come first: they take no time, rounds do.
     """
+    if not rounds.is_anything_due():
+        return 0
     expired = rounds.expire_due()
     if expired >= rounds.EXPIRED_AT_ONCE:
         return expired

@@ -6,6 +6,7 @@ take, and every frame that is not short, whole and plain text, goes the way of t
 """
 
 from collections.abc import Callable
+from struct import Struct
 from typing import Protocol
 
 from websockets.speedups import apply_mask
@@ -16,6 +17,7 @@ Listener = Callable[[str], bool]
 # A frame with a fix or a few; longer ones are worth a queue.
 SHORT = 2048
 _TEXT_FRAME = 0x81  # final, text
+_head, _head_16, _head_64 = Struct("!BB").pack, Struct("!BBH").pack, Struct("!BBQ").pack
 
 
 class Line(Protocol):
@@ -34,15 +36,14 @@ class Line(Protocol):
         """Cuts the connection; closing would wait for a client that does not read."""
 
 
-def wire(text: str) -> bytes:
+def wire(body: bytes) -> bytes:
     """A text frame of a server (RFC 6455, 5.2): final, unmasked, so the same for everybody."""
-    body = text.encode()
     length = len(body)
     if length < 126:
-        return bytes((_TEXT_FRAME, length)) + body
+        return _head(_TEXT_FRAME, length) + body
     if length < 65536:
-        return bytes((_TEXT_FRAME, 126)) + length.to_bytes(2, "big") + body
-    return bytes((_TEXT_FRAME, 127)) + length.to_bytes(8, "big") + body
+        return _head_16(_TEXT_FRAME, 126, length) + body
+    return _head_64(_TEXT_FRAME, 127, length) + body
 
 
 def taken(data: bytes, listener: Listener, otherwise: Callable[[bytes], None]) -> int:

@@ -10,11 +10,13 @@ order, everywhere: driver, trip, offers, bookings.
 """
 
 import datetime as dt
+import functools
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from django.db.models import Exists, OuterRef, Q
+from django.db import connection
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -323,9 +325,43 @@ def _each(verb: Callable[[int], object], trip_ids: Iterable[int]) -> int:
     return sum(each_alone_where_needed(one, [trip_id]) for trip_id in trip_ids)
 
 
+# What is due, by the database's clock
+
+
+def _offers_due() -> QuerySet[Offer]:
+    return Offer.objects.due().order_by()
+
+
+def _searched() -> QuerySet[Trip]:
+    return Trip.objects.filter(search_until__gt=Now(), status__in=sorted(OPEN)).order_by()
+
+
+def _looks_due() -> QuerySet[Trip]:
+    return _searched().filter(next_look_at__lte=Now())
+
+
+def _searches_over() -> QuerySet[Trip]:
+    return Trip.objects.filter(search_until__lte=Now(), status__in=sorted(OPEN)).order_by()
+
+
+@functools.cache
+def _anything_due() -> tuple[str, tuple[Any, ...]]:
+    """The query of `is_anything_due`; building it takes longer than the database takes to answer it."""
+    parts = [due.values("pk").query.sql_with_params() for due in (_offers_due(), _looks_due(), _searches_over())]
+    sql = " OR ".join(f"EXISTS ({part})" for part, _params in parts)
+    return f"SELECT {sql}", tuple(param for _part, params in parts for param in params)
+
+
+def is_anything_due() -> bool:
+    """Whether there is an offer to settle, a trip to look at or one to give up: most of the time there is not."""
+    with connection.cursor() as cursor:
+        cursor.execute(*_anything_due())
+        return bool(cursor.fetchone()[0])
+
+
 def expire_due(limit: int = EXPIRED_AT_ONCE) -> int:
     """Settles offers past their deadline; returns the number of trips it did. Trips others hold are skipped."""
-    trip_ids = list(Offer.objects.due().order_by().values_list("trip_id", flat=True).distinct()[:limit])
+    trip_ids = list(_offers_due().values_list("trip_id", flat=True).distinct()[:limit])
     return each_alone_where_needed(_expire, trip_ids)
 
 
@@ -351,7 +387,7 @@ def _expire(trip_ids: list[int]) -> int:
 
 def look_due(limit: int = 50) -> int:
     """Starts the rounds and waves that are due; returns their number."""
-    due = _claim(Trip.objects.filter(next_look_at__lte=Now()), limit)
+    due = _claim(_looks_due(), limit)
     if not due:
         return 0
     policies = Policies.current()
@@ -373,10 +409,10 @@ def look_due(limit: int = 50) -> int:
 
 
 @in_transaction
-def _claim(waiting: Any, limit: int) -> list[Trip]:
+def _claim(waiting: QuerySet[Trip], limit: int) -> list[Trip]:
     """Claims trips for this dispatcher: another one sees them again only if this one dies on the way."""
-    open_now = waiting.filter(search_until__gt=Now(), status__in=sorted(OPEN)).order_by("next_look_at")
-    trips = list(open_now.select_for_update(no_key=True, skip_locked=True, of=("self",))[:limit])
+    free = waiting.order_by("next_look_at").select_for_update(no_key=True, skip_locked=True, of=("self",))
+    trips = list(free[:limit])
     Trip.objects.filter(pk__in=[trip.pk for trip in trips]).update(next_look_at=Now() + dt.timedelta(seconds=30))
     return trips
 
@@ -387,9 +423,7 @@ def _claim(waiting: Any, limit: int) -> list[Trip]:
 def _claim_waiting(policies: Policies, limit: int = 500) -> set[int]:
     """The trips that wait to be matched: when the window closes for one of them it closes for all."""
     window = dt.timedelta(seconds=policies.settings.match_window_s)
-    soon = Trip.objects.filter(
-        next_look_at__gt=Now(), next_look_at__lte=Now() + window, search_until__gt=Now(), status__in=sorted(OPEN)
-    )
+    soon = _searched().filter(next_look_at__gt=Now(), next_look_at__lte=Now() + window)
     waiting = [trip.pk for trip in soon[:limit] if policies.of(trip).mode == DispatchMode.BATCHED]
     return {trip.pk for trip in _claim(soon.filter(pk__in=waiting), limit)} if waiting else set()
 
@@ -438,8 +472,7 @@ def match(trip_ids: Sequence[int], policies: Policies | None = None) -> int:
 
 def give_up_due(limit: int = 50) -> int:
     """Cancels trips that nobody took until their departure; returns their number."""
-    due = Trip.objects.filter(search_until__lte=Now(), status__in=sorted(OPEN)).order_by("search_until")
-    trip_ids = list(due.values_list("pk", flat=True)[:limit])
+    trip_ids = list(_searches_over().order_by("search_until").values_list("pk", flat=True)[:limit])
     return _each(_give_up, trip_ids)
 
 

@@ -5,6 +5,7 @@
 `/<group>/s` sends positions to the group, `/<group>/w` hears them.
 """
 
+import datetime as dt
 import os
 import sys
 from typing import Any
@@ -38,9 +39,10 @@ class BareConsumer(SocketConsumer):
         command = events.decode_command(text or "")
         if isinstance(command, events.LocationUpdate):
             point = command.points[-1]
-            frame = location_frame(1, 1, point, point.recorded_at or events._now(), events.Eta())
+            now = dt.datetime.now(dt.UTC)
+            frame = location_frame(1, 1, point, point.recorded_at or now, now, events.Eta())
             message = {"type": "position.relayed", "group": self.group, "key": self.group, "driver_id": 1}
-            self.channel_layer.relay(self.group, message | {"frame": events.encode(frame)})
+            self.channel_layer.relay(self.group, message | {"frame": events.encode_bytes(frame)})
         return True
 
 

@@ -118,7 +118,7 @@ def hub() -> HubChannelLayer:
 def position(trip_id: int, lat: float) -> dict[str, Any]:
     frame = f'{{"type":"driver.location.updated","lat":{lat}}}'
     group = groups.trip(trip_id)
-    return {"type": "position.relayed", "group": group, "key": group, "driver_id": 0, "frame": frame}
+    return {"type": "position.relayed", "group": group, "key": group, "driver_id": 0, "frame": frame.encode()}
 
 
 # Sending

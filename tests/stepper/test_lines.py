@@ -16,7 +16,7 @@ def masked(text: str, first: int = 0x81) -> bytes:
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 65535, 65536])
 def test_frame_is_what_a_client_reads(length: int) -> None:
     client = Protocol(CLIENT, max_size=None)
-    client.receive_data(wire("ä" + "x" * (length - 2) if length > 1 else "x" * length))
+    client.receive_data(wire(("ä" + "x" * (length - 2) if length > 1 else "x" * length).encode()))
     (frame,) = client.events_received()
     assert isinstance(frame, Frame)
     assert (frame.opcode, frame.fin, len(frame.data)) == (Opcode.TEXT, True, length)

@@ -11,6 +11,7 @@ import pytest
 from django.test import Client
 
 from drivers.models import Driver
+from stepper import dispatcher
 from stepper.models import ServiceSettings, User
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
 from trips import bookings, dispatch, driving, rounds
@@ -81,8 +82,8 @@ def test_expiring_costs_the_same_for_1_and_3_offers(query_count: QueryCount, off
 
 
 def test_dispatcher_with_nothing_to_do(query_count: QueryCount) -> None:
-    with query_count(5, 5):
-        assert rounds.expire_due() + rounds.look_due() + rounds.give_up_due() == 0
+    with query_count(1, 1):
+        assert dispatcher.work() == 0
 
 
 # Answering and driving
