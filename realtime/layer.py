@@ -35,6 +35,7 @@ Taker = Callable[[Message], bool]
 RESYNC: Message = {"type": "layer.resync"}
 _TICK_S = 0.005
 _SUBSCRIBE_TIMEOUT_S = 2.0
+_REPLY_WITHIN_S = 5.0
 # Processes repeat that they live this often, and are forgotten after a silence of four times that.
 _ALIVE_S = 5.0
 # Groups that positions are relayed to, so those whose members a process announces to the others.
@@ -323,6 +324,9 @@ class Bus:
         self._changes: deque[tuple[str, bool]] = deque()
         self._changed = asyncio.Event()
         self._redis: Any = None
+        # What is published goes over a connection of its own: taking one from the client's pool and everything that
+        # the client does around a command costs more than the command.
+        self._out: Any = None
         # Group -> the other processes that have members in it, what this process says of its own, and when each of the
         # others was heard last.
         self.routes: dict[str, set[str]] = {}
@@ -345,6 +349,9 @@ class Bus:
         self._redis = Redis.from_url(
             self._url, socket_timeout=5, socket_connect_timeout=5, client_name=f"{self._prefix}:{self._process}"
         )
+        self._out = self._redis.connection_pool.make_connection()
+        # One deadline for a batch instead of one for every read and write.
+        self._out.socket_timeout = None
         self._tasks = [asyncio.create_task(self._listen_for_ever())]
 
     async def close(self) -> None:
@@ -356,8 +363,9 @@ class Bus:
             if batch is not None and not batch.done():
                 batch.set_exception(ConnectionError("the bus was closed"))
         if self._redis is not None:
+            await self._out.disconnect(nowait=True)
             await self._redis.aclose()
-        self._tasks, self._flusher, self._loop, self._redis = [], None, None, None
+        self._tasks, self._flusher, self._loop, self._redis, self._out = [], None, None, None, None
 
     def _name(self, topic: str) -> str:
         return f"{self._prefix}:{topic}"
@@ -415,13 +423,7 @@ class Bus:
             batch, self._batch = self._batch, None
             self._in_flight = batch
             try:
-                if len(outgoing) == 1:  # one process listens to positions: the usual tick of two
-                    await self._redis.publish(*outgoing[0])
-                else:
-                    async with self._redis.pipeline(transaction=False) as pipeline:
-                        for name, body in outgoing:
-                            pipeline.publish(name, body)
-                        await pipeline.execute()
+                await self._send(outgoing)
             except (RedisError, OSError) as error:
                 self._is_unsaid = self._is_unsaid or announces
                 batch.set_exception(ConnectionError(f"Redis: {error}"))
@@ -432,6 +434,22 @@ class Bus:
             else:
                 batch.set_result(None)
             self._in_flight = None
+
+    async def _send(self, outgoing: Sequence[tuple[str, bytes]]) -> None:
+        """All PUBLISHes in one round trip; a second time where the connection turns out to have died meanwhile."""
+        packed = self._out.pack_commands([("PUBLISH", name, body) for name, body in outgoing])
+        for is_last in (False, True):
+            try:
+                async with asyncio.timeout(_REPLY_WITHIN_S):
+                    await self._out.send_packed_command(packed)
+                    for _one in outgoing:
+                        await self._out.read_response()
+            except (RedisError, OSError):
+                await self._out.disconnect(nowait=True)
+                if is_last:
+                    raise
+            else:
+                return
 
     # In
 
@@ -567,20 +585,22 @@ class Bus:
                     await pubsub.unsubscribe(*left)  # without names it would leave everything
 
     async def _read(self, pubsub: Any) -> None:
-        groups, relayed, interest = self._name("g:"), self._name(f"r:{self._process}"), self._name("interest")
+        groups, relayed = self._name("g:").encode(), self._name(f"r:{self._process}").encode()
+        interest = self._name("interest").encode()
+        pinged = False
         while True:
-            # Returns None at the time-out; a ping in between notices a half-open connection.
-            item = await pubsub.get_message(timeout=15)
+            # Past what the client does around a read: it would also reconnect without a word, and what was missed
+            # meanwhile would be missed for good.
+            item = await pubsub.connection.read_response(timeout=15, disconnect_on_error=False, push_request=True)
             if item is None:
+                if pinged:
+                    raise ConnectionError("Redis does not answer a ping")  # half open: nothing else would tell
                 await pubsub.ping()
+                pinged = True
                 continue
-            name = item["channel"].decode() if isinstance(item["channel"], bytes) else str(item["channel"])
-            if item["type"] == "subscribe":
-                confirmation = self._confirmations.get(name)
-                if confirmation is not None and not confirmation.done():
-                    confirmation.set_result(None)
-            elif item["type"] == "message":
-                body = msgspec.msgpack.decode(item["data"])
+            pinged = False
+            if item[0] == b"message":
+                name, body = item[1], msgspec.msgpack.decode(item[2])
                 if name == relayed:
                     for group, message in body:
                         self._layer.deliver(group, message)
@@ -589,9 +609,13 @@ class Bus:
                 elif body[0] == self._process:
                     continue
                 elif name.startswith(groups):
-                    self._layer.deliver(name.removeprefix(groups), body[1])
+                    self._layer.deliver(name.removeprefix(groups).decode(), body[1])
                 else:
                     self._layer.hand_over(body[1]["channel"], body[1]["message"])
+            elif item[0] == b"subscribe":
+                confirmation = self._confirmations.get(item[1].decode())
+                if confirmation is not None and not confirmation.done():
+                    confirmation.set_result(None)
 
 
 _pack = msgspec.msgpack.Encoder().encode
