@@ -99,7 +99,10 @@ class StatusView(DriverView):
     def put(self, request: ApiRequest, trip_id: int) -> Response:
         """The next step of the caller's trip, or `delayed`, `released`, `no_show`; counted with the socket's."""
         limits.spend("status", self.driver.pk, ServiceSettings.current().status_per_min)
-        driving.update_status(self.driver.pk, trip_id, **read(request, StatusSerializer))
+        trip = driving.update_status(self.driver.pk, trip_id, **read(request, StatusSerializer))
+        if trip.driver_id != self.driver.pk:
+            # Given back: what becomes of it is not their business any more, also when they say so once more.
+            return Response({"id": trip.pk, "status": driving.RELEASED})
         return answer(trip_id, request.user)
 
 
@@ -108,6 +111,7 @@ class AvailabilityView(DriverView):
 
     def put(self, request: ApiRequest) -> Response:
         """The driver's switch; on a trip it takes effect when the trip ends."""
+        limits.spend("availability", self.driver.pk, ServiceSettings.current().status_per_min)
         online = read(request, AvailabilitySerializer)["availability"] == "available"
         return Response(AvailabilityAnswerSerializer(availability.set_online(self.driver.pk, online)).data)
 

@@ -263,7 +263,7 @@ def _decide(decision: str, driver_id: int, user: User, approval: Approval, title
 
     driver = _set_approval(DECISIONS[decision], driver_id, user, approval, title, reason)
     if approval != Approval.APPROVED:
-        withdraw_from_driver(driver.pk)
+        afterwards(withdraw_from_driver, driver.pk)
     return driver
 
 

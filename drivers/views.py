@@ -164,6 +164,7 @@ def decline_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> Ht
 @driver_required
 def set_availability(request: SignedInRequest, driver: Driver) -> HttpResponse:
     try:
+        limits.spend("availability", driver.pk, ServiceSettings.current().status_per_min)
         availability.set_online(driver.pk, request.POST.get("online") == "1")
     except DomainError as error:
         fragment = fragments.regions(Board.of(driver.pk), ("availability", "notice")) + fragments.toast(error.message)

@@ -46,6 +46,8 @@ class Membership(Struct, frozen=True):
 
     driver_id: int | None
     trip_ids: set[int]
+    # Staff who see everybody's trips.
+    sees_all: bool
 
 
 def current_settings() -> ServiceSettings:
@@ -59,22 +61,20 @@ def membership(user: User, watched: frozenset[int]) -> Membership:
         rows = cursor.fetchall()
     driver_id = next((pk for is_driver, pk in rows if is_driver), None)
     trip_ids = {pk for is_driver, pk in rows if not is_driver}
-    trip_ids |= {pk for pk in watched - trip_ids if _may_see(user, pk)}
-    return Membership(driver_id, trip_ids)
+    if others := watched - trip_ids:
+        trip_ids |= _seen_among(user, others)
+    return Membership(driver_id, trip_ids, user.may_see_trips)
 
 
-def _may_see(user: User, trip_id: int) -> bool:
-    try:
-        bookings.trip_for(user, trip_id)
-    except NotFound:
-        return False
-    return True
+def _seen_among(user: User, trip_ids: Iterable[int]) -> set[int]:
+    return set(bookings.visible_to(user).filter(pk__in=list(trip_ids)).order_by().values_list("pk", flat=True))
 
 
 def require_trips(user: User, trip_ids: Iterable[int]) -> None:
     """Raises NotFound (trip.not_found) unless the user may see all of them."""
-    for trip_id in sorted(trip_ids):
-        bookings.trip_for(user, trip_id)
+    wanted = set(trip_ids)
+    if wanted - _seen_among(user, wanted):
+        raise NotFound("trip.not_found", _("There is no such trip."))
 
 
 def snapshot(user: User, driver_id: int | None, trip_ids: Iterable[int]) -> list[events.Frame]:
@@ -122,7 +122,7 @@ def missed_events(user: User, cursor: str, joined: list[str]) -> list[Event] | N
     rows = missed(joined, place, _RESUME_LIMIT + 1)
     if len(rows) > _RESUME_LIMIT:
         return None
-    since = {} if user.is_staff else _driving_since(user)
+    since = {} if user.may_see_trips else _driving_since(user)
     rows = [row for row in rows if row.group not in since or row.created_at >= since[row.group]]
     # One event reached several of the socket's groups: the first row stands for all.
     return list({row.event_id: row for row in reversed(rows)}.values())[::-1]
@@ -160,6 +160,7 @@ def _run(command: events.Command, driver_id: int | None) -> events.Ack | None:
             positions.report(driver_id, command.points)
             return events.Ack(ref=ref)
         case events.AvailabilityUpdate():
+            limits.spend("availability", driver_id, ServiceSettings.current().status_per_min)
             driver = availability.set_online(driver_id, command.availability == "available")
             return events.Ack(ref=ref, status=driver.availability)
         case events.StatusUpdate():

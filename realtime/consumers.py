@@ -19,7 +19,7 @@ from channels.consumer import AsyncConsumer, get_handler_name
 from channels.exceptions import StopConsumer
 from channels.layers import get_channel_layer
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import override
@@ -96,7 +96,7 @@ class SocketConsumer(AsyncConsumer):
         self._is_open = False
         self._counted_for: int | None = None
         # Both directions may find that the socket's rights have changed; one at a time puts its groups right.
-        self._memberships: asyncio.Lock | None = None
+        self._changing: asyncio.Lock | None = None
         self._tokens = float(_BURST)
         # Which second of the heartbeat's period is this socket's.
         self.turn = next(_turns) % HEARTBEAT_S
@@ -279,13 +279,17 @@ class SocketConsumer(AsyncConsumer):
         raise NotImplementedError
 
     async def _prepare(self) -> None:
-        if self._memberships is None:
-            self._memberships = asyncio.Lock()
-        async with self._memberships:
+        async with self._changing_groups:
             await self.prepare()
         if self.driver_id is not None:
             # What changed before the groups were joined has not been heard.
             buffer.forget(self.driver_id)
+
+    @property
+    def _changing_groups(self) -> asyncio.Lock:
+        if self._changing is None:
+            self._changing = asyncio.Lock()
+        return self._changing
 
     def drive_as(self, driver_id: int | None) -> None:
         """Whose positions this socket sends."""
@@ -435,9 +439,12 @@ class SocketConsumer(AsyncConsumer):
             await self.obey(command)
         except DomainError as error:
             await self._send_frame(error_frame(error, command.ref, self.identity.language))
-        except DatabaseError as error:
+        except (OperationalError, InterfaceError) as error:
             logger.warning("%s failed: %s", events.tag(command), error)
             await self._send_error("server.unavailable", _("Please try again in a moment."), command.ref)
+        except DatabaseError:  # what the database refuses once it refuses again
+            logger.exception("%s failed", events.tag(command))
+            await self._send_error("server.error", _("Something went wrong on our side."), command.ref)
 
     async def _slow_down(self, text: str | None) -> None:
         """The frame is not obeyed. Who goes on after a burst of refusals is sent away."""
@@ -545,12 +552,13 @@ class ProgramConsumer(SocketConsumer):
         member = await in_thread(commands.membership, self.identity.user, frozenset(self._watched))
         self.drive_as(member.driver_id)
         self._watched &= member.trip_ids
+        self._left &= member.trip_ids
         wanted = {groups.user(self.identity.user.pk)}
         wanted |= {groups.trip(pk) for pk in member.trip_ids - self._left}
         if member.driver_id is not None:
             # Also where offers are not wanted: it says when what the driver may do has changed.
             wanted.add(groups.driver(member.driver_id))
-        if self.identity.user.is_staff:
+        if member.sees_all:
             wanted.add(groups.STAFF)
         await self.leave(*(self.joined - wanted))
         await self.join(*sorted(wanted - self.joined))
@@ -603,9 +611,12 @@ class ProgramConsumer(SocketConsumer):
             case events.TripSubscribe():
                 await self._subscribe(command)
             case events.TripUnsubscribe():
-                self._watched -= set(command.trip_ids)
-                self._left |= set(command.trip_ids)
-                await self.leave(*(groups.trip(pk) for pk in command.trip_ids))
+                async with self._changing_groups:
+                    left = set(command.trip_ids)
+                    self._watched -= left
+                    # Only those that `prepare` would join again: a client may name as many others as it likes.
+                    self._left |= left & set(self._trip_ids())
+                    await self.leave(*(groups.trip(pk) for pk in left))
                 await self._acknowledge(command)
             case events.DriverSubscribe():
                 self._offers_wanted = True
@@ -624,10 +635,12 @@ class ProgramConsumer(SocketConsumer):
 
     async def _subscribe(self, command: events.TripSubscribe) -> None:
         trip_ids = set(command.trip_ids)
-        await in_thread(commands.require_trips, self.identity.user, trip_ids)
-        self._watched |= trip_ids
-        self._left -= trip_ids
-        await self.join(*(groups.trip(pk) for pk in sorted(trip_ids)))
+        # Asked and joined in one go: a right that is lost meanwhile is looked at again afterwards, not in between.
+        async with self._changing_groups:
+            await in_thread(commands.require_trips, self.identity.user, trip_ids)
+            self._watched |= trip_ids
+            self._left -= trip_ids
+            await self.join(*(groups.trip(pk) for pk in sorted(trip_ids)))
         await self._acknowledge(command)
         for frame in await in_thread(commands.trip_snapshots, self.identity.user, sorted(trip_ids)):
             await self._send_frame(frame)

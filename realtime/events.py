@@ -272,7 +272,10 @@ Frame = DurableFrame | DriverLocationUpdated | TripSnapshot | ConnectionEstablis
 
 # Client to server
 
-Text = Annotated[str, Meta(max_length=300)]
+# No database keeps U+0000 in a text.
+_NO_NUL = r"^[^\x00]*$"
+Text = Annotated[str, Meta(max_length=300, pattern=_NO_NUL)]
+Reason = Annotated[str, Meta(max_length=200, pattern=_NO_NUL)]
 Ref = Annotated[str, Meta(max_length=64)]
 Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Lat = Annotated[float, Meta(ge=-90, le=90)]
@@ -327,7 +330,7 @@ class OfferAccept(CommandBase, frozen=True, kw_only=True, tag="trip.offer.accept
 
 class OfferDecline(CommandBase, frozen=True, kw_only=True, tag="trip.offer.decline"):
     offer_id: Id
-    reason: Annotated[str, Meta(max_length=200)] = ""
+    reason: Reason = ""
 
 
 class LocationUpdate(CommandBase, frozen=True, kw_only=True, tag="driver.location.update"):
@@ -347,7 +350,7 @@ class StatusUpdate(CommandBase, frozen=True, kw_only=True, tag="trip.status.upda
     lat: Lat | None = None
     lng: Lng | None = None
     delay_minutes: Annotated[int, Meta(ge=1, le=1440)] | None = None
-    delay_reason: Annotated[str, Meta(max_length=200)] = ""
+    delay_reason: Reason = ""
 
 
 class Resume(CommandBase, frozen=True, kw_only=True, tag="resume"):

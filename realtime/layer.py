@@ -246,6 +246,10 @@ class HubChannelLayer(BaseChannelLayer):
     async def group_send(self, group: str, message: Message) -> None:
         self.require_valid_group_name(group)
         self.deliver(group, message)
+        await self.send_elsewhere(group, message)
+
+    async def send_elsewhere(self, group: str, message: Message) -> None:
+        """`group_send` to the other processes only: the members here have it already."""
         if self._bus is not None:
             await self._bus.start()
             self._bus.publish(f"g:{group}", message)

@@ -26,6 +26,11 @@ from .models import Event
 logger = logging.getLogger("stepper.publish")
 
 SWEEP_S = 0.25
+# While the bus is away there is no hurry to try it again.
+AWAY_SWEEP_S = 1.0
+SWEPT_AT_ONCE = 500
+# Of so many rows at most is it known that the sockets here have them, though the bus does not; the others wait for it.
+_DELIVERED_MOST = 20_000
 # How long the writing server has to publish by itself before any server takes its events over.
 GRACE = dt.timedelta(seconds=2)
 CONTROL = "control.recheck"
@@ -114,6 +119,9 @@ class Outlet:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: asyncio.Queue[list[Event]] = asyncio.Queue()
         self._sent: list[int] = []
+        # Rows that the sockets of this process have been handed while the bus was away.
+        self._delivered: dict[int, None] = {}
+        self._is_bus_away = False
         self._cursors = ["", ""]
         self._tasks: list[asyncio.Task[None]] = []
         self._committed = 0
@@ -132,6 +140,7 @@ class Outlet:
         self._loop = asyncio.get_running_loop()
         self._queue = asyncio.Queue()
         self._committed = self._handed_over = 0
+        self._delivered, self._is_bus_away = {}, False
         self._tasks = [asyncio.create_task(self._deliver()), asyncio.create_task(self._sweep_for_ever())]
 
     async def close(self) -> None:
@@ -182,18 +191,38 @@ class Outlet:
     async def _publish(self, rows: list[Event]) -> bool:
         """Whether every process has been sent them. Never raises: what waits behind these rows has to go out, too."""
         layer = get_channel_layer()
+        hub = layer if isinstance(layer, HubChannelLayer) else None
         try:
             for row in rows:
-                await layer.group_send(row.group, _message(row))
-            drain = getattr(layer, "drain", None)
-            if drain is not None:
-                await drain()
+                if hub is not None and row.pk in self._delivered:
+                    # Every sweep until the bus is back comes by here: the sockets must not be told each time.
+                    await hub.send_elsewhere(row.group, _message(row))
+                else:
+                    await layer.group_send(row.group, _message(row))
+                    if hub is not None and len(self._delivered) < _DELIVERED_MOST:
+                        self._delivered[row.pk] = None
+            if hub is not None:
+                await hub.drain()
         except (OSError, RedisError) as error:  # the bus is away; unmarked rows are swept until it is back
             logger.warning("could not publish %d events: %s", len(rows), error)
+            self._is_bus_away = True
             return False
         except Exception:
             logger.exception("could not publish %d events", len(rows))
             return False
+        for row in rows:
+            self._delivered.pop(row.pk, None)
+        self._is_bus_away = False
+        return True
+
+    async def _hand_over(self, rows: list[Event]) -> bool:
+        """To the sockets of this process, while the others cannot be reached."""
+        layer = get_channel_layer()
+        if isinstance(layer, HubChannelLayer):
+            for row in rows:
+                if row.pk not in self._delivered:
+                    self._delivered[row.pk] = None
+                    layer.deliver(row.group, _message(row))
         return True
 
     async def _sweep_for_ever(self) -> None:
@@ -208,7 +237,7 @@ class Outlet:
                 await asyncio.sleep(1)
             else:
                 self._cursors = [self._cursors[1] or cursor, cursor]
-            await asyncio.sleep(SWEEP_S)
+            await asyncio.sleep(AWAY_SWEEP_S if self._is_bus_away else SWEEP_S)
 
     def _sweep(self) -> str:
         """Marks what was sent, publishes what others left behind, reads the horizon. In a database thread."""
@@ -217,12 +246,19 @@ class Outlet:
         if is_any_due:
             due = Event.objects.filter(published_at__isnull=True, sweep_at__lte=timezone.now()).order_by("id")
             with transaction.atomic():
-                rows = list(due.select_for_update(skip_locked=True)[:500])
+                rows = list(due.select_for_update(skip_locked=True)[:SWEPT_AT_ONCE])
                 loop = self._loop
                 if rows and loop is not None and _wait_for(self._publish(rows), loop):
                     # Before the rows are let go, or the next server to sweep would publish them again.
                     Event.objects.filter(pk__in=[row.pk for row in rows]).update(published_at=timezone.now())
+            if self._is_bus_away and len(self._delivered) < _DELIVERED_MOST:
+                # Also what comes after them, and what another server is trying to publish just now.
+                others = due.exclude(pk__in=list(self._delivered))[:SWEPT_AT_ONCE]
+                if loop is not None and (waiting := list(others)):
+                    _wait_for(self._hand_over(waiting), loop)
             place = horizon()
+        elif not self._is_bus_away:
+            self._delivered.clear()  # another server may have been the one to publish them
         return f"{place}.{int(time.time())}"
 
     def _mark(self) -> None:

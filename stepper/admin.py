@@ -235,7 +235,7 @@ class ServiceSettingsAdmin(StaffAdmin):
                 "fields": [
                     ("boarding_opens_min", "free_cancel_min"),
                     ("release_until_min", "now_tolerance_min"),
-                    "tracking_opens_min",
+                    ("tracking_opens_min", "no_show_wait_min"),
                 ]
             },
         ),
@@ -261,7 +261,17 @@ class ServiceSettingsAdmin(StaffAdmin):
                 ]
             },
         ),
-        (_("Limits"), {"fields": [("api_per_min", "status_per_min"), "event_log_hours", "updated_at"]}),
+        (
+            _("Limits"),
+            {
+                "fields": [
+                    ("api_per_min", "status_per_min"),
+                    ("max_open_trips", "event_log_hours"),
+                    "rounds_kept_days",
+                    "updated_at",
+                ]
+            },
+        ),
     ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

@@ -17,6 +17,7 @@ from django.utils import timezone
 from drivers import duty, standing
 from realtime.models import Event, ServerBeat
 from trips import rounds, unfilled, watch
+from trips.models import DispatchRound
 
 from .models import ServiceSettings
 from .transactions import in_thread
@@ -30,6 +31,7 @@ LOOK_AFTER_S = 2.0
 BATCH = 100
 BEAT_S = 5.0
 PRUNE_S = 600.0
+PRUNED_AT_ONCE = 20_000
 # Nobody has beaten for this long: no dispatcher runs.
 SILENT_FOR = dt.timedelta(seconds=15)
 
@@ -59,11 +61,16 @@ def look_after() -> bool:
 
 
 def prune() -> int:
-    """Forgets events older than the log is kept, and dispatchers long gone."""
+    """Forgets events and rounds older than they are kept, and dispatchers long gone."""
     now = timezone.now()
     ServerBeat.objects.filter(beat_at__lt=now - dt.timedelta(days=1)).delete()
-    kept_for = dt.timedelta(hours=ServiceSettings.current().event_log_hours)
-    return Event.objects.filter(created_at__lt=now - kept_for, published_at__isnull=False).delete()[0]
+    settings = ServiceSettings.current()
+    # The oldest ones, found by their keys: an index on the time would be written with every round and read by nobody.
+    oldest = DispatchRound.objects.order_by("pk").values("pk")[:PRUNED_AT_ONCE]
+    kept_since = now - dt.timedelta(days=settings.rounds_kept_days)
+    done = DispatchRound.objects.filter(pk__in=oldest, created_at__lt=kept_since).delete()[0]
+    kept_for = dt.timedelta(hours=settings.event_log_hours)
+    return done + Event.objects.filter(created_at__lt=now - kept_for, published_at__isnull=False).delete()[0]
 
 
 class Dispatcher:

@@ -84,6 +84,16 @@ class User(AbstractBaseUser, PermissionsMixin):
         return f"{first} {rest[0]}." if rest else first
 
     @property
+    def may_see_trips(self) -> bool:
+        """Whether they see everybody's trips and where all drivers are, wherever the admin lets them see trips."""
+        return self.is_staff and self.has_perm("trips.view_trip")
+
+    @property
+    def may_steer_trips(self) -> bool:
+        """Whether they do with everybody's trips what the admin lets them do."""
+        return self.is_staff and self.has_perm("trips.change_trip")
+
+    @property
     def initials(self) -> str:
         return "".join(word[0] for word in self.name.split()[:2]).upper()
 
@@ -210,6 +220,18 @@ class ServiceSettings(models.Model):
     release_until_min = models.PositiveIntegerField(_("driver may release until, min before departure"), default=15)
     now_tolerance_min = models.PositiveIntegerField(_("a time this many minutes ago is now"), default=5)
     tracking_opens_min = models.PositiveIntegerField(_("tracking opens, min before departure"), default=120)
+    no_show_wait_min = models.PositiveIntegerField(
+        _("no-show after waiting, min"),
+        default=5,
+        validators=_between(0, 120),
+        help_text=_("Counted from the departure, or from the driver's arrival where that is later."),
+    )
+    max_open_trips = models.PositiveIntegerField(
+        _("trips of one passenger without a driver"),
+        default=5,
+        validators=_between(1, 1000),
+        help_text=_("Every trip is put before drivers who have room for a few offers only."),
+    )
 
     # Looking after trips that have a driver
     reminder_first_min = models.PositiveIntegerField(
@@ -300,6 +322,12 @@ class ServiceSettings(models.Model):
         _("status updates a minute a driver"), default=10, validators=_between(1, 1_000_000)
     )
     event_log_hours = models.PositiveIntegerField(_("event log kept, hours"), default=24, validators=_between(1, 720))
+    rounds_kept_days = models.PositiveIntegerField(
+        _("rounds of dispatch kept, days"),
+        default=90,
+        validators=_between(1, 3650),
+        help_text=_("For so long the admin can say why a driver did not get a trip."),
+    )
 
     updated_at = models.DateTimeField(auto_now=True)
 

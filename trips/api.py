@@ -3,7 +3,7 @@
 import datetime as dt
 
 import msgspec
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -16,7 +16,7 @@ from stepper.errors import InvalidInput
 from stepper.models import ServiceSettings, User
 
 from . import bookings, dispatch, unfilled
-from .models import Booking, Offer, Rating, Trip
+from .models import Offer, Rating, Trip, TripQuerySet
 from .serializers import (
     STATUSES,
     BookingSerializer,
@@ -29,15 +29,14 @@ from .serializers import (
     TripSerializer,
     WidenSerializer,
 )
-from .states import BookingStatus
 
 
-def answered(viewer: User) -> QuerySet[Trip]:
-    """All trips with what `TripSerializer` reads, in one query."""
+def answered(viewer: User, trips: TripQuerySet) -> QuerySet[Trip]:
+    """`trips` with what `TripSerializer` reads, in one query."""
     open_offers = Offer.objects.open().filter(trip=OuterRef("pk")).order_by().values("trip")
     mine = Rating.objects.filter(trip=OuterRef("pk"), by=viewer).values("stars")
     return (
-        Trip.objects.for_page()
+        trips.for_page()
         .select_related("watch")
         .annotate(
             offers_open=Coalesce(Subquery(open_offers.annotate(number=Count("pk")).values("number")), 0),
@@ -48,7 +47,7 @@ def answered(viewer: User) -> QuerySet[Trip]:
 
 def answer(trip_id: int, viewer: User, status: int = 200) -> Response:
     """The full trip as it stands now, after whatever was done to it."""
-    trip = answered(viewer).get(pk=trip_id)
+    trip = answered(viewer, Trip.objects.all()).get(pk=trip_id)
     return Response(TripSerializer(trip, context={"viewer": viewer}).data, status=status)
 
 
@@ -56,10 +55,7 @@ class TripsView(APIView):
     def get(self, request: ApiRequest) -> Response:
         """The caller's trips (organised, booked or driven; all for staff), newest first, `?status=` any of several."""
         viewer = request.user
-        trips = answered(viewer)
-        if not viewer.is_staff:
-            booked = Booking.objects.filter(passenger=viewer).exclude(status=BookingStatus.CANCELLED).values("trip")
-            trips = trips.filter(Q(organiser=viewer) | Q(driver__user=viewer) | Q(pk__in=booked))
+        trips = answered(viewer, bookings.visible_to(viewer))
         if wanted := request.query_params.getlist("status"):
             if not STATUSES.issuperset(wanted):
                 raise InvalidInput("input.invalid", INVALID, {"status": [_("There is no such status.")]})

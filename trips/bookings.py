@@ -1,9 +1,11 @@
 """What passengers do: get a price, book, cancel, rate."""
 
 import datetime as dt
+import hashlib
 import math
 from zoneinfo import ZoneInfo
 
+import msgspec
 import tzfpy
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
@@ -22,13 +24,15 @@ from stepper.models import ServiceSettings, User
 from stepper.transactions import Stale, afterwards, in_transaction
 
 from . import pricing
-from .models import AT_REST, Booking, Rating, Trip
+from .models import AT_REST, Booking, Rating, Trip, TripQuerySet
 from .states import ABOARD, OPEN, BookingStatus, Role, TripStatus, VehicleClass
 
 # What one vehicle of a class can hold.
 SEATS = {VehicleClass.SEDAN: 4, VehicleClass.SUV: 6, VehicleClass.VAN: 8, VehicleClass.BUS: 50}
 # Pickup and dropoff nearer than this are the same place.
 SAME_PLACE_KM = 0.05
+# From one end of the region to the other.
+FURTHEST_KM = 4000
 FURTHEST_AHEAD = dt.timedelta(days=365)
 
 
@@ -60,6 +64,8 @@ def check(request: BookingRequest, settings: ServiceSettings, now: dt.datetime) 
             fields[name] = [_("Choose a place.")]
     if not fields and _straight_km(request) < SAME_PLACE_KM:
         fields["dropoff"] = [_("Pickup and dropoff are the same place.")]
+    elif not fields and _straight_km(request) > FURTHEST_KM:
+        fields["dropoff"] = [_("Nobody drives that far: at most %(km)d km.") % {"km": FURTHEST_KM}]
     if request.vehicle_class not in VehicleClass.values:
         fields["vehicle_class"] = [_("There is no such vehicle class.")]
     elif not 1 <= request.seats <= SEATS[VehicleClass(request.vehicle_class)]:
@@ -110,6 +116,7 @@ def book(user: User, request: BookingRequest, request_key: str | None = None) ->
 
     Raises:
         InvalidInput: a field is wrong; nothing was written.
+        Conflict: booking.too_many (without a driver), booking.key_reused (for something else)
     """
     from .rounds import start_round
 
@@ -120,6 +127,7 @@ def book(user: User, request: BookingRequest, request_key: str | None = None) ->
         made = Trip.objects.filter(organiser=user, request_key=request_key).first() if request_key else None
         if made is None:
             raise
+        _require_same(made, request)
         return made
     if created:
         afterwards(start_round, trip.pk)
@@ -132,10 +140,12 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
     if request_key:
         made = Trip.objects.filter(organiser=user, request_key=request_key).first()
         if made is not None:
+            _require_same(made, request)
             return made, False
     settings = ServiceSettings.current()
     now = timezone.now()
     check(request, settings, now)
+    _require_room(user, settings)
     price = _priced(request, settings)
     # A chosen time a few minutes ago counts as now; `check` has refused earlier ones.
     departure_at = max(request.departure_at or now, now)
@@ -145,6 +155,7 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
     trip = Trip.objects.create(
         organiser=user,
         request_key=request_key or None,
+        request_digest=_digest(request) if request_key else "",
         pickup_name=pickup.name,
         pickup_address=pickup.address,
         pickup_lat=pickup.lat,
@@ -203,17 +214,43 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
     return trip, True
 
 
+def _digest(request: BookingRequest) -> str:
+    return hashlib.blake2b(msgspec.json.encode(request), digest_size=16).hexdigest()
+
+
+def _require_same(made: Trip, request: BookingRequest) -> None:
+    """A key that comes with another trip in mind is a mistake: answering with the first one would hide it."""
+    if made.request_digest != _digest(request):
+        raise Conflict("booking.key_reused", _("This was used for another booking already; please start a new one."))
+
+
+def _require_room(user: User, settings: ServiceSettings) -> None:
+    """Drivers have room for a few offers each: one account must not fill them all. Bookings of a user queue here."""
+    list(User.objects.filter(pk=user.pk).select_for_update(no_key=True).order_by().values_list("pk"))
+    waiting = Trip.objects.filter(organiser=user, status__in=sorted(OPEN)).count()
+    if waiting >= settings.max_open_trips and not user.may_steer_trips:
+        raise Conflict(
+            "booking.too_many",
+            _("You have %(number)d trips that wait for a driver; cancel one of them or wait for it to be taken.")
+            % {"number": waiting},
+        )
+
+
+def visible_to(user: User) -> TripQuerySet:
+    """The trips somebody is on (organiser, booked passenger, driver); for staff all."""
+    if user.may_see_trips:
+        return Trip.objects.all()
+    booked = Booking.objects.filter(passenger=user).exclude(status=BookingStatus.CANCELLED).values("trip")
+    return Trip.objects.filter(Q(organiser=user) | Q(driver__user=user) | Q(pk__in=booked))
+
+
 def trip_for(user: User, trip_id: int) -> Trip:
     """The trip as somebody on it (organiser, booked passenger, its driver) or staff may see it.
 
     Raises:
         NotFound: there is none, or it is somebody else's; the answer is the same.
     """
-    trips = Trip.objects.for_page().filter(pk=trip_id)
-    if not user.is_staff:
-        booked = Booking.objects.filter(passenger=user).exclude(status=BookingStatus.CANCELLED).values("trip")
-        trips = trips.filter(Q(organiser=user) | Q(driver__user=user) | Q(pk__in=booked))
-    trip = trips.first()
+    trip = visible_to(user).for_page().filter(pk=trip_id).first()
     if trip is None:
         raise NotFound("trip.not_found", _("There is no such trip."))
     return trip
@@ -226,7 +263,7 @@ def require_looking(trip: Trip, user: User, refused: Text) -> None:
         NotPermitted (auth.forbidden): with `refused`
         Conflict (trip.transition_refused): it has a driver or is over
     """
-    if not user.is_staff and trip.organiser_id != user.pk:
+    if trip.organiser_id != user.pk and not user.may_steer_trips:
         raise NotPermitted("auth.forbidden", refused)
     if trip.status not in OPEN:
         raise Conflict("trip.transition_refused", _("This trip is not looking for a driver."))
@@ -234,11 +271,13 @@ def require_looking(trip: Trip, user: User, refused: Text) -> None:
 
 def cancel_refusal(trip: Trip, user: User, settings: ServiceSettings, now: dt.datetime) -> DomainError | None:
     """Why this user may not cancel this trip now; None: they may."""
-    if user.is_staff:
+    if user.may_steer_trips:
         return None
     if trip.organiser_id != user.pk:
         return NotPermitted("auth.forbidden", _("Only who booked the trip can cancel it."))
-    if trip.status in ABOARD or trip.status in (TripStatus.DRIVER_ARRIVED, TripStatus.COMPLETED):
+    if trip.status == TripStatus.COMPLETED:
+        return Conflict("trip.transition_refused", _("This trip is over."))
+    if trip.status in ABOARD or trip.status == TripStatus.DRIVER_ARRIVED:
         return Conflict("trip.cancel_too_late", _("Your driver is already there; ask the driver or our staff."))
     # With nobody on the way there is nobody to let down, whatever the hour.
     # A trip for now could otherwise never be cancelled: it departs when it is booked.
@@ -272,7 +311,7 @@ def cancel(trip_id: int, user: User, reason: str = "") -> Trip:
     refusal = cancel_refusal(trip, user, ServiceSettings.current(), timezone.now())
     if refusal is not None:
         raise refusal
-    end(trip, TripStatus.CANCELLED, Role.STAFF if user.is_staff else Role.ORGANISER, user.pk, reason)
+    end(trip, TripStatus.CANCELLED, Role.STAFF if user.may_steer_trips else Role.ORGANISER, user.pk, reason)
     return trip
 
 

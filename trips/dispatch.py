@@ -42,7 +42,7 @@ def offer_again(trip_id: int, user: User) -> RoundResult:
     require_looking(trip, user, _("Only who booked the trip can have it offered again."))
     if trip.status != TripStatus.UNFILLED:
         return start_round(trip_id, at_once=True)
-    return start_round(trip_id, Role.STAFF if user.is_staff else Role.ORGANISER, user.pk, at_once=True)
+    return start_round(trip_id, Role.STAFF if user.may_steer_trips else Role.ORGANISER, user.pk, at_once=True)
 
 
 # Answers
@@ -68,15 +68,14 @@ def accept(driver_id: int, offer_id: int) -> Trip:
     if taken_by not in (None, driver_id):
         raise Conflict("offer.taken", _("Another driver was faster."))
     settings = ServiceSettings.current()
-    trip, won = _accept(driver_id, trip_id, offer_id, settings)
-    if won:
-        for other_id in _overlapping_offers(driver_id, trip, settings):
-            _settle(driver_id, other_id)
+    trip = _accept(driver_id, trip_id, offer_id, settings)
+    # Also for who repeats it: the first time may have ended between the two.
+    afterwards(_settle_overlapping, driver_id, trip, settings)
     return trip
 
 
 @in_transaction
-def _accept(driver_id: int, trip_id: int, offer_id: int, settings: ServiceSettings) -> tuple[Trip, bool]:
+def _accept(driver_id: int, trip_id: int, offer_id: int, settings: ServiceSettings) -> Trip:
     driver = locked(driver_id)
     trip = Trip.objects.select_related("organiser").locked().get(pk=trip_id)
     mine = Offer.objects.filter(pk=offer_id)
@@ -84,13 +83,13 @@ def _accept(driver_id: int, trip_id: int, offer_id: int, settings: ServiceSettin
     in_time = mine.open().update(status=OfferStatus.ACCEPTED, responded_at=Now())
     can_be_had = in_time and trip.driver_id is None and trip.status == TripStatus.OFFERED
     if not can_be_had and _is_mine_already(mine.get(), trip, driver_id, in_time=bool(in_time)):
-        return trip, False
+        return trip
     require_approved(driver)
     if driver.vehicle is None:
         raise Conflict("driver.no_vehicle", _("You have no vehicle yet; please contact our staff."))
     _require_free(driver, trip, settings)
     _assign(trip, driver, Role.DRIVER, driver.user_id, offer_id, settings)
-    return trip, True
+    return trip
 
 
 def _is_mine_already(mine: Offer, trip: Trip, driver_id: int, *, in_time: bool) -> bool:
@@ -298,6 +297,8 @@ def _give_back(trip: Trip, driver: Driver, role: Role, by_id: int, reason: str) 
             responded_at=now,
             released_at=now,
         )
+    # Whether the driver gave it back late or never set off: a trip that begins about now is searched for like one
+    # that was booked for now.
     search_until = max(trip.search_until, now + dt.timedelta(minutes=ServiceSettings.current().patience_min))
     trip.move(
         TripStatus.OFFERED,
@@ -308,7 +309,7 @@ def _give_back(trip: Trip, driver: Driver, role: Role, by_id: int, reason: str) 
         vehicle=None,
         accepted_at=None,
         **AT_REST | {"next_look_at": now},
-        search_until=search_until if trip.is_now else trip.search_until,
+        search_until=search_until,
         delay_minutes=0,
         delay_reason="",
     )
@@ -333,8 +334,7 @@ def assign(trip_id: int, driver_id: int, user: User) -> Trip:
     """
     _require_staff(user)
     trip = _assign_by_staff(trip_id, driver_id, user)
-    for other_id in _overlapping_offers(driver_id, trip, ServiceSettings.current()):
-        _settle(driver_id, other_id)
+    afterwards(_settle_overlapping, driver_id, trip, ServiceSettings.current())
     return trip
 
 
@@ -351,6 +351,8 @@ def _assign_by_staff(trip_id: int, driver_id: int, user: User) -> Trip:
     require_approved(driver)
     if driver.vehicle is None:
         raise Conflict("driver.no_vehicle", _("This driver has no vehicle."))
+    if driver.user_id == trip.organiser_id:
+        raise Conflict("driver.own_trip", _("This driver booked the trip."))
     if driver.vehicle.seats < trip.seats:
         raise Conflict("driver.too_few_seats", _("This driver's vehicle has too few seats."))
     settings = ServiceSettings.current()
@@ -371,25 +373,23 @@ def _assign_by_staff(trip_id: int, driver_id: int, user: User) -> Trip:
 
 
 def _require_staff(user: User) -> None:
-    if not user.is_staff:
+    if not user.may_steer_trips:
         raise NotPermitted("auth.forbidden", _("Only staff can do this."))
 
 
 # What follows when a driver can no longer take what was put before them
 
 
-def _overlapping_offers(driver_id: int, trip: Trip, settings: ServiceSettings) -> list[int]:
+def _settle_overlapping(driver_id: int, trip: Trip, settings: ServiceSettings) -> None:
     margin = dt.timedelta(minutes=settings.overlap_margin_min)
-    return list(
-        Offer.objects.filter(
-            driver_id=driver_id,
-            status=OfferStatus.PENDING,
-            trip__departure_at__lt=trip.ends_at + margin,
-            trip__ends_at__gt=trip.departure_at - margin,
-        )
-        .order_by("trip_id")
-        .values_list("trip_id", flat=True)
+    overlapping = Offer.objects.filter(
+        driver_id=driver_id,
+        status=OfferStatus.PENDING,
+        trip__departure_at__lt=trip.ends_at + margin,
+        trip__ends_at__gt=trip.departure_at - margin,
     )
+    for other_id in overlapping.order_by("trip_id").values_list("trip_id", flat=True):
+        _settle(driver_id, other_id)
 
 
 def withdraw_from_driver(driver_id: int) -> None:

@@ -44,7 +44,8 @@ def update_status(
     Raises:
         InvalidInput: trip.status_unknown, input.invalid (delay_minutes)
         NotFound: trip.not_found, also for somebody else's
-        Conflict: trip.transition_refused, trip.boarding_too_early, trip.release_too_late, driver.busy
+        Conflict: trip.transition_refused, trip.boarding_too_early, trip.release_too_late,
+            trip.no_show_too_early, driver.busy
     """
     if status not in WORDS:
         raise InvalidInput("trip.status_unknown", _("There is no such status."), {"status": [_("Unknown status.")]})
@@ -64,6 +65,7 @@ def _step(driver_id: int, trip_id: int, status: str, note: str, lat: float | Non
         return trip
     if wanted in (TripStatus.COMPLETED, TripStatus.CANCELLED):
         if wanted == TripStatus.CANCELLED:
+            _require_waited(trip)
             note = note or _("The passenger did not come.")
         end(trip, wanted, Role.DRIVER, driver.user_id, note, lat, lng)
     else:
@@ -93,6 +95,24 @@ def _require_boarding_open(trip: Trip) -> None:
     if timezone.now() < opens_at:
         at = timezone.localtime(opens_at, trip.zone_info)
         raise Conflict("trip.boarding_too_early", _("Boarding opens at %(time)s.") % {"time": f"{at:%H:%M}"})
+
+
+def _require_waited(trip: Trip) -> None:
+    """A passenger who is not there yet is no no-show: nobody is stranded because a driver was early or in a hurry."""
+    if trip.status != TripStatus.DRIVER_ARRIVED:
+        return  # refused as a step that there is not
+    until = no_show_at(trip, ServiceSettings.current())
+    if timezone.now() < until:
+        at = timezone.localtime(until, trip.zone_info)
+        words = _("Please wait for the passenger until %(time)s.") % {"time": f"{at:%H:%M}"}
+        raise Conflict("trip.no_show_too_early", words)
+
+
+def no_show_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
+    """From when on a driver at the pickup may say that the passenger did not come."""
+    arrived = trip.transitions.filter(to_status=TripStatus.DRIVER_ARRIVED).order_by("-pk").first()
+    since = max(trip.departure_at, arrived.created_at) if arrived is not None else trip.departure_at
+    return since + dt.timedelta(minutes=settings.no_show_wait_min)
 
 
 @in_transaction
@@ -125,7 +145,7 @@ def complete_by_staff(trip_id: int, user: User) -> Trip:
     Raises:
         NotFound, NotPermitted, Conflict (trip.transition_refused)
     """
-    if not user.is_staff:
+    if not user.may_steer_trips:
         raise NotPermitted("auth.forbidden", _("Only staff can do this."))
     seen = trip_for(user, trip_id)
     if seen.driver_id:

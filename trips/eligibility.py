@@ -28,6 +28,7 @@ OUTCOMES = {
 }
 # Code -> what staff read ("3 too far"), the first that applies is the one that counts.
 REASONS = {
+    "own_trip": _("booked it"),
     "account_inactive": _("account inactive"),
     "not_approved": _("not approved"),
     "offline": _("offline"),
@@ -58,6 +59,7 @@ class Facts(NamedTuple):
     """What the rules and the ranking ask of a driver, about one trip and round."""
 
     driver_id: int
+    user_id: int
     is_active: bool
     approval: str
     availability: str
@@ -86,6 +88,7 @@ class Facts(NamedTuple):
 
 _COLUMNS = (
     "pk",
+    "user_id",
     "user__is_active",
     "approval",
     "availability",
@@ -197,6 +200,7 @@ def refusals(
     """Every reason that speaks against a driver, the first being the one that counts; empty: eligible."""
     fresh_since = timezone.now() - dt.timedelta(seconds=settings.position_fresh_s)
     rules = (
+        ("own_trip", driver.user_id == trip.organiser_id),
         ("account_inactive", not driver.is_active),
         ("not_approved", driver.approval != Approval.APPROVED),
         ("offline", driver.availability == Availability.OFFLINE),

@@ -77,11 +77,11 @@ class Panel:
     @property
     def is_passenger(self) -> bool:
         """Whether "you" in the sentences is somebody who travels; the driver and staff read neutral words."""
-        return self.is_organiser or not (self.is_driver or self.viewer.is_staff)
+        return self.is_organiser or not (self.is_driver or self.viewer.may_see_trips)
 
     @property
     def may_manage(self) -> bool:
-        return self.is_organiser or self.viewer.is_staff
+        return self.is_organiser or self.viewer.may_steer_trips
 
     @property
     def name(self) -> str:
@@ -279,7 +279,9 @@ class Panel:
     def asked_from(self) -> dt.datetime | None:
         """When drivers will be asked about a trip that leaves too far ahead; None: they are being asked, or were."""
         trip = self.trip
-        if trip.status != TripStatus.PUBLISHED or trip.is_now or trip.next_look_at is None:
+        if trip.status not in (TripStatus.PUBLISHED, TripStatus.OFFERED) or trip.is_now or trip.next_look_at is None:
+            return None
+        if trip.wave:  # asked at once, because somebody wanted it
             return None
         return trip.next_look_at if trip.next_look_at > self.now + SOON else None
 

@@ -109,7 +109,7 @@ def _look(
     trip: Trip, policy: Policy, settings: ServiceSettings, role: Role = Role.SYSTEM, by_id: int | None = None
 ) -> RoundResult:
     survey = _survey(trip, policy, settings, max(policy.size, _RANKED))
-    return _ask(trip.pk, _first(trip, survey, policy), survey, policy, settings, role, by_id)
+    return _ask(trip, _first(trip, survey, policy), survey, policy, settings, role, by_id)
 
 
 def _survey(trip: Trip, policy: Policy, settings: ServiceSettings, wanted: int) -> Survey:
@@ -145,7 +145,7 @@ def _first(trip: Trip, survey: Survey, policy: Policy) -> list[Candidate]:
 
 @in_transaction
 def _ask(
-    trip_id: int,
+    surveyed: Trip,
     wanted: Sequence[Candidate],
     survey: Survey,
     policy: Policy,
@@ -153,14 +153,16 @@ def _ask(
     role: Role,
     by_id: int | None,
 ) -> RoundResult:
-    """Puts the trip before the first of `wanted` who can still be asked."""
+    """Puts the trip before the first of `wanted` who can still be asked; `surveyed`: as it was before the survey."""
     # Some to spare for those whom somebody else has asked meanwhile.
     wanted = wanted[: policy.size + _RANKED]
     # Held, so that two waves cannot both count the same free place among a driver's open offers.
     rows = held([one.driver_id for one in wanted]) if wanted else {}
-    trip = Trip.objects.locked().filter(pk=trip_id).order_by().first()
+    trip = Trip.objects.locked().filter(pk=surveyed.pk).order_by().first()
     if trip is None or trip.status not in OPEN:
         return RoundResult()
+    # Who came online, or answered, since the survey began has had the trip looked at again: that stands.
+    woken_at = trip.next_look_at if trip.next_look_at != surveyed.next_look_at else None
     answering = trip.status == TripStatus.OFFERED and trip.offers.filter(status=OfferStatus.PENDING).count()
     number = trip.asking_round
     wave = trip.wave if answering and trip.wave else trip.wave + 1
@@ -199,14 +201,14 @@ def _ask(
     if chosen:
         if not answering:
             reach_km = _reach(chosen, policy)
-        _offer(trip, number, wave, reach_km, chosen, policy, role, by_id)
+        _offer(trip, number, wave, reach_km, chosen, policy, role, by_id, woken_at)
     elif answering:
-        Trip.objects.filter(pk=trip.pk).update(next_look_at=None)
+        Trip.objects.filter(pk=trip.pk).update(next_look_at=woken_at)
     elif wanted:
         # Others were quicker to ask them; there may be more.
         Trip.objects.filter(pk=trip.pk).update(next_look_at=Now())
     else:
-        _wait(trip, timezone.now() + dt.timedelta(minutes=settings.retry_min))
+        _wait(trip, woken_at or timezone.now() + dt.timedelta(minutes=settings.retry_min))
     return RoundResult(
         drivers_notified=len(chosen), eligible_drivers=len(eligible), considered=len(candidates), reasons=reasons
     )
@@ -228,6 +230,7 @@ def _offer(
     policy: Policy,
     role: Role,
     by_id: int | None,
+    next_look_at: dt.datetime | None,
 ) -> None:
     """Writes the offers of a wave and what everybody hears of it. The trip is locked."""
     now = timezone.now()
@@ -248,7 +251,7 @@ def _offer(
         )
         for one in chosen
     )
-    state: dict[str, Any] = {"round_number": number, "wave": wave, "reach_km": reach_km, "next_look_at": None}
+    state: dict[str, Any] = {"round_number": number, "wave": wave, "reach_km": reach_km, "next_look_at": next_look_at}
     if trip.status == TripStatus.OFFERED:
         trip.amend(**state)
     else:
@@ -397,7 +400,7 @@ def look_due(limit: int = 50) -> int:
     def look(trip_id: int) -> bool:
         trip = trips[trip_id]
         opens_at = _opens_at(trip, policies.settings)
-        if trip.status == TripStatus.PUBLISHED and opens_at > timezone.now():
+        if not trip.wave and opens_at > timezone.now():  # woken or put off too early, but for a wave that runs
             return bool(_put_off(trip, opens_at))
         return bool(_look(trip, ways[trip_id], policies.settings))
 
@@ -413,7 +416,11 @@ def _claim(waiting: QuerySet[Trip], limit: int) -> list[Trip]:
     """Claims trips for this dispatcher: another one sees them again only if this one dies on the way."""
     free = waiting.order_by("next_look_at").select_for_update(no_key=True, skip_locked=True, of=("self",))
     trips = list(free[:limit])
-    Trip.objects.filter(pk__in=[trip.pk for trip in trips]).update(next_look_at=Now() + dt.timedelta(seconds=30))
+    claimed = Trip.objects.filter(pk__in=[trip.pk for trip in trips]).order_by()
+    if claimed.update(next_look_at=Now() + dt.timedelta(seconds=30)):
+        until = dict(claimed.values_list("pk", "next_look_at"))
+        for trip in trips:
+            trip.next_look_at = until[trip.pk]
     return trips
 
 
@@ -464,7 +471,7 @@ def match(trip_ids: Sequence[int], policies: Policies | None = None) -> int:
         if not asked[trip_id] and surveys[trip_id].eligible:
             _put_off(trips[trip_id], next_window)
         else:
-            _ask(trip_id, asked[trip_id], surveys[trip_id], ways[trip_id], settings, Role.SYSTEM, None)
+            _ask(trips[trip_id], asked[trip_id], surveys[trip_id], ways[trip_id], settings, Role.SYSTEM, None)
         return True
 
     return _each(ask, looked_at)

@@ -174,7 +174,7 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
     def get_organiser(self, trip: Trip) -> dict[str, Any]:
         viewer, organiser = self._viewer, trip.organiser
         drives = trip.driver is not None and trip.driver.user_id == viewer.pk and trip.status in ASSIGNED
-        visible = drives or viewer.is_staff or viewer.pk == organiser.pk
+        visible = drives or viewer.may_see_trips or viewer.pk == organiser.pk
         return {
             "id": organiser.pk,
             "name": organiser.name if visible else organiser.short_name,
@@ -186,7 +186,7 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
     def get_driver(self, trip: Trip) -> dict[str, Any] | None:
         if trip.driver is None:
             return None
-        visible = trip.status in ASSIGNED or self._viewer.is_staff
+        visible = trip.status in ASSIGNED or self._viewer.may_see_trips
         card: dict[str, Any] = msgspec.to_builtins(cards.driver_card(trip.driver, with_phone=visible))
         return card
 

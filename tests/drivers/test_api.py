@@ -358,15 +358,27 @@ def test_a_delay_is_told_and_is_no_state(client, accepted):
 def test_a_released_trip_is_no_longer_the_drivers(client, passenger, accepted):
     response = step(client, accepted, "released", note="Flat tyre")
 
-    assert (response.status_code, response.json()["status"]) == (200, "offered")
-    assert response.json()["driver"] is None
-    assert response.json()["organiser"]["phone"] is None
+    assert (response.status_code, response.json()) == (200, {"id": accepted.pk, "status": "released"})
     assert client.get(f"/api/trips/{accepted.pk}").status_code == 404
+
+
+def test_a_released_trip_is_not_told_to_who_released_it_once_more(client, rival, accepted):
+    """Somebody else has it: their name and number, and what the passenger wrote, are none of the former driver's."""
+    step(client, accepted, "released")
+    dispatch.assign(accepted.pk, rival.pk, StaffFactory())
+
+    response = step(client, accepted, "released")
+
+    assert (response.status_code, response.json()) == (200, {"id": accepted.pk, "status": "released"})
 
 
 def test_a_no_show_cancels_at_the_pickup(client, driver, accepted):
     assert step(client, accepted, "no_show").status_code == 409
     driving.update_status(driver.pk, accepted.pk, "driver_arrived")
+    assert step(client, accepted, "no_show").json()["code"] == "trip.no_show_too_early"
+    long_ago = timezone.now() - dt.timedelta(minutes=6)
+    accepted.transitions.update(created_at=long_ago)
+    Trip.objects.update(departure_at=long_ago)
 
     response = step(client, accepted, "no_show")
 
@@ -386,6 +398,17 @@ def test_a_suspended_driver_finishes_the_trip_under_way(client, driver, accepted
     assert step(client, accepted, "driver_arrived").status_code == 200
     refused = client.get("/api/drivers/offers")
     assert (refused.status_code, refused.json()["code"]) == (403, "driver.not_approved")
+
+
+def test_availability_has_a_limit_of_its_own(client, driver):
+    ServiceSettings(pk=1, status_per_min=2).save()
+
+    wanted = ("offline", "available", "offline")
+    answers = [client.put("/api/drivers/availability", {"availability": one}, format="json") for one in wanted]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    driver.refresh_from_db()
+    assert driver.availability == "available"
 
 
 def test_status_updates_have_a_limit_of_their_own(client, accepted):

@@ -1,6 +1,8 @@
 """The sockets through the real application: who may connect, what is said on connect, commands and their answers."""
 
 import datetime as dt
+import threading
+import time
 from importlib import import_module
 from typing import Any
 
@@ -11,15 +13,17 @@ from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth import get_user
+from django.db import DataError
 from django.http import HttpRequest
 from django.utils import timezone
 
 from drivers import availability
 from drivers.models import Driver
-from realtime import events
+from realtime import commands, consumers, events
 from realtime.auth import origin_is_ours
 from realtime.models import Event, Notification
 from realtime.notify import notify
+from realtime.publish import recheck
 from stepper import life
 from stepper.asgi import application
 from stepper.models import ServiceSettings, User
@@ -37,7 +41,7 @@ from tests.factories import (
     UserFactory,
     place,
 )
-from trips import bookings
+from trips import bookings, dispatch, driving
 from trips.models import Booking, Offer, Trip
 from trips.states import BookingStatus, OfferStatus, TripStatus
 
@@ -212,6 +216,16 @@ async def test_staff_hear_of_requests(connect: Connect) -> None:
     assert (await staff.until("trip.requested"))["trip_id"] == trip.pk
 
 
+async def test_staff_without_the_permission_hear_of_nobody_elses_trips(connect: Connect) -> None:
+    trip = await run(TripFactory.create)(status=TripStatus.EN_ROUTE)
+    clerk = await connect(await run(StaffFactory.create)(is_superuser=False))
+    await clerk.send(type="trip.subscribe", trip_ids=[trip.pk], ref="t")
+    assert (await clerk.until("error"))["code"] == "trip.not_found"
+    await run(bookings.book)(await run(PassengerFactory.create)(), request_to())
+    await run(trip.move)(TripStatus.DRIVER_ARRIVED, "driver")
+    assert await clerk.is_silent()
+
+
 async def test_change_without_a_server_is_swept_up(connect: Connect) -> None:
     """As a shell or command leaves it: committed, due, published by nobody."""
     user = await run(PassengerFactory.create)()
@@ -352,6 +366,8 @@ BAD: list[tuple[Any, str]] = [
     ('{"type":"trip.status.update","trip_id":1,"status":"flying"}', "trip.status_unknown"),
     ('{"type":"trip.status.update","trip_id":1,"status":"en_route"}', "trip.not_found"),
     ('{"type":"trip.status.update","trip_id":1,"status":"delayed"}', "input.invalid"),
+    ('{"type":"trip.status.update","trip_id":1,"status":"en_route","note":"a\\u0000b"}', "message.invalid"),
+    ('{"type":"trip.offer.decline","offer_id":1,"reason":"\\u0000"}', "message.invalid"),
     (b"\x00\x01", "message.invalid"),
 ]
 
@@ -402,7 +418,91 @@ async def test_status_updates_are_limited_per_driver(connect: Connect) -> None:
     assert 0 < frame["retry_after_s"] <= 60
 
 
+async def test_availability_is_limited_per_driver(connect: Connect) -> None:
+    """Each time a driver comes online every trip around is looked at."""
+    await run(ServiceSettings.objects.create)(pk=1, status_per_min=2)
+    client = await connect((await run(DriverFactory.create)(at=ALMATY)).user)
+    for wanted in ("offline", "available", "offline"):
+        await client.send(type="driver.availability.update", availability=wanted, ref=wanted)
+    assert (await client.until("error"))["code"] == "rate.limited"
+
+
+async def test_what_the_database_refuses_is_a_fault_and_not_tried_again(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await connect((await run(DriverFactory.create)(at=ALMATY)).user)
+
+    def refuse(*_args: Any) -> None:
+        raise DataError("value too long")
+
+    monkeypatch.setattr(driving, "update_status", refuse)
+    await client.send(type="trip.status.update", trip_id=1, status="en_route", ref="x")
+    frame = await client.until("error")
+    assert (frame["code"], frame["ref"]) == ("server.error", "x")
+
+
 # Rights that end
+
+
+async def test_right_that_ends_while_a_trip_is_subscribed_to_is_not_joined(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check has said yes, staff take the trip off the driver, and only then the socket joins."""
+    trip = await run(TripFactory.create)(status=TripStatus.ACCEPTED)
+    client = await connect(trip.driver.user)
+    staff = await run(StaffFactory.create)()
+    require = commands.require_trips
+    overtaken = threading.Event()
+
+    def check(user: User, trip_ids: set[int]) -> None:
+        require(user, trip_ids)
+        dispatch.take_off(trip.pk, staff, "complaint")
+        overtaken.set()
+        # The event that says so is on its way to the socket: it may come before the joining and after.
+        time.sleep(0.2)
+
+    monkeypatch.setattr(commands, "require_trips", check)
+    await client.send(type="trip.subscribe", trip_ids=[trip.pk], ref="t")
+    await client.until("ack", ref="t")
+    await run(overtaken.wait)(5)
+    await client.send(type="ping", ref="p")
+    await client.until("heartbeat", ref="p")
+    await run(bookings.cancel)(trip.pk, trip.organiser)
+    assert not [frame async for frame in _frames(client) if frame.get("new") == "cancelled"]
+
+
+async def test_subscribing_while_rights_are_looked_at_is_not_undone(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trip = await run(TripFactory.create)(status=TripStatus.COMPLETED)
+    client = await connect(trip.organiser)
+    membership = commands.membership
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow(user: User, watched: frozenset[int]) -> commands.Membership:
+        found = membership(user, watched)
+        asked.set()
+        answered.wait(5)
+        return found
+
+    monkeypatch.setattr(commands, "membership", slow)
+    await run(recheck)(f"user.{trip.organiser_id}")
+    await run(asked.wait)(5)
+    await client.send(type="trip.subscribe", trip_ids=[trip.pk], ref="t")
+    await run(answered.set)()
+    await client.until("ack", ref="t")
+    await client.until("trip.snapshot")
+    monkeypatch.setattr(commands, "membership", membership)
+    await run(trip.amend)("still here")
+    assert (await client.until("trip.status.updated"))["note"] == "still here"
+
+
+async def test_leaving_trips_that_nobody_joined_keeps_nothing(connect: Connect) -> None:
+    client = await connect(await run(PassengerFactory.create)())
+    await client.send(type="trip.unsubscribe", trip_ids=list(range(1, 101)), ref="t")
+    await client.until("ack", ref="t")
+    (socket,) = consumers.open_sockets
+    assert not socket._left
 
 
 async def test_suspended_driver_cannot_send_positions(connect: Connect) -> None:

@@ -247,7 +247,7 @@ def _routes() -> Iterator[str]:
 
 def test_every_request_is_documented_and_no_other() -> None:
     documented = re.findall(r"^\| `([A-Z]+ /api/[^`]*)` \|", _section("REST"), re.MULTILINE)
-    assert sorted(documented) == sorted(_routes())
+    assert sorted(re.sub(r"<[^>]*>", "<id>", one) for one in documented) == sorted(_routes())
 
 
 def test_trip_is_answered_with_the_documented_members() -> None:

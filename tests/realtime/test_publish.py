@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from realtime import events, groups
+from realtime.layer import HubChannelLayer
 from realtime.models import Event
 from realtime.publish import Outlet, horizon, missed, place_of, publish, publish_many, recheck
 from stepper.transactions import in_thread
@@ -287,6 +288,48 @@ async def test_sweep_publishes_what_other_processes_left(outlet: Outlet, layer: 
         "frame": events.encode(event),
     }
     await until_all_are_marked(outlet)
+
+
+async def test_sweeps_while_the_bus_is_away_tell_the_sockets_here_once(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of more than one sweep takes; and when the bus is back the other processes get them all."""
+    monkeypatch.setattr("realtime.publish.SWEPT_AT_ONCE", 3)
+    away = HubChannelLayer("redis://127.0.0.1:1/0")
+    monkeypatch.setattr("realtime.publish.get_channel_layer", lambda: away)
+    channel = await away.new_channel()
+    told: list[str] = []
+    away.attach(channel, lambda message: not told.append(message["id"]))  # type: ignore[func-returns-value]
+    away._groups["driver.1"] = {channel: away._mailboxes[channel]}
+    outlet = Outlet()
+    outlet._loop = asyncio.get_running_loop()
+    sent = [gone() for _ in range(8)]
+    for event in sent:
+        await in_thread(publish, event, "driver.1")
+    await in_thread(recheck, "driver.1")
+    # Published by nobody with sockets: due at once.
+    await in_thread(lambda: Event.objects.update(sweep_at=timezone.now() - dt.timedelta(seconds=1)))
+    try:
+        for _sweep in range(5):
+            await in_thread(outlet._sweep)
+        assert told == [*(event.id for event in sent), ""]
+        assert await in_thread(lambda: Event.objects.filter(published_at__isnull=True).count()) == 9
+    finally:
+        await away.close()
+
+    elsewhere: list[str] = []
+
+    async def send_elsewhere(_group: str, message: dict[str, Any]) -> None:
+        elsewhere.append(message["id"])
+
+    async def drained() -> None:
+        pass
+
+    monkeypatch.setattr(away, "send_elsewhere", send_elsewhere)
+    monkeypatch.setattr(away, "drain", drained)
+    await until_all_are_marked(outlet)
+
+    assert elsewhere == told == [*(event.id for event in sent), ""]
 
 
 async def test_sweep_leaves_what_its_writer_publishes_itself(outlet: Outlet) -> None:

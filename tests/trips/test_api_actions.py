@@ -3,11 +3,13 @@
 import datetime as dt
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from drivers.models import DriverPosition
-from stepper.models import ServiceSettings
-from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory
+from stepper.errors import NotPermitted
+from stepper.models import ServiceSettings, User
+from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.rest import as_user, book
 from trips import dispatch, driving
 from trips.models import Offer, Trip
@@ -43,6 +45,41 @@ def client(passenger):
 
 def in_hours(hours):
     return (timezone.now() + dt.timedelta(hours=hours)).isoformat()
+
+
+# Staff
+
+
+def test_staff_may_over_rest_what_their_permissions_say(client, driver):
+    """Seeing is one permission, acting another, and being staff alone is neither."""
+    trip_id = book(client)["id"]
+    clerk = StaffFactory(is_superuser=False)
+
+    def answers():
+        fresh = as_user(User.objects.get(pk=clerk.pk))
+        seen = fresh.get(f"/api/trips/{trip_id}").status_code
+        listed = len(fresh.get("/api/trips").json()["results"])
+        acts = [fresh.post(f"/api/trips/{trip_id}/{verb}").status_code for verb in ("broadcast-offer", "cancel")]
+        return seen, listed, acts
+
+    assert answers() == (404, 0, [404, 404])
+    clerk.user_permissions.add(Permission.objects.get(codename="view_trip"))
+    assert answers() == (200, 1, [403, 403])
+    clerk.user_permissions.add(Permission.objects.get(codename="change_trip"))
+    assert answers() == (200, 1, [200, 200])
+    assert Trip.objects.get().transitions.get(to_status=TripStatus.CANCELLED).role == "staff"
+
+
+def test_verbs_of_staff_are_for_who_may_change_trips(driver):
+    trip = TripFactory(status="accepted", driver=driver)
+    clerk = StaffFactory(is_superuser=False)
+    clerk.user_permissions.add(Permission.objects.get(codename="view_trip"))
+
+    for verb in (dispatch.take_off, driving.complete_by_staff):
+        with pytest.raises(NotPermitted):
+            verb(trip.pk, clerk)
+    with pytest.raises(NotPermitted):
+        dispatch.assign(TripFactory(status="unfilled").pk, driver.pk, clerk)
 
 
 # Cancel

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from realtime import events, groups
-from stepper.errors import InvalidInput, NotFound
+from stepper.errors import Conflict, InvalidInput, NotFound
 from stepper.models import ServiceSettings, User
 from tests.factories import ALMATY, ASTANA, DriverFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.failing import failing
@@ -86,8 +87,11 @@ def test_check_names_the_wrong_field(changes: dict[str, Any], field: str) -> Non
     "changes",
     [
         {},
-        {"pickup": place(90, 180)},
-        {"dropoff": place(-90, -180)},
+        {"pickup": place(90, 180), "dropoff": place(60, 180)},
+        {"pickup": place(-60, -180), "dropoff": place(-90, -180)},
+        # The same place, and the other side of the world, but for a little.
+        {"pickup": place(43, 76), "dropoff": place(43, 76.001)},
+        {"pickup": place(43, 76), "dropoff": place(43, 125)},
         {"seats": 4},
         {"seats": 6, "vehicle_class": "suv"},
         {"seats": 8, "vehicle_class": "van"},
@@ -181,7 +185,8 @@ def test_book_ahead_looks_for_a_driver_until_departure(passenger: User) -> None:
     ],
 )
 def test_book_takes_the_zone_of_the_pickup(passenger: User, pickup: events.Place, zone: str) -> None:
-    assert bookings.book(passenger, wanted(pickup=pickup)).timezone == zone
+    request = wanted(pickup=pickup, dropoff=place(pickup.lat + 1, pickup.lng))
+    assert bookings.book(passenger, request).timezone == zone
 
 
 def test_book_offers_the_trip_to_drivers_around(passenger: User) -> None:
@@ -227,11 +232,60 @@ def test_book_refused_writes_nothing(passenger: User) -> None:
 def test_book_with_the_same_key_is_one_trip(passenger: User) -> None:
     first = bookings.book(passenger, wanted(), "key")
 
-    again = bookings.book(passenger, wanted(seats=2), "key")
+    again = bookings.book(passenger, wanted(), "key")
 
-    assert (again.pk, again.seats) == (first.pk, 1)
+    assert again.pk == first.pk
     assert Trip.objects.count() == Booking.objects.count() == 1
     assert types(groups.STAFF).count("trip.requested") == 1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seats": 2}, {"note": "by the gate"}, {"departure_at": timezone.now() + dt.timedelta(days=1)}]
+)
+def test_book_with_the_key_of_another_booking_is_refused(passenger: User, changes: dict[str, Any]) -> None:
+    bookings.book(passenger, wanted(), "key")
+
+    with pytest.raises(Conflict) as refused:
+        bookings.book(passenger, wanted(**changes), "key")
+
+    assert refused.value.code == "booking.key_reused"
+    assert Trip.objects.count() == 1
+
+
+def test_book_is_refused_while_as_many_as_allowed_wait_for_a_driver(passenger: User) -> None:
+    ServiceSettings.objects.create(pk=1, max_open_trips=2)
+    first = bookings.book(passenger, wanted())
+    bookings.book(passenger, wanted(), "key")
+
+    with pytest.raises(Conflict) as refused:
+        bookings.book(passenger, wanted())
+
+    assert refused.value.code == "booking.too_many"
+    assert Trip.objects.count() == 2
+    # Sent once more is no further booking, others book for themselves, and staff for whoever calls.
+    bookings.book(passenger, wanted(), "key")
+    bookings.book(PassengerFactory(), wanted())
+    bookings.cancel(first.pk, passenger)
+    bookings.book(passenger, wanted())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_book_at_the_same_moment_is_counted_one_after_the_other(passenger: User) -> None:
+    ServiceSettings.objects.create(pk=1, max_open_trips=2)
+
+    def book() -> str:
+        try:
+            bookings.book(passenger, wanted())
+        except Conflict as error:
+            return error.code
+        finally:
+            connection.close()
+        return "booked"
+
+    with ThreadPoolExecutor(6) as pool:
+        outcomes = sorted(future.result() for future in [pool.submit(book) for _ in range(6)])
+
+    assert outcomes == ["booked"] * 2 + ["booking.too_many"] * 4
 
 
 def test_book_with_the_same_key_is_each_passengers_own(passenger: User) -> None:

@@ -129,7 +129,7 @@ def test_cancel_of_a_trip_for_now_is_free_until_the_driver_is_there(status: str)
     assert bookings.cancel(trip.pk, trip.organiser).status == "cancelled"
 
 
-@pytest.mark.parametrize("status", ["driver_arrived", "passengers_boarded", "in_transit", "arrived", "completed"])
+@pytest.mark.parametrize("status", ["driver_arrived", "passengers_boarded", "in_transit", "arrived"])
 @pytest.mark.parametrize("in_", [dt.timedelta(), dt.timedelta(hours=5)])
 def test_cancel_is_too_late_once_the_driver_is_there(status: str, in_: dt.timedelta) -> None:
     trip = TripFactory(status=status, in_=in_)
@@ -138,6 +138,15 @@ def test_cancel_is_too_late_once_the_driver_is_there(status: str, in_: dt.timede
         bookings.cancel(trip.pk, trip.organiser)
 
     assert refused.value.code == "trip.cancel_too_late"
+
+
+def test_cancel_of_a_completed_trip_says_that_it_is_over() -> None:
+    trip = TripFactory(status="completed")
+
+    with pytest.raises(Conflict) as refused:
+        bookings.cancel(trip.pk, trip.organiser)
+
+    assert (refused.value.code, str(refused.value.message)) == ("trip.transition_refused", "This trip is over.")
 
 
 def test_cancel_of_somebody_elses_trip_is_not_found() -> None:

@@ -11,6 +11,7 @@ from drivers.models import Driver
 from realtime import groups
 from stepper.dispatcher import work
 from stepper.errors import Conflict, NotFound, NotPermitted
+from stepper.models import ServiceSettings
 from tests.factories import (
     ALMATY,
     ASTANA,
@@ -23,7 +24,7 @@ from tests.factories import (
 )
 from tests.outbox import frames, types
 from trips import dispatch, rounds
-from trips.models import Trip
+from trips.models import Offer, Trip
 
 pytestmark = pytest.mark.django_db
 
@@ -72,6 +73,72 @@ def test_driver_coming_online_finds_a_waiting_trip() -> None:
     work()
 
     assert asked(trip) == [driver.pk]
+
+
+@pytest.mark.parametrize("mode", ["broadcast", "batched"])
+@pytest.mark.parametrize("somebody_there", [False, True])
+def test_driver_coming_online_while_the_trip_is_looked_at_is_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch, mode: str, somebody_there: bool
+) -> None:
+    """Between the survey, which did not see them, and its outcome, which used to set the next look in a quarter."""
+    ServiceSettings.objects.create(pk=1, dispatch_mode=mode, match_window_s=1)
+    trip = TripFactory(status="published", next_look_at=timezone.now() - MINUTE)
+    first = DriverFactory(at=north(1), is_online=somebody_there)
+    late = DriverFactory(at=north(2), is_online=False)
+    survey = rounds._survey
+
+    def overtaken(*args: Any) -> rounds.Survey:
+        found = survey(*args)
+        availability.set_online(late.pk, True)
+        return found
+
+    monkeypatch.setattr(rounds, "_survey", overtaken)
+    work()
+    monkeypatch.setattr(rounds, "_survey", survey)
+
+    trip.refresh_from_db()
+    assert asked(trip) == [first.pk] * somebody_there
+    assert trip.next_look_at is not None
+    assert trip.next_look_at < timezone.now() + MINUTE
+    Trip.objects.update(next_look_at=timezone.now() - MINUTE)
+    work()
+    joins = mode == "broadcast" or not somebody_there
+    assert asked(trip) == [first.pk] * somebody_there + [late.pk] * joins
+
+
+def test_wave_that_ends_while_the_trip_is_looked_at_is_followed_by_the_next(
+    trip: Trip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ServiceSettings.objects.create(pk=1, round_size=1)
+    first, second = DriverFactory(at=north(1)), DriverFactory(at=north(2))
+    rounds.start_round(trip.pk)
+    survey = rounds._survey
+
+    def overtaken(*args: Any) -> rounds.Survey:
+        found = survey(*args)
+        dispatch.decline(first.pk, Offer.objects.get().pk)
+        return found
+
+    monkeypatch.setattr(rounds, "_survey", overtaken)
+    Trip.objects.update(next_look_at=timezone.now() - MINUTE)
+    rounds.look_due()
+    monkeypatch.setattr(rounds, "_survey", survey)
+    rounds.look_due()
+
+    assert asked(trip) == [first.pk, second.pk]
+
+
+def test_postponed_trip_that_is_woken_too_early_waits_for_its_time() -> None:
+    """Whatever its state: it was put before drivers once, and leaves in a month now."""
+    trip = TripFactory(status="unfilled", in_=30 * 24 * 60 * MINUTE)
+    DriverFactory(at=ALMATY)
+
+    rounds.wake_around(Driver.objects.values_list("pk", flat=True))
+    work()
+
+    trip.refresh_from_db()
+    assert asked(trip) == []
+    assert trip.next_look_at == trip.departure_at - dt.timedelta(hours=72)
 
 
 def test_wake_leaves_trips_elsewhere_and_taken_ones() -> None:

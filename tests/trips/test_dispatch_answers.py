@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from drivers import availability
@@ -256,6 +256,25 @@ def test_accept_takes_the_drivers_overlapping_offers_back(offer: Offer) -> None:
     assert (shared.status, later.status) == ("pending", "pending")
     frame = frames(groups.driver(offer.driver.pk))[-1]
     assert (frame.offer_id, frame.reason) == (overlapping.pk, "cancelled")
+
+
+def test_accept_whose_overlapping_offers_cannot_be_settled_is_won_and_settles_them_when_repeated(
+    offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overlapping = OfferFactory(driver=offer.driver, trip__in_=HOUR)
+    settle = dispatch._settle
+
+    def gone(*_args: Any) -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(dispatch, "_settle", gone)
+    assert dispatch.accept(offer.driver.pk, offer.pk).status == "accepted"
+
+    monkeypatch.setattr(dispatch, "_settle", settle)
+    dispatch.accept(offer.driver.pk, offer.pk)
+
+    overlapping.refresh_from_db()
+    assert overlapping.status == "withdrawn"
 
 
 def test_accept_ends_the_round_of_an_overlapping_trip_without_other_offers(offer: Offer) -> None:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from drivers.models import Driver
 from realtime import groups
 from realtime.models import Notification
+from stepper.dispatcher import work
 from stepper.errors import DomainError, NotFound, NotPermitted
 from stepper.models import User
 from tests.factories import (
@@ -23,7 +24,7 @@ from tests.factories import (
 )
 from tests.outbox import rechecked, types
 from trips import dispatch, rounds
-from trips.models import Offer
+from trips.models import Offer, Trip
 
 pytestmark = pytest.mark.django_db
 
@@ -99,6 +100,22 @@ def test_release_gives_the_search_time_again() -> None:
     dispatch.release(trip.driver.pk, trip.pk)
 
     trip.refresh_from_db()
+    assert trip.search_until > timezone.now() + 59 * MINUTE
+
+
+@pytest.mark.parametrize("late", [-1, 30])
+def test_take_off_about_departure_gives_the_next_driver_time(late: int) -> None:
+    """That is when staff do it: the driver has not set off. The trip must not be given up at the next look."""
+    trip = TripFactory(status="accepted", in_=3 * HOUR)
+    left_at = timezone.now() - late * MINUTE
+    Trip.objects.update(departure_at=left_at, search_until=left_at, created_at=left_at - HOUR)
+    other = DriverFactory(at=ALMATY)
+
+    dispatch.take_off(trip.pk, StaffFactory(), "does not set off")
+    work()
+
+    trip.refresh_from_db()
+    assert (trip.status, trip.offers.get(status="pending").driver) == ("offered", other)
     assert trip.search_until > timezone.now() + 59 * MINUTE
 
 
@@ -195,6 +212,7 @@ def test_assign_refuses_who_cannot_drive_it(staff: User) -> None:
     assert code(DriverFactory(vehicle=None)) == "driver.no_vehicle"
     assert code(DriverFactory(vehicle=VehicleFactory(seats=2))) == "driver.too_few_seats"
     assert code(busy) == "driver.overlap"
+    assert code(DriverFactory(user=trip.organiser)) == "driver.own_trip"
 
 
 @pytest.mark.parametrize("status", ["draft", "accepted", "in_transit", "completed", "cancelled"])

@@ -11,6 +11,7 @@ from drivers.models import Driver
 from realtime import groups
 from realtime.models import Notification
 from stepper.errors import Conflict, DomainError, InvalidInput, NotFound, NotPermitted
+from stepper.models import ServiceSettings
 from tests.factories import ALMATY, DriverFactory, OfferFactory, StaffFactory, TripFactory
 from tests.outbox import frames, types
 from trips import driving
@@ -260,8 +261,27 @@ def test_released_gives_the_trip_back() -> None:
     assert trip.transitions.get().note == "ill"
 
 
+def waited_for(minutes: float = 5, departed: float = 5) -> Trip:
+    """A trip whose driver has been at the pickup for so long, and that should have left so long ago."""
+    trip = TripFactory(status="driver_arrived", in_=dt.timedelta(minutes=-departed))
+    arrived = trip.transitions.create(from_status="en_route", to_status="driver_arrived", role="driver")
+    trip.transitions.filter(pk=arrived.pk).update(created_at=timezone.now() - dt.timedelta(minutes=minutes))
+    return trip
+
+
+@pytest.mark.parametrize(("arrived", "departed"), [(4.9, 60), (60, 4.9), (60, -60)])
+def test_no_show_before_the_passenger_was_waited_for_is_refused(arrived: float, departed: float) -> None:
+    assert code_of(waited_for(arrived, departed), "no_show") == "trip.no_show_too_early"
+
+
+def test_no_show_waits_as_long_as_staff_say() -> None:
+    ServiceSettings.objects.create(pk=1, no_show_wait_min=20)
+    assert code_of(waited_for(19, 60), "no_show") == "trip.no_show_too_early"
+    assert step(waited_for(20, 60), "no_show").status == "cancelled"
+
+
 def test_no_show_cancels_the_trip_and_frees_the_driver() -> None:
-    trip = TripFactory(status="driver_arrived")
+    trip = waited_for()
 
     step(trip, "no_show")
 
@@ -270,12 +290,12 @@ def test_no_show_cancels_the_trip_and_frees_the_driver() -> None:
     assert trip.bookings.get().status == "cancelled"
     trip.driver.refresh_from_db()
     assert trip.driver.availability == "available"
-    assert trip.transitions.get().role == "driver"
+    assert trip.transitions.get(to_status="cancelled").role == "driver"
     assert [row.user for row in Notification.objects.all()] == [trip.organiser]
 
 
 def test_no_show_twice_changes_nothing() -> None:
-    trip = TripFactory(status="driver_arrived")
+    trip = waited_for()
 
     version = step(trip, "no_show").version
 

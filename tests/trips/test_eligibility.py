@@ -50,6 +50,12 @@ def test_driver_around_is_eligible(trip: Trip) -> None:
     assert reason(trip) is None
 
 
+def test_own_trip(trip: Trip) -> None:
+    there(user=trip.organiser)
+
+    assert reason(trip) == "own_trip"
+
+
 def test_already_asked_in_this_round(trip: Trip) -> None:
     OfferFactory(trip=trip, driver=there(), round_number=2, status="expired")
 
@@ -260,6 +266,7 @@ def test_every_reason_that_applies_is_known(trip: Trip) -> None:
 def test_every_reason_has_words() -> None:
     """Those that the tests above have reached are all there are."""
     assert set(REASONS) == {
+        "own_trip",
         "account_inactive",
         "not_approved",
         "offline",

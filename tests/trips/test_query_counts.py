@@ -137,7 +137,7 @@ def test_booking_with_nobody_around(query_count: QueryCount) -> None:
     like, user = TripFactory(), PassengerFactory()
     request = BookingRequest(pickup(like), dropoff(like))
 
-    with query_count(23, 23):
+    with query_count(25, 25):
         bookings.book(user, request, "key")
 
 
