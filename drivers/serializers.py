@@ -74,6 +74,8 @@ class AvailabilityAnswerSerializer(serializers.ModelSerializer[Driver]):
 class AvailabilityChangeSerializer(serializers.ModelSerializer[AvailabilityChange]):
     """One row of the driver's own history."""
 
+    created_at = InstantField()
+
     class Meta:
         model = AvailabilityChange
         fields = ("id", "previous", "availability", "is_online", "cause", "note", "created_at")
@@ -83,6 +85,7 @@ class AvailabilityChangeSerializer(serializers.ModelSerializer[AvailabilityChang
 class WorkingTimeSerializer(serializers.ModelSerializer[Driver]):
     hours = serializers.JSONField(source="weekly_hours")
     next_change_at = InstantField(source="hours_due_at")
+    auto_offline_at = InstantField()
 
     class Meta:
         model = Driver
@@ -91,6 +94,11 @@ class WorkingTimeSerializer(serializers.ModelSerializer[Driver]):
 
 
 class BreakSerializer(serializers.ModelSerializer[Break]):
+    starts_at = InstantField()
+    ends_at = InstantField()
+    started_at = InstantField()
+    ended_at = InstantField()
+
     class Meta:
         model = Break
         fields = ("id", "starts_at", "ends_at", "started_at", "ended_at", "resumes")

@@ -234,8 +234,15 @@ def read(request: Request, serializer: type[serializers.Serializer[Any]]) -> dic
     return validated
 
 
-_AT = re.compile(r" - at `\$(?P<path>.*)`$", re.DOTALL)
+_AT = re.compile(r" - at (?:`key` in )?`\$(?P<path>.*)`$", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(?P<name>\w+)`")
+_BOUND = re.compile(r"^Expected `(?:int|float)` (?P<sign>[<>]=?) (?P<limit>-?[\d.]+)$")
+_BOUNDS = {
+    ">=": _("At least %(limit)s."),
+    "<=": _("At most %(limit)s."),
+    ">": _("More than %(limit)s."),
+    "<": _("Less than %(limit)s."),
+}
 
 
 def read_struct(request: Request, kind: type[T]) -> T:
@@ -248,10 +255,14 @@ def read_struct(request: Request, kind: type[T]) -> T:
         return msgspec.convert(request.data, kind)
     except msgspec.ValidationError as error:
         at = _AT.search(str(error))
-        message = _AT.sub("", str(error))
-        path = re.sub(r"\[(\d+|\.\.\.)\]", r".\1", at["path"]) if at else ""
-        if missing := _MISSING.search(message):
-            path = f"{path}.{missing['name']}"
+        wrong = _AT.sub("", str(error))
+        # Which member of an object it was is not said.
+        path = re.sub(r"\[(\d+)\]", r".\1", at["path"].replace("[...]", "")) if at else ""
+        message: Text = _("This is not what it should be.")
+        if missing := _MISSING.search(wrong):
+            path, message = f"{path}.{missing['name']}", _("This field is required.")
+        elif bound := _BOUND.search(wrong):
+            message = _BOUNDS[bound["sign"]] % {"limit": bound["limit"].removesuffix(".0")}
         raise InvalidInput("input.invalid", INVALID, {path.lstrip(".") or "body": [message]}) from error
 
 

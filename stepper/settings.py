@@ -23,7 +23,8 @@ env.read_env(str(BASE_DIR / ".env"), recurse=False)
 # Infrastructure
 
 DEBUG = env.bool("DEBUG", False)
-DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "var")))
+# The demo's accounts have a public password: real use must not find them in its database.
+DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / ("var/demo" if DEBUG else "var"))))
 DATABASE_URL = env.str("DATABASE_URL", "")
 REDIS_URL = env.str("REDIS_URL", "")
 EMBEDDED = not DATABASE_URL and not REDIS_URL

@@ -44,6 +44,7 @@ COLOURS = {name: name for name in ("default", "info", "primary", "success", "war
 ROWS_AT_ONCE = 200
 REFUSALS_SHOWN = 10
 PHONE_DIGITS = 10
+KEY_DIGITS = 18
 
 
 def phone_term(term: str) -> str:
@@ -72,7 +73,10 @@ class _Named:
 
 
 class SearchSelect(_Named, AutocompleteSelect):
-    pass
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        """An address may ask for what is no key: the form says so, the list of choices must not fail on it."""
+        keys = [one for one in value if str(one).isdecimal() and len(str(one)) <= KEY_DIGITS]
+        return super().optgroups(name, keys, attr)
 
 
 def search_for(form: forms.Form, name: str, db_field: Any) -> None:

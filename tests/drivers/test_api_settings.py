@@ -253,28 +253,31 @@ def test_hours_are_stored_and_answered(client, driver):
 
 
 @pytest.mark.parametrize(
-    ("body", "field"),
+    ("body", "field", "words"),
     [
-        ({"hours": {"mon": {"from": "8:00", "to": "18:00"}}}, "hours.mon.from"),
-        ({"hours": {"mon": {"from": "08:00"}}}, "hours.mon.to"),
-        ({"hours": {"mon": {"from": "24:00", "to": "18:00"}}}, "hours.mon.from"),
-        ({"timezone": "Mars/Olympus"}, "timezone"),
-        ({"timezone": "../etc/passwd"}, "timezone"),
-        ({"auto_offline_min": 59}, "auto_offline_min"),
-        ({"auto_offline_min": 241}, "auto_offline_min"),
-        ({"auto_offline_min": "90"}, "auto_offline_min"),
+        ({"hours": {"mon": {"from": "8:00", "to": "18:00"}}}, "hours.from", "This is not what it should be."),
+        ({"hours": {"mon": {"from": "08:00"}}}, "hours.to", "This field is required."),
+        ({"hours": {"mon": {"from": "24:00", "to": "18:00"}}}, "hours.from", "This is not what it should be."),
+        ({"hours": {"mo": {"from": "08:00", "to": "18:00"}}}, "hours", "This is not what it should be."),
+        ({"timezone": "Mars/Olympus"}, "timezone", "There is no such time zone."),
+        ({"timezone": "../etc/passwd"}, "timezone", "There is no such time zone."),
+        ({"auto_offline_min": 59}, "auto_offline_min", "At least 60."),
+        ({"auto_offline_min": 241}, "auto_offline_min", "At most 240."),
+        ({"auto_offline_min": "90"}, "auto_offline_min", "This is not what it should be."),
     ],
 )
-def test_wrong_hours_are_refused(client, body, field):
+def test_wrong_hours_are_refused(client, body, field, words):
     answer = client.put("/api/drivers/hours", body, format="json")
     assert (answer.status_code, answer.json()["code"]) == (400, "input.invalid")
-    assert len(answer.json()["fields"]) == 1
+    assert answer.json()["fields"] == {field: [words]}
 
 
 def test_a_break_now_and_its_end(client, driver):
     started = client.post("/api/drivers/breaks", {"minutes": 30}, format="json")
     assert started.status_code == 201
     assert started.json()["resumes"] is True
+    assert started.json()["starts_at"].endswith("Z")
+    assert started.json()["ends_at"].endswith("Z")
     assert Driver.objects.get().availability == Availability.OFFLINE
     assert [row["id"] for row in client.get("/api/drivers/breaks").json()["breaks"]] == [started.json()["id"]]
     again = client.post("/api/drivers/breaks", {"minutes": 30}, format="json")
@@ -321,6 +324,7 @@ def test_history_of_availability(client, driver, rows, query_count):
     with query_count(5, 5):
         found = client.get("/api/drivers/availability/changes").json()["results"]
     assert len(found) == rows
+    assert found[0]["created_at"].endswith("Z")
     assert (found[-1]["previous"], found[-1]["availability"], found[-1]["cause"]) == ("available", "offline", "driver")
 
 

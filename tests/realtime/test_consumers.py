@@ -489,6 +489,7 @@ async def test_subscribing_while_rights_are_looked_at_is_not_undone(
     await run(recheck)(f"user.{trip.organiser_id}")
     await run(asked.wait)(5)
     await client.send(type="trip.subscribe", trip_ids=[trip.pk], ref="t")
+    assert await client.is_silent()  # it does not slip in between
     await run(answered.set)()
     await client.until("ack", ref="t")
     await client.until("trip.snapshot")

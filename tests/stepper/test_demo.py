@@ -1,6 +1,7 @@
 """The demo accounts."""
 
 import datetime as dt
+import io
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,7 @@ from pytest_django import Settings
 from drivers.models import Approval, Driver
 from stepper.management.commands.demo import DRIVER, DRIVERS, PASSENGER, PASSWORD, STAFF, plate
 from stepper.models import User
+from tests.factories import StaffFactory
 from trips.models import Booking, Rating, Trip, TripTransition
 from trips.states import STEPS, Role, TripStatus, allowed
 
@@ -33,6 +35,29 @@ def test_demo_creates_the_accounts(people: dict[str, User]) -> None:
     drivers = [f"driver{number}@demo.test" for number in range(1, 31)]
     assert sorted(people) == sorted([*drivers, "passenger1@demo.test", "passenger2@demo.test", "staff@demo.test"])
     assert [email for email, user in people.items() if user.is_staff or user.is_superuser] == [STAFF]
+
+
+def test_real_use_locks_the_accounts_of_the_demo(
+    people: dict[str, User], settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their password is in the README; a superuser is among them."""
+    monkeypatch.setattr("stepper.management.commands.prepare.call_command", lambda *_args, **_options: None)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    own = StaffFactory(email="own@example.kz")
+    settings.DEBUG = False
+
+    call_command("prepare")
+
+    assert list(User.objects.filter(is_active=True)) == [own]
+    assert f"Locked {len(people)} demo accounts" in capsys.readouterr().out
+    call_command("prepare")
+    assert capsys.readouterr().out == ""
+
+
+def test_demo_leaves_its_accounts_open(people: dict[str, User], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepper.management.commands.prepare.call_command", lambda *_args, **_options: None)
+    call_command("prepare")
+    assert not User.objects.filter(is_active=False).exists()
 
 
 def test_demo_accounts_share_one_hash_of_the_password(people: dict[str, User]) -> None:

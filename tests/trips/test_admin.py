@@ -336,6 +336,14 @@ def test_offer_again_from_the_list_reports_each_outcome(client, driver):
     assert {status(trip) for trip in waiting} == {TripStatus.OFFERED}
 
 
+@pytest.mark.parametrize("wanted", ["abc", "-1", "1.5", "9" * 30])
+def test_why_not_of_what_is_no_driver_is_a_wrong_field(client, wanted):
+    page = client.get(f"/admin/trips/trip/{TripFactory().pk}/why/", {"driver": wanted})
+
+    assert page.status_code == 200
+    assert "Select a valid choice" in page.content.decode()
+
+
 def test_offering_to_nobody_says_why(client, driver):
     Driver.objects.update(licence_expires_on=timezone.localdate() - TOMORROW)
     trip = TripFactory.create(status=TripStatus.UNFILLED)

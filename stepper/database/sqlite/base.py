@@ -5,6 +5,8 @@ unfair: with 200 threads some starve. Here whoever starts an outermost write tra
 this process, so inside one process nobody ever polls.
 """
 
+import contextlib
+import os
 import threading
 from typing import Any
 
@@ -34,6 +36,13 @@ class CursorWrapper(base.SQLiteCursorWrapper):
 
 class DatabaseWrapper(base.DatabaseWrapper):
     holds_write_lock = False
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """The file is made for its owner only, and so are SQLite's own ones beside it."""
+        if not str(conn_params["database"]).startswith((":memory:", "file:")):
+            with contextlib.suppress(OSError):
+                os.close(os.open(conn_params["database"], os.O_CREAT | os.O_EXCL, 0o600))
+        return super().get_new_connection(conn_params)
 
     def create_cursor(self, name: str | None = None) -> CursorWrapper:
         cursor = self.connection.cursor(factory=CursorWrapper)

@@ -25,7 +25,9 @@ from trips.models import Booking, DispatchRound, Offer, Rating, Trip, TripTransi
 from trips.states import STEPS, BookingStatus, OfferStatus, Role, TripStatus, Urgency, VehicleClass
 
 PASSWORD = "demo-stepper"  # noqa: S105 - known to everybody, which is why DEBUG must be on
-DRIVER, PASSENGER, STAFF = "driver1@demo.test", "passenger1@demo.test", "staff@demo.test"
+# Reserved: nobody has an address there.
+DEMO_DOMAIN = "demo.test"
+DRIVER, PASSENGER, STAFF = (f"{name}@{DEMO_DOMAIN}" for name in ("driver1", "passenger1", "staff"))
 
 DRIVERS = (
     "Daniyar Seitkali", "Aigerim Nurlanova", "Yerlan Abdrakhmanov", "Sergey Kim", "Nurlan Akhmetov",
@@ -133,8 +135,8 @@ class Command(BaseCommand):
 def create_people() -> int:
     """Creates who is missing; returns how many. They share one hash: computing one takes a noticeable time."""
     wanted = (
-        [(f"driver{number}@demo.test", name) for number, name in enumerate(DRIVERS, 1)]
-        + [(f"passenger{number}@demo.test", name) for number, name in enumerate(PASSENGERS, 1)]
+        [(f"driver{number}@{DEMO_DOMAIN}", name) for number, name in enumerate(DRIVERS, 1)]
+        + [(f"passenger{number}@{DEMO_DOMAIN}", name) for number, name in enumerate(PASSENGERS, 1)]
         + [(STAFF, "Asem Staff")]
     )
     there = set(User.objects.filter(email__in=[email for email, _name in wanted]).values_list("email", flat=True))

@@ -1,5 +1,7 @@
 """What a release needs before its servers start: the database migrated, static files collected, somebody to sign in.
 
+Demo accounts, whose password anybody can read, are locked where they are found outside of the demo.
+
 `make serve` runs it each time; where nothing changed it takes a second. With several server processes it runs
 once, before them.
 """
@@ -7,10 +9,13 @@ once, before them.
 import sys
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from stepper.models import User
+
+from .demo import DEMO_DOMAIN
 
 
 class Command(BaseCommand):
@@ -19,6 +24,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, verbosity: int, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=0)
         call_command("collectstatic", interactive=False, verbosity=0)
+        if not settings.DEBUG:
+            self._lock_demo()
         if User.objects.filter(is_superuser=True, is_active=True).exists():
             return
         if sys.stdin.isatty():
@@ -28,4 +35,12 @@ class Command(BaseCommand):
             self.stdout.write(
                 "Nobody can sign in to the administration yet. Create the first staff account, while the server runs "
                 "or not: .venv/bin/python manage.py createsuperuser"
+            )
+
+    def _lock_demo(self) -> None:
+        locked = User.objects.filter(email__endswith=f"@{DEMO_DOMAIN}", is_active=True).update(is_active=False)
+        if locked:
+            self.stdout.write(
+                f"Locked {locked} demo accounts: their password is public. Their trips and drivers are still in this "
+                "database; set DATA_DIR (or DATABASE_URL) to start with an empty one."
             )

@@ -64,7 +64,7 @@ class Command(BaseCommand):
         stopped = asyncio.create_task(stop.wait())
         children: list[tuple[Process, float]] = []
         try:
-            server = await _spawn(["serve", "--host", HOST, "--port", str(self.port)])
+            server = await _spawn(["serve", "--host", HOST, "--port", str(self.port), "--verbosity", "0"])
             children.append((server, SERVER_GRACE_S))
             server_ended = asyncio.create_task(server.wait())
             answered = asyncio.create_task(self._answers())

@@ -6,6 +6,7 @@ import logging
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from stepper.lock import AlreadyRunning, claim_data_directory
@@ -26,7 +27,12 @@ class Command(BaseCommand):
             "--server", choices=["daphne", "uvicorn"], default="daphne", help="uvicorn carries more (daphne)"
         )
 
-    def handle(self, *, host: str, port: int, server: str, **options: Any) -> None:
+    def handle(self, *, host: str, port: int, server: str, verbosity: int, **options: Any) -> None:
+        if verbosity:
+            database = "PostgreSQL" if settings.DATABASE_URL else f"SQLite in {settings.DATA_DIR}"
+            database += " and Redis" if settings.REDIS_URL else ""
+            self.stdout.write(f"StepperGO on http://{host}:{port}/ ({server}, {database}). Ctrl-C stops it.")
+            self.stdout.flush()
         if server == "uvicorn":
             self._uvicorn(host, port)
         else:
