@@ -175,17 +175,18 @@ function arrange() {
   say();
 }
 
-// The name is for the driver too: never "my position".
+// The name is for the driver too: never "my position". The point stays where the person stands or pressed.
 function at(lat, lng) {
   const [near, metres] = known
     .map((place) => [place, map.map.distance([place.lat, place.lng], [lat, lng])])
     .reduce((best, one) => (one[1] < best[1] ? one : best));
-  if (metres < SNAP_M) return near;
+  const round = (value) => Math.round(value * 1e5) / 1e5;
+  const point = { lat: round(lat), lng: round(lng) };
+  if (metres < SNAP_M) return { ...near, ...point };
   const name = metres < NEAR_M
     ? box.dataset.near.replace("{km}", (metres / 1000).toFixed(1)).replace("{place}", near.name)
     : box.dataset.point;
-  const round = (value) => Math.round(value * 1e5) / 1e5;
-  return { name, address: `${lat.toFixed(5)}, ${lng.toFixed(5)}`, lat: round(lat), lng: round(lng) };
+  return { name, address: `${lat.toFixed(5)}, ${lng.toFixed(5)}`, ...point };
 }
 
 document.querySelectorAll(".combobox").forEach((element) => {
