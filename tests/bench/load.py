@@ -73,7 +73,7 @@ def gather(ports: Sequence[int], options: Namespace) -> Crowd:
     from tests.bench import people
 
     # A driver who drives a trip in six seconds says more in a minute than any real one.
-    ServiceSettings.objects.update_or_create(pk=1, defaults={"status_per_min": 1000})
+    ServiceSettings.objects.update_or_create(pk=1, defaults={"status_per_min": 1000, "max_open_trips": 1000})
     lines: list[Line] = []
     for number, trip in enumerate(people.rides(options.rides, AT)):
         for role, user, port, hello in (

@@ -164,6 +164,8 @@ class City:
             # The database's clock stands nearly still.
             position_fresh_s=3600,
             overlap_margin_min=0,
+            # One passenger books for everybody.
+            max_open_trips=1_000_000,
         ).save()
         self._clear()
         crowd = people.make(f"{mode}-{len(homes)}", len(homes), 1)
