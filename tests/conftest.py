@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.conf import settings
 
@@ -125,15 +126,19 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _leave_the_database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+def _leave_the_database(django_db_setup: None) -> Iterator[None]:
     """PostgreSQL drops no database that somebody is connected to, and a thread of a test may still be."""
     yield
     from django.db import connection
 
     if connection.vendor == "postgresql":
-        others = "datname = current_database() AND pid <> pg_backend_pid()"
-        with django_db_blocker.unblock(), connection.cursor() as cursor:
-            cursor.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+        connection.close()
+        # By way of another one: a run of tests that need none has not made it.
+        with psycopg.connect(f"{os.environ[servers.POSTGRESQL]}/postgres", autocommit=True) as everybodys:
+            everybodys.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                [connection.settings_dict["NAME"]],
+            )
 
 
 @pytest.fixture(autouse=True)

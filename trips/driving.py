@@ -44,7 +44,7 @@ def update_status(
     Raises:
         InvalidInput: trip.status_unknown, input.invalid (delay_minutes)
         NotFound: trip.not_found, also for somebody else's
-        Conflict: trip.transition_refused, trip.boarding_too_early, trip.release_too_late,
+        Conflict: trip.transition_refused, trip.arrival_too_early, trip.boarding_too_early, trip.release_too_late,
             trip.no_show_too_early, driver.busy
     """
     if status not in WORDS:
@@ -69,6 +69,8 @@ def _step(driver_id: int, trip_id: int, status: str, note: str, lat: float | Non
             note = note or _("The passenger did not come.")
         end(trip, wanted, Role.DRIVER, driver.user_id, note, lat, lng)
     else:
+        if wanted == TripStatus.DRIVER_ARRIVED:
+            _require_arrival_open(trip)
         if wanted == TripStatus.PASSENGERS_BOARDED:
             _require_boarding_open(trip)
         if wanted in DRIVING and trip.status == TripStatus.ACCEPTED:
@@ -88,6 +90,14 @@ def _own(driver: Driver, trip_id: int) -> Trip:
     if trip is None:
         raise NotFound("trip.not_found", _("There is no such trip."))
     return trip
+
+
+def _require_arrival_open(trip: Trip) -> None:
+    """A driver who is "there" days before could not be cancelled by the passenger any more."""
+    opens_at = trip.departure_at - dt.timedelta(minutes=ServiceSettings.current().tracking_opens_min)
+    if timezone.now() < opens_at:
+        at = timezone.localtime(opens_at, trip.zone_info)
+        raise Conflict("trip.arrival_too_early", _("You can be at the pickup from %(time)s.") % {"time": f"{at:%H:%M}"})
 
 
 def _require_boarding_open(trip: Trip) -> None:

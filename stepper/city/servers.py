@@ -178,7 +178,7 @@ def detach(alias: str) -> None:
 def scratch_database(database_url: str) -> Iterator[str]:
     """A new database on the server of `database_url`; yields its address and drops it at the end."""
     parts = urlsplit(database_url)
-    name = f"stepper_replay_{secrets.token_hex(4)}"
+    name = f"stepper_replay_{os.getpid()}_{secrets.token_hex(4)}"
     identifier = sql.Identifier(name)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(identifier))

@@ -55,6 +55,13 @@ def test_step_straight_to_the_pickup() -> None:
     assert trip.driver.availability == "busy"
 
 
+@pytest.mark.parametrize("status", ["accepted", "en_route"])
+def test_arrival_days_ahead_is_refused(status: str) -> None:
+    """The passenger, who cannot cancel once the driver is there, could not for days."""
+    assert code_of(TripFactory(status=status, in_=121 * MINUTE), "driver_arrived") == "trip.arrival_too_early"
+    assert step(TripFactory(status=status, in_=119 * MINUTE), "driver_arrived").status == "driver_arrived"
+
+
 def test_setting_off_makes_the_driver_busy() -> None:
     trip = TripFactory(status="accepted")
 
