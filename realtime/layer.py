@@ -35,7 +35,11 @@ Taker = Callable[[Message], bool]
 RESYNC: Message = {"type": "layer.resync"}
 _TICK_S = 0.005
 _SUBSCRIBE_TIMEOUT_S = 2.0
-_REPLY_WITHIN_S = 5.0
+# For a batch and its second try together; two batches end before the sweep gives up waiting for them.
+_REPLY_WITHIN_S = 4.0
+# The topic of positions. It changes with what a message of a position looks like, so that servers of two releases side
+# by side miss each other's positions for a moment instead of stumbling over them.
+_PARCELS = "r2"
 # Processes repeat that they live this often, and are forgotten after a silence of four times that.
 _ALIVE_S = 5.0
 # Groups that positions are relayed to, so those whose members a process announces to the others.
@@ -317,6 +321,8 @@ class Bus:
         # Topics know nothing of Redis database numbers: two services on one server must not hear each other.
         self._prefix = f"{prefix}:{urlsplit(url).path.strip('/') or 0}"
         self._process = process
+        self._relayed = self._name(f"{_PARCELS}:{process}").encode()
+        self._interest, self._groups = self._name("interest").encode(), self._name("g:").encode()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._outgoing: list[tuple[str, bytes]] = []
@@ -410,7 +416,7 @@ class Bus:
         for word, wanted in (("joined", True), ("left", False)):
             if names := [group for group, present in announced.items() if present is wanted]:
                 outgoing.append((self._name("interest"), _pack((self._process, word, names))))
-        outgoing += [(self._name(f"r:{process}"), _pack(parcel)) for process, parcel in parcels.items()]
+        outgoing += [(self._name(f"{_PARCELS}:{process}"), _pack(parcel)) for process, parcel in parcels.items()]
         return outgoing
 
     async def drain(self) -> None:
@@ -442,18 +448,18 @@ class Bus:
     async def _send(self, outgoing: Sequence[tuple[str, bytes]]) -> None:
         """All PUBLISHes in one round trip; a second time where the connection turns out to have died meanwhile."""
         packed = self._out.pack_commands([("PUBLISH", name, body) for name, body in outgoing])
-        for is_last in (False, True):
-            try:
-                async with asyncio.timeout(_REPLY_WITHIN_S):
+        async with asyncio.timeout(_REPLY_WITHIN_S):
+            for is_last in (False, True):
+                try:
                     await self._out.send_packed_command(packed)
                     for _one in outgoing:
                         await self._out.read_response()
-            except (RedisError, OSError):
-                await self._out.disconnect(nowait=True)
-                if is_last:
-                    raise
-            else:
-                return
+                except (RedisError, OSError):
+                    await self._out.disconnect(nowait=True)
+                    if is_last:
+                        raise
+                else:
+                    return
 
     # In
 
@@ -492,7 +498,7 @@ class Bus:
             pubsub = self._redis.pubsub()
             try:
                 self._changes.clear()
-                own = [self._name(f"{kind}:{self._process}") for kind in ("p", "r")]
+                own = [self._name(f"{kind}:{self._process}") for kind in ("p", _PARCELS)]
                 await pubsub.subscribe(*own, self._name("interest"), *self._confirmations)
                 await self._introduce()
                 if missed:
@@ -512,8 +518,10 @@ class Bus:
             pause_s = min(pause_s * 2, 5)
 
     async def _pump(self, pubsub: Any) -> None:
-        reader = asyncio.create_task(self._read(pubsub))
-        writer = asyncio.create_task(self._change_subscriptions(pubsub))
+        # Past what the client does around its connection: it would also reconnect without a word, and what was missed
+        # meanwhile would be missed for good; and it would remember every group there ever was.
+        reader = asyncio.create_task(self._read(pubsub.connection))
+        writer = asyncio.create_task(self._change_subscriptions(pubsub.connection))
         breath = asyncio.create_task(self._stay_known())
         try:
             done, _pending = await asyncio.wait([reader, writer, breath], return_when=asyncio.FIRST_COMPLETED)
@@ -574,7 +582,7 @@ class Bus:
         if word == "hello":
             await self._redis.publish(self._name("interest"), _pack((self._process, "here", self._own_groups())))
 
-    async def _change_subscriptions(self, pubsub: Any) -> None:
+    async def _change_subscriptions(self, connection: Any) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -584,42 +592,45 @@ class Bus:
                 while self._changes and self._changes[0][1] == wanted:
                     batch.append(self._changes.popleft()[0])
                 if wanted:
-                    await pubsub.subscribe(*batch)
+                    await connection.send_command("SUBSCRIBE", *batch)
                 elif left := [one for one in batch if one not in self._confirmations]:
-                    await pubsub.unsubscribe(*left)  # without names it would leave everything
+                    await connection.send_command("UNSUBSCRIBE", *left)  # without names it would leave everything
 
-    async def _read(self, pubsub: Any) -> None:
-        groups, relayed = self._name("g:").encode(), self._name(f"r:{self._process}").encode()
-        interest = self._name("interest").encode()
+    async def _read(self, connection: Any) -> None:
         pinged = False
         while True:
-            # Past what the client does around a read: it would also reconnect without a word, and what was missed
-            # meanwhile would be missed for good.
-            item = await pubsub.connection.read_response(timeout=15, disconnect_on_error=False, push_request=True)
+            item = await connection.read_response(timeout=15, disconnect_on_error=False, push_request=True)
             if item is None:
                 if pinged:
                     raise ConnectionError("Redis does not answer a ping")  # half open: nothing else would tell
-                await pubsub.ping()
+                await connection.send_command("PING")
                 pinged = True
                 continue
             pinged = False
             if item[0] == b"message":
-                name, body = item[1], msgspec.msgpack.decode(item[2])
-                if name == relayed:
-                    for group, message in body:
-                        self._layer.deliver(group, message)
-                elif name == interest:
-                    await self._learn(*body)
-                elif body[0] == self._process:
-                    continue
-                elif name.startswith(groups):
-                    self._layer.deliver(name.removeprefix(groups).decode(), body[1])
-                else:
-                    self._layer.hand_over(body[1]["channel"], body[1]["message"])
+                try:
+                    await self._hear(item[1], msgspec.msgpack.decode(item[2]))
+                except (RedisError, OSError):
+                    raise
+                except Exception:  # whatever is wrong with one message, the next ones are for others
+                    logger.exception("a message of another process could not be delivered")
             elif item[0] == b"subscribe":
                 confirmation = self._confirmations.get(item[1].decode())
                 if confirmation is not None and not confirmation.done():
                     confirmation.set_result(None)
+
+    async def _hear(self, name: bytes, body: Any) -> None:
+        if name == self._relayed:
+            for group, message in body:
+                self._layer.deliver(group, message)
+        elif name == self._interest:
+            await self._learn(*body)
+        elif body[0] == self._process:
+            return
+        elif name.startswith(self._groups):
+            self._layer.deliver(name.removeprefix(self._groups).decode(), body[1])
+        else:
+            self._layer.hand_over(body[1]["channel"], body[1]["message"])
 
 
 _pack = msgspec.msgpack.Encoder().encode

@@ -248,9 +248,12 @@ class Outlet:
             with transaction.atomic():
                 rows = list(due.select_for_update(skip_locked=True)[:SWEPT_AT_ONCE])
                 loop = self._loop
-                if rows and loop is not None and _wait_for(self._publish(rows), loop):
-                    # Before the rows are let go, or the next server to sweep would publish them again.
-                    Event.objects.filter(pk__in=[row.pk for row in rows]).update(published_at=timezone.now())
+                if rows and loop is not None:
+                    if _wait_for(self._publish(rows), loop):
+                        # Before the rows are let go, or the next server to sweep would publish them again.
+                        Event.objects.filter(pk__in=[row.pk for row in rows]).update(published_at=timezone.now())
+                    else:
+                        self._is_bus_away = True  # also where it only takes too long
             if self._is_bus_away and len(self._delivered) < _DELIVERED_MOST:
                 # Also what comes after them, and what another server is trying to publish just now.
                 others = due.exclude(pk__in=list(self._delivered))[:SWEPT_AT_ONCE]

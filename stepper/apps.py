@@ -4,3 +4,8 @@ from django.apps import AppConfig
 class StepperConfig(AppConfig):
     name = "stepper"
     verbose_name = "StepperGO"
+
+    def ready(self) -> None:
+        from . import rights
+
+        rights.connect()

@@ -223,12 +223,14 @@ class ServiceSettings(models.Model):
     no_show_wait_min = models.PositiveIntegerField(
         _("no-show after waiting, min"),
         default=5,
+        db_default=5,
         validators=_between(0, 120),
         help_text=_("Counted from the departure, or from the driver's arrival where that is later."),
     )
     max_open_trips = models.PositiveIntegerField(
         _("trips of one passenger without a driver"),
         default=5,
+        db_default=5,
         validators=_between(1, 1000),
         help_text=_("Every trip is put before drivers who have room for a few offers only."),
     )
@@ -325,6 +327,7 @@ class ServiceSettings(models.Model):
     rounds_kept_days = models.PositiveIntegerField(
         _("rounds of dispatch kept, days"),
         default=90,
+        db_default=90,
         validators=_between(1, 3650),
         help_text=_("For so long the admin can say why a driver did not get a trip."),
     )

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from msgspec import Struct
 
 from drivers.geo import cell, distance_km
@@ -137,6 +137,8 @@ def book(user: User, request: BookingRequest, request_key: str | None = None) ->
 
 @in_transaction
 def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple[Trip, bool]:
+    # Bookings of one user queue here: the same one twice at once finds the first, and they are counted.
+    list(User.objects.filter(pk=user.pk).select_for_update(no_key=True).order_by().values_list("pk"))
     if request_key:
         made = Trip.objects.filter(organiser=user, request_key=request_key).first()
         if made is not None:
@@ -220,18 +222,22 @@ def _digest(request: BookingRequest) -> str:
 
 def _require_same(made: Trip, request: BookingRequest) -> None:
     """A key that comes with another trip in mind is a mistake: answering with the first one would hide it."""
-    if made.request_digest != _digest(request):
+    # A booking from before digests were kept has none.
+    if made.request_digest not in ("", _digest(request)):
         raise Conflict("booking.key_reused", _("This was used for another booking already; please start a new one."))
 
 
 def _require_room(user: User, settings: ServiceSettings) -> None:
-    """Drivers have room for a few offers each: one account must not fill them all. Bookings of a user queue here."""
-    list(User.objects.filter(pk=user.pk).select_for_update(no_key=True).order_by().values_list("pk"))
+    """Drivers have room for a few offers each: one account must not fill them all. The user is locked."""
     waiting = Trip.objects.filter(organiser=user, status__in=sorted(OPEN)).count()
     if waiting >= settings.max_open_trips and not user.may_steer_trips:
         raise Conflict(
             "booking.too_many",
-            _("You have %(number)d trips that wait for a driver; cancel one of them or wait for it to be taken.")
+            ngettext(
+                "You have %(number)d trip that waits for a driver; cancel it or wait until it is taken.",
+                "You have %(number)d trips that wait for a driver; cancel one of them or wait until it is taken.",
+                waiting,
+            )
             % {"number": waiting},
         )
 

@@ -29,7 +29,7 @@ from .bookings import require_looking, trip_for
 from .cards import driver_card, vehicle_card
 from .models import AT_REST, Offer, Trip
 from .rounds import RoundResult, end_waves_if_settled, start_round
-from .states import OPEN, OfferStatus, Role, TripStatus
+from .states import ASSIGNED, OPEN, OfferStatus, Role, TripStatus
 
 
 def offer_again(trip_id: int, user: User) -> RoundResult:
@@ -69,8 +69,9 @@ def accept(driver_id: int, offer_id: int) -> Trip:
         raise Conflict("offer.taken", _("Another driver was faster."))
     settings = ServiceSettings.current()
     trip = _accept(driver_id, trip_id, offer_id, settings)
-    # Also for who repeats it: the first time may have ended between the two.
-    afterwards(_settle_overlapping, driver_id, trip, settings)
+    if trip.status in ASSIGNED:  # not where it is over, and repeated late
+        # Also for who repeats it: the first time may have ended between the two.
+        afterwards(_settle_overlapping, driver_id, trip, settings)
     return trip
 
 

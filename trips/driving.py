@@ -94,6 +94,8 @@ def _own(driver: Driver, trip_id: int) -> Trip:
 
 def _require_arrival_open(trip: Trip) -> None:
     """A driver who is "there" days before could not be cancelled by the passenger any more."""
+    if trip.is_now:
+        return
     opens_at = trip.departure_at - dt.timedelta(minutes=ServiceSettings.current().tracking_opens_min)
     if timezone.now() < opens_at:
         at = timezone.localtime(opens_at, trip.zone_info)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from django import forms
@@ -127,7 +128,11 @@ class BookingForm(forms.Form):
         for name, messages in error.fields.items():
             field = _FIELDS.get(name, name)
             self.add_error(field if field in self.fields else None, [str(message) for message in messages])
-        if not error.fields:
+        if error.code == "booking.key_reused":
+            # Back from the trip it made, and something else chosen: the next press is another booking.
+            self.data = {**dict(self.data.items()), "request_key": uuid4().hex}
+            self.add_error(None, _("You have booked with this page before. Book again for one more trip."))
+        elif not error.fields:
             self.add_error(None, str(error.message))
 
 

@@ -83,7 +83,7 @@ class Trip(models.Model):
     # Made by the client (a form's hidden field, the Idempotency-Key header): the same booking sent twice is one trip.
     request_key = models.CharField(max_length=64, null=True, blank=True, editable=False)
     # Of what was asked for with that key: the same key for something else is a mistake.
-    request_digest = models.CharField(max_length=32, blank=True, default="", editable=False)
+    request_digest = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
 
     pickup_name = models.CharField(_("pickup"), max_length=120)
     pickup_address = models.CharField(_("pickup address"), max_length=200, blank=True)

@@ -245,7 +245,10 @@ class Panel:
                 "time": clock(self._entered(TripStatus.OFFERED) or trip.created_at, trip.timezone)
             }
         if trip.status == TripStatus.UNFILLED and trip.next_look_at:
-            return _("next try at %(time)s") % {"time": clock(max(trip.next_look_at, self.now), trip.timezone)}
+            next_at = max(trip.next_look_at, self.now)
+            if next_at > self.now + dt.timedelta(hours=12):
+                return _("next try %(when)s") % {"when": when_within(next_at, trip.timezone)}
+            return _("next try at %(time)s") % {"time": clock(next_at, trip.timezone)}
         if trip.status == TripStatus.DRIVER_ARRIVED and trip.vehicle and self.is_passenger:
             return _("look for a %(vehicle)s") % {"vehicle": trip.vehicle.label}
         if trip.status == TripStatus.ARRIVED:

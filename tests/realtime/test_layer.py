@@ -174,6 +174,22 @@ async def test_lost_bus_tells_every_channel_to_resync_and_works_again(
 
 
 @pytest.mark.scaled_only
+async def test_message_that_cannot_be_delivered_cuts_nobody_off(
+    two: tuple[HubChannelLayer, HubChannelLayer], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of another release, or of a socket with a fault: the next message is for others."""
+    here, there = two
+    faulty, channel = await there.new_channel(), await there.new_channel()
+    await there.group_add("trip.1", faulty)
+    await there.group_add("trip.2", channel)
+    there.attach(faulty, lambda message: bool(message["missing"]))
+    await here.group_send("trip.1", {"type": "x"})
+    await here.group_send("trip.2", {"type": "x", "number": 2})
+    assert (await receive(there, channel))["number"] == 2
+    assert "could not be delivered" in caplog.text
+
+
+@pytest.mark.scaled_only
 async def test_positions_go_only_to_the_process_that_watches(two: tuple[HubChannelLayer, HubChannelLayer]) -> None:
     here, there = two
     for layer in two:

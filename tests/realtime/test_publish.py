@@ -332,6 +332,30 @@ async def test_sweeps_while_the_bus_is_away_tell_the_sockets_here_once(
     assert elsewhere == told == [*(event.id for event in sent), ""]
 
 
+async def test_sweep_that_waits_for_the_bus_in_vain_tells_the_sockets_here(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Redis that swallows everything refuses nothing: also then what others wrote reaches the sockets."""
+    monkeypatch.setattr("realtime.publish.PATIENCE_S", 0.2)
+    monkeypatch.setattr("realtime.publish.SWEPT_AT_ONCE", 2)
+    silent = HubChannelLayer()
+    monkeypatch.setattr(silent, "drain", asyncio.Event().wait)
+    monkeypatch.setattr("realtime.publish.get_channel_layer", lambda: silent)
+    channel = await silent.new_channel()
+    told: list[str] = []
+    silent.attach(channel, lambda message: not told.append(message["id"]))  # type: ignore[func-returns-value]
+    await silent.group_add("driver.1", channel)
+    outlet = Outlet()
+    outlet._loop = asyncio.get_running_loop()
+    sent = [gone() for _ in range(4)]
+    for event in sent:
+        await in_thread(publish, event, "driver.1")
+
+    await in_thread(outlet._sweep)
+
+    assert told == [event.id for event in sent]
+
+
 async def test_sweep_leaves_what_its_writer_publishes_itself(outlet: Outlet) -> None:
     """Grace: a row of another server is taken over only when that had time enough."""
 

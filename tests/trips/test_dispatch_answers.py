@@ -277,6 +277,18 @@ def test_accept_whose_overlapping_offers_cannot_be_settled_is_won_and_settles_th
     assert overlapping.status == "withdrawn"
 
 
+def test_accept_repeated_when_the_trip_is_over_takes_nothing_back(offer: Offer) -> None:
+    """The answer to the first one was lost; meanwhile it was cancelled, and the driver is asked about another."""
+    dispatch.accept(offer.driver.pk, offer.pk)
+    bookings.cancel(offer.trip.pk, offer.trip.organiser)
+    current = OfferFactory(driver=offer.driver, trip__in_=HOUR)
+
+    assert dispatch.accept(offer.driver.pk, offer.pk).status == "cancelled"
+
+    current.refresh_from_db()
+    assert current.status == "pending"
+
+
 def test_accept_ends_the_round_of_an_overlapping_trip_without_other_offers(offer: Offer) -> None:
     overlapping = OfferFactory(driver=offer.driver, trip__in_=HOUR)
 

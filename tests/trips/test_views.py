@@ -7,6 +7,8 @@ from django.test import Client
 from django.utils import timezone
 
 from realtime.models import Notification
+from stepper.models import ServiceSettings
+from stepper.templatetags import units
 from tests.factories import (
     AIRPORT,
     ALMATY,
@@ -147,6 +149,26 @@ def test_book_twice_with_one_key_is_one_trip(client):
     assert Trip.objects.count() == 1
 
 
+def test_book_of_something_else_from_the_same_page_is_asked_about_and_then_booked(client):
+    """Back from the trip to the form, another dropoff: a second trip if it is meant, never the first one's page."""
+    client.post("/trips/new/", FORM)
+    refused = client.post("/trips/new/", {**FORM, "dropoff_name": "Kok-Tobe"})
+    assert refused.status_code == 422
+    assert "You have booked with this page before" in text(refused)
+    key = refused.context["form"]["request_key"].value()
+    again = client.post("/trips/new/", {**FORM, "dropoff_name": "Kok-Tobe", "request_key": key})
+    assert again.status_code == 302
+    assert sorted(Trip.objects.values_list("dropoff_name", flat=True)) == ["Kok-Tobe", "Medeu"]
+
+
+def test_book_more_than_may_wait_says_so(client):
+    ServiceSettings.objects.create(pk=1, max_open_trips=1)
+    client.post("/trips/new/", FORM)
+    refused = client.post("/trips/new/", {**FORM, "request_key": "key-2"})
+    assert refused.status_code == 422
+    assert "You have 1 trip that waits for a driver" in text(refused)
+
+
 def test_book_puts_what_the_domain_refuses_at_its_field(client):
     response = client.post("/trips/new/", {**FORM, "dropoff_name": "Almaty airport"})
     assert response.status_code == 422
@@ -181,6 +203,13 @@ def test_book_offers_the_trip_to_who_is_near(client):
 
 
 # The trip page
+
+
+def test_page_says_the_day_of_a_try_that_is_days_ahead(client, passenger):
+    trip = TripFactory(organiser=passenger, status="unfilled", in_=dt.timedelta(days=9))
+    at = timezone.now() + dt.timedelta(days=6)
+    Trip.objects.update(next_look_at=at)
+    assert f"next try {units.when_within(at, trip.timezone)}" in text(client.get(f"/trips/{trip.pk}/"))
 
 
 @pytest.mark.parametrize("status", TripStatus.values)

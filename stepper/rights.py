@@ -1,0 +1,50 @@
+"""Open sockets look again who their user is whenever permissions change, in the admin or anywhere else."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.db.models.signals import m2m_changed, post_delete, pre_delete
+
+from realtime import groups
+from realtime.publish import recheck
+
+from .models import User
+
+_CHANGED = {"post_add", "post_remove", "post_clear"}
+
+
+def connect() -> None:
+    m2m_changed.connect(_of_group, sender=Group.permissions.through)
+    m2m_changed.connect(_of_users, sender=User.groups.through)
+    m2m_changed.connect(_of_users, sender=User.user_permissions.through)
+    pre_delete.connect(_before_group_goes, sender=Group)
+    post_delete.connect(_after_group_is_gone, sender=Group)
+
+
+def _recheck(user_ids: Iterable[int]) -> None:
+    names = [groups.user(pk) for pk in sorted(set(user_ids))]
+    if names:
+        recheck(*names)
+
+
+def _members(group_ids: Iterable[Any]) -> list[int]:
+    return list(User.objects.filter(groups__in=list(group_ids), is_staff=True).values_list("pk", flat=True))
+
+
+def _of_group(instance: Any, action: str, reverse: bool, pk_set: set[int] | None, **_more: Any) -> None:
+    if action in _CHANGED:
+        _recheck(_members(pk_set or ()) if reverse else _members([instance.pk]))
+
+
+def _of_users(instance: Any, action: str, reverse: bool, pk_set: set[int] | None, **_more: Any) -> None:
+    if action in _CHANGED:
+        _recheck(pk_set or () if reverse else [instance.pk])
+
+
+def _before_group_goes(instance: Group, **_more: Any) -> None:
+    instance._members = _members([instance.pk])  # type: ignore[attr-defined]
+
+
+def _after_group_is_gone(instance: Group, **_more: Any) -> None:
+    _recheck(getattr(instance, "_members", ()))
