@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy
 from realtime import events
 from stepper.errors import NotFound, Text
 from stepper.models import ServiceSettings, User
-from trips import dispatch, eta
+from stepper.templatetags.units import clock
+from trips import dispatch, driving, eta
 from trips.cards import offer_card, seats_of
 from trips.models import Booking, Rating, Trip
 from trips.states import (
@@ -140,6 +141,12 @@ class ActiveTrip:
     @property
     def may_report_no_show(self) -> bool:
         return self.trip.status == TripStatus.DRIVER_ARRIVED
+
+    @property
+    def no_show_from(self) -> str:
+        """From which time of day on it may be reported; empty: now already. Two queries."""
+        at = driving.no_show_at(self.trip, ServiceSettings.current())
+        return clock(at, self.trip.timezone) if at > timezone.now() else ""
 
     @property
     def may_report_delay(self) -> bool:

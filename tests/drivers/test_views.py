@@ -15,6 +15,7 @@ from drivers.board import HISTORY_PAGE
 from drivers.models import Approval, Availability, Driver
 from realtime.models import Event
 from stepper.models import ServiceSettings
+from stepper.templatetags.units import clock
 from tests.factories import AIRPORT, ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
 from trips.models import Offer, Rating, Trip
 from trips.states import OfferStatus, Role, TripStatus, TripType
@@ -368,6 +369,21 @@ def test_active_trip_shows_passenger_cash_and_the_way(signed_in: Client, driver:
     assert "destination=43.3521,77.0405" in html
     for part in ("On the way to the pickup", "Aliya K.", "Collect in cash ₸3\u2009000", "Exit 3"):
         assert part in text(html)
+
+
+def test_no_show_says_how_long_to_wait(signed_in: Client, driver: Driver) -> None:
+    trip = TripFactory(status=TripStatus.DRIVER_ARRIVED, driver=driver)
+    leaves_at = timezone.now() + dt.timedelta(minutes=10)
+    Trip.objects.update(departure_at=leaves_at)
+    until = clock(leaves_at + dt.timedelta(minutes=5), trip.timezone)
+    assert f"Please wait until {until}." in text(signed_in.get(address("tab", "active")))
+
+    refused = signed_in.post(address("trip-status", trip.pk), {"status": "no_show"}, headers=HTMX)
+    assert refused.status_code == 409
+    assert f"Please wait for the passenger until {until}." in text(refused)
+
+    Trip.objects.update(departure_at=timezone.now() - dt.timedelta(minutes=5))
+    assert "Please wait until" not in text(signed_in.get(address("tab", "active")))
 
 
 def test_status_that_is_refused_says_why(signed_in: Client, driver: Driver) -> None:
