@@ -114,6 +114,14 @@ def test_check_names_every_wrong_field_at_once() -> None:
     assert set(refused.value.fields) == {"pickup", "dropoff", "seats", "bags", "departure_at"}
 
 
+@pytest.mark.parametrize(("dropoff", "words"), [(76.0005, "are the same place"), (127, "at most 4000 km")])
+def test_check_refuses_what_is_no_way_to_drive(dropoff: float, words: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        bookings.check(wanted(pickup=place(43, 76), dropoff=place(43, dropoff)), ServiceSettings(), NOW)
+
+    assert words in str(refused.value.fields["dropoff"][0])
+
+
 def test_quote_works_out_the_price() -> None:
     """One degree of the equator: 111.195 km × 1.2 × ₸50 + ₸500 = ₸7171.7; see test_pricing."""
     quote = bookings.quote(wanted(pickup=place(0, 0), dropoff=place(0, 1), seats=3))
