@@ -20,7 +20,6 @@ from realtime import events
 from stepper import limits
 from stepper.api import ApiRequest, NewestFirst, read, read_struct
 from stepper.errors import NotPermitted
-from stepper.models import ServiceSettings
 from trips import dispatch, driving
 from trips.api import answer
 from trips.cards import offer_card, seats_of
@@ -98,7 +97,7 @@ class DeclineView(DriverView):
 class StatusView(DriverView):
     def put(self, request: ApiRequest, trip_id: int) -> Response:
         """The next step of the caller's trip, or `delayed`, `released`, `no_show`; counted with the socket's."""
-        limits.spend("status", self.driver.pk, ServiceSettings.current().status_per_min)
+        limits.spend_as_driver("status", self.driver.pk)
         trip = driving.update_status(self.driver.pk, trip_id, **read(request, StatusSerializer))
         if trip.driver_id != self.driver.pk:
             # Given back: what becomes of it is not their business any more, also when they say so once more.
@@ -111,7 +110,7 @@ class AvailabilityView(DriverView):
 
     def put(self, request: ApiRequest) -> Response:
         """The driver's switch; on a trip it takes effect when the trip ends."""
-        limits.spend("availability", self.driver.pk, ServiceSettings.current().status_per_min)
+        limits.spend_as_driver("availability", self.driver.pk)
         online = read(request, AvailabilitySerializer)["availability"] == "available"
         return Response(AvailabilityAnswerSerializer(availability.set_online(self.driver.pk, online)).data)
 

@@ -76,6 +76,8 @@ class _Ride(Struct, frozen=True, gc=False):
     """What relaying a fix needs of a trip under way."""
 
     trip_id: int
+    # Their fixes belong to its trail.
+    is_driven: bool
     is_aboard: bool
     pickup: tuple[float, float]
     dropoff: tuple[float, float]
@@ -92,8 +94,6 @@ class _Known(Struct, frozen=True, gc=False):
     until: float
     is_approved: bool
     rides: Sequence[_Ride]
-    # The trips whose trail their fixes belong to.
-    followed: Sequence[int]
 
 
 class PositionBuffer:
@@ -195,16 +195,13 @@ class PositionBuffer:
             )
         )
         rides: dict[int, list[_Ride]] = {}
-        followed: dict[int, list[int]] = {}
         for trip in Trip.objects.filter(driver_id__in=driver_ids, status__in=sorted(ASSIGNED)):
             rides.setdefault(trip.driver_id or 0, []).append(_ride(trip, trip.departure_at - opens))
-            if trip.status in DRIVING:
-                followed.setdefault(trip.driver_id or 0, []).append(trip.pk)
-        read_at = time.monotonic()
-        found = {}
-        for pk in driver_ids:
-            until = read_at + (_HELD_FOR_S if pk in self._held else _KNOWN_FOR_S)
-            found[pk] = _Known(until, pk in approved, rides.get(pk, ()), followed.get(pk, ()))
+        until = time.monotonic()
+        found = {
+            pk: _Known(until + (_HELD_FOR_S if pk in self._held else _KNOWN_FOR_S), pk in approved, rides.get(pk, ()))
+            for pk in driver_ids
+        }
         with self._lock:
             for pk, known in found.items():
                 if self._forgotten.get(pk, 0) <= at:
@@ -285,8 +282,9 @@ class PositionBuffer:
                     jumped = last is not None and _is_jump(last, point, recorded_at)
                     last, last_at = _Fix(driver_id, point, recorded_at, now, jumped), recorded_at
                     accepted += 1
-                    for trip_id in known.followed:
-                        self._follow(trip_id, last)
+                    for ride in known.rides:
+                        if ride.is_driven:
+                            self._follow(ride.trip_id, last)
             if not accepted or last is None:
                 return ReportResult(0, len(points))
             self._last[driver_id] = self._latest[driver_id] = last
@@ -393,7 +391,16 @@ def _is_jump(last: _Fix, point: events.Point, recorded_at: dt.datetime) -> bool:
 def _ride(trip: Trip, tracked_from: dt.datetime) -> _Ride:
     pickup, dropoff = (trip.pickup_lat, trip.pickup_lng), (trip.dropoff_lat, trip.dropoff_lng)
     trip_min = eta.minutes(geo.distance_km(*pickup, *dropoff))
-    return _Ride(trip.pk, trip.status in ABOARD, pickup, dropoff, tracked_from, groups.trip(trip.pk), trip_min)
+    return _Ride(
+        trip_id=trip.pk,
+        is_driven=trip.status in DRIVING,
+        is_aboard=trip.status in ABOARD,
+        pickup=pickup,
+        dropoff=dropoff,
+        tracked_from=tracked_from,
+        group=groups.trip(trip.pk),
+        trip_min=trip_min,
+    )
 
 
 _COLUMNS = "driver_id, lat, lng, cell, heading_deg, speed_kmh, accuracy_m, recorded_at, received_at, jumped"

@@ -24,7 +24,6 @@ from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 from stepper import limits
 from stepper.errors import DomainError, InvalidInput, NotFound, Text, TooManyRequests
-from stepper.models import ServiceSettings
 from stepper.requests import SignedInRequest
 from trips import bookings, dispatch, driving
 
@@ -164,7 +163,7 @@ def decline_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> Ht
 @driver_required
 def set_availability(request: SignedInRequest, driver: Driver) -> HttpResponse:
     try:
-        limits.spend("availability", driver.pk, ServiceSettings.current().status_per_min)
+        limits.spend_as_driver("availability", driver.pk)
         availability.set_online(driver.pk, request.POST.get("online") == "1")
     except DomainError as error:
         fragment = fragments.regions(Board.of(driver.pk), ("availability", "notice")) + fragments.toast(error.message)
@@ -250,7 +249,7 @@ def update_trip(request: SignedInRequest, driver: Driver, trip_id: int) -> HttpR
     """The next step, a delay, giving the trip back, a no-show."""
     form = StatusForm(request.POST)
     try:
-        limits.spend("status", driver.pk, ServiceSettings.current().status_per_min)
+        limits.spend_as_driver("status", driver.pk)
         if not form.is_valid():
             raise InvalidInput("input.invalid", _("Please correct what is marked."), _reasons(form))
         driving.update_status(driver.pk, trip_id, **form.cleaned_data)

@@ -160,11 +160,11 @@ def _run(command: events.Command, driver_id: int | None) -> events.Ack | None:
             positions.report(driver_id, command.points)
             return events.Ack(ref=ref)
         case events.AvailabilityUpdate():
-            limits.spend("availability", driver_id, ServiceSettings.current().status_per_min)
+            limits.spend_as_driver("availability", driver_id)
             driver = availability.set_online(driver_id, command.availability == "available")
             return events.Ack(ref=ref, status=driver.availability)
         case events.StatusUpdate():
-            limits.spend("status", driver_id, ServiceSettings.current().status_per_min)
+            limits.spend_as_driver("status", driver_id)
             trip = driving.update_status(
                 driver_id,
                 command.trip_id,

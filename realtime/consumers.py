@@ -7,7 +7,6 @@ clock, errors), the same JSON frames. Close codes are in docs/protocol.md.
 import asyncio
 import itertools
 import logging
-import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable
@@ -26,7 +25,7 @@ from django.utils.translation import override
 
 from drivers.positions import buffer
 from stepper.crowd import in_turn
-from stepper.errors import DomainError, InvalidInput, NotPermitted, NotSignedIn, TooManyRequests
+from stepper.errors import DomainError, InvalidInput, Misfit, NotPermitted, NotSignedIn, TooManyRequests
 from stepper.lines import SHORT, Line, wire
 from stepper.transactions import in_thread
 
@@ -63,9 +62,6 @@ CLOSE_TOO_MANY_FRAMES = 4429
 # After these what is known of a driver (approved, which trips) may have changed.
 _CHANGES_DRIVER = frozenset({CONTROL, "trip.offer.accepted", "trip.status.updated", "booking.cancelled"})
 _KEPT_OF_SCOPE = ("type", "path", "url_route")
-# How msgspec names the place of what is wrong, and what is missing there.
-_WHERE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
-_MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
 # What a client that does not read has to read its close frame.
 _LAST_WORD_S = 2.0
 
@@ -838,9 +834,9 @@ def error_frame(error: DomainError, ref: str | None = None, language: str = "en"
 
 def _invalid(error: msgspec.ValidationError) -> InvalidInput:
     """What is wrong with a command, and where: `points[0].lat`."""
-    where, missing = _WHERE.search(str(error)), _MISSING.search(str(error))
-    path = ".".join(part for part in (where and where["path"], missing and missing["name"]) if part)
-    if missing:
+    misfit = Misfit.of(error)
+    path = ".".join(part for part in (misfit.path, misfit.missing) if part)
+    if misfit.missing:
         message = format_lazy(_("{field} is missing."), field=path)
     elif path:
         message = format_lazy(_("{field} is not what it should be."), field=path)

@@ -215,15 +215,14 @@ class Outlet:
         self._is_bus_away = False
         return True
 
-    async def _hand_over(self, rows: list[Event]) -> bool:
-        """To the sockets of this process, while the others cannot be reached."""
+    def _hand_over(self, rows: list[Event]) -> None:
+        """To the sockets of this process, on its loop, while the others cannot be reached."""
         layer = get_channel_layer()
         if isinstance(layer, HubChannelLayer):
             for row in rows:
                 if row.pk not in self._delivered:
                     self._delivered[row.pk] = None
                     layer.deliver(row.group, _message(row))
-        return True
 
     async def _sweep_for_ever(self) -> None:
         while True:
@@ -258,7 +257,7 @@ class Outlet:
                 # Also what comes after them, and what another server is trying to publish just now.
                 others = due.exclude(pk__in=list(self._delivered))[:SWEPT_AT_ONCE]
                 if loop is not None and (waiting := list(others)):
-                    _wait_for(self._hand_over(waiting), loop)
+                    loop.call_soon_threadsafe(self._hand_over, waiting)
             place = horizon()
         elif not self._is_bus_away:
             self._delivered.clear()  # another server may have been the one to publish them

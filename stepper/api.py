@@ -32,6 +32,7 @@ from . import limits
 from .errors import (
     DomainError,
     InvalidInput,
+    Misfit,
     NotFound,
     NotPermitted,
     NotSignedIn,
@@ -234,8 +235,6 @@ def read(request: Request, serializer: type[serializers.Serializer[Any]]) -> dic
     return validated
 
 
-_AT = re.compile(r" - at (?:`key` in )?`\$(?P<path>.*)`$", re.DOTALL)
-_MISSING = re.compile(r"missing required field `(?P<name>\w+)`")
 _BOUND = re.compile(r"^Expected `(?:int|float)` (?P<sign>[<>]=?) (?P<limit>-?[\d.]+)$")
 _BOUNDS = {
     ">=": _("At least %(limit)s."),
@@ -254,14 +253,13 @@ def read_struct(request: Request, kind: type[T]) -> T:
     try:
         return msgspec.convert(request.data, kind)
     except msgspec.ValidationError as error:
-        at = _AT.search(str(error))
-        wrong = _AT.sub("", str(error))
+        misfit = Misfit.of(error)
         # Which member of an object it was is not said.
-        path = re.sub(r"\[(\d+)\]", r".\1", at["path"].replace("[...]", "")) if at else ""
+        path = re.sub(r"\[(\d+)\]", r".\1", misfit.path.replace("[...]", ""))
         message: Text = _("This is not what it should be.")
-        if missing := _MISSING.search(wrong):
-            path, message = f"{path}.{missing['name']}", _("This field is required.")
-        elif bound := _BOUND.search(wrong):
+        if misfit.missing:
+            path, message = f"{path}.{misfit.missing}", _("This field is required.")
+        elif bound := _BOUND.search(misfit.words):
             message = _BOUNDS[bound["sign"]] % {"limit": bound["limit"].removesuffix(".0")}
         raise InvalidInput("input.invalid", INVALID, {path.lstrip(".") or "body": [message]}) from error
 

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from redis.exceptions import RedisError
 
 from .errors import TooManyRequests
+from .models import ServiceSettings
 
 logger = logging.getLogger("stepper.limits")
 
@@ -45,6 +46,11 @@ def _count(scope: str, who: int, per_min: int) -> int | None:
     if cache.incr(counter) <= per_min:
         return None
     return min(WINDOW_S, max(1, math.ceil(closes_at - now)))
+
+
+def spend_as_driver(scope: str, driver_id: int) -> None:
+    """`spend` of what a driver does with a button: steps of trips ("status"), the switch ("availability")."""
+    spend(scope, driver_id, ServiceSettings.current().status_per_min)
 
 
 def spend(scope: str, who: int, per_min: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.models import Group
-from django.db.models.signals import m2m_changed, post_delete, pre_delete
+from django.db.models.signals import m2m_changed, pre_delete
 
 from realtime import groups
 from realtime.publish import recheck
@@ -18,8 +18,8 @@ def connect() -> None:
     m2m_changed.connect(_of_group, sender=Group.permissions.through)
     m2m_changed.connect(_of_users, sender=User.groups.through)
     m2m_changed.connect(_of_users, sender=User.user_permissions.through)
+    # In the transaction of the deletion, so told when that has committed.
     pre_delete.connect(_before_group_goes, sender=Group)
-    post_delete.connect(_after_group_is_gone, sender=Group)
 
 
 def _recheck(user_ids: Iterable[int]) -> None:
@@ -34,7 +34,7 @@ def _members(group_ids: Iterable[Any]) -> list[int]:
 
 def _of_group(instance: Any, action: str, reverse: bool, pk_set: set[int] | None, **_more: Any) -> None:
     if action in _CHANGED:
-        _recheck(_members(pk_set or ()) if reverse else _members([instance.pk]))
+        _recheck(_members(pk_set or () if reverse else [instance.pk]))
 
 
 def _of_users(instance: Any, action: str, reverse: bool, pk_set: set[int] | None, **_more: Any) -> None:
@@ -43,8 +43,4 @@ def _of_users(instance: Any, action: str, reverse: bool, pk_set: set[int] | None
 
 
 def _before_group_goes(instance: Group, **_more: Any) -> None:
-    instance._members = _members([instance.pk])  # type: ignore[attr-defined]
-
-
-def _after_group_is_gone(instance: Group, **_more: Any) -> None:
-    _recheck(getattr(instance, "_members", ()))
+    _recheck(_members([instance.pk]))

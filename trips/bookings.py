@@ -62,10 +62,12 @@ def check(request: BookingRequest, settings: ServiceSettings, now: dt.datetime) 
             fields[name] = [_("Latitude is -90 to 90, longitude -180 to 180.")]
         elif not place.name.strip():
             fields[name] = [_("Choose a place.")]
-    if not fields and _straight_km(request) < SAME_PLACE_KM:
-        fields["dropoff"] = [_("Pickup and dropoff are the same place.")]
-    elif not fields and _straight_km(request) > FURTHEST_KM:
-        fields["dropoff"] = [_("Nobody drives that far: at most %(km)d km.") % {"km": FURTHEST_KM}]
+    if not fields:
+        km = distance_km(request.pickup.lat, request.pickup.lng, request.dropoff.lat, request.dropoff.lng)
+        if km < SAME_PLACE_KM:
+            fields["dropoff"] = [_("Pickup and dropoff are the same place.")]
+        elif km > FURTHEST_KM:
+            fields["dropoff"] = [_("Nobody drives that far: at most %(km)d km.") % {"km": FURTHEST_KM}]
     if request.vehicle_class not in VehicleClass.values:
         fields["vehicle_class"] = [_("There is no such vehicle class.")]
     elif not 1 <= request.seats <= SEATS[VehicleClass(request.vehicle_class)]:
@@ -80,10 +82,6 @@ def check(request: BookingRequest, settings: ServiceSettings, now: dt.datetime) 
             fields["departure_at"] = [_("Trips are booked at most a year ahead.")]
     if fields:
         raise InvalidInput("input.invalid", _("Please correct what is marked."), fields)
-
-
-def _straight_km(request: BookingRequest) -> float:
-    return distance_km(request.pickup.lat, request.pickup.lng, request.dropoff.lat, request.dropoff.lng)
 
 
 def quote(request: BookingRequest, settings: ServiceSettings | None = None) -> pricing.Quote:
@@ -120,15 +118,7 @@ def book(user: User, request: BookingRequest, request_key: str | None = None) ->
     """
     from .rounds import start_round
 
-    try:
-        trip, created = _book(user, request, request_key)
-    except IntegrityError:
-        # The same key at the same moment from elsewhere: that one made the trip.
-        made = Trip.objects.filter(organiser=user, request_key=request_key).first() if request_key else None
-        if made is None:
-            raise
-        _require_same(made, request)
-        return made
+    trip, created = _book(user, request, request_key)
     if created:
         afterwards(start_round, trip.pk)
         afterwards(trip.refresh_from_db)

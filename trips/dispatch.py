@@ -7,7 +7,6 @@ Lock order, everywhere: driver, trip, offers, bookings. Deadlines are judged by 
 import datetime as dt
 from functools import partial
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
@@ -22,6 +21,7 @@ from realtime.notify import notify
 from realtime.publish import publish, publish_many, recheck
 from stepper.errors import Conflict, NotFound, NotPermitted
 from stepper.models import ServiceSettings, User
+from stepper.templatetags.units import clock
 from stepper.transactions import Stale, afterwards, in_transaction
 
 from . import overlap, pricing
@@ -111,8 +111,7 @@ def _require_free(driver: Driver, trip: Trip, settings: ServiceSettings) -> None
     others = Trip.objects.filter(driver=driver).overlapping(trip.departure_at, trip.ends_at, margin)
     other = others.order_by("departure_at").values_list("departure_at", "timezone").first()
     if other is not None:
-        at = timezone.localtime(other[0], ZoneInfo(other[1]))
-        raise Conflict("driver.overlap", _("Overlaps with your trip at %(time)s.") % {"time": f"{at:%H:%M}"})
+        raise Conflict("driver.overlap", _("Overlaps with your trip at %(time)s.") % {"time": clock(*other)})
 
 
 def _assign(
@@ -258,7 +257,7 @@ def take_off(trip_id: int, user: User, reason: str = "") -> Trip:
     Raises:
         NotFound, NotPermitted, Conflict (trip.transition_refused)
     """
-    _require_staff(user)
+    require_staff(user)
     seen = trip_for(user, trip_id)
     if seen.driver_id is None:
         raise Conflict("trip.transition_refused", _("This trip has no driver."))
@@ -333,7 +332,7 @@ def assign(trip_id: int, driver_id: int, user: User) -> Trip:
     Raises:
         NotFound, NotPermitted, Conflict (driver.overlap, driver.no_vehicle, trip.transition_refused)
     """
-    _require_staff(user)
+    require_staff(user)
     trip = _assign_by_staff(trip_id, driver_id, user)
     afterwards(_settle_overlapping, driver_id, trip, ServiceSettings.current())
     return trip
@@ -373,7 +372,7 @@ def _assign_by_staff(trip_id: int, driver_id: int, user: User) -> Trip:
     return trip
 
 
-def _require_staff(user: User) -> None:
+def require_staff(user: User) -> None:
     if not user.may_steer_trips:
         raise NotPermitted("auth.forbidden", _("Only staff can do this."))
 

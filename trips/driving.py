@@ -9,8 +9,9 @@ from django.utils.translation import gettext_lazy
 from drivers.availability import locked, make_busy
 from drivers.models import Driver
 from realtime.notify import notify
-from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted
+from stepper.errors import Conflict, InvalidInput, NotFound
 from stepper.models import ServiceSettings, User
+from stepper.templatetags.units import clock
 from stepper.transactions import Stale, in_transaction
 
 from . import dispatch
@@ -98,15 +99,15 @@ def _require_arrival_open(trip: Trip) -> None:
         return
     opens_at = trip.departure_at - dt.timedelta(minutes=ServiceSettings.current().tracking_opens_min)
     if timezone.now() < opens_at:
-        at = timezone.localtime(opens_at, trip.zone_info)
-        raise Conflict("trip.arrival_too_early", _("You can be at the pickup from %(time)s.") % {"time": f"{at:%H:%M}"})
+        words = _("You can be at the pickup from %(time)s.")
+        raise Conflict("trip.arrival_too_early", words % {"time": clock(opens_at, trip.timezone)})
 
 
 def _require_boarding_open(trip: Trip) -> None:
     opens_at = trip.departure_at - dt.timedelta(minutes=ServiceSettings.current().boarding_opens_min)
     if timezone.now() < opens_at:
-        at = timezone.localtime(opens_at, trip.zone_info)
-        raise Conflict("trip.boarding_too_early", _("Boarding opens at %(time)s.") % {"time": f"{at:%H:%M}"})
+        words = _("Boarding opens at %(time)s.")
+        raise Conflict("trip.boarding_too_early", words % {"time": clock(opens_at, trip.timezone)})
 
 
 def _require_waited(trip: Trip) -> None:
@@ -115,9 +116,8 @@ def _require_waited(trip: Trip) -> None:
         return  # refused as a step that there is not
     until = no_show_at(trip, ServiceSettings.current())
     if timezone.now() < until:
-        at = timezone.localtime(until, trip.zone_info)
-        words = _("Please wait for the passenger until %(time)s.") % {"time": f"{at:%H:%M}"}
-        raise Conflict("trip.no_show_too_early", words)
+        words = _("Please wait for the passenger until %(time)s.")
+        raise Conflict("trip.no_show_too_early", words % {"time": clock(until, trip.timezone)})
 
 
 def no_show_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
@@ -157,8 +157,7 @@ def complete_by_staff(trip_id: int, user: User) -> Trip:
     Raises:
         NotFound, NotPermitted, Conflict (trip.transition_refused)
     """
-    if not user.may_steer_trips:
-        raise NotPermitted("auth.forbidden", _("Only staff can do this."))
+    dispatch.require_staff(user)
     seen = trip_for(user, trip_id)
     if seen.driver_id:
         locked(seen.driver_id)

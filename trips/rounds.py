@@ -34,7 +34,7 @@ from . import eta, matching, pricing
 from .bookings import end
 from .cards import offer_card
 from .eligibility import LATER, OFFERED, Candidate, assess, held, tally
-from .models import AT_REST, DispatchRound, Offer, Trip
+from .models import AT_REST, DispatchRound, Offer, Trip, TripQuerySet
 from .policy import Policies, Policy
 from .states import OPEN, DispatchMode, OfferStatus, Role, TripStatus
 
@@ -343,7 +343,7 @@ def _looks_due() -> QuerySet[Trip]:
     return _searched().filter(next_look_at__lte=Now())
 
 
-def _searches_over() -> QuerySet[Trip]:
+def _searches_over() -> TripQuerySet:
     return Trip.objects.filter(search_until__lte=Now(), status__in=sorted(OPEN)).order_by()
 
 
@@ -486,8 +486,9 @@ def give_up_due(limit: int = 50) -> int:
 @in_transaction
 def _give_up(trip_id: int) -> bool:
     trip = (
-        Trip.objects.for_page()
-        .filter(pk=trip_id, search_until__lte=Now(), status__in=sorted(OPEN))
+        _searches_over()
+        .for_page()
+        .filter(pk=trip_id)
         .select_for_update(no_key=True, of=("self",), skip_locked=True)
         .first()
     )

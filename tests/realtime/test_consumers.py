@@ -2,7 +2,6 @@
 
 import datetime as dt
 import threading
-import time
 from importlib import import_module
 from typing import Any
 
@@ -447,24 +446,28 @@ async def test_what_the_database_refuses_is_a_fault_and_not_tried_again(
 async def test_right_that_ends_while_a_trip_is_subscribed_to_is_not_joined(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The check has said yes, staff take the trip off the driver, and only then the socket joins."""
+    """The check has said yes, staff take the trip off the driver, the socket hears of it, and only then it joins."""
     trip = await run(TripFactory.create)(status=TripStatus.ACCEPTED)
     client = await connect(trip.driver.user)
     staff = await run(StaffFactory.create)()
-    require = commands.require_trips
-    overtaken = threading.Event()
+    require, prepare = commands.require_trips, consumers.SocketConsumer._prepare
+    heard = threading.Event()
 
     def check(user: User, trip_ids: set[int]) -> None:
         require(user, trip_ids)
         dispatch.take_off(trip.pk, staff, "complaint")
-        overtaken.set()
-        # The event that says so is on its way to the socket: it may come before the joining and after.
-        time.sleep(0.2)
+        assert heard.wait(5)
+
+    async def prepare_and_say(socket: consumers.SocketConsumer) -> None:
+        if socket._changing_groups.locked():
+            heard.set()  # it waits until the socket has joined
+        await prepare(socket)
+        heard.set()
 
     monkeypatch.setattr(commands, "require_trips", check)
+    monkeypatch.setattr(consumers.SocketConsumer, "_prepare", prepare_and_say)
     await client.send(type="trip.subscribe", trip_ids=[trip.pk], ref="t")
     await client.until("ack", ref="t")
-    await run(overtaken.wait)(5)
     await client.send(type="ping", ref="p")
     await client.until("heartbeat", ref="p")
     await run(bookings.cancel)(trip.pk, trip.organiser)
