@@ -24,6 +24,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from realtime import groups
 from realtime.publish import recheck
 
+from . import addresses
 from .models import ServiceSettings, User
 from .staff import COLOURS, HistoryAdmin, Label, StaffAdmin
 
@@ -172,8 +173,14 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):
         return bool(request.user.is_superuser)
 
     def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
+        if "phone" in form.changed_data and "phone_verified" not in form.changed_data:
+            # That was said of the other number.
+            obj.phone_verified = False
         super().save_model(request, obj, form, change)
         if change:
+            old_email = (form.initial.get("email") or "").lower()
+            if old_email != (obj.email or ""):
+                addresses.tell_old_address(obj, old_email)
             # Open sockets look again who this is: a deactivated account's are closed, lost rights end at once.
             recheck(groups.user(obj.pk))
 
