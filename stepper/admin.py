@@ -173,11 +173,12 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):
         return bool(request.user.is_superuser)
 
     def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
-        if "phone" in form.changed_data and "phone_verified" not in form.changed_data:
-            # That was said of the other number.
-            obj.phone_verified = False
         super().save_model(request, obj, form, change)
         if change:
+            if "phone" in form.changed_data and "phone_verified" not in form.changed_data:
+                # That was said of the other number.
+                obj.phone_verified = False
+                obj.save(update_fields=["phone_verified"])
             old_email = (form.initial.get("email") or "").lower()
             if old_email != (obj.email or ""):
                 addresses.tell_old_address(obj, old_email)

@@ -1,6 +1,7 @@
 """What a server process does besides answering: publish, write positions, dispatch, send mails.
 
-It is started and stopped with the server. All but the mails lives on the server's event loop: a thread with a loop of its own could not wake the sockets.
+It is started and stopped with the server. All but the mails lives on the server's event loop: a thread with a loop of
+its own could not wake the sockets.
 """
 
 import asyncio

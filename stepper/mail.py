@@ -27,7 +27,7 @@ MOST_WAITING = 500
 # Stopping a server waits so long for the mails that are left, then gives them up.
 STOP_S = 4.0
 
-Job = Callable[[], None]
+Job = Callable[[], object]
 
 
 def is_offered() -> bool:
@@ -92,7 +92,7 @@ class MailQueue:
 
     def open(self) -> None:
         """Start the threads. They are daemons: a mail server that hangs must not keep the process from ending."""
-        self._jobs = queue.Queue(MOST_WAITING)
+        self._jobs = queue.Queue()
         self._threads = [
             threading.Thread(target=self._work, args=[self._jobs], name=f"mail-{number}", daemon=True)
             for number in range(THREADS)
@@ -106,10 +106,10 @@ class MailQueue:
         if jobs is None:
             _run(job)
             return
-        try:
-            jobs.put_nowait(job)
-        except queue.Full:
+        if jobs.qsize() >= MOST_WAITING:
             logger.error("a mail was not sent: %d wait already", MOST_WAITING)
+        else:
+            jobs.put(job)
 
     def close(self, within_s: float = STOP_S) -> None:
         """Send what is queued, for `within_s` seconds at most; what is left is given up, and counted in the log."""
@@ -118,15 +118,14 @@ class MailQueue:
             return
         ends_at = time.monotonic() + within_s
         for _thread in self._threads:
-            try:
-                jobs.put(None, timeout=max(0.0, ends_at - time.monotonic()))
-            except queue.Full:
-                break
+            jobs.put(None)
         for thread in self._threads:
             thread.join(max(0.0, ends_at - time.monotonic()))
-        given_up = sum(thread.is_alive() for thread in self._threads) + sum(job is not None for job in _rest(jobs))
-        if given_up:
-            logger.error("%d mails were not sent before the server stopped", given_up)
+        left = jobs.unfinished_tasks - _drain(jobs)
+        if left > 0:
+            logger.error("%d mails were not sent before the server stopped", left)
+        for _thread in self._threads:
+            jobs.put(None)
         self._threads = []
 
     @staticmethod
@@ -134,15 +133,18 @@ class MailQueue:
         while (job := jobs.get()) is not None:
             _run(job)
             close_old_connections()
+            jobs.task_done()
+        jobs.task_done()
 
 
-def _rest(jobs: "queue.Queue[Job | None]") -> list[Job | None]:
-    found: list[Job | None] = []
-    try:
-        while True:
-            found.append(jobs.get_nowait())
-    except queue.Empty:
-        return found
+def _drain(jobs: "queue.Queue[Job | None]") -> int:
+    """Empty the queue; how many in it told a thread to end."""
+    ends = 0
+    while True:
+        try:
+            ends += jobs.get_nowait() is None
+        except queue.Empty:
+            return ends
 
 
 mails = MailQueue()

@@ -35,6 +35,15 @@ class MailServer:
         self.certificate = certificate
         self.received: list[Received] = []
         self.on_mail: Callable[[], None] = lambda: None
+        self.refused: set[str] = set()
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's
+        self, _server: Any, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        if address in self.refused:
+            return f"550 no such mailbox: {address}"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, _server: Any, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
         self.on_mail()

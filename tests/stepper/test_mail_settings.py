@@ -20,7 +20,9 @@ SMTP = "django.core.mail.backends.smtp.EmailBackend"
 
 def documented():
     """Each value of EMAIL_URL in the document, in the example file and in the message of a refusal."""
-    table = re.findall(r"^\| `([^`\s]+:\S+)` \| [^|]*\|$", CONFIGURATION.split("\n### Mail\n")[1].split("\n##")[0], re.MULTILINE)
+    table = re.findall(
+        r"^\| `([^`\s]+:\S+)` \| [^|]*\|$", CONFIGURATION.split("\n### Mail\n")[1].split("\n##")[0], re.MULTILINE
+    )
     example = re.findall(r"^#?EMAIL_URL=(\S+)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     assert len(table) == 5
     assert example
@@ -123,7 +125,13 @@ def start(**environ):
         "from django.conf import settings as s;"
         "print(s.EMAIL_BACKEND.split('.')[-2], s.MAIL_OFFERED, s.EMAIL_TIMEOUT, s.PUBLIC_URL)"
     )
-    clean = {**os.environ, "DEBUG": "0", "EMAIL_URL": "", "PUBLIC_URL": "", "DJANGO_SETTINGS_MODULE": "stepper.settings"}
+    clean = {
+        **os.environ,
+        "DEBUG": "0",
+        "EMAIL_URL": "",
+        "PUBLIC_URL": "",
+        "DJANGO_SETTINGS_MODULE": "stepper.settings",
+    }
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=clean | environ, capture_output=True, text=True, check=False
     )
