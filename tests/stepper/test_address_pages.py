@@ -60,7 +60,7 @@ def test_page_shows_address_and_phone_and_who_changes_the_phone():
     assert "+77012345678" in page
     assert "Our staff change it" in page
     assert 'type="password"' in page
-    assert 'href="/accounts/"' in page.split("menu__panel")[1]
+    assert 'class="menu__item" href="/accounts/"' in page
 
 
 def test_address_changes_by_the_link_and_a_button():
@@ -106,16 +106,18 @@ def test_refusal_stands_at_its_field(email, proof, status, at):
 
 def test_free_and_taken_address_are_answered_alike_until_the_link_is_opened():
     PassengerFactory(email="taken@example.test")
-    answers = set()
-    for email in ("taken@example.test", "freed@example.test"):
-        client = signed_in(PassengerFactory(name="Aliya", email=None))
-        page = ask(client, email, follow=True)
-        answers.add((page.redirect_chain[0], len(re.sub(r"csrf\w+=?\S*|\+7\d+|\d\d:\d\d", "", page.content.decode()))))
+    pages = {}
+    for email in ("taken@example.test", "free@example.test"):
+        user = PassengerFactory(name="Aliya", email=None)
+        client = signed_in(user)
+        response = ask(client, email, follow=True)
+        main = response.content.decode().partition("<main")[2].replace(email, "…").replace(str(user.phone), "…")
+        pages[email] = response.redirect_chain, re.sub(r'value="\w{64}"|\d\d?:\d\d', "…", main)
         if email == "taken@example.test":
             response = client.post(link())
             assert response.status_code == 409
             assert "Another account has this e-mail" in response.content.decode()
-    assert len({chain for chain, _size in answers}) == 1
+    assert pages["taken@example.test"] == pages["free@example.test"]
     assert len(django_mail.outbox) == 2
 
 
@@ -144,7 +146,7 @@ def test_account_without_a_password_gets_a_code_first():
     assert 'autocomplete="one-time-code"' in page
     assert ask(client, proof="").status_code == 422
     client.post("/accounts/e-mail/code/")
-    [code] = re.findall(r"^\d{6}$", django_mail.outbox[0].body, re.MULTILINE)
+    [code] = re.findall(r"^\d{6}$", str(django_mail.outbox[0].body), re.MULTILINE)
     assert ask(client, proof=code).status_code == 302
     assert client.post(link()).status_code == 302
     assert User.objects.get().email == NEW

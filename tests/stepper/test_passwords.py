@@ -31,7 +31,7 @@ def ask(email, host="testserver"):
 
 def link():
     [message] = django_mail.outbox
-    [found] = re.findall(r"https?://\S+", message.body)
+    [found] = re.findall(r"https?://\S+", str(message.body))
     return found
 
 
@@ -75,7 +75,7 @@ def test_known_unknown_closed_and_phone_only_accounts_answer_alike():
 def test_known_and_unknown_cost_the_request_the_same(monkeypatch):
     """What differs happens in the job, which a server's threads run."""
     PassengerFactory(email="known@example.test")
-    jobs = []
+    jobs: list[object] = []
     monkeypatch.setattr("stepper.mail.mails.add", jobs.append)
     counts = set()
     for email in ("known@example.test", "unknown@example.test"):
@@ -92,7 +92,7 @@ def test_link_names_the_public_address_whatever_the_host():
     ask("a@example.test", host="localhost:81")
     assert link().startswith(f"{BASE}/accounts/password/reset/key/")
     [message] = django_mail.outbox
-    assert "localhost" not in message.subject + message.body
+    assert "localhost" not in f"{message.subject}{message.body}"
 
 
 def test_mail_names_the_account():
