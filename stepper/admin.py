@@ -25,7 +25,7 @@ from realtime import groups
 from realtime.publish import recheck
 
 from . import addresses
-from .models import ServiceSettings, User
+from .models import AddressChange, AddressCode, ServiceSettings, User
 from .staff import COLOURS, HistoryAdmin, Label, StaffAdmin
 
 
@@ -193,6 +193,30 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):
         if isinstance(response, TemplateResponse) and response.context_data:
             response.context_data["title"] = _("Password of %(user)s") % {"user": response.context_data["original"]}
         return response
+
+
+@admin.register(AddressChange)
+class AddressChangeAdmin(HistoryAdmin):
+    """Why somebody's new address does not count yet; what would confirm it is not shown."""
+
+    fields = ["user", "old_email", "new_email", "expires_at"]
+    list_display = fields
+    list_filter = ["expires_at"]
+    list_select_related = ["user"]
+    search_fields = ["=user__id", "user__name", "old_email", "new_email"]
+    ordering = ["-expires_at", "-pk"]
+
+
+@admin.register(AddressCode)
+class AddressCodeAdmin(HistoryAdmin):
+    """Whether a code was sent and guessed at; the code itself nobody can read."""
+
+    fields = ["user", "email", "tries", "expires_at"]
+    list_display = fields
+    list_filter = ["expires_at"]
+    list_select_related = ["user"]
+    search_fields = ["=user__id", "user__name", "email"]
+    ordering = ["-expires_at", "-pk"]
 
 
 @admin.register(ServiceSettings)

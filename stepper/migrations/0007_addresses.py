@@ -27,37 +27,47 @@ class Migration(migrations.Migration):
             name="AddressChange",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("old_email", models.EmailField(blank=True, default="", max_length=254)),
-                ("new_email", models.EmailField(max_length=254)),
+                ("old_email", models.EmailField(blank=True, default="", max_length=254, verbose_name="old e-mail")),
+                ("new_email", models.EmailField(max_length=254, verbose_name="new e-mail")),
                 ("password_digest", models.CharField(max_length=64)),
                 ("token_digest", models.CharField(max_length=64)),
-                ("expires_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField(verbose_name="expires")),
                 (
                     "user",
                     models.OneToOneField(
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="address_change",
                         to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
                     ),
                 ),
             ],
+            options={
+                "verbose_name": "change of e-mail",
+                "verbose_name_plural": "changes of e-mail",
+            },
         ),
         migrations.CreateModel(
             name="AddressCode",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("email", models.EmailField(max_length=254)),
+                ("email", models.EmailField(max_length=254, verbose_name="e-mail")),
                 ("code_digest", models.CharField(max_length=64)),
-                ("tries", models.PositiveSmallIntegerField(default=0)),
-                ("expires_at", models.DateTimeField()),
+                ("tries", models.PositiveSmallIntegerField(default=0, verbose_name="tries")),
+                ("expires_at", models.DateTimeField(verbose_name="expires")),
                 (
                     "user",
                     models.OneToOneField(
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="address_code",
                         to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
                     ),
                 ),
             ],
+            options={
+                "verbose_name": "code by e-mail",
+                "verbose_name_plural": "codes by e-mail",
+            },
         ),
     ]

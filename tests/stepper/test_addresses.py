@@ -26,6 +26,7 @@ from stepper.addresses import (
 )
 from stepper.errors import Conflict, DomainError, InvalidInput, NotPermitted, TooManyRequests
 from stepper.models import AddressChange, AddressCode, User
+from tests.backoffice import list_url, page_url, queries_of, signed_in
 from tests.factories import PASSWORD, PassengerFactory, StaffFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -452,3 +453,22 @@ def test_number_that_staff_change_is_not_verified_by_the_old_one(user):
 def test_address_that_staff_take_away_is_told_as_well(user):
     change_as_staff(user, email="")
     assert (stored(user), recipients()) == (None, [["old@example.test"]])
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize(("model", "listing"), [(AddressChange, 4), (AddressCode, 4)])
+def test_staff_see_what_waits_and_nothing_that_would_confirm_it(query_count, model, listing, rows):
+    for _row in range(rows):
+        someone = without_password()
+        send_code(someone)
+        if model is AddressChange:
+            ask(someone, f"new{someone.pk}@example.test", proof=code())
+    client = signed_in(StaffFactory())
+    queries_of(client, list_url(model), query_count(listing, listing))
+    row = model.objects.order_by("pk").first()
+    page = client.get(page_url(row)).content.decode()
+    assert str(row.user) in page
+    digests = [value for name, value in model.objects.filter(pk=row.pk).values()[0].items() if "digest" in name]
+    assert digests
+    assert all(digest not in page for digest in digests)
+    assert client.post(page_url(row), {"new_email": "forged@example.test"}).status_code == 403
