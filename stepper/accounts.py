@@ -3,7 +3,7 @@
 from typing import Any
 
 import phonenumbers
-from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.adapter import DefaultAccountAdapter, get_adapter
 from allauth.account.forms import LoginForm as BaseLoginForm
 from allauth.account.forms import SignupForm as BaseSignupForm
 from django import forms
@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from realtime import groups
 from realtime.publish import recheck
 
+from .allauth_mail import PublicMail
 from .models import User
 
 
@@ -44,7 +45,7 @@ class PhoneField(forms.CharField):
         return phone
 
 
-class AccountAdapter(DefaultAccountAdapter):
+class AccountAdapter(PublicMail, DefaultAccountAdapter):
     error_messages = {
         **DefaultAccountAdapter.error_messages,
         "email_password_mismatch": _("This e-mail and password do not belong together."),
@@ -127,6 +128,13 @@ class SignupForm(BaseSignupForm):
         self.fields["email"].label = _("E-mail")
         self.fields["email"].help_text = _("Phone or e-mail: one of them is enough.")
         self.fields["password1"].help_text = _("At least 8 characters, not only digits.")
+
+    def validate_unique_email(self, value: str) -> str:
+        """An address is taken where a user has it; what stands in allauth's table of aliases reserves nothing."""
+        self.account_already_exists = False
+        if User.by_email(value):
+            raise get_adapter().validation_error("email_taken")
+        return value
 
     def clean_name(self) -> str:
         return " ".join(self.cleaned_data["name"].split())

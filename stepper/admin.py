@@ -24,7 +24,8 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from realtime import groups
 from realtime.publish import recheck
 
-from .models import ServiceSettings, User
+from . import addresses
+from .models import AddressChange, AddressCode, ServiceSettings, User
 from .staff import COLOURS, HistoryAdmin, Label, StaffAdmin
 
 
@@ -174,6 +175,13 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):
     def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if change:
+            if "phone" in form.changed_data and "phone_verified" not in form.changed_data:
+                # That was said of the other number.
+                obj.phone_verified = False
+                obj.save(update_fields=["phone_verified"])
+            old_email = (form.initial.get("email") or "").lower()
+            if old_email != (obj.email or ""):
+                addresses.tell_old_address(obj, old_email)
             # Open sockets look again who this is: a deactivated account's are closed, lost rights end at once.
             recheck(groups.user(obj.pk))
 
@@ -185,6 +193,30 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):
         if isinstance(response, TemplateResponse) and response.context_data:
             response.context_data["title"] = _("Password of %(user)s") % {"user": response.context_data["original"]}
         return response
+
+
+@admin.register(AddressChange)
+class AddressChangeAdmin(HistoryAdmin):
+    """Why somebody's new address does not count yet; what would confirm it is not shown."""
+
+    fields = ["user", "old_email", "new_email", "expires_at"]
+    list_display = fields
+    list_filter = ["expires_at"]
+    list_select_related = ["user"]
+    search_fields = ["=user__id", "user__name", "old_email", "new_email"]
+    ordering = ["-expires_at", "-pk"]
+
+
+@admin.register(AddressCode)
+class AddressCodeAdmin(HistoryAdmin):
+    """Whether a code was sent and guessed at; the code itself nobody can read."""
+
+    fields = ["user", "email", "tries", "expires_at"]
+    list_display = fields
+    list_filter = ["expires_at"]
+    list_select_related = ["user"]
+    search_fields = ["=user__id", "user__name", "email"]
+    ordering = ["-expires_at", "-pk"]
 
 
 @admin.register(ServiceSettings)

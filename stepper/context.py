@@ -8,6 +8,8 @@ from django.utils.functional import SimpleLazyObject
 from drivers.models import Driver
 from realtime.notify import unread_count
 
+from . import mail
+
 
 class Page:
     """`page.…` in templates. The unread count costs its query only on pages that show the bell, once."""
@@ -22,6 +24,10 @@ class Page:
     @property
     def server_time(self) -> str:
         return timezone.now().isoformat()
+
+    @property
+    def mail_offered(self) -> bool:
+        return mail.is_offered()
 
     @property
     def unread(self) -> int:

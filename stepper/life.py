@@ -1,6 +1,7 @@
-"""What a server process does besides answering: publish, write positions, dispatch. Started and stopped with it.
+"""What a server process does besides answering: publish, write positions, dispatch, send mails.
 
-All of it lives on the server's event loop: a thread with a loop of its own could not wake the sockets.
+It is started and stopped with the server. All but the mails lives on the server's event loop: a thread with a loop of
+its own could not wake the sockets.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from realtime.consumers import beat_for_ever, open_sockets
 from realtime.publish import outlet
 
 from .dispatcher import Dispatcher
+from .mail import mails
 
 logger = logging.getLogger("stepper.life")
 
@@ -41,6 +43,7 @@ async def start() -> None:
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     await outlet.open()
     buffer.open()
+    mails.open()
     layer_start = getattr(get_channel_layer(), "start", None)
     if layer_start is not None:
         await layer_start()
@@ -69,6 +72,8 @@ async def stop() -> None:
         _dispatcher = None
     await buffer.close()
     await outlet.close()
+    # Last of what writes: a mail that is queued by now is sent, though not for ever.
+    await asyncio.to_thread(mails.close)
     close = getattr(get_channel_layer(), "close", None)
     if close is not None:
         await close()

@@ -4,6 +4,7 @@ The window opens with the first request and closes a minute later. Its counter i
 requests that race cannot all slip through, as they would with a list that is read and written back.
 """
 
+import hashlib
 import logging
 import math
 import time
@@ -18,34 +19,35 @@ from .models import ServiceSettings
 logger = logging.getLogger("stepper.limits")
 
 WINDOW_S = 60
+HOUR_S = 3600
 
 
-def wait_s(scope: str, who: int, per_min: int) -> int | None:
+def wait_s(scope: str, who: int | str, most: int, window_s: int = WINDOW_S) -> int | None:
     """Counts one request of `who` in `scope`; seconds until the window closes where it is too many, else None.
 
     Nothing is refused while Redis is away: a driver must be able to finish a trip.
     """
     try:
-        return _count(scope, who, per_min)
+        return _count(scope, who, most, window_s)
     except RedisError as error:
         logger.warning("nobody's requests are counted: %s", error)
         return None
 
 
-def _count(scope: str, who: int, per_min: int) -> int | None:
+def _count(scope: str, who: int | str, most: int, window_s: int) -> int | None:
     now = time.time()
     window = f"limit:{scope}:{who}"
-    next_closes_at = math.ceil(now + WINDOW_S)
-    closes_at = cache.get_or_set(window, next_closes_at, WINDOW_S) or next_closes_at
+    next_closes_at = math.ceil(now + window_s)
+    closes_at = cache.get_or_set(window, next_closes_at, window_s) or next_closes_at
     if closes_at <= now:  # over by this machine's clock, not yet by the cache's
         closes_at = next_closes_at
-        cache.set(window, closes_at, WINDOW_S)
+        cache.set(window, closes_at, window_s)
     counter = f"{window}:{closes_at}"
     # Kept for longer than the window: it must not vanish between the two statements.
-    cache.add(counter, 0, 2 * WINDOW_S)
-    if cache.incr(counter) <= per_min:
+    cache.add(counter, 0, 2 * window_s)
+    if cache.incr(counter) <= most:
         return None
-    return min(WINDOW_S, max(1, math.ceil(closes_at - now)))
+    return min(window_s, max(1, math.ceil(closes_at - now)))
 
 
 def spend_as_driver(scope: str, driver_id: int) -> None:
@@ -53,12 +55,17 @@ def spend_as_driver(scope: str, driver_id: int) -> None:
     spend(scope, driver_id, ServiceSettings.current().status_per_min)
 
 
-def spend(scope: str, who: int, per_min: int) -> None:
+def spend(scope: str, who: int | str, most: int, window_s: int = WINDOW_S) -> None:
     """Counts one request of `who` in `scope`.
 
     Raises:
-        TooManyRequests: more than `per_min` in this minute.
+        TooManyRequests: more than `most` in this window (a minute, where nothing else is said).
     """
-    retry_after_s = wait_s(scope, who, per_min)
+    retry_after_s = wait_s(scope, who, most, window_s)
     if retry_after_s is not None:
         raise TooManyRequests("rate.limited", _("Too many requests. Try again in a moment."), retry_after_s)
+
+
+def digest(text: str) -> str:
+    """A name to count by for what people type: of one length, legible in no cache."""
+    return hashlib.sha256(text.encode()).hexdigest()

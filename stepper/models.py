@@ -74,6 +74,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.name or self.email or str(self.phone)
 
+    @classmethod
+    def by_email(cls, email: str) -> "User | None":
+        """The account of an address in whatever case it is written."""
+        return cls.objects.filter(email=email.lower()).first()
+
     def get_full_name(self) -> str:
         return self.name
 
@@ -101,6 +106,42 @@ class User(AbstractBaseUser, PermissionsMixin):
     def rating(self) -> float | None:
         """Average of the stars received, one decimal; None: nobody has rated them yet ("new")."""
         return round(self.rating_sum / self.rating_count, 1) if self.rating_count else None
+
+
+class AddressChange(models.Model):
+    """A new e-mail address that its owner has yet to confirm; one for a user, the latest."""
+
+    user = models.OneToOneField(User, models.CASCADE, related_name="address_change", verbose_name=_("user"))
+    # What it was requested for: another address or password since then makes the link worthless. "": had no address.
+    old_email = models.EmailField(_("old e-mail"), blank=True, default="")
+    new_email = models.EmailField(_("new e-mail"))
+    password_digest = models.CharField(max_length=64)
+    token_digest = models.CharField(max_length=64)
+    expires_at = models.DateTimeField(_("expires"))
+
+    class Meta:
+        verbose_name = _("change of e-mail")
+        verbose_name_plural = _("changes of e-mail")
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.new_email}"
+
+
+class AddressCode(models.Model):
+    """A code sent to the current address of an account without a password; one for a user, the latest."""
+
+    user = models.OneToOneField(User, models.CASCADE, related_name="address_code", verbose_name=_("user"))
+    email = models.EmailField(_("e-mail"))
+    code_digest = models.CharField(max_length=64)
+    tries = models.PositiveSmallIntegerField(_("tries"), default=0)
+    expires_at = models.DateTimeField(_("expires"))
+
+    class Meta:
+        verbose_name = _("code by e-mail")
+        verbose_name_plural = _("codes by e-mail")
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.email}"
 
 
 def _between(low: float, high: float) -> list[Any]:

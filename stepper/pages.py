@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 
 from drivers.models import Driver
 
+from . import address_pages
 from .dispatcher import is_alive
 
 app_name = "stepper"
@@ -54,6 +55,9 @@ def ready(request: HttpRequest) -> JsonResponse:
 
 urlpatterns = [
     path("", home, name="home"),
+    path("accounts/", address_pages.account, name="account"),
+    path("accounts/e-mail/code/", address_pages.code, name="address-code"),
+    path("accounts/e-mail/<str:token>/", address_pages.confirm, name="address-confirm"),
     path("health/live/", live, name="health-live"),
     path("health/ready/", ready, name="health-ready"),
 ]

@@ -15,6 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 from environs import Env
 
+from stepper.mail_settings import read_email_url, read_public_url
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Env()
@@ -190,7 +192,11 @@ SOCKETS_PER_USER = env.int("SOCKETS_PER_USER", 20)
 # Sign-in
 
 AUTH_USER_MODEL = "stepper.User"
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = [
+    "stepper.backends.AuthenticationBackend",
+    # Sessions of earlier releases name it. It is asked for no password: the first one's refusal is final.
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
 # Argon2 with the parameters OWASP recommends: as hard to crack as PBKDF2 at a tenth of the server's time.
 PASSWORD_HASHERS = ["stepper.hashers.Argon2Hasher", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -207,7 +213,14 @@ SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 ACCOUNT_ADAPTER = "stepper.accounts.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email", "phone"}
 ACCOUNT_SIGNUP_FIELDS = ["phone", "email", "password1*"]
-ACCOUNT_FORMS = {"signup": "stepper.accounts.SignupForm", "login": "stepper.accounts.LoginForm"}
+ACCOUNT_FORMS = {
+    "signup": "stepper.accounts.SignupForm",
+    "login": "stepper.accounts.LoginForm",
+    "reset_password": "stepper.passwords.ResetPasswordForm",
+}
+# Django's own: a link ends with the password and with the address it was sent to. allauth's would count its aliases.
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_USER_MODEL_EMAIL_FIELD = "email"
 ACCOUNT_EMAIL_VERIFICATION = "none"
@@ -313,14 +326,28 @@ if HTTPS:
     SECURE_REDIRECT_EXEMPT = [r"^health/"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
-EMAIL_CONFIG = env.dj_email_url("EMAIL_URL", "consolemail://")
-vars().update(EMAIL_CONFIG)
+# Mail
+
+_email_url = env.str("EMAIL_URL", "")
+vars().update(read_email_url(_email_url, debug=DEBUG))
+# Without a mail server nothing is offered that needs one; a developer's console prints what would be sent.
+MAIL_OFFERED = bool(_email_url) or DEBUG
+# What links in mails begin with; never what a client's Host header says.
+PUBLIC_URL = read_public_url(env.str("PUBLIC_URL", ""), required=bool(_email_url) and not DEBUG, https=HTTPS)
+# Links in mails work for a day.
+PASSWORD_RESET_TIMEOUT = 60 * 60 * 24
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "StepperGO <noreply@localhost>")
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "line": {
+            "()": "stepper.logs.LinkHidingFormatter",
+            "format": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+        }
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", "WARNING")},
     "loggers": {

@@ -123,6 +123,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item(_("Users"), "person", "stepper", "user"),
                     _item(_("Groups"), "group", "auth", "group"),
+                    _item(_("Changes of e-mail"), "alternate_email", "stepper", "addresschange"),
                     _item(_("Settings"), "tune", "stepper", "servicesettings"),
                     _item(_("Dispatch rules"), "alt_route", "trips", "dispatchrule"),
                     _item(_("Dispatchers"), "monitor_heart", "realtime", "serverbeat"),

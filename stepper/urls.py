@@ -6,7 +6,7 @@ from django.urls import include, path
 
 urlpatterns = [
     path("", include("stepper.pages")),
-    path("accounts/", include("allauth.urls")),
+    path("accounts/", include("stepper.account_urls")),
     # One way to sign out: it closes the sockets of the session too.
     path("admin/logout/", logout),
     path("admin/", admin.site.urls),

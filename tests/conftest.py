@@ -46,6 +46,8 @@ def _environment() -> dict[str, str]:
         "LOG_LEVEL": "INFO",
         "ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
         "TILE_URL": "",
+        "EMAIL_URL": "",
+        "PUBLIC_URL": "https://go.example.test",
         # Three workers with a server and a client or two each stay below PostgreSQL's usual hundred connections.
         "DATABASE_POOL": "10",
     }

@@ -150,7 +150,16 @@ def test_booking_form_points_at_what_is_missing(open_as: Open) -> None:
     expect(page.locator("#dropoff-error")).to_be_visible()
 
 
-PAGES = ["/", "/accounts/login/", "/accounts/signup/", "/trips/", "/trips/new/", "/trips/{trip}/", "/notifications/"]
+PAGES = [
+    "/",
+    "/accounts/login/",
+    "/accounts/signup/",
+    "/accounts/",
+    "/trips/",
+    "/trips/new/",
+    "/trips/{trip}/",
+    "/notifications/",
+]
 
 
 def test_pages_are_accessible(live: LiveServer, open_as: Open) -> None:

@@ -1,0 +1,50 @@
+"""allauth's pages around passwords, where ours differ: no mail server, no password, too many requests."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from allauth.account import views
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+
+from . import mail
+from .errors import TooManyRequests
+
+View = Callable[..., HttpResponseBase]
+
+
+def needs_mail(view: View) -> View:
+    """Answer 404 with a page that says whom to ask, where no mail can be sent."""
+
+    @functools.wraps(view)
+    def run(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not mail.is_offered():
+            return render(request, "account/password_ask_staff.html", status=404)
+        return view(request, *args, **kwargs)
+
+    return run
+
+
+def refuse_too_many(request: HttpRequest, refusal: TooManyRequests) -> HttpResponse:
+    response = render(request, "429.html", status=refusal.status)
+    response["Retry-After"] = str(refusal.retry_after_s)
+    return response
+
+
+class PasswordResetView(views.PasswordResetView):
+    def form_valid(self, form: Any) -> HttpResponse:
+        try:
+            response: HttpResponse = super().form_valid(form)
+        except TooManyRequests as refusal:
+            return refuse_too_many(self.request, refusal)
+        return response
+
+
+class PasswordChangeView(views.PasswordChangeView):
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """An account without a password has none to change: it gets its first one by mail, or from staff."""
+        if request.user.is_authenticated and not request.user.has_usable_password():
+            return render(request, "account/password_none.html", status=409)
+        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        return response
