@@ -122,22 +122,22 @@ def test_check_refuses_what_is_no_way_to_drive(dropoff: float, words: str) -> No
     assert words in str(refused.value.fields["dropoff"][0])
 
 
-def test_quote_works_out_the_price() -> None:
+def test_quote_works_out_the_price(passenger: User) -> None:
     """One degree of the equator: 111.195 km × 1.2 × ₸50 + ₸500 = ₸7171.7; see test_pricing."""
-    quote = bookings.quote(wanted(pickup=place(0, 0), dropoff=place(0, 1), seats=3))
+    quote = bookings.quote(passenger, wanted(pickup=place(0, 0), dropoff=place(0, 1), seats=3))
 
     assert (quote.fare, quote.platform_fee, quote.driver_earnings, quote.seat_price) == (7172, 1076, 6096, 2391)
 
 
-def test_quote_uses_what_staff_have_set() -> None:
+def test_quote_uses_what_staff_have_set(passenger: User) -> None:
     ServiceSettings.objects.create(pk=1, base_fare=0, fare_per_km=100)
 
-    assert bookings.quote(wanted(pickup=place(0, 0), dropoff=place(0, 1))).fare == 13343
+    assert bookings.quote(passenger, wanted(pickup=place(0, 0), dropoff=place(0, 1))).fare == 13343
 
 
-def test_quote_refuses_a_wrong_request() -> None:
+def test_quote_refuses_a_wrong_request(passenger: User) -> None:
     with pytest.raises(InvalidInput):
-        bookings.quote(wanted(seats=0))
+        bookings.quote(passenger, wanted(seats=0))
 
 
 # Booking
