@@ -153,18 +153,19 @@ def rate(request: SignedInRequest, trip_id: int) -> HttpResponse:
     """One to five stars for the other side, once."""
     panel = panel_for(request, trip_id)
     form = RatingForm(request.POST)
-    refusal: DomainError | None = None
+    status = 422
     if form.is_valid():
         try:
             bookings.rate(trip_id, request.user, form.cleaned_data["stars"], form.cleaned_data["comment"])
+        except TooManyRequests:
+            raise
         except DomainError as error:
             form.add_error(None, str(error.message))
-            refusal = error
+            status = error.status
         else:
             return _changed(request, panel_for(request, trip_id))
     template = "trips/rating.html" if request.htmx else "trips/detail.html"
-    status = refusal.status if refusal else 422
-    return with_retry_after(render(request, template, {"panel": panel, "rating_form": form}, status=status), refusal)
+    return render(request, template, {"panel": panel, "rating_form": form}, status=status)
 
 
 @require_POST
