@@ -11,7 +11,7 @@ from django.test import override_settings
 from stepper import limits
 from stepper.errors import TooManyRequests
 from stepper.models import ServiceSettings
-from tests.factories import PassengerFactory, StaffFactory
+from tests.factories import PassengerFactory, StaffFactory, UserFactory
 
 # Nobody listens on port 1.
 AWAY = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}}
@@ -49,7 +49,8 @@ def test_the_first_call_of_a_minute_reads_no_settings(django_assert_num_queries:
 
 
 def test_a_counter_that_ends_between_its_two_statements_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, ended = cache.incr, []
+    real = cache.incr
+    ended: list[str] = []
 
     def incr(key: str) -> int:
         if not ended:
@@ -63,10 +64,10 @@ def test_a_counter_that_ends_between_its_two_statements_begins_anew(monkeypatch:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("email", "counted"), [("passenger", True), ("staff", False)])
-def test_only_staff_who_steer_trips_are_not_counted(email: str, counted: bool) -> None:
+@pytest.mark.parametrize(("factory", "counted"), [(PassengerFactory, True), (StaffFactory, False)])
+def test_only_staff_who_steer_trips_are_not_counted(factory: type[UserFactory], counted: bool) -> None:
     ServiceSettings.objects.create(pk=1, changes_per_min=1)
-    user = StaffFactory() if email == "staff" else PassengerFactory()
+    user = factory()
     limits.count_call_of(user, "cancel", "changes_per_min")
     with pytest.raises(TooManyRequests) if counted else contextlib.nullcontext():
         limits.count_call_of(user, "cancel", "changes_per_min")

@@ -506,10 +506,10 @@ def test_pages_and_rest_share_a_count(passenger: User) -> None:
 
     refused = rest.post("/api/trips", BOOKING, format="json")
     assert (refused.status_code, refused.json()["code"]) == (429, "rate.limited")
-    refused = page.post("/trips/new/", {**FORM, "note": "by the gate"})
-    assert refused.status_code == 429
-    assert 1 <= int(refused["Retry-After"]) <= 60
-    html = refused.content.decode()
+    on_page = page.post("/trips/new/", {**FORM, "note": "by the gate"})
+    assert on_page.status_code == 429
+    assert 1 <= int(on_page["Retry-After"]) <= 60
+    html = on_page.content.decode()
     assert "Too many requests" in html
     # What was typed is still there.
     assert "by the gate" in html
