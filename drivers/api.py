@@ -17,7 +17,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from realtime import events
-from stepper import limits
 from stepper.api import ApiRequest, NewestFirst, read, read_struct
 from stepper.errors import NotPermitted
 from trips import dispatch, driving
@@ -97,7 +96,6 @@ class DeclineView(DriverView):
 class StatusView(DriverView):
     def put(self, request: ApiRequest, trip_id: int) -> Response:
         """The next step of the caller's trip, or `delayed`, `released`, `no_show`; counted with the socket's."""
-        limits.spend_as_driver("status", self.driver.pk)
         trip = driving.update_status(self.driver.pk, trip_id, **read(request, StatusSerializer))
         if trip.driver_id != self.driver.pk:
             # Given back: what becomes of it is not their business any more, also when they say so once more.
@@ -110,7 +108,6 @@ class AvailabilityView(DriverView):
 
     def put(self, request: ApiRequest) -> Response:
         """The driver's switch; on a trip it takes effect when the trip ends."""
-        limits.spend_as_driver("availability", self.driver.pk)
         online = read(request, AvailabilitySerializer)["availability"] == "available"
         return Response(AvailabilityAnswerSerializer(availability.set_online(self.driver.pk, online)).data)
 

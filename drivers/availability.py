@@ -18,6 +18,7 @@ from msgspec import UNSET
 from realtime import events, groups
 from realtime.notify import notify
 from realtime.publish import recheck
+from stepper import limits
 from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted, Text
 from stepper.models import User
 from stepper.transactions import afterwards, in_transaction
@@ -128,9 +129,11 @@ def set_online(driver_id: int, online: bool) -> Driver:
 
     Raises:
         NotFound, NotPermitted (driver.not_approved), Conflict (driver.no_vehicle, driver.licence_expired)
+        TooManyRequests: more than `status_per_min`
     """
     from trips.rounds import wake_around
 
+    limits.count_call("availability", driver_id, "status_per_min")
     driver = _set_online(driver_id, online)
     if driver.availability == Availability.AVAILABLE:
         afterwards(wake_around, [driver.pk])
@@ -198,12 +201,14 @@ def free(driver_id: int) -> None:
         transaction.on_commit(partial(afterwards, wake_around, [driver_id]))
 
 
+@limits.counted("filters", "changes_per_min")
 @in_transaction
 def set_filters(driver_id: int, filters: events.Filters) -> Driver:
     """Stores the driver's wishes; what is UNSET stays.
 
     Raises:
         InvalidInput: a number is out of range, no trip type is left
+        TooManyRequests: more than `changes_per_min`
     """
     driver = locked(driver_id)
     fields: dict[str, list[Text]] = {}

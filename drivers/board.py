@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from realtime import events
 from stepper.errors import NotFound, Text
-from stepper.models import ServiceSettings, User
+from stepper.models import ServiceSettings, User, initials
 from stepper.templatetags.units import clock
 from trips import dispatch, driving, eta
 from trips.cards import offer_card, seats_of
@@ -91,6 +91,26 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """Whom a driver meets. `phone` in E.164, empty: none; `booked_by` empty: they booked themselves."""
+
+    short_name: str
+    initials: str
+    phone: str
+    rating: float | None = None
+    booked_by: str = ""
+
+    @classmethod
+    def of(cls, user: User) -> Self:
+        return cls(user.short_name, user.initials, user.phone.as_e164 if user.phone else "", user.rating)
+
+    @classmethod
+    def traveller_of(cls, trip: Trip) -> Self:
+        booked_by = trip.organiser.short_name
+        return cls(trip.traveller_short_name, initials(trip.traveller_name), trip.traveller_phone, booked_by=booked_by)
+
+
+@dataclass(frozen=True, slots=True)
 class ActiveTrip:
     """A trip the driver has accepted and not finished."""
 
@@ -98,9 +118,13 @@ class ActiveTrip:
     bookings: list[Booking]
 
     @property
-    def people(self) -> list[User]:
-        """Whom to meet: everybody with seats, the organiser where nobody has booked them."""
-        return [booking.passenger for booking in self.bookings] or [self.trip.organiser]
+    def people(self) -> list[Person]:
+        """Whom to meet: everybody with seats, the organiser where nobody has booked them or who travels instead."""
+        users = [booking.passenger for booking in self.bookings] or [self.trip.organiser]
+        if not self.trip.traveller_phone:
+            return [Person.of(user) for user in users]
+        others = [user for user in users if user.pk != self.trip.organiser_id]
+        return [Person.traveller_of(self.trip), *(Person.of(user) for user in others)]
 
     @property
     def cash(self) -> int:

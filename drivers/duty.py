@@ -26,6 +26,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from realtime import groups
 from realtime.notify import notify
 from realtime.publish import recheck
+from stepper import limits
 from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted, Text
 from stepper.models import ServiceSettings
 from stepper.templatetags.units import clock
@@ -153,6 +154,7 @@ def _tell(driver: Driver, title: Text, message: Text, priority: str = "high") ->
 # Settings
 
 
+@limits.counted("hours", "changes_per_min")
 @in_transaction
 def set_working_time(driver_id: int, wanted: WorkingTime) -> Driver:
     """Stores hours, zone and how long the driver stays online without activity; now changes nothing.
@@ -162,6 +164,7 @@ def set_working_time(driver_id: int, wanted: WorkingTime) -> Driver:
 
     Raises:
         NotFound, InvalidInput: there is no such zone
+        TooManyRequests: more than `changes_per_min`
     """
     driver = locked(driver_id)
     if wanted.timezone is not UNSET:
@@ -232,12 +235,14 @@ def _resume(driver: Driver, cause: Cause, title: Text) -> None:
 # Breaks
 
 
+@limits.counted("break", "changes_per_min")
 @in_transaction
 def take_break(driver_id: int, minutes: int) -> Break:
     """A break from now on: offline at once, or after the trip.
 
     Raises:
         NotFound, InvalidInput (minutes), Conflict (driver.offline, driver.break_overlap)
+        TooManyRequests: more than `changes_per_min`
     """
     if isinstance(minutes, bool) or not BREAK_MIN <= minutes <= BREAK_MAX:
         raise _invalid("minutes", _("Choose %(least)d to %(most)d minutes.") % _BREAK_RANGE)
@@ -251,12 +256,14 @@ def take_break(driver_id: int, minutes: int) -> Break:
     return row
 
 
+@limits.counted("break", "changes_per_min")
 @in_transaction
 def plan_break(driver_id: int, starts_at: dt.datetime, ends_at: dt.datetime) -> Break:
     """A break later on, which starts and ends by itself.
 
     Raises:
         NotFound, InvalidInput (starts_at, ends_at), Conflict (driver.break_overlap, driver.too_many_breaks)
+        TooManyRequests: more than `changes_per_min`
     """
     now = timezone.now()
     if not now <= starts_at <= now + _PLAN_AHEAD:
@@ -282,12 +289,14 @@ def _add(driver: Driver, starts_at: dt.datetime, ends_at: dt.datetime) -> Break:
     return driver.breaks.create(starts_at=starts_at, ends_at=ends_at, due_at=starts_at)
 
 
+@limits.counted("break_end", "changes_per_min")
 @in_transaction
 def end_break(driver_id: int, break_id: int) -> Break:
     """Ends a running break now, with its effect, or drops a planned one. Repeating it changes nothing.
 
     Raises:
         NotFound: break.not_found
+        TooManyRequests: more than `changes_per_min`
     """
     driver = locked(driver_id)
     row = driver.breaks.filter(pk=break_id).first()

@@ -22,8 +22,8 @@ from django.views.decorators.http import require_GET, require_POST
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
-from stepper import limits
 from stepper.errors import DomainError, InvalidInput, NotFound, Text, TooManyRequests
+from stepper.refusals import over_limit
 from stepper.requests import SignedInRequest
 from trips import bookings, dispatch, driving
 
@@ -76,8 +76,10 @@ def _answer(request: SignedInRequest, fragment: str, tab: str) -> HttpResponse:
 
 def _refused(request: SignedInRequest, error: DomainError, fragment: str, tab: str) -> HttpResponse:
     """Nothing changed, and why."""
+    if isinstance(error, TooManyRequests):
+        return over_limit(request, error, fragment)
     if request.htmx:
-        return HttpResponse(fragment, status=429 if isinstance(error, TooManyRequests) else 409)
+        return HttpResponse(fragment, status=409)
     messages.error(request, str(error.message))
     return redirect("drivers:tab", tab)
 
@@ -163,7 +165,6 @@ def decline_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> Ht
 @driver_required
 def set_availability(request: SignedInRequest, driver: Driver) -> HttpResponse:
     try:
-        limits.spend_as_driver("availability", driver.pk)
         availability.set_online(driver.pk, request.POST.get("online") == "1")
     except DomainError as error:
         fragment = fragments.regions(Board.of(driver.pk), ("availability", "notice")) + fragments.toast(error.message)
@@ -249,7 +250,6 @@ def update_trip(request: SignedInRequest, driver: Driver, trip_id: int) -> HttpR
     """The next step, a delay, giving the trip back, a no-show."""
     form = StatusForm(request.POST)
     try:
-        limits.spend_as_driver("status", driver.pk)
         if not form.is_valid():
             raise InvalidInput("input.invalid", _("Please correct what is marked."), _reasons(form))
         driving.update_status(driver.pk, trip_id, **form.cleaned_data)

@@ -13,7 +13,6 @@ from django.utils.translation import override
 from msgspec import Struct
 
 from drivers import availability, duty, positions
-from stepper import limits
 from stepper.errors import DomainError, NotFound, NotPermitted
 from stepper.models import ServiceSettings, User
 from trips import bookings, cards, dispatch, driving
@@ -160,11 +159,9 @@ def _run(command: events.Command, driver_id: int | None) -> events.Ack | None:
             positions.report(driver_id, command.points)
             return events.Ack(ref=ref)
         case events.AvailabilityUpdate():
-            limits.spend_as_driver("availability", driver_id)
             driver = availability.set_online(driver_id, command.availability == "available")
             return events.Ack(ref=ref, status=driver.availability)
         case events.StatusUpdate():
-            limits.spend_as_driver("status", driver_id)
             trip = driving.update_status(
                 driver_id,
                 command.trip_id,

@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import override
 
+from stepper import limits
 from stepper.models import User
 
 from . import events, groups
@@ -96,11 +97,14 @@ def unread_count(user_id: int) -> int:
     return Notification.objects.filter(user_id=user_id, read_at__isnull=True).count()
 
 
+@limits.counted("read", "light_per_min")
 def mark_read(user_id: int, notification_id: int) -> bool:
-    """False where it is not theirs or was read already."""
+    """False where it is not theirs or was read already. Raises TooManyRequests: more than `light_per_min`."""
     mine = Notification.objects.filter(pk=notification_id, user_id=user_id, read_at__isnull=True)
     return bool(mine.update(read_at=timezone.now()))
 
 
+@limits.counted("read_all", "light_per_min")
 def mark_all_read(user_id: int) -> int:
+    """Mark everything as read; return how many were not. Raises TooManyRequests: more than `light_per_min`."""
     return Notification.objects.filter(user_id=user_id, read_at__isnull=True).update(read_at=timezone.now())

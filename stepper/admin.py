@@ -67,6 +67,7 @@ class StaffUserChangeForm(SignsInSomehow, UserChangeForm):
             "phone_verified",
             "language",
             "password",
+            "max_overlapping_trips",
             "is_active",
             "is_staff",
             "is_superuser",
@@ -141,6 +142,7 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):
     autocomplete_fields = ["groups", "user_permissions"]
     fieldsets = [
         (None, {"fields": ["name", "email", "phone", "phone_verified", "language", "password", "rating_shown"]}),
+        (_("Booking"), {"fields": ["max_overlapping_trips"]}),
         (_("Permissions"), {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]}),
         (_("Dates"), {"fields": ["last_login", "date_joined"]}),
     ]
@@ -268,6 +270,9 @@ class ServiceSettingsAdmin(StaffAdmin):
                     ("boarding_opens_min", "free_cancel_min"),
                     ("release_until_min", "now_tolerance_min"),
                     ("tracking_opens_min", "no_show_wait_min"),
+                    ("max_open_trips", "booking_gap_min"),
+                    ("max_overlapping_traveller", "max_overlapping_account"),
+                    "late_cancels_per_day",
                 ]
             },
         ),
@@ -298,8 +303,9 @@ class ServiceSettingsAdmin(StaffAdmin):
             {
                 "fields": [
                     ("api_per_min", "status_per_min"),
-                    ("max_open_trips", "event_log_hours"),
-                    "rounds_kept_days",
+                    ("bookings_per_min", "changes_per_min"),
+                    ("answers_per_min", "light_per_min"),
+                    ("event_log_hours", "rounds_kept_days"),
                     "updated_at",
                 ]
             },

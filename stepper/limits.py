@@ -2,24 +2,40 @@
 
 The window opens with the first request and closes a minute later. Its counter is one atomic increment, so
 requests that race cannot all slip through, as they would with a list that is read and written back.
+
+Domain verbs count themselves before they begin: `count_call` for a driver's, `count_call_of` for a user's. So pages,
+REST and sockets share one count, and a transaction that is repeated is counted once.
 """
 
+import functools
 import hashlib
 import logging
 import math
 import time
+from collections.abc import Callable
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from django.core.cache import cache
 from django.utils.translation import gettext_lazy as _
 from redis.exceptions import RedisError
 
 from .errors import TooManyRequests
-from .models import ServiceSettings
+from .models import ServiceSettings, User
 
 logger = logging.getLogger("stepper.limits")
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 WINDOW_S = 60
 HOUR_S = 3600
+# A counter holds when its window closes (Unix time) and the number of requests in one integer.
+_REQUESTS = 1_000_000_000
+
+
+class _Window(NamedTuple):
+    requests: int
+    closes_in_s: int
 
 
 def wait_s(scope: str, who: int | str, most: int, window_s: int = WINDOW_S) -> int | None:
@@ -27,32 +43,30 @@ def wait_s(scope: str, who: int | str, most: int, window_s: int = WINDOW_S) -> i
 
     Nothing is refused while Redis is away: a driver must be able to finish a trip.
     """
+    window = _count(scope, who, window_s)
+    return window.closes_in_s if window is not None and window.requests > most else None
+
+
+def _count(scope: str, who: int | str, window_s: int = WINDOW_S) -> _Window | None:
+    """Count one request; None: Redis is away, so nobody knows."""
     try:
-        return _count(scope, who, most, window_s)
+        return _increment(f"calls:{scope}:{who}", window_s)
     except RedisError as error:
         logger.warning("nobody's requests are counted: %s", error)
         return None
 
 
-def _count(scope: str, who: int | str, most: int, window_s: int) -> int | None:
-    now = time.time()
-    window = f"limit:{scope}:{who}"
-    next_closes_at = math.ceil(now + window_s)
-    closes_at = cache.get_or_set(window, next_closes_at, window_s) or next_closes_at
-    if closes_at <= now:  # over by this machine's clock, not yet by the cache's
-        closes_at = next_closes_at
-        cache.set(window, closes_at, window_s)
-    counter = f"{window}:{closes_at}"
-    # Kept for longer than the window: it must not vanish between the two statements.
-    cache.add(counter, 0, 2 * window_s)
-    if cache.incr(counter) <= most:
-        return None
-    return min(window_s, max(1, math.ceil(closes_at - now)))
-
-
-def spend_as_driver(scope: str, driver_id: int) -> None:
-    """`spend` of what a driver does with a button: steps of trips ("status"), the switch ("availability")."""
-    spend(scope, driver_id, ServiceSettings.current().status_per_min)
+def _increment(key: str, window_s: int) -> _Window:
+    while True:
+        now = time.time()
+        cache.add(key, math.ceil(now + window_s) * _REQUESTS, window_s)
+        try:
+            closes_at, requests = divmod(cache.incr(key), _REQUESTS)
+        except ValueError:
+            continue  # the window closed between the two statements
+        if closes_at > now:
+            return _Window(requests, min(window_s, max(1, math.ceil(closes_at - now))))
+        cache.delete(key)  # over by this machine's clock, not yet by the cache's
 
 
 def spend(scope: str, who: int | str, most: int, window_s: int = WINDOW_S) -> None:
@@ -63,7 +77,53 @@ def spend(scope: str, who: int | str, most: int, window_s: int = WINDOW_S) -> No
     """
     retry_after_s = wait_s(scope, who, most, window_s)
     if retry_after_s is not None:
-        raise TooManyRequests("rate.limited", _("Too many requests. Try again in a moment."), retry_after_s)
+        raise _too_many(retry_after_s)
+
+
+def _too_many(retry_after_s: int) -> TooManyRequests:
+    return TooManyRequests("rate.limited", _("Too many requests. Try again in a moment."), retry_after_s)
+
+
+def count_call(verb: str, who: int, setting: str) -> None:
+    """Count one call of a domain verb by `who` against the setting of that name.
+
+    The settings are read from the second call of a minute on: nothing is limited to less than one.
+
+    Raises:
+        TooManyRequests: more than the setting allows in this minute.
+    """
+    window = _count(verb, who)
+    if window is None or window.requests <= 1:
+        return
+    if window.requests > getattr(ServiceSettings.current(), setting):
+        raise _too_many(window.closes_in_s)
+
+
+def count_call_of(user: User, verb: str, setting: str) -> None:
+    """`count_call` by a user. Staff who steer everybody's trips are not limited.
+
+    Raises:
+        TooManyRequests: more than the setting allows in this minute.
+    """
+    if not user.may_steer_trips:
+        count_call(verb, user.pk, setting)
+
+
+def counted(verb: str, setting: str) -> Callable[[Callable[Concatenate[int, P], T]], Callable[Concatenate[int, P], T]]:
+    """Decorate a verb whose first argument is who calls it (a driver's or user's id) with `count_call`.
+
+    Put it above `in_transaction`, which may repeat what it holds.
+    """
+
+    def decorate(function: Callable[Concatenate[int, P], T]) -> Callable[Concatenate[int, P], T]:
+        @functools.wraps(function)
+        def run(who: int, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            count_call(verb, who, setting)
+            return function(who, *args, **kwargs)
+
+        return run
+
+    return decorate
 
 
 def digest(text: str) -> str:

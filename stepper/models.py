@@ -18,6 +18,17 @@ from trips.states import DispatchMode
 from .rings import validate_rings
 
 
+def short_name(name: str) -> str:
+    """Shorten a full name to what a stranger sees: "Daniyar Seitkali" to "Daniyar S."."""
+    first, _space, rest = name.strip().partition(" ")
+    return f"{first} {rest.strip()[0]}." if rest.strip() else first
+
+
+def initials(name: str) -> str:
+    """Return the first letters of the first two words, in capitals."""
+    return "".join(word[0] for word in name.split()[:2]).upper()
+
+
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str | None = None, password: str | None = None, **fields: Any) -> "User":
         user = self.model(email=email or None, **fields)
@@ -42,6 +53,17 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(_("staff"), default=False)
     is_active = models.BooleanField(_("active"), default=True)
     date_joined = models.DateTimeField(_("joined"), default=timezone.now)
+    # None: as the settings say.
+    max_overlapping_trips = models.PositiveIntegerField(
+        _("trips at the same time"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
+        help_text=_(
+            "For a hotel or a company: so many at once for one traveller and in all, as many waiting for a driver, "
+            "as many cancelled late in a day. Empty: as in the settings."
+        ),
+    )
     # What drivers gave this passenger; the average is never stored.
     rating_sum = models.PositiveIntegerField(default=0, editable=False)
     rating_count = models.PositiveIntegerField(default=0, editable=False)
@@ -85,8 +107,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     @property
     def short_name(self) -> str:
         """ "Daniyar S.": what a stranger on the same trip sees."""
-        first, _space, rest = self.name.strip().partition(" ")
-        return f"{first} {rest[0]}." if rest else first
+        return short_name(self.name)
 
     @property
     def may_see_trips(self) -> bool:
@@ -100,7 +121,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @property
     def initials(self) -> str:
-        return "".join(word[0] for word in self.name.split()[:2]).upper()
+        return initials(self.name)
 
     @property
     def rating(self) -> float | None:
@@ -275,6 +296,34 @@ class ServiceSettings(models.Model):
         validators=_between(1, 1000),
         help_text=_("Every trip is put before drivers who have room for a few offers only."),
     )
+    max_overlapping_traveller = models.PositiveIntegerField(
+        _("trips of one traveller at the same time"),
+        default=1,
+        db_default=1,
+        validators=_between(1, 1000),
+        help_text=_("Also those that have a driver. An account can have a number of its own."),
+    )
+    max_overlapping_account = models.PositiveIntegerField(
+        _("trips of one account at the same time"),
+        default=3,
+        db_default=3,
+        validators=_between(1, 1000),
+        help_text=_("For the passenger and others together. An account can have a number of its own."),
+    )
+    booking_gap_min = models.PositiveIntegerField(
+        _("between two trips of an account, min"),
+        default=15,
+        db_default=15,
+        validators=_between(0, 1440),
+        help_text=_("Trips that are nearer to each other than this count as at the same time."),
+    )
+    late_cancels_per_day = models.PositiveIntegerField(
+        _("cancellations a day after a driver accepted"),
+        default=3,
+        db_default=3,
+        validators=_between(1, 1000),
+        help_text=_("After as many within 24 hours the passenger books nothing more until the first is a day old."),
+    )
 
     # Looking after trips that have a driver
     reminder_first_min = models.PositiveIntegerField(
@@ -363,6 +412,26 @@ class ServiceSettings(models.Model):
     )
     status_per_min = models.PositiveIntegerField(
         _("status updates a minute a driver"), default=10, validators=_between(1, 1_000_000)
+    )
+    bookings_per_min = models.PositiveIntegerField(
+        _("bookings a minute a user"), default=10, db_default=10, validators=_between(1, 1_000_000)
+    )
+    changes_per_min = models.PositiveIntegerField(
+        _("changes a minute a user"),
+        default=20,
+        db_default=20,
+        validators=_between(1, 1_000_000),
+        help_text=_("Of each kind: cancel, search farther, go later, offer again, rate; a driver's filters and hours."),
+    )
+    answers_per_min = models.PositiveIntegerField(
+        _("answers to offers a minute a driver"), default=60, db_default=60, validators=_between(1, 1_000_000)
+    )
+    light_per_min = models.PositiveIntegerField(
+        _("light requests a minute a user"),
+        default=120,
+        db_default=120,
+        validators=_between(1, 1_000_000),
+        help_text=_("Prices asked for, and notifications marked as read."),
     )
     event_log_hours = models.PositiveIntegerField(_("event log kept, hours"), default=24, validators=_between(1, 720))
     rounds_kept_days = models.PositiveIntegerField(

@@ -101,6 +101,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "stepper.middleware.UnavailableMiddleware",
+    "stepper.refusals.OverLimitMiddleware",
 ]
 
 ROOT_URLCONF = "stepper.urls"

@@ -118,6 +118,8 @@ class TripAdmin(StaffAdmin):
         "organiser__name",
         "organiser__phone",
         "organiser__email",
+        "traveller_name",
+        "traveller_phone",
         "driver__user__name",
         "driver__user__phone",
         "vehicle__plate",
@@ -135,6 +137,7 @@ class TripAdmin(StaffAdmin):
                 "fields": [
                     ("status_shown", "departure"),
                     ("organiser", "trip_type"),
+                    ("traveller_name", "traveller_phone"),
                     ("driver", "vehicle"),
                     ("search_shown", "delay_shown"),
                     "attention_shown",

@@ -85,7 +85,7 @@ class TripsView(APIView):
 class QuoteView(APIView):
     def post(self, request: ApiRequest) -> Response:
         """What a booking would cost; books nothing."""
-        return Response(QuoteSerializer(bookings.quote(read(request, BookingSerializer)["request"])).data)
+        return Response(QuoteSerializer(bookings.quote(request.user, read(request, BookingSerializer)["request"])).data)
 
 
 class TripView(APIView):

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 from msgspec import Struct
 
 from drivers.geo import cell, distance_km
@@ -19,11 +19,13 @@ from drivers.models import Driver
 from realtime import events, groups
 from realtime.notify import notify
 from realtime.publish import publish, recheck
+from stepper import limits
+from stepper.accounts import normal_phone
 from stepper.errors import Conflict, DomainError, InvalidInput, NotFound, NotPermitted, Text
 from stepper.models import ServiceSettings, User
 from stepper.transactions import Stale, afterwards, in_transaction
 
-from . import pricing
+from . import booking_limits, pricing
 from .models import AT_REST, Booking, Rating, Trip, TripQuerySet
 from .states import ABOARD, OPEN, BookingStatus, Role, TripStatus, VehicleClass
 
@@ -34,10 +36,21 @@ SAME_PLACE_KM = 0.05
 # From one end of the region to the other.
 FURTHEST_KM = 4000
 FURTHEST_AHEAD = dt.timedelta(days=365)
+TRAVELLER_NAME = 80
+
+
+class Traveller(Struct, frozen=True):
+    """Somebody else who travels: whom the driver asks for and calls."""
+
+    name: str
+    phone: str
 
 
 class BookingRequest(Struct, frozen=True):
-    """What a passenger asks for. `departure_at` None: now. Prices are not among it: they are computed here."""
+    """What a passenger asks for. `departure_at` None: now; `traveller` None: the passenger travels.
+
+    Prices are not among it: they are computed here.
+    """
 
     pickup: events.Place
     dropoff: events.Place
@@ -46,6 +59,7 @@ class BookingRequest(Struct, frozen=True):
     vehicle_class: str = VehicleClass.SEDAN
     bags: int = 0
     note: str = ""
+    traveller: Traveller | None = None
 
 
 def _wrong_place(place: events.Place) -> bool:
@@ -80,13 +94,38 @@ def check(request: BookingRequest, settings: ServiceSettings, now: dt.datetime) 
             fields["departure_at"] = [_("This time has passed.")]
         elif request.departure_at > now + FURTHEST_AHEAD:
             fields["departure_at"] = [_("Trips are booked at most a year ahead.")]
+    if request.traveller is not None:
+        fields |= _wrong_traveller(request.traveller)
     if fields:
         raise InvalidInput("input.invalid", _("Please correct what is marked."), fields)
 
 
-def quote(request: BookingRequest, settings: ServiceSettings | None = None) -> pricing.Quote:
-    """The price of a request. Raises InvalidInput."""
-    settings = settings or ServiceSettings.current()
+def _wrong_traveller(traveller: Traveller) -> dict[str, list[Text]]:
+    fields: dict[str, list[Text]] = {}
+    if not 1 <= len(traveller.name.strip()) <= TRAVELLER_NAME:
+        fields["traveller.name"] = [_("Enter a name of up to %(most)d letters.") % {"most": TRAVELLER_NAME}]
+    if normal_phone(traveller.phone) is None:
+        fields["traveller.phone"] = [_("Enter a phone number, for example +7 701 234 56 78.")]
+    return fields
+
+
+def _traveller(request: BookingRequest, user: User) -> tuple[str, str]:
+    """Name and number of a checked request as they are stored; empty: the organiser, also where they give their own."""
+    phone = normal_phone(request.traveller.phone) if request.traveller is not None else None
+    if request.traveller is None or phone is None or (user.phone and phone == user.phone.as_e164):
+        return "", ""
+    return " ".join(request.traveller.name.split()), phone
+
+
+def quote(user: User, request: BookingRequest) -> pricing.Quote:
+    """Return the price of a request; nothing is booked.
+
+    Raises:
+        InvalidInput: a field is wrong
+        TooManyRequests: more than `light_per_min`
+    """
+    limits.count_call_of(user, "quote", "light_per_min")
+    settings = ServiceSettings.current()
     check(request, settings, timezone.now())
     return _priced(request, settings)
 
@@ -114,10 +153,13 @@ def book(user: User, request: BookingRequest, request_key: str | None = None) ->
 
     Raises:
         InvalidInput: a field is wrong; nothing was written.
-        Conflict: booking.too_many (without a driver), booking.key_reused (for something else)
+        Conflict: booking.too_many (without a driver), booking.overlapping, booking.cancelled_too_often,
+            booking.key_reused (for something else)
+        TooManyRequests: more than `bookings_per_min`
     """
     from .rounds import start_round
 
+    limits.count_call_of(user, "book", "bookings_per_min")
     trip, created = _book(user, request, request_key)
     if created:
         afterwards(start_round, trip.pk)
@@ -128,7 +170,7 @@ def book(user: User, request: BookingRequest, request_key: str | None = None) ->
 @in_transaction
 def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple[Trip, bool]:
     # Bookings of one user queue here: the same one twice at once finds the first, and they are counted.
-    list(User.objects.filter(pk=user.pk).select_for_update(no_key=True).order_by().values_list("pk"))
+    account = booking_limits.hold_account(user)
     if request_key:
         made = Trip.objects.filter(organiser=user, request_key=request_key).first()
         if made is not None:
@@ -137,13 +179,18 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
     settings = ServiceSettings.current()
     now = timezone.now()
     check(request, settings, now)
-    _require_room(user, settings)
     price = _priced(request, settings)
     # A chosen time a few minutes ago counts as now; `check` has refused earlier ones.
     departure_at = max(request.departure_at or now, now)
+    ends_at = departure_at + dt.timedelta(minutes=price.duration_min)
     is_now = departure_at == now
     patience = dt.timedelta(minutes=settings.patience_min)
     pickup, dropoff = request.pickup, request.dropoff
+    zone = zone_of(pickup.lat, pickup.lng)
+    traveller_name, traveller_phone = _traveller(request, user)
+    if not user.may_steer_trips:
+        plan = booking_limits.Plan(departure_at, ends_at, traveller_phone, zone)
+        booking_limits.require_room(account, plan, settings)
     trip = Trip.objects.create(
         organiser=user,
         request_key=request_key or None,
@@ -159,14 +206,16 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
         dropoff_lng=dropoff.lng,
         is_now=is_now,
         departure_at=departure_at,
-        ends_at=departure_at + dt.timedelta(minutes=price.duration_min),
+        ends_at=ends_at,
         search_until=max(departure_at, now + patience) if is_now else departure_at,
-        timezone=zone_of(pickup.lat, pickup.lng),
+        timezone=zone,
         vehicle_class=request.vehicle_class,
         seats=request.seats,
         available_seats=0,  # private: the whole vehicle
         bags=request.bags,
         note=request.note,
+        traveller_name=traveller_name,
+        traveller_phone=traveller_phone,
         distance_km=price.distance_km,
         duration_min=price.duration_min,
         zone=price.zone,
@@ -207,7 +256,11 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
 
 
 def _digest(request: BookingRequest) -> str:
-    return hashlib.blake2b(msgspec.json.encode(request), digest_size=16).hexdigest()
+    asked = msgspec.structs.asdict(request)
+    if request.traveller is None:
+        # As before there were travellers: a key that is in use during an upgrade stays the same booking's.
+        del asked["traveller"]
+    return hashlib.blake2b(msgspec.json.encode(asked), digest_size=16).hexdigest()
 
 
 def _require_same(made: Trip, request: BookingRequest) -> None:
@@ -215,21 +268,6 @@ def _require_same(made: Trip, request: BookingRequest) -> None:
     # A booking from before digests were kept has none.
     if made.request_digest not in ("", _digest(request)):
         raise Conflict("booking.key_reused", _("This was used for another booking already; please start a new one."))
-
-
-def _require_room(user: User, settings: ServiceSettings) -> None:
-    """Drivers have room for a few offers each: one account must not fill them all. The user is locked."""
-    waiting = Trip.objects.filter(organiser=user, status__in=sorted(OPEN)).count()
-    if waiting >= settings.max_open_trips and not user.may_steer_trips:
-        raise Conflict(
-            "booking.too_many",
-            ngettext(
-                "You have %(number)d trip that waits for a driver; cancel it or wait until it is taken.",
-                "You have %(number)d trips that wait for a driver; cancel one of them or wait until it is taken.",
-                waiting,
-            )
-            % {"number": waiting},
-        )
 
 
 def visible_to(user: User) -> TripQuerySet:
@@ -289,13 +327,21 @@ def cancel_refusal(trip: Trip, user: User, settings: ServiceSettings, now: dt.da
     return None
 
 
-@in_transaction
 def cancel(trip_id: int, user: User, reason: str = "") -> Trip:
     """Cancels for the organiser (by the rule) or staff. A second time changes nothing and gives the same answer.
 
+    What a passenger cancels after a driver accepted counts against the account's next bookings (booking_limits).
+
     Raises:
         NotFound, NotPermitted, Conflict (trip.cancel_too_late, trip.transition_refused)
+        TooManyRequests: more than `changes_per_min`
     """
+    limits.count_call_of(user, "cancel", "changes_per_min")
+    return _cancel(trip_id, user, reason)
+
+
+@in_transaction
+def _cancel(trip_id: int, user: User, reason: str) -> Trip:
     seen = trip_for(user, trip_id)
     if seen.driver_id:
         list(Driver.objects.filter(pk=seen.driver_id).locked())
@@ -393,7 +439,9 @@ def rate(trip_id: int, user: User, stars: int, comment: str = "") -> Rating:
 
     Raises:
         NotFound, InvalidInput (stars), Conflict (rating.too_early, rating.already_given)
+        TooManyRequests: more than `changes_per_min`
     """
+    limits.count_call_of(user, "rate", "changes_per_min")
     if isinstance(stars, bool) or stars not in range(1, 6):
         raise InvalidInput("input.invalid", _("Choose 1 to 5 stars."), {"stars": [_("Choose 1 to 5 stars.")]})
     trip = trip_for(user, trip_id)

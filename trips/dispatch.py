@@ -19,6 +19,7 @@ from drivers.models import Driver
 from realtime import events, groups
 from realtime.notify import notify
 from realtime.publish import publish, publish_many, recheck
+from stepper import limits
 from stepper.errors import Conflict, NotFound, NotPermitted
 from stepper.models import ServiceSettings, User
 from stepper.templatetags.units import clock
@@ -37,7 +38,9 @@ def offer_again(trip_id: int, user: User) -> RoundResult:
 
     Raises:
         NotFound, NotPermitted, Conflict (trip.transition_refused): it has a driver or is over
+        TooManyRequests: more than `changes_per_min`
     """
+    limits.count_call_of(user, "offer_again", "changes_per_min")
     trip = trip_for(user, trip_id)
     require_looking(trip, user, _("Only who booked the trip can have it offered again."))
     if trip.status != TripStatus.UNFILLED:
@@ -56,17 +59,19 @@ def accept(driver_id: int, offer_id: int) -> Trip:
         NotPermitted: driver.not_approved
         Conflict: the first that applies of offer.taken, offer.withdrawn, offer.declined, offer.expired,
             driver.no_vehicle, driver.overlap
+        TooManyRequests: more than `answers_per_min`
     """
     mine = Offer.objects.filter(pk=offer_id, driver_id=driver_id)
     seen = mine.order_by().values_list("trip_id", "trip__driver_id").first()
+    # Most of a crowd comes too late: they are answered without queuing for the locks, which costs less than counting.
+    if seen is not None and seen[1] not in (None, driver_id):
+        raise Conflict("offer.taken", _("Another driver was faster."))
+    limits.count_call("accept", driver_id, "answers_per_min")
     if seen is None:
         with transaction.atomic():
             locked(driver_id)  # says so where there is no such driver
         raise NotFound("offer.not_found", _("There is no such offer."))
-    trip_id, taken_by = seen
-    # Most of a crowd comes too late: they are answered without queuing for the locks.
-    if taken_by not in (None, driver_id):
-        raise Conflict("offer.taken", _("Another driver was faster."))
+    trip_id, _taken_by = seen
     settings = ServiceSettings.current()
     trip = _accept(driver_id, trip_id, offer_id, settings)
     if trip.status in ASSIGNED:  # not where it is over, and repeated late
@@ -171,6 +176,7 @@ def withdraw_offers(trip: Trip, reason: events.OfferEnd) -> None:
     )
 
 
+@limits.counted("decline", "answers_per_min")
 @in_transaction
 def decline(driver_id: int, offer_id: int, reason: str = "") -> Offer:
     """The driver does not want it and is never asked about this trip again. Repeating it changes nothing.
@@ -178,6 +184,7 @@ def decline(driver_id: int, offer_id: int, reason: str = "") -> Offer:
     Raises:
         NotFound: offer.not_found
         Conflict: offer.taken, offer.withdrawn or offer.expired: it had ended already
+        TooManyRequests: more than `answers_per_min`
     """
     offer = Offer.objects.filter(pk=offer_id, driver_id=driver_id).first()
     if offer is None:

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 from drivers.availability import locked, make_busy
 from drivers.models import Driver
 from realtime.notify import notify
+from stepper import limits
 from stepper.errors import Conflict, InvalidInput, NotFound
 from stepper.models import ServiceSettings, User
 from stepper.templatetags.units import clock
@@ -47,7 +48,9 @@ def update_status(
         NotFound: trip.not_found, also for somebody else's
         Conflict: trip.transition_refused, trip.arrival_too_early, trip.boarding_too_early, trip.release_too_late,
             trip.no_show_too_early, driver.busy
+        TooManyRequests: more than `status_per_min`
     """
+    limits.count_call("status", driver_id, "status_per_min")
     if status not in WORDS:
         raise InvalidInput("trip.status_unknown", _("There is no such status."), {"status": [_("Unknown status.")]})
     if status == RELEASED:

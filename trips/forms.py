@@ -12,11 +12,17 @@ from realtime import events
 from stepper.errors import DomainError
 
 from . import places
-from .bookings import SEATS, BookingRequest, zone_of
+from .bookings import SEATS, TRAVELLER_NAME, BookingRequest, Traveller, zone_of
 from .states import VehicleClass
 
 # Where the domain's names of what is wrong stand in the form.
-_FIELDS = {"pickup": "pickup_name", "dropoff": "dropoff_name", "departure_at": "departure_time"}
+_FIELDS = {
+    "pickup": "pickup_name",
+    "dropoff": "dropoff_name",
+    "departure_at": "departure_time",
+    "traveller.name": "traveller_name",
+    "traveller.phone": "traveller_phone",
+}
 NOW, LATER = "now", "later"
 
 
@@ -60,6 +66,15 @@ class BookingForm(forms.Form):
     )
     note = forms.CharField(
         label=_("Note to the driver"), max_length=300, required=False, widget=forms.Textarea(attrs={"rows": 2})
+    )
+    traveller_name = forms.CharField(
+        label=_("Their name"),
+        max_length=TRAVELLER_NAME,
+        required=False,
+        widget=_text(**{"data-testid": "traveller-name"}),
+    )
+    traveller_phone = forms.CharField(
+        label=_("Their phone"), max_length=40, required=False, widget=_text(type="tel", inputmode="tel")
     )
     request_key = forms.CharField(max_length=64, required=False, widget=forms.HiddenInput)
 
@@ -107,6 +122,7 @@ class BookingForm(forms.Form):
     def request(self, *, priced_only: bool = False) -> BookingRequest:
         """What the domain is asked; `priced_only` leaves out what does not change the price."""
         data = self.cleaned_data
+        traveller = Traveller(data.get("traveller_name", ""), data.get("traveller_phone", ""))
         return BookingRequest(
             pickup=data["pickup"],
             dropoff=data["dropoff"],
@@ -115,7 +131,13 @@ class BookingForm(forms.Form):
             vehicle_class=data["vehicle_class"],
             bags=0 if priced_only else data["bags"],
             note="" if priced_only else data["note"],
+            traveller=None if priced_only or not (traveller.name or traveller.phone) else traveller,
         )
+
+    @property
+    def is_for_somebody_else(self) -> bool:
+        """Something about another traveller was entered, so its fields are shown."""
+        return any(self[name].value() for name in ("traveller_name", "traveller_phone"))
 
     def is_priceable(self) -> bool:
         """Everything the price depends on is there and well-formed."""

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from realtime import events, groups
 from realtime.publish import publish
 from stepper.errors import Conflict
+from stepper.models import short_name
 from stepper.rings import validate_rings
 
 from .states import (
@@ -112,6 +113,10 @@ class Trip(models.Model):
     bags = models.PositiveSmallIntegerField(_("bags"), default=0)
     note = models.CharField(_("note to the driver"), max_length=300, blank=True)
 
+    # Who travels where it is not the organiser; the number in E.164. Both or neither.
+    traveller_name = models.CharField(_("traveller"), max_length=80, blank=True, default="", db_default="")
+    traveller_phone = models.CharField(_("traveller's phone"), max_length=16, blank=True, default="", db_default="")
+
     # Priced once, at booking, in whole tenge.
     distance_km = models.FloatField(_("distance, km"))
     duration_min = models.PositiveIntegerField(_("duration, min"))
@@ -201,6 +206,11 @@ class Trip(models.Model):
     @property
     def title(self) -> str:
         return f"{self.pickup_name} → {self.dropoff_name}"
+
+    @property
+    def traveller_short_name(self) -> str:
+        """Whom the driver meets, as a stranger reads it. Needs the organiser's row."""
+        return short_name(self.traveller_name) if self.traveller_phone else self.organiser.short_name
 
     @property
     def zone_info(self) -> ZoneInfo:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from drivers.geo import distance_km
 from drivers.models import DriverPosition, TrailPoint
-from stepper.models import ServiceSettings, User
+from stepper.models import ServiceSettings, User, initials
 from stepper.templatetags.units import clock, duration, km, money, when, when_within
 
 from . import eta, unfilled
@@ -97,7 +97,14 @@ class Panel:
         return self.trip.organiser if self.is_driver else self.trip.driver.user
 
     @property
+    def traveller_initials(self) -> str:
+        return initials(self.trip.traveller_name)
+
+    @property
     def phone(self) -> str:
+        """Of whom the viewer may call, in E.164; empty: nobody. The driver calls who travels."""
+        if self.is_driver and self.other and self.trip.traveller_phone:
+            return self.trip.traveller_phone
         return self.other.phone.as_e164 if self.other and self.other.phone else ""
 
     # Where the driver is

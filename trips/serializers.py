@@ -11,7 +11,7 @@ from stepper.api import InstantField, IntField, NumberField, StringField
 from stepper.models import User
 
 from . import cards
-from .bookings import SEATS, BookingRequest
+from .bookings import SEATS, TRAVELLER_NAME, BookingRequest, Traveller
 from .models import Rating, Trip
 from .pricing import Quote
 from .states import ASSIGNED, TripStatus, VehicleClass
@@ -26,6 +26,11 @@ class PlaceSerializer(serializers.Serializer[Any]):
     lng = NumberField(min_value=-180, max_value=180)
 
 
+class TravellerSerializer(serializers.Serializer[Any]):
+    name = StringField(max_length=TRAVELLER_NAME)
+    phone = StringField(max_length=40)
+
+
 class BookingSerializer(serializers.Serializer[Any]):
     """A booking without its price: what a client says about money is not read."""
 
@@ -38,11 +43,13 @@ class BookingSerializer(serializers.Serializer[Any]):
     )
     bags = IntField(min_value=0, max_value=50, required=False, default=0)
     note = StringField(max_length=300, required=False, allow_blank=True, default="")
+    traveller = TravellerSerializer(required=False, allow_null=True, default=None)
 
     def to_internal_value(self, data: Any) -> Any:
         fields = super().to_internal_value(data)
-        places = {name: events.Place(**fields[name]) for name in ("pickup", "dropoff")}
-        return {"request": BookingRequest(**{**fields, **places, "vehicle_class": str(fields["vehicle_class"])})}
+        fields |= {name: events.Place(**fields[name]) for name in ("pickup", "dropoff")}
+        fields["traveller"] = Traveller(**fields["traveller"]) if fields["traveller"] else None
+        return {"request": BookingRequest(**{**fields, "vehicle_class": str(fields["vehicle_class"])})}
 
 
 class ReasonSerializer(serializers.Serializer[Any]):
@@ -110,6 +117,8 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
     completed_at = InstantField()
     cancelled_at = InstantField()
     organiser = serializers.SerializerMethodField()
+    # Who travels where it is not the organiser; null: the organiser.
+    traveller = serializers.SerializerMethodField()
     driver = serializers.SerializerMethodField()
     vehicle = serializers.SerializerMethodField()
     # What is wrong with the driver's way to the pickup, and since when; null: nothing.
@@ -147,6 +156,7 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
             "seat_price",
             "payment_method",
             "organiser",
+            "traveller",
             "driver",
             "vehicle",
             "delay_minutes",
@@ -172,9 +182,7 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
         return msgspec.to_builtins(cards.dropoff(trip))
 
     def get_organiser(self, trip: Trip) -> dict[str, Any]:
-        viewer, organiser = self._viewer, trip.organiser
-        drives = trip.driver is not None and trip.driver.user_id == viewer.pk and trip.status in ASSIGNED
-        visible = drives or viewer.may_see_trips or viewer.pk == organiser.pk
+        organiser, visible = trip.organiser, self._may_call(trip)
         return {
             "id": organiser.pk,
             "name": organiser.name if visible else organiser.short_name,
@@ -182,6 +190,21 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
             "rating": organiser.rating,
             "rating_count": organiser.rating_count,
         }
+
+    def get_traveller(self, trip: Trip) -> dict[str, Any] | None:
+        if not trip.traveller_phone:
+            return None
+        visible = self._may_call(trip)
+        return {
+            "name": trip.traveller_name if visible else trip.traveller_short_name,
+            "phone": trip.traveller_phone if visible else None,
+        }
+
+    def _may_call(self, trip: Trip) -> bool:
+        """Whether the viewer may call who booked and who travels: the driver under way, the organiser, staff."""
+        viewer = self._viewer
+        drives = trip.driver is not None and trip.driver.user_id == viewer.pk and trip.status in ASSIGNED
+        return drives or viewer.may_see_trips or viewer.pk == trip.organiser_id
 
     def get_driver(self, trip: Trip) -> dict[str, Any] | None:
         if trip.driver is None:

@@ -10,10 +10,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from realtime.notify import notify, notify_staff
+from stepper import limits
 from stepper.errors import InvalidInput
 from stepper.models import ServiceSettings, User
 from stepper.transactions import afterwards, each_alone_where_needed, in_transaction
 
+from . import booking_limits
 from .bookings import require_looking, trip_for
 from .dispatch import withdraw_offers
 from .models import AT_REST, Trip
@@ -86,7 +88,9 @@ def widen(trip_id: int, user: User, radius_km: float) -> Trip:
 
     Raises:
         NotFound, NotPermitted, InvalidInput (radius_km), Conflict (trip.transition_refused): it has a driver or is over
+        TooManyRequests: more than `changes_per_min`
     """
+    limits.count_call_of(user, "widen", "changes_per_min")
     trip, changed = _widen(trip_id, user, radius_km)
     if changed:
         afterwards(start_round, trip.pk, at_once=True)
@@ -111,7 +115,10 @@ def postpone(trip_id: int, user: User, departure_at: dt.datetime) -> Trip:
     Raises:
         NotFound, NotPermitted, InvalidInput (departure_at: not later than now and than before, or too late),
         Conflict (trip.transition_refused): it has a driver or is over
+        Conflict (booking.overlapping): too many trips of the account are at that time
+        TooManyRequests: more than `changes_per_min`
     """
+    limits.count_call_of(user, "postpone", "changes_per_min")
     trip, changed = _postpone(trip_id, user, departure_at)
     if changed:
         afterwards(start_round, trip.pk)
@@ -121,6 +128,8 @@ def postpone(trip_id: int, user: User, departure_at: dt.datetime) -> Trip:
 
 @in_transaction
 def _postpone(trip_id: int, user: User, departure_at: dt.datetime) -> tuple[Trip, bool]:
+    # The account comes before the trip, as in booking: what it has at that time is counted.
+    account = None if user.may_steer_trips else booking_limits.hold_account(user)
     trip = _mine(trip_id, user)
     if departure_at == trip.departure_at:
         return trip, False
@@ -128,10 +137,14 @@ def _postpone(trip_id: int, user: User, departure_at: dt.datetime) -> tuple[Trip
     if not max(now, trip.departure_at) < departure_at <= now + LATEST:
         words = _("Choose a time after the one it has, within 30 days.")
         raise InvalidInput("input.invalid", _("Please correct what is marked."), {"departure_at": [words]})
+    ends_at = departure_at + dt.timedelta(minutes=trip.duration_min)
+    if account is not None:
+        plan = booking_limits.Plan(departure_at, ends_at, trip.traveller_phone, trip.timezone)
+        booking_limits.require_free_time(account, plan, ServiceSettings.current(), trip)
     withdraw_offers(trip, "cancelled")
     trip.amend(
         departure_at=departure_at,
-        ends_at=departure_at + dt.timedelta(minutes=trip.duration_min),
+        ends_at=ends_at,
         search_until=departure_at,
         is_now=False,
         escalated_at=None,

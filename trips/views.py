@@ -1,6 +1,7 @@
 """The passengers' pages: my trips, booking with its price, the trip page and what can be done on it."""
 
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 from django.contrib import messages
@@ -14,8 +15,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from stepper.errors import DomainError, InvalidInput, NotFound
+from stepper.errors import DomainError, InvalidInput, NotFound, TooManyRequests
 from stepper.models import User
+from stepper.refusals import with_retry_after
 from stepper.requests import SignedInRequest
 
 from . import bookings, dispatch, places, unfilled
@@ -67,6 +69,7 @@ def trips(request: SignedInRequest) -> HttpResponse:
 @login_required
 def book(request: SignedInRequest) -> HttpResponse:
     """The booking form; its hidden key makes sending it twice one trip."""
+    refusal: DomainError | None = None
     if request.method == "POST":
         form = BookingForm(request.POST)
         if form.is_valid():
@@ -74,22 +77,24 @@ def book(request: SignedInRequest) -> HttpResponse:
                 trip = bookings.book(request.user, form.request(), form.cleaned_data["request_key"] or None)
             except DomainError as error:
                 form.refuse(error)
+                refusal = error
             else:
                 return redirect("trips:detail", trip.pk)
     else:
         form = BookingForm(initial={"request_key": uuid4().hex})
     status = 422 if form.errors else 200
-    return render(request, "trips/book.html", {"form": form, "places": places.KNOWN, **_price(form)}, status=status)
+    context = {"form": form, "places": places.KNOWN, **_price(request.user, form)}
+    return with_retry_after(render(request, "trips/book.html", context, status=status), refusal)
 
 
-def _price(form: BookingForm) -> dict[str, object]:
+def _price(user: User, form: BookingForm) -> dict[str, Any]:
     """The quote for what the form holds, or why there is none yet."""
     if not form.is_bound or not form.is_priceable():
         return {"quote": None}
     try:
-        return {"quote": bookings.quote(form.request(priced_only=True)), "seats": form.cleaned_data["seats"]}
+        return {"quote": bookings.quote(user, form.request(priced_only=True)), "seats": form.cleaned_data["seats"]}
     except DomainError as error:
-        return {"quote": None, "refused": error.reasons}
+        return {"quote": None, "refusal": error}
 
 
 @never_cache
@@ -97,7 +102,8 @@ def _price(form: BookingForm) -> dict[str, object]:
 @login_required
 def quote(request: SignedInRequest) -> HttpResponse:
     """The price of what the form holds so far; books nothing."""
-    return render(request, "trips/quote.html", _price(BookingForm(request.GET)))
+    context = _price(request.user, BookingForm(request.GET))
+    return with_retry_after(render(request, "trips/quote.html", context), context.get("refusal"))
 
 
 @never_cache
@@ -127,15 +133,18 @@ def cancel(request: SignedInRequest, trip_id: int) -> HttpResponse:
     """Says what cancelling will do, then does it. Cancelling twice gives the same answer."""
     panel = panel_for(request, trip_id)
     form = CancelForm(request.POST if request.method == "POST" else None)
+    refusal: DomainError | None = None
     if request.method == "POST" and form.is_valid():
         try:
             bookings.cancel(trip_id, request.user, form.cleaned_data["reason"])
         except DomainError as error:
             form.add_error(None, str(error.message))
+            refusal = error
         else:
             return _changed(request, panel_for(request, trip_id))
     template = "trips/cancel_form.html" if request.htmx else "trips/cancel.html"
-    return render(request, template, {"panel": panel, "form": form}, status=409 if form.errors else 200)
+    response = render(request, template, {"panel": panel, "form": form}, status=409 if form.errors else 200)
+    return with_retry_after(response, refusal)
 
 
 @require_POST
@@ -148,6 +157,8 @@ def rate(request: SignedInRequest, trip_id: int) -> HttpResponse:
     if form.is_valid():
         try:
             bookings.rate(trip_id, request.user, form.cleaned_data["stars"], form.cleaned_data["comment"])
+        except TooManyRequests:
+            raise
         except DomainError as error:
             form.add_error(None, str(error.message))
             status = error.status
@@ -164,6 +175,8 @@ def offer_again(request: SignedInRequest, trip_id: int) -> HttpResponse:
     panel_for(request, trip_id)
     try:
         result = dispatch.offer_again(trip_id, request.user)
+    except TooManyRequests:
+        raise
     except DomainError as error:
         messages.error(request, str(error.message))
     else:
@@ -179,6 +192,8 @@ def _search_changed(request: SignedInRequest, trip_id: int, form: Form, verb: Ca
         if not form.is_valid():
             raise InvalidInput("input.invalid", _("Please choose again."))
         verb(trip_id, request.user, **form.cleaned_data)
+    except TooManyRequests:
+        raise
     except DomainError as error:
         messages.error(request, " ".join(error.reasons))
     return _changed(request, panel_for(request, trip_id))

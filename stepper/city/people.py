@@ -24,6 +24,9 @@ DEMO_PASSWORD = "demo-stepper"  # noqa: S105 - known to everybody
 DEMO_DRIVERS = tuple(f"driver{number}@demo.test" for number in range(2, 31))
 DEMO_PASSENGERS = ("passenger2@demo.test",)
 
+# One virtual passenger books for many: more at once than a person may.
+TRIPS_AT_ONCE = 1000
+
 _FIRST = [
     "Aigerim",
     "Aliya",
@@ -85,7 +88,8 @@ class Crowd:
 def make(group: str, drivers: int, passengers: int, using: str = "default") -> Crowd:
     """Accounts `<group>-driver-1@city.test` and so on; those that exist get the new password.
 
-    The password is random and hashed once, so accounts that outlive the run let nobody in.
+    The password is random and hashed once, so accounts that outlive the run let nobody in. Passengers may have
+    `TRIPS_AT_ONCE`, as the account of a hotel may.
     """
     crowd = Crowd(
         [f"{group}-driver-{number}@city.test" for number in range(1, drivers + 1)],
@@ -105,6 +109,7 @@ def make(group: str, drivers: int, passengers: int, using: str = "default") -> C
             if email not in known
         ]
         users.bulk_create(fresh, batch_size=50)
+        users.filter(email__in=crowd.passengers).update(max_overlapping_trips=TRIPS_AT_ONCE)
         _make_drivers(list(users.filter(email__in=crowd.drivers, driver__isnull=True).order_by("pk")), rng, using)
     return crowd
 

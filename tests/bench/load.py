@@ -73,7 +73,8 @@ def gather(ports: Sequence[int], options: Namespace) -> Crowd:
     from tests.bench import people
 
     # A driver who drives a trip in six seconds says more in a minute than any real one.
-    ServiceSettings.objects.update_or_create(pk=1, defaults={"status_per_min": 1000, "max_open_trips": 1000})
+    paced = ("status_per_min", "answers_per_min", "bookings_per_min")
+    ServiceSettings.objects.update_or_create(pk=1, defaults=dict.fromkeys(paced, 1000))
     lines: list[Line] = []
     for number, trip in enumerate(people.rides(options.rides, AT)):
         for role, user, port, hello in (
@@ -83,7 +84,7 @@ def gather(ports: Sequence[int], options: Namespace) -> Crowd:
             lines.append((role, number, "/ws/", people.subprotocols(user), hello, "connection.established", port))
     drivers = people.drivers(options.taxis, PICKUP)
     taxis = {driver.pk: (driver.user.pk, people.token(driver.user)) for driver in drivers}
-    bookers = [(user.pk, people.token(user)) for user in people.passengers(options.taxis)]
+    bookers = [(user.pk, people.token(user)) for user in people.passengers(options.taxis, max_overlapping_trips=1000)]
     return Crowd(lines, taxis, bookers)
 
 

@@ -16,8 +16,8 @@ from trips.states import BookingStatus, TripStatus
 Point = tuple[float, float]
 
 
-def passengers(count: int) -> list[User]:
-    return User.objects.bulk_create([PassengerFactory.build() for _ in range(count)])
+def passengers(count: int, **fields: Any) -> list[User]:
+    return User.objects.bulk_create([PassengerFactory.build(**fields) for _ in range(count)])
 
 
 def drivers(count: int, at: Point, availability: str = Availability.AVAILABLE) -> list[Driver]:

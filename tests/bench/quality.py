@@ -164,11 +164,13 @@ class City:
             # The database's clock stands nearly still.
             position_fresh_s=3600,
             overlap_margin_min=0,
-            # One passenger books for everybody.
-            max_open_trips=1_000_000,
+            # One passenger books for everybody, in a minute what takes the city a day.
+            bookings_per_min=1_000_000,
+            answers_per_min=1_000_000,
         ).save()
         self._clear()
         crowd = people.make(f"{mode}-{len(homes)}", len(homes), 1)
+        User.objects.filter(email__in=crowd.passengers).update(max_overlapping_trips=1_000_000)
         self.passenger = User.objects.get(email=crowd.passengers[0])
         self.drivers = self._settle(crowd.drivers, homes)
         # Ride by trip, when and how a driver answers an offer, when and where a driver is free again.

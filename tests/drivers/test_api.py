@@ -31,7 +31,8 @@ def book(passenger, **changes):
 
 @pytest.fixture
 def passenger():
-    return PassengerFactory()
+    # As a hotel: several trips at once.
+    return PassengerFactory(max_overlapping_trips=5)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from drivers.models import Break, Cause, Driver, DriverPosition
 from realtime import groups
 from realtime.models import Notification
 from stepper.errors import DomainError
+from stepper.models import ServiceSettings
 from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory, place
 from tests.outbox import rechecked
 from trips import driving
@@ -335,6 +336,7 @@ def test_breaks_next_to_each_other_follow_one_another(driver: Driver) -> None:
 
 
 def test_breaks_are_refused_where_they_make_no_sense(driver: Driver) -> None:
+    ServiceSettings.objects.create(pk=1, changes_per_min=100)
     now = timezone.now()
     for minutes in (0, 4, 721, True):
         assert code_of(duty.take_break, driver.pk, minutes) == "input.invalid"

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.db import DataError
 from django.http import HttpRequest
+from django.test import Client as DjangoClient
 from django.utils import timezone
 
 from drivers import availability
@@ -424,6 +425,38 @@ async def test_availability_is_limited_per_driver(connect: Connect) -> None:
     for wanted in ("offline", "available", "offline"):
         await client.send(type="driver.availability.update", availability=wanted, ref=wanted)
     assert (await client.until("error"))["code"] == "rate.limited"
+
+
+@pytest.mark.parametrize("first", ["rest", "page"])
+async def test_a_limit_of_a_verb_is_shared_by_socket_rest_and_page(connect: Connect, first: str) -> None:
+    await run(ServiceSettings.objects.create)(pk=1, status_per_min=1, changes_per_min=1, answers_per_min=1)
+    offer = await run(OfferFactory.create)()
+    user = offer.driver.user
+
+    def elsewhere() -> list[int]:
+        http = DjangoClient()
+        http.force_login(user)
+        json = "application/json"
+        if first == "page":
+            return [
+                http.post("/driver/availability/", {"online": "1"}).status_code,
+                http.post("/driver/filters/", {"trip_types": "private"}).status_code,
+                http.post(f"/driver/offers/{offer.pk}/decline/").status_code,
+            ]
+        return [
+            http.put("/api/drivers/availability", {"availability": "available"}, json).status_code,
+            http.put("/api/drivers/filters", {"trip_types": ["private"]}, json).status_code,
+            http.post(f"/api/drivers/trips/decline/{offer.trip_id}", content_type=json).status_code,
+        ]
+
+    assert await run(elsewhere)() == ([302] * 3 if first == "page" else [200] * 3)
+    client = await connect(user)
+    await client.send(type="driver.availability.update", availability="available", ref="1")
+    await client.send(type="driver.subscribe", filters={"max_distance_km": 5}, ref="2")
+    await client.send(type="trip.offer.decline", offer_id=offer.pk, ref="3")
+    for ref in ("1", "2", "3"):
+        frame = await client.until("error")
+        assert (frame["ref"], frame["code"]) == (ref, "rate.limited")
 
 
 async def test_what_the_database_refuses_is_a_fault_and_not_tried_again(

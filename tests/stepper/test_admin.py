@@ -245,6 +245,19 @@ def test_editing_a_user_keeps_password_and_rating(client):
     assert saved.check_password(PASSWORD)
 
 
+def test_a_hotel_gets_a_number_of_trips_of_its_own():
+    user = PassengerFactory.create()
+    client = member_of_staff("stepper.view_user", "stepper.change_user")
+    assert 'name="max_overlapping_trips"' in client.get(page_url(user)).content.decode()
+
+    assert client.post(page_url(user), edit(user, is_active="on", max_overlapping_trips="40")).status_code == 302
+    assert User.objects.get(pk=user.pk).max_overlapping_trips == 40
+    refused = client.post(page_url(user), edit(user, is_active="on", max_overlapping_trips="0"))
+    assert "max_overlapping_trips" in refused.context["adminform"].form.errors
+    assert client.post(page_url(user), edit(user, is_active="on", max_overlapping_trips="")).status_code == 302
+    assert User.objects.get(pk=user.pk).max_overlapping_trips is None
+
+
 def test_the_password_of_a_user_without_email_is_set(client):
     user = PassengerFactory.create(email=None, name="Aliya Phone")
     url = f"/admin/stepper/user/{user.pk}/password/"

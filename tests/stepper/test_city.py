@@ -116,6 +116,13 @@ def test_made_people_sign_in_with_a_password_of_their_own_run():
     assert authenticate(None, email=first.drivers[0], password=again.password) is not None
 
 
+@pytest.mark.django_db
+def test_made_passengers_may_book_more_at_once_than_persons():
+    crowd = people.make("test", drivers=1, passengers=2)
+    users = User.objects.filter(email__in=[*crowd.drivers, *crowd.passengers]).order_by("pk")
+    assert [user.max_overlapping_trips for user in users] == [None, people.TRIPS_AT_ONCE, people.TRIPS_AT_ONCE]
+
+
 def test_people_of_two_groups_keep_their_passwords():
     demo = people.Crowd(["driver2@demo.test"], [], "known")
     more = people.Crowd(["simulated-driver-1@city.test"], ["simulated-passenger-1@city.test"], "random")

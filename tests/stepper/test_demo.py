@@ -119,6 +119,16 @@ def test_demo_adds_who_is_missing(people: dict[str, User]) -> None:
     assert Booking.objects.count() == 6
 
 
+def test_demo_lets_the_virtual_passenger_book_more_at_once_than_a_person_may(people: dict[str, User]) -> None:
+    """Also in a demo of before there was such a limit."""
+    User.objects.update(max_overlapping_trips=None)
+
+    call_command("demo", verbosity=0)
+
+    trusted = User.objects.filter(max_overlapping_trips__isnull=False)
+    assert [user.email for user in trusted] == ["passenger2@demo.test"]
+
+
 def test_demo_refuses_where_debug_is_off(settings: Settings) -> None:
     settings.DEBUG = False
     with pytest.raises(CommandError, match="DEBUG is off"):

@@ -1,11 +1,17 @@
-"""Counting requests where the counter cannot be reached; what is counted is tested with the endpoints."""
+"""Counting requests and calls of verbs; what is counted is tested with the endpoints and verbs."""
 
+import contextlib
 import logging
+from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.test import override_settings
 
 from stepper import limits
+from stepper.errors import TooManyRequests
+from stepper.models import ServiceSettings
+from tests.factories import PassengerFactory, StaffFactory, UserFactory
 
 # Nobody listens on port 1.
 AWAY = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}}
@@ -17,3 +23,51 @@ def test_nobody_is_refused_while_redis_is_away(caplog: pytest.LogCaptureFixture)
         limits.spend("status", 1, 1)
         limits.spend("status", 1, 1)
     assert "nobody's requests are counted" in caplog.text
+
+
+@pytest.mark.django_db
+def test_a_call_is_counted_against_the_setting_of_its_verb() -> None:
+    ServiceSettings.objects.create(pk=1, changes_per_min=2)
+    limits.count_call("cancel", 1, "changes_per_min")
+    limits.count_call("cancel", 1, "changes_per_min")
+
+    with pytest.raises(TooManyRequests) as refused:
+        limits.count_call("cancel", 1, "changes_per_min")
+
+    assert (refused.value.code, refused.value.status) == ("rate.limited", 429)
+    # Another verb and another user have counts of their own.
+    limits.count_call("widen", 1, "changes_per_min")
+    limits.count_call("cancel", 2, "changes_per_min")
+
+
+@pytest.mark.django_db
+def test_the_first_call_of_a_minute_reads_no_settings(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        limits.count_call("cancel", 1, "changes_per_min")
+    with django_assert_num_queries(1):
+        limits.count_call("cancel", 1, "changes_per_min")
+
+
+def test_a_counter_that_ends_between_its_two_statements_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = cache.incr
+    ended: list[str] = []
+
+    def incr(key: str) -> int:
+        if not ended:
+            ended.append(key)
+            cache.delete(key)
+        return real(key)
+
+    monkeypatch.setattr(cache, "incr", incr)
+    assert limits.wait_s("scope", 1, 1) is None
+    assert limits.wait_s("scope", 1, 1) is not None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("factory", "counted"), [(PassengerFactory, True), (StaffFactory, False)])
+def test_only_staff_who_steer_trips_are_not_counted(factory: type[UserFactory], counted: bool) -> None:
+    ServiceSettings.objects.create(pk=1, changes_per_min=1)
+    user = factory()
+    limits.count_call_of(user, "cancel", "changes_per_min")
+    with pytest.raises(TooManyRequests) if counted else contextlib.nullcontext():
+        limits.count_call_of(user, "cancel", "changes_per_min")

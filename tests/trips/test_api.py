@@ -5,6 +5,7 @@ import datetime as dt
 import pytest
 from django.utils import timezone
 
+from stepper.models import User
 from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory
 from tests.rest import BOOKING, DROPOFF, PICKUP, as_user, book
 from trips import dispatch, driving
@@ -37,6 +38,12 @@ def driver():
 @pytest.fixture
 def client(passenger):
     return as_user(passenger)
+
+
+@pytest.fixture
+def several(passenger):
+    """The passenger may have several trips at once, as a hotel may."""
+    User.objects.filter(pk=passenger.pk).update(max_overlapping_trips=5)
 
 
 # Booking
@@ -76,7 +83,7 @@ def test_booking_with_nobody_around_says_when_it_is_looked_again(client):
     assert trip["next_look_at"].endswith("Z")
 
 
-def test_booking_ignores_what_the_client_says_about_money(client):
+def test_booking_ignores_what_the_client_says_about_money(client, several):
     honest = book(client)
     claimed = book(client, fare=1, platform_fee=0, driver_earnings=1, seat_price=1, status="completed", driver=1)
 
@@ -224,7 +231,7 @@ def test_quote_by_get_is_refused(client):
 # List
 
 
-def test_list_is_ones_own_newest_first(client, stranger, driver):
+def test_list_is_ones_own_newest_first(client, several, stranger, driver):
     first, second = book(client), book(client)
     book(as_user(stranger))
 
@@ -251,7 +258,7 @@ def test_list_of_staff_is_everybodys(client, stranger, staff):
     assert len(as_user(staff).get("/api/trips").json()["results"]) == 2
 
 
-def test_list_by_status(client, driver):
+def test_list_by_status(client, several, driver):
     kept, cancelled = book(client), book(client)
     client.post(f"/api/trips/{cancelled['id']}/cancel")
 
@@ -271,7 +278,7 @@ def test_list_by_an_unknown_status_is_refused(client, query):
     assert set(response.json()["fields"]) == {"status"}
 
 
-def test_list_is_paged_by_cursor(client):
+def test_list_is_paged_by_cursor(client, several):
     ids = [book(client)["id"] for _trip in range(3)]
 
     first = client.get("/api/trips?page_size=2").json()
@@ -300,7 +307,7 @@ def test_a_page_size_that_is_no_number_of_rows_is_refused(client, size):
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_list_costs_the_same_for_any_number_of_trips(client, driver, query_count, rows):
+def test_list_costs_the_same_for_any_number_of_trips(client, several, driver, query_count, rows):
     ids = [book(client)["id"] for _trip in range(rows)]
     dispatch.accept_trip(driver.pk, ids[0])
 

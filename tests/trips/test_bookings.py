@@ -2,7 +2,6 @@
 
 import datetime as dt
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -122,22 +121,22 @@ def test_check_refuses_what_is_no_way_to_drive(dropoff: float, words: str) -> No
     assert words in str(refused.value.fields["dropoff"][0])
 
 
-def test_quote_works_out_the_price() -> None:
+def test_quote_works_out_the_price(passenger: User) -> None:
     """One degree of the equator: 111.195 km × 1.2 × ₸50 + ₸500 = ₸7171.7; see test_pricing."""
-    quote = bookings.quote(wanted(pickup=place(0, 0), dropoff=place(0, 1), seats=3))
+    quote = bookings.quote(passenger, wanted(pickup=place(0, 0), dropoff=place(0, 1), seats=3))
 
     assert (quote.fare, quote.platform_fee, quote.driver_earnings, quote.seat_price) == (7172, 1076, 6096, 2391)
 
 
-def test_quote_uses_what_staff_have_set() -> None:
+def test_quote_uses_what_staff_have_set(passenger: User) -> None:
     ServiceSettings.objects.create(pk=1, base_fare=0, fare_per_km=100)
 
-    assert bookings.quote(wanted(pickup=place(0, 0), dropoff=place(0, 1))).fare == 13343
+    assert bookings.quote(passenger, wanted(pickup=place(0, 0), dropoff=place(0, 1))).fare == 13343
 
 
-def test_quote_refuses_a_wrong_request() -> None:
+def test_quote_refuses_a_wrong_request(passenger: User) -> None:
     with pytest.raises(InvalidInput):
-        bookings.quote(wanted(seats=0))
+        bookings.quote(passenger, wanted(seats=0))
 
 
 # Booking
@@ -267,49 +266,14 @@ def test_book_with_the_key_of_a_booking_older_than_digests_is_that_trip(passenge
     assert bookings.book(passenger, wanted(), "key").pk == made.pk
 
 
-def test_book_is_refused_while_as_many_as_allowed_wait_for_a_driver(passenger: User) -> None:
-    ServiceSettings.objects.create(pk=1, max_open_trips=2)
-    first = bookings.book(passenger, wanted())
-    bookings.book(passenger, wanted(), "key")
-
-    with pytest.raises(Conflict) as refused:
-        bookings.book(passenger, wanted())
-
-    assert refused.value.code == "booking.too_many"
-    assert Trip.objects.count() == 2
-    # Sent once more is no further booking, others book for themselves, and staff for whoever calls.
-    bookings.book(passenger, wanted(), "key")
-    bookings.book(PassengerFactory(), wanted())
-    bookings.cancel(first.pk, passenger)
-    bookings.book(passenger, wanted())
-
-
-@pytest.mark.django_db(transaction=True)
-def test_book_at_the_same_moment_is_counted_one_after_the_other(passenger: User) -> None:
-    ServiceSettings.objects.create(pk=1, max_open_trips=2)
-
-    def book() -> str:
-        try:
-            bookings.book(passenger, wanted())
-        except Conflict as error:
-            return error.code
-        finally:
-            connection.close()
-        return "booked"
-
-    with ThreadPoolExecutor(6) as pool:
-        outcomes = sorted(future.result() for future in [pool.submit(book) for _ in range(6)])
-
-    assert outcomes == ["booked"] * 2 + ["booking.too_many"] * 4
-
-
 def test_book_with_the_same_key_is_each_passengers_own(passenger: User) -> None:
     first = bookings.book(passenger, wanted(), "key")
 
     assert bookings.book(PassengerFactory(), wanted(), "key").pk != first.pk
 
 
-def test_book_without_a_key_books_again(passenger: User) -> None:
+def test_book_without_a_key_books_again() -> None:
+    passenger = PassengerFactory(max_overlapping_trips=2)
     assert bookings.book(passenger, wanted()).pk != bookings.book(passenger, wanted()).pk
 
 

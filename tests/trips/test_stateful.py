@@ -45,10 +45,11 @@ class City(RuleBasedStateMachine):
         # Real commits, so nothing is rolled back between two histories.
         call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
         self.staff = StaffFactory()
-        ServiceSettings.objects.create(pk=1, dispatch_mode=mode, round_size=size, match_window_s=1)
+        paced = dict.fromkeys(("bookings_per_min", "changes_per_min", "answers_per_min", "status_per_min"), 10_000)
+        ServiceSettings.objects.create(pk=1, dispatch_mode=mode, round_size=size, match_window_s=1, **paced)
         # In three rings.
         self.drivers = [DriverFactory(at=(ALMATY[0] + 0.055 * number, ALMATY[1])) for number in range(DRIVERS)]
-        self.passengers = [PassengerFactory() for _number in range(PASSENGERS)]
+        self.passengers = [PassengerFactory(max_overlapping_trips=100) for _number in range(PASSENGERS)]
         # Histories are short: something is going on from the start.
         for number, hours in enumerate((0, 1, 5)):
             self.book(number, hours)

@@ -7,7 +7,7 @@ from django.test import Client
 from django.utils import timezone
 
 from realtime.models import Notification
-from stepper.models import ServiceSettings
+from stepper.models import ServiceSettings, User
 from stepper.templatetags import units
 from tests.factories import (
     AIRPORT,
@@ -149,8 +149,9 @@ def test_book_twice_with_one_key_is_one_trip(client):
     assert Trip.objects.count() == 1
 
 
-def test_book_of_something_else_from_the_same_page_is_asked_about_and_then_booked(client):
+def test_book_of_something_else_from_the_same_page_is_asked_about_and_then_booked(client, passenger):
     """Back from the trip to the form, another dropoff: a second trip if it is meant, never the first one's page."""
+    User.objects.filter(pk=passenger.pk).update(max_overlapping_trips=2)
     client.post("/trips/new/", FORM)
     refused = client.post("/trips/new/", {**FORM, "dropoff_name": "Kok-Tobe"})
     assert refused.status_code == 422

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from drivers.geo import cell
 from drivers.models import Approval, Driver, Vehicle
+from stepper.city.people import DEMO_PASSENGERS, TRIPS_AT_ONCE
 from stepper.models import ServiceSettings, User
 from trips import eta, pricing
 from trips.models import Booking, DispatchRound, Offer, Rating, Trip, TripTransition
@@ -139,6 +140,10 @@ def create_people() -> int:
         + [(f"passenger{number}@{DEMO_DOMAIN}", name) for number, name in enumerate(PASSENGERS, 1)]
         + [(STAFF, "Asem Staff")]
     )
+    # Also where an older version of the demo made it.
+    User.objects.filter(email__in=DEMO_PASSENGERS, max_overlapping_trips=None).update(
+        max_overlapping_trips=TRIPS_AT_ONCE
+    )
     there = set(User.objects.filter(email__in=[email for email, _name in wanted]).values_list("email", flat=True))
     missing = [(position, email, name) for position, (email, name) in enumerate(wanted) if email not in there]
     if not missing:
@@ -154,6 +159,7 @@ def create_people() -> int:
             password=password,
             is_staff=email == STAFF,
             is_superuser=email == STAFF,
+            max_overlapping_trips=TRIPS_AT_ONCE if email in DEMO_PASSENGERS else None,
         )
         for position, email, name in missing
     )

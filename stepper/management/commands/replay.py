@@ -31,7 +31,13 @@ from trips.models import Trip
 from trips.states import DispatchMode, TripStatus
 
 # Limits that a city running faster than life would meet without anybody misbehaving.
-PACED = ("api_per_min", "status_per_min", "max_open_trips")
+PACED = (
+    "api_per_min",
+    "status_per_min",
+    "bookings_per_min",
+    "changes_per_min",
+    "answers_per_min",
+)
 PASSENGERS_PER_TRIP = 3
 SCRATCH = "replay"
 
@@ -204,7 +210,7 @@ class Command(BaseCommand):
         return Stage(urls, SCRATCH, processes)
 
     def _set(self, factor: float, mode: str | None) -> None:
-        """Deadlines stay as they are; what counts people's actions in a minute, or at once, grows with the pace.
+        """Deadlines stay as they are; what counts people's actions in a minute grows with the pace.
 
         Trips are collected to be matched for as long as in life, which is shorter then, but a second at least.
         """

@@ -1,0 +1,159 @@
+"""How many trips one account may have: without a driver, at the same time, and cancelled late within a day.
+
+Without these one passenger could occupy every driver around. Staff who steer trips book for whoever calls, so they are
+not limited. An account with a number of its own (a hotel) has it instead of the settings'.
+"""
+
+import datetime as dt
+
+from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from msgspec import Struct
+
+from stepper.errors import Conflict
+from stepper.models import ServiceSettings, User
+from stepper.templatetags.units import when_within
+
+from .models import Trip, TripQuerySet, TripTransition
+from .states import ASSIGNED, OPEN, Role, TripStatus
+
+DAY = dt.timedelta(days=1)
+
+
+class Account(Struct, frozen=True):
+    """An account whose row is held. `own_number`: of trips at the same time; None: as the settings say."""
+
+    user_id: int
+    own_number: int | None
+    late_cancels: int
+
+    def limit(self, number: int) -> int:
+        """A limit that an account trusted with many trips at once is not held back by."""
+        return max(number, self.own_number or 0)
+
+
+class Plan(Struct, frozen=True):
+    """A trip that is to be: `traveller_phone` empty is the organiser."""
+
+    departure_at: dt.datetime
+    ends_at: dt.datetime
+    traveller_phone: str
+    timezone: str
+
+
+def hold_account(user: User) -> Account:
+    """Hold the user's row until the transaction ends, before all other locks: an account's bookings queue here."""
+    late = _late_cancels(timezone.now()).filter(by=OuterRef("pk")).order_by().values("by")
+    number = Subquery(late.annotate(number=Count("pk")).values("number"), output_field=IntegerField())
+    held = User.objects.filter(pk=user.pk).select_for_update(no_key=True).order_by()
+    own_number, late_cancels = (
+        held.annotate(late_cancels=Coalesce(number, 0)).values_list("max_overlapping_trips", "late_cancels").get()
+    )
+    return Account(user.pk, own_number, late_cancels)
+
+
+def require_room(account: Account, plan: Plan, settings: ServiceSettings) -> None:
+    """Check that the account, which is held, may book this trip.
+
+    Raises:
+        Conflict: booking.cancelled_too_often, booking.too_many, booking.overlapping
+    """
+    _require_few_late_cancels(account, plan, settings)
+    trips = Trip.objects.filter(organiser_id=account.user_id, status__in=sorted(OPEN | ASSIGNED))
+    at_once = _at_once(plan, settings)
+    counts = trips.aggregate(
+        waiting=Count("pk", filter=Q(status__in=sorted(OPEN))),
+        traveller=Count("pk", filter=at_once & Q(traveller_phone=plan.traveller_phone)),
+        account=Count("pk", filter=at_once),
+    )
+    if counts["waiting"] >= account.limit(settings.max_open_trips):
+        raise Conflict("booking.too_many", _too_many(counts["waiting"]))
+    _require_few_at_once(account, plan, settings, trips.filter(at_once), counts["traveller"], counts["account"])
+
+
+def require_free_time(account: Account, plan: Plan, settings: ServiceSettings, trip: Trip) -> None:
+    """Check that the trip of the account, which is held, may be moved to the time of the plan.
+
+    Raises:
+        Conflict: booking.overlapping
+    """
+    others = Trip.objects.filter(organiser_id=account.user_id, status__in=sorted(OPEN | ASSIGNED)).exclude(pk=trip.pk)
+    others = others.filter(_at_once(plan, settings))
+    same = Count("pk", filter=Q(traveller_phone=plan.traveller_phone))
+    counts = others.aggregate(traveller=same, account=Count("pk"))
+    _require_few_at_once(account, plan, settings, others, counts["traveller"], counts["account"])
+
+
+def _at_once(plan: Plan, settings: ServiceSettings) -> Q:
+    """Which unfinished trips are at the same time as the plan: they come within the gap of its estimated span.
+
+    A trip that should be over by now and is not lasts until now.
+    """
+    gap = dt.timedelta(minutes=settings.booking_gap_min)
+    at_once = Q(departure_at__lt=plan.ends_at + gap)
+    if plan.departure_at - gap > timezone.now():
+        at_once &= Q(ends_at__gt=plan.departure_at - gap)
+    return at_once
+
+
+def _require_few_at_once(
+    account: Account, plan: Plan, settings: ServiceSettings, others: TripQuerySet, of_traveller: int, of_account: int
+) -> None:
+    if of_traveller >= (account.own_number or settings.max_overlapping_traveller):
+        others = others.filter(traveller_phone=plan.traveller_phone)
+        number = of_traveller
+    elif of_account >= (account.own_number or settings.max_overlapping_account):
+        number = of_account
+    else:
+        return
+    rows = others.order_by("departure_at", "pk").values_list("departure_at", "timezone")[:3]
+    words = ngettext(
+        "There is a trip at that time already, which leaves %(times)s. Choose another time, or cancel it first.",
+        "There are %(number)d trips at that time already, which leave %(times)s. Choose another time, or cancel one.",
+        number,
+    )
+    times = ", ".join(when_within(*row) for row in rows)
+    raise Conflict("booking.overlapping", words % {"number": number, "times": times})
+
+
+def _too_many(waiting: int) -> str:
+    words = ngettext(
+        "You have %(number)d trip that waits for a driver; cancel it or wait until it is taken.",
+        "You have %(number)d trips that wait for a driver; cancel one of them or wait until it is taken.",
+        waiting,
+    )
+    return words % {"number": waiting}
+
+
+# Cancelled after a driver had accepted
+
+
+def _late_cancels(now: dt.datetime) -> QuerySet[TripTransition]:
+    """Cancellations of the last 24 hours by passengers whose driver had accepted and was not at the pickup yet.
+
+    What staff, a driver or the system cancelled is not the passenger's doing.
+    """
+    return TripTransition.objects.filter(
+        role=Role.ORGANISER,
+        from_status__in=[TripStatus.ACCEPTED, TripStatus.EN_ROUTE],
+        to_status=TripStatus.CANCELLED,
+        created_at__gt=now - DAY,
+    )
+
+
+def _require_few_late_cancels(account: Account, plan: Plan, settings: ServiceSettings) -> None:
+    """Cancelling itself is never blocked by this: the driver would drive to the pickup for nothing."""
+    limit = account.limit(settings.late_cancels_per_day)
+    if account.late_cancels < limit:
+        return
+    mine = _late_cancels(timezone.now()).filter(by=account.user_id).order_by("-created_at")
+    oldest = mine.values_list("created_at", flat=True)[limit - 1 : limit].first()
+    words = _(
+        "You cancelled %(number)d trips after a driver had accepted them. You can book again %(when)s; "
+        "before that, ask our staff."
+    )
+    until = when_within((oldest or timezone.now()) + DAY, plan.timezone)
+    raise Conflict("booking.cancelled_too_often", words % {"number": account.late_cancels, "when": until})
