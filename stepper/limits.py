@@ -7,6 +7,7 @@ requests that race cannot all slip through, as they would with a list that is re
 import logging
 import math
 import time
+from typing import NamedTuple, Self
 
 from django.core.cache import cache
 from django.utils.translation import gettext_lazy as _
@@ -32,20 +33,49 @@ def wait_s(scope: str, who: int, per_min: int) -> int | None:
         return None
 
 
+class Window(NamedTuple):
+    """A minute in which something is counted, from the first time on; all processes see the same counter."""
+
+    counter: str
+    # Unix time
+    closes_at: int
+
+    @classmethod
+    def current(cls, name: str) -> Self:
+        """The open window of `name`, opened where none is. Raises RedisError."""
+        now = time.time()
+        window = f"limit:{name}"
+        next_closes_at = math.ceil(now + WINDOW_S)
+        closes_at = cache.get_or_set(window, next_closes_at, WINDOW_S) or next_closes_at
+        if closes_at <= now:  # over by this machine's clock, not yet by the cache's
+            closes_at = next_closes_at
+            cache.set(window, closes_at, WINDOW_S)
+        return cls(f"{window}:{closes_at}", closes_at)
+
+    def increment(self) -> int:
+        """Count one more and return how many there are now, this one included. Raises RedisError."""
+        # Kept for longer than the window: it must not vanish between the two statements.
+        cache.add(self.counter, 0, 2 * WINDOW_S)
+        return int(cache.incr(self.counter))
+
+    def take_back(self) -> None:
+        """Uncount one. Raises RedisError."""
+        cache.add(self.counter, 0, 2 * WINDOW_S)
+        cache.decr(self.counter)
+
+    @property
+    def number(self) -> int:
+        """How many were counted. Raises RedisError."""
+        return int(cache.get(self.counter, 0))
+
+    @property
+    def closes_in_s(self) -> int:
+        return min(WINDOW_S, max(1, math.ceil(self.closes_at - time.time())))
+
+
 def _count(scope: str, who: int, per_min: int) -> int | None:
-    now = time.time()
-    window = f"limit:{scope}:{who}"
-    next_closes_at = math.ceil(now + WINDOW_S)
-    closes_at = cache.get_or_set(window, next_closes_at, WINDOW_S) or next_closes_at
-    if closes_at <= now:  # over by this machine's clock, not yet by the cache's
-        closes_at = next_closes_at
-        cache.set(window, closes_at, WINDOW_S)
-    counter = f"{window}:{closes_at}"
-    # Kept for longer than the window: it must not vanish between the two statements.
-    cache.add(counter, 0, 2 * WINDOW_S)
-    if cache.incr(counter) <= per_min:
-        return None
-    return min(WINDOW_S, max(1, math.ceil(closes_at - now)))
+    window = Window.current(f"{scope}:{who}")
+    return None if window.increment() <= per_min else window.closes_in_s
 
 
 def spend_as_driver(scope: str, driver_id: int) -> None:
