@@ -12,10 +12,12 @@ from django.contrib.auth.hashers import make_password
 from django.core.management import call_command
 from django.test import Client
 
+from realtime import groups
 from stepper.management.commands.demo import DEMO_DOMAIN
 from stepper.management.commands.prepare import Command as Prepare
 from stepper.models import User
 from tests.factories import PASSWORD, StaffFactory
+from tests.outbox import rechecked
 
 from .conftest import Connect
 
@@ -129,5 +131,5 @@ async def test_socket_stays_open_when_the_hash_is_upgraded(connect: Connect) -> 
     assert await run(user.check_password)(PASSWORD)
 
     assert (await run(User.objects.get)(pk=user.pk)).password.startswith("argon2")
-    await client.send(type="ping", ref="still")
-    assert (await client.receive())["ref"] == "still"
+    assert not await run(rechecked)(groups.user(user.pk))
+    assert await client.is_silent()
