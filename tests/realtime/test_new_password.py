@@ -138,4 +138,4 @@ async def test_socket_stays_open_when_the_hash_is_upgraded(connect: Connect) -> 
     assert (await run(User.objects.get)(pk=user.pk)).password.startswith("argon2")
     assert await run(_rechecked)() == set()
     await client.send(type="ping", ref="still")
-    await client.until("ack", ref="still")
+    await client.until("heartbeat", ref="still")
