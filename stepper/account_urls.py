@@ -6,15 +6,16 @@ Its pages for addresses, phones, codes and re-authentication would change an acc
 from allauth.account import views
 from django.urls import path, re_path
 
-from .password_pages import PasswordChangeView, PasswordResetView, needs_mail
+from .accounts import LoginView
+from .password_pages import PasswordChangeView, needs_mail
 
 urlpatterns = [
     path("signup/", views.signup, name="account_signup"),
-    path("login/", views.login, name="account_login"),
+    path("login/", LoginView.as_view(), name="account_login"),
     path("logout/", views.logout, name="account_logout"),
     path("inactive/", views.account_inactive, name="account_inactive"),
     path("password/change/", PasswordChangeView.as_view(), name="account_change_password"),
-    path("password/reset/", needs_mail(PasswordResetView.as_view()), name="account_reset_password"),
+    path("password/reset/", needs_mail(views.password_reset), name="account_reset_password"),
     path("password/reset/done/", needs_mail(views.password_reset_done), name="account_reset_password_done"),
     re_path(
         r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",

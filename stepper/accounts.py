@@ -2,14 +2,17 @@
 
 from typing import Any
 
-import phonenumbers
 from allauth.account.adapter import DefaultAccountAdapter, get_adapter
+from allauth.account.forms import ChangePasswordForm as BaseChangePasswordForm
 from allauth.account.forms import LoginForm as BaseLoginForm
 from allauth.account.forms import SignupForm as BaseSignupForm
+from allauth.account.views import LoginView as BaseLoginView
+from allauth.core import context
+from allauth.core.exceptions import ImmediateHttpResponse
 from django import forms
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.translation import get_language_from_request
 from django.utils.translation import gettext_lazy as _
@@ -17,19 +20,11 @@ from django.utils.translation import gettext_lazy as _
 from realtime import groups
 from realtime.publish import recheck
 
+from . import sign_in
 from .allauth_mail import PublicMail
+from .errors import TooManyRequests
 from .models import User
-
-
-def normal_phone(text: str) -> str | None:
-    """E.164 of a number as people write it ("8 701 …" is Kazakhstan's); None: not a phone number."""
-    try:
-        number = phonenumbers.parse(text, settings.PHONENUMBER_DEFAULT_REGION)
-    except phonenumbers.NumberParseException:
-        return None
-    if not phonenumbers.is_valid_number(number):
-        return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+from .sign_in import normal_phone
 
 
 class PhoneField(forms.CharField):
@@ -52,7 +47,6 @@ class AccountAdapter(PublicMail, DefaultAccountAdapter):
         "phone_password_mismatch": _("This phone number and password do not belong together."),
         "email_taken": _("There is an account with this e-mail already. Sign in instead."),
         "phone_taken": _("There is an account with this phone number already. Sign in instead."),
-        "too_many_login_attempts": _("Too many failed attempts. Try again in a minute."),
     }
 
     def phone_form_field(self, **kwargs: Any) -> PhoneField:
@@ -72,11 +66,18 @@ class AccountAdapter(PublicMail, DefaultAccountAdapter):
     def get_user_by_phone(self, phone: str) -> User | None:
         return User.objects.filter(phone=normal_phone(phone)).first() if normal_phone(phone) else None
 
-    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
-        """allauth's key knows no phone: all who sign in by one would share a single count of failures."""
-        login = credentials.get("email") or credentials.get("phone") or ""
-        key: str = super()._get_login_attempts_cache_key(request, email=login)
-        return key
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
+        """Raises TooManyRequests."""
+        email, phone = credentials.get("email") or "", credentials.get("phone") or ""
+        return sign_in.authenticate(request, credentials["password"], email=email, phone=phone)
+
+    def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse:
+        response: HttpResponse = super().post_login(request, user, **kwargs)
+        sign_in.remember_device(request, response, user)
+        return response
+
+    def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
+        """Failures are counted in `sign_in`, which forgets them when the stored password changes."""
 
     def logout(self, request: HttpRequest) -> None:
         """The sockets of the session that ends are closed as well."""
@@ -86,9 +87,21 @@ class AccountAdapter(PublicMail, DefaultAccountAdapter):
             recheck(groups.user(user_id))
 
     def set_password(self, user: Any, password: str) -> None:
-        """A new password ends the sessions that know the old one, and with them their sockets."""
-        super().set_password(user, password)
-        recheck(groups.user(user.pk))
+        """Store a new password, unless another one was stored since `user` was read.
+
+        So a link from a mail, or the old password, opens an account once, however often it is used at the same moment.
+
+        Raises:
+            ImmediateHttpResponse: leads to the same page again, which then says that the link or session has ended.
+        """
+        old = user.password
+        user.set_password(password)
+        with transaction.atomic():
+            stored = User.objects.select_for_update(no_key=True).filter(pk=user.pk, password=old)
+            if stored.exists():
+                user.save(update_fields=["password"])
+                return
+        raise ImmediateHttpResponse(HttpResponseRedirect(context.request.get_full_path()))
 
     def send_verification_code_sms(self, user: Any, phone: str, code: str, **kwargs: Any) -> None:
         """Phones are not verified (ACCOUNT_PHONE_VERIFICATION_ENABLED is off), so allauth never asks for this."""
@@ -140,6 +153,8 @@ class SignupForm(BaseSignupForm):
         return " ".join(self.cleaned_data["name"].split())
 
     def clean(self) -> dict[str, Any]:
+        """Raises TooManyRequests."""
+        sign_in.count_sign_up(context.request)
         data: dict[str, Any] = super().clean()
         if not {"email", "phone"} & set(self.errors) and not data.get("email") and not data.get("phone"):
             self.add_error("phone", _("Enter your phone number or your e-mail."))
@@ -158,8 +173,19 @@ class SignupForm(BaseSignupForm):
         return saved
 
 
+class ChangePasswordForm(BaseChangePasswordForm):
+    def clean_oldpassword(self) -> str:
+        """Raises TooManyRequests: a stolen session must not try passwords."""
+        password: str = self.cleaned_data["oldpassword"]
+        if not sign_in.check_password(context.request, self.user, password):
+            raise forms.ValidationError(AccountAdapter.error_messages["enter_current_password"], code="wrong")
+        return password
+
+
 class LoginForm(BaseLoginForm):
-    """One field for e-mail or phone."""
+    """One field for e-mail or phone. `refusal`: why it was not even looked at."""
+
+    refusal: TooManyRequests | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -186,4 +212,16 @@ class LoginForm(BaseLoginForm):
             if not str(error.code).endswith("_password_mismatch"):
                 raise
             self.add_error("password", error)
+        except TooManyRequests as refusal:
+            self.refusal = refusal
+            self.add_error(None, str(refusal.message))
         return self.cleaned_data
+
+
+class LoginView(BaseLoginView):
+    def form_invalid(self, form: LoginForm) -> HttpResponse:
+        response: HttpResponse = super().form_invalid(form)
+        if form.refusal is not None:
+            response.status_code = form.refusal.status
+            response["Retry-After"] = str(form.refusal.retry_after_s)
+        return response

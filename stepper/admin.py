@@ -1,30 +1,29 @@
 """People, groups and the service's settings in the admin."""
 
-from http import HTTPStatus
 from typing import Any
 
 import allauth.account.admin  # noqa: F401 (registers what is unregistered below)
-from allauth.account.decorators import secure_admin_login
 from allauth.account.models import EmailAddress
+from allauth.core import context
 from django import forms
 from django.contrib import admin
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.views import PasswordChangeView, redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import AdminOwnPasswordChangeForm, AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from realtime import groups
-from realtime.publish import recheck
-
-from . import addresses
+from . import addresses, sign_in
 from .models import AddressChange, AddressCode, ServiceSettings, User
 from .staff import COLOURS, HistoryAdmin, Label, StaffAdmin
 
@@ -77,8 +76,37 @@ class StaffUserChangeForm(SignsInSomehow, UserChangeForm):
         field_classes: dict[str, Any] = {}
 
 
-# One way in for everybody, with its limits on failures; the theme's form would let passwords be guessed.
-admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+class OwnPasswordChangeForm(AdminOwnPasswordChangeForm):
+    """Staff change their own password. The old one is asked for with the limits of signing in."""
+
+    def clean_old_password(self) -> str:
+        """Raises TooManyRequests: a stolen session must not try passwords."""
+        password: str = self.cleaned_data["old_password"]
+        if not sign_in.check_password(context.request, self.user, password):
+            raise forms.ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
+        return password
+
+
+def change_own_password(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+    view = PasswordChangeView.as_view(
+        form_class=OwnPasswordChangeForm,
+        success_url=reverse("admin:password_change_done"),
+        extra_context={**admin.site.each_context(request), **(extra_context or {})},
+    )
+    return view(request)
+
+
+def lead_to_sign_in(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+    """The administration has no sign-in of its own, for the signed-in either: it would have no limits."""
+    if request.user.is_authenticated:
+        if not admin.site.has_permission(request):
+            raise PermissionDenied
+        return HttpResponseRedirect(reverse("admin:index"))
+    return redirect_to_login(request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index"))
+
+
+admin.site.login = lead_to_sign_in  # type: ignore[assignment,method-assign]
+admin.site.password_change = change_own_password  # type: ignore[assignment,method-assign]
 admin.site.unregister(Group)
 # The address stands on the user; a second place to change it would only disagree.
 admin.site.unregister(EmailAddress)
@@ -184,14 +212,9 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):
             old_email = (form.initial.get("email") or "").lower()
             if old_email != (obj.email or ""):
                 addresses.tell_old_address(obj, old_email)
-            # Open sockets look again who this is: a deactivated account's are closed, lost rights end at once.
-            recheck(groups.user(obj.pk))
 
     def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response: HttpResponse = super().user_change_password(request, *args, **kwargs)
-        if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
-            # A new password ends the sessions, and with them their sockets.
-            recheck(groups.user(int(kwargs["id"] if "id" in kwargs else args[0])))
         if isinstance(response, TemplateResponse) and response.context_data:
             response.context_data["title"] = _("Password of %(user)s") % {"user": response.context_data["original"]}
         return response

@@ -42,6 +42,7 @@ from .errors import (
 )
 from .middleware import API_PREFIX
 from .models import ServiceSettings, User
+from .refusals import over_limit
 
 logger = logging.getLogger("stepper.api")
 
@@ -144,16 +145,18 @@ def _is_an_answer(response: HttpResponse) -> None:
     response._has_been_logged = True  # type: ignore[attr-defined]
 
 
-def unavailable(request: HttpRequest, error: BaseException | None) -> HttpResponse | None:
-    """The answer where a request failed because database or Redis are away; None: that is not why."""
+def come_back(request: HttpRequest, error: BaseException | None) -> HttpResponse | None:
+    """The answer where a request was refused for now: database or Redis are away, too many; None: that is not why."""
     refusal = _as_domain_error(error) if isinstance(error, Exception) else None
-    if not isinstance(refusal, Unavailable):
+    if not isinstance(refusal, Unavailable | TooManyRequests):
         return None
     response: HttpResponse
     if request.path_info.startswith(API_PREFIX):
         response = JsonResponse(body_of(refusal), status=refusal.status)
+    elif isinstance(refusal, TooManyRequests):
+        response = over_limit(request, refusal)
     else:
-        response = render(request, "503.html", status=refusal.status)
+        response = render(request, "503.html", {"refusal": refusal}, status=refusal.status)
     response["Retry-After"] = str(refusal.retry_after_s)
     _is_an_answer(response)
     return response
@@ -167,7 +170,7 @@ def unknown_address(request: HttpRequest) -> JsonResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """`handler500`: a fault of ours, in the shape of the API there and as the page elsewhere."""
-    response = unavailable(request, sys.exc_info()[1])
+    response = come_back(request, sys.exc_info()[1])
     if response is not None:
         return response
     if request.path_info.startswith(API_PREFIX):

@@ -6,8 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from django.conf import settings
-
 from realtime.publish import outlet
 
 from .transactions import database_pool, in_thread
@@ -20,7 +18,7 @@ _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ThreadPoolExecutor, as
 async def in_turn(func: Callable[..., T], *args: Any, pool: ThreadPoolExecutor = database_pool) -> T:
     """`in_thread` for a request or command from outside: at most a pool's worth at once, after what has to be told."""
     loop = asyncio.get_running_loop()
-    places = _turns.setdefault(loop, {}).setdefault(pool, asyncio.Semaphore(settings.DATABASE_THREADS))
+    places = _turns.setdefault(loop, {}).setdefault(pool, asyncio.Semaphore(pool._max_workers))
     async with places:
         await outlet.settled()
         return await in_thread(func, *args, pool=pool)

@@ -4,22 +4,46 @@ Django runs each synchronous middleware of an asynchronous chain in hops of its 
 waiting for the interpreter when it is busy) and every request in a thread of its own. Here the chain is synchronous
 and runs as a whole in a pool, so a crowd that arrives together (two hundred drivers accepting one trip) queues
 instead of taking the interpreter away from the event loop, and the sockets hear of the outcome at once.
+
+Requests that hash a password run in a small pool of their own: a hash takes a hundred times as long as the rest of a
+request, and a crowd that signs in would take every thread from those who are at work. A bounded number waits for it.
 """
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
+from django.utils.translation import gettext_lazy as _
 
 from .crowd import in_turn
+from .errors import Unavailable
 
 _pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="http")
+_hashing_pool = ThreadPoolExecutor(settings.SIGN_IN_THREADS, thread_name_prefix="hashing")
+
+# Whatever is sent to an account's pages, but signing out and asking for a mail: a page that is new hashes until known
+# otherwise. Tokens are made for a password; staff set passwords.
+_HASHES = re.compile(r"/accounts/(?!logout/|password/reset/$)|/api/token/?$|/admin/(?:password_change|stepper/user)/")
 
 
 class PooledHandler(ASGIHandler):
+    def __init__(self) -> None:
+        super().__init__()
+        self._hashing = 0
+
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
 
     async def get_response_async(self, request: Any) -> Any:
-        return await in_turn(self.get_response, request, pool=_pool)
+        if request.method != "POST" or not _HASHES.match(request.path_info):
+            return await in_turn(self.get_response, request, pool=_pool)
+        if self._hashing >= settings.SIGN_IN_THREADS + settings.SIGN_IN_QUEUE:
+            request.refusal = Unavailable("server.busy", _("Many people are signing in. Try again in a few seconds."))
+            return await in_turn(self.get_response, request, pool=_pool)
+        self._hashing += 1
+        try:
+            return await in_turn(self.get_response, request, pool=_hashing_pool)
+        finally:
+            self._hashing -= 1

@@ -7,13 +7,14 @@ Domain verbs count themselves before they begin: `count_call` for a driver's, `c
 REST and sockets share one count, and a transaction that is repeated is counted once.
 """
 
+import contextlib
 import functools
 import hashlib
 import logging
 import math
 import time
 from collections.abc import Callable
-from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from django.core.cache import cache
 from django.utils.translation import gettext_lazy as _
@@ -33,9 +34,44 @@ HOUR_S = 3600
 _REQUESTS = 1_000_000_000
 
 
-class _Window(NamedTuple):
-    requests: int
-    closes_in_s: int
+class Window:
+    """A span in which requests are counted, from the first one on; all processes see the same counter."""
+
+    def __init__(self, name: str, window_s: int = WINDOW_S) -> None:
+        self.key = f"calls:{name}"
+        self._window_s = window_s
+        # Unix time; set by `increment` and `number`.
+        self._closes_at = 0
+
+    def increment(self) -> int:
+        """Count one more and return how many there are now, this one included. Raises RedisError."""
+        while True:
+            now = time.time()
+            cache.add(self.key, math.ceil(now + self._window_s) * _REQUESTS, self._window_s)
+            try:
+                self._closes_at, requests = divmod(cache.incr(self.key), _REQUESTS)
+            except ValueError:
+                continue  # the window closed between the two statements
+            if self._closes_at > now:
+                return requests
+            cache.delete(self.key)  # over by this machine's clock, not yet by the cache's
+
+    def take_back(self) -> None:
+        """Uncount one, unless its window has closed. Raises RedisError."""
+        if divmod(cache.get(self.key) or 0, _REQUESTS)[0] == self._closes_at:
+            with contextlib.suppress(ValueError):  # it closed between the two statements
+                cache.decr(self.key)
+
+    @property
+    def number(self) -> int:
+        """How many were counted. Raises RedisError."""
+        self._closes_at, requests = divmod(cache.get(self.key) or 0, _REQUESTS)
+        return requests if self._closes_at > time.time() else 0
+
+    @property
+    def closes_in_s(self) -> int:
+        """Seconds until the window closes, at least one."""
+        return min(self._window_s, max(1, math.ceil(self._closes_at - time.time())))
 
 
 def wait_s(scope: str, who: int | str, most: int, window_s: int = WINDOW_S) -> int | None:
@@ -43,30 +79,18 @@ def wait_s(scope: str, who: int | str, most: int, window_s: int = WINDOW_S) -> i
 
     Nothing is refused while Redis is away: a driver must be able to finish a trip.
     """
-    window = _count(scope, who, window_s)
-    return window.closes_in_s if window is not None and window.requests > most else None
+    window, requests = _count(scope, who, window_s)
+    return window.closes_in_s if requests > most else None
 
 
-def _count(scope: str, who: int | str, window_s: int = WINDOW_S) -> _Window | None:
-    """Count one request; None: Redis is away, so nobody knows."""
+def _count(scope: str, who: int | str, window_s: int = WINDOW_S) -> tuple[Window, int]:
+    """Count one request; 0 of them: Redis is away, so nobody knows."""
+    window = Window(f"{scope}:{who}", window_s)
     try:
-        return _increment(f"calls:{scope}:{who}", window_s)
+        return window, window.increment()
     except RedisError as error:
         logger.warning("nobody's requests are counted: %s", error)
-        return None
-
-
-def _increment(key: str, window_s: int) -> _Window:
-    while True:
-        now = time.time()
-        cache.add(key, math.ceil(now + window_s) * _REQUESTS, window_s)
-        try:
-            closes_at, requests = divmod(cache.incr(key), _REQUESTS)
-        except ValueError:
-            continue  # the window closed between the two statements
-        if closes_at > now:
-            return _Window(requests, min(window_s, max(1, math.ceil(closes_at - now))))
-        cache.delete(key)  # over by this machine's clock, not yet by the cache's
+        return window, 0
 
 
 def spend(scope: str, who: int | str, most: int, window_s: int = WINDOW_S) -> None:
@@ -92,10 +116,10 @@ def count_call(verb: str, who: int, setting: str) -> None:
     Raises:
         TooManyRequests: more than the setting allows in this minute.
     """
-    window = _count(verb, who)
-    if window is None or window.requests <= 1:
+    window, requests = _count(verb, who)
+    if requests <= 1:
         return
-    if window.requests > getattr(ServiceSettings.current(), setting):
+    if requests > getattr(ServiceSettings.current(), setting):
         raise _too_many(window.closes_in_s)
 
 

@@ -1,4 +1,4 @@
-"""Middleware of the project: API addresses without their slash, answers while the database is away, the CSP."""
+"""Middleware of the project: API addresses without their slash, refusals as answers, the CSP."""
 
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from csp.middleware import CSPMiddleware, PolicyParts
@@ -40,10 +40,16 @@ class ContentSecurityPolicyMiddleware(CSPMiddleware):
         return parts
 
 
-class UnavailableMiddleware(MiddlewareMixin):
-    """Database or Redis away: 503 and when to come back, instead of a fault."""
+class RefusalMiddleware(MiddlewareMixin):
+    """Answers instead of faults where database or Redis are away, or somebody is over a limit: 503, 429, and when to
+    come back."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        """What was refused before it came here (`stepper.http`) is answered like the rest."""
+        refusal = getattr(request, "refusal", None)
+        return None if refusal is None else self.process_exception(request, refusal)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        from .api import unavailable
+        from .api import come_back
 
-        return unavailable(request, error)
+        return come_back(request, error)

@@ -3,12 +3,14 @@
 import datetime as dt
 from typing import Any, ClassVar, Self
 
+from django.contrib.auth import hashers
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import models, router, transaction
 from django.db.models import Q
 from django.db.models.functions import Lower
+from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from phonenumber_field.modelfields import PhoneNumberField
@@ -16,6 +18,25 @@ from phonenumber_field.modelfields import PhoneNumberField
 from trips.states import DispatchMode
 
 from .rings import validate_rings
+
+# Sent in the transaction that changes what somebody's sessions are worth or may do: `user_ids`, `fields`, `using`.
+rights_changed = Signal()
+RIGHTS = frozenset({"password", "is_active", "is_staff", "is_superuser"})
+
+
+class UserQuerySet(models.QuerySet["User"]):
+    def update(self, **values: Any) -> int:
+        """As Django's; the sockets of whose rights may have changed are told."""
+        fields = RIGHTS & values.keys()
+        if not fields:
+            return super().update(**values)
+        with transaction.atomic(using=self.db):
+            user_ids = list(self.order_by().values_list("pk", flat=True))
+            updated = super().update(**values)
+            rights_changed.send(User, user_ids=user_ids, fields=fields, using=self.db)
+        return updated
+
+    update.alters_data = True  # type: ignore[attr-defined]
 
 
 def short_name(name: str) -> str:
@@ -30,6 +51,9 @@ def initials(name: str) -> str:
 
 
 class UserManager(BaseUserManager["User"]):
+    def get_queryset(self) -> UserQuerySet:
+        return UserQuerySet(self.model, using=self._db)
+
     def create_user(self, email: str | None = None, password: str | None = None, **fields: Any) -> "User":
         user = self.model(email=email or None, **fields)
         user.set_password(password)
@@ -64,6 +88,9 @@ class User(AbstractBaseUser, PermissionsMixin):
             "as many cancelled late in a day. Empty: as in the settings."
         ),
     )
+    # Where the stored hash was upgraded at a sign-in: "<what sessions would be bound to now>$<what they are bound to>".
+    # It counts for that hash only, so whatever changes the password ends the sessions.
+    session_binding = models.CharField(max_length=160, default="", db_default="", blank=True, editable=False)
     # What drivers gave this passenger; the average is never stored.
     rating_sum = models.PositiveIntegerField(default=0, editable=False)
     rating_count = models.PositiveIntegerField(default=0, editable=False)
@@ -91,7 +118,39 @@ class User(AbstractBaseUser, PermissionsMixin):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.email = self.email.lower() if self.email else None
         self.phone = self.phone or None
-        super().save(*args, **kwargs)
+        update_fields = kwargs.get("update_fields")
+        fields = RIGHTS if update_fields is None else RIGHTS & set(update_fields)
+        if self._state.adding or not fields:
+            super().save(*args, **kwargs)
+            return
+        using = kwargs.get("using") or router.db_for_write(User, instance=self)
+        with transaction.atomic(using=using):
+            # Compared with the row, not with what this object was once read as: that may be old.
+            rows = User._base_manager.using(using).select_for_update(no_key=True).filter(pk=self.pk)
+            stored = rows.values(*sorted(fields)).first() or {}
+            super().save(*args, **kwargs)
+            changed = {name for name in stored if stored[name] != getattr(self, name)}
+            if changed:
+                rights_changed.send(User, user_ids=[self.pk], fields=changed, using=using)
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """As Django's, but when it upgrades the stored hash, the password is the same and sessions go on."""
+        return hashers.check_password(raw_password, self.password, self._upgrade_hash)
+
+    def _upgrade_hash(self, raw_password: str | None) -> None:
+        old, kept = self.password, self.get_session_auth_hash()
+        upgraded = User(pk=self.pk, password=hashers.make_password(raw_password))
+        binding = f"{upgraded.get_session_auth_hash()}${kept}"
+        # Not over a password that is set at this moment.
+        rows = User._base_manager.filter(pk=self.pk, password=old)
+        if rows.update(password=upgraded.password, session_binding=binding):
+            self.password, self.session_binding = upgraded.password, binding
+
+    def _get_session_auth_hash(self, secret: Any = None) -> str:
+        """What sessions are bound to."""
+        of_password: str = super()._get_session_auth_hash(secret)  # type: ignore[misc]
+        now, _dollar, kept = self.session_binding.partition("$")
+        return kept if kept and now == of_password else of_password
 
     def __str__(self) -> str:
         return self.name or self.email or str(self.phone)

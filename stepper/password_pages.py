@@ -1,15 +1,14 @@
-"""allauth's pages around passwords, where ours differ: no mail server, no password, too many requests."""
+"""allauth's pages around passwords, where ours differ: no mail server, no password."""
 
 import functools
 from collections.abc import Callable
 from typing import Any
 
 from allauth.account import views
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 
 from . import mail
-from .errors import TooManyRequests
 
 View = Callable[..., HttpResponseBase]
 
@@ -24,21 +23,6 @@ def needs_mail(view: View) -> View:
         return view(request, *args, **kwargs)
 
     return run
-
-
-def refuse_too_many(request: HttpRequest, refusal: TooManyRequests) -> HttpResponse:
-    response = render(request, "429.html", status=refusal.status)
-    response["Retry-After"] = str(refusal.retry_after_s)
-    return response
-
-
-class PasswordResetView(views.PasswordResetView):
-    def form_valid(self, form: Any) -> HttpResponse:
-        try:
-            response: HttpResponse = super().form_valid(form)
-        except TooManyRequests as refusal:
-            return refuse_too_many(self.request, refusal)
-        return response
 
 
 class PasswordChangeView(views.PasswordChangeView):

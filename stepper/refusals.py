@@ -3,7 +3,6 @@
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.utils.deprecation import MiddlewareMixin
 
 from .errors import DomainError, TooManyRequests
 
@@ -25,10 +24,3 @@ def with_retry_after(response: HttpResponse, error: DomainError | None) -> HttpR
         response.status_code = error.status
         response["Retry-After"] = str(error.retry_after_s)
     return response
-
-
-class OverLimitMiddleware(MiddlewareMixin):
-    """A page whose view does not say otherwise answers a limit with `over_limit`. REST has answered before."""
-
-    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        return over_limit(request, error) if isinstance(error, TooManyRequests) else None

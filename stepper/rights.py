@@ -1,15 +1,18 @@
-"""Open sockets look again who their user is whenever permissions change, in the admin or anywhere else."""
+"""Open sockets look again who their user is whenever passwords or permissions change, in the admin or anywhere else."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Any
 
 from django.contrib.auth.models import Group
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models.signals import m2m_changed, pre_delete
 
 from realtime import groups
 from realtime.publish import recheck
 
-from .models import User
+from .models import User, rights_changed
+from .sign_in import forget_failures
 
 _CHANGED = {"post_add", "post_remove", "post_clear"}
 
@@ -20,6 +23,8 @@ def connect() -> None:
     m2m_changed.connect(_of_users, sender=User.user_permissions.through)
     # In the transaction of the deletion, so told when that has committed.
     pre_delete.connect(_before_group_goes, sender=Group)
+    pre_delete.connect(_before_user_goes, sender=User)
+    rights_changed.connect(_of_accounts, sender=User)
 
 
 def _recheck(user_ids: Iterable[int]) -> None:
@@ -44,3 +49,16 @@ def _of_users(instance: Any, action: str, reverse: bool, pk_set: set[int] | None
 
 def _before_group_goes(instance: Group, **_more: Any) -> None:
     _recheck(_members([instance.pk]))
+
+
+def _before_user_goes(instance: User, using: str, **_more: Any) -> None:
+    _of_accounts([instance.pk], (), using)
+
+
+def _of_accounts(user_ids: list[int], fields: Collection[str], using: str, **_more: Any) -> None:
+    if using != DEFAULT_DB_ALIAS:  # the simulator's own database, whose servers are not this service's
+        return
+    _recheck(user_ids)
+    if "password" in fields:
+        for user_id in user_ids:
+            transaction.on_commit(partial(forget_failures, user_id))

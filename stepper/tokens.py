@@ -1,25 +1,24 @@
 """Sign-in for programs: access and refresh tokens that belong to a session, and who a token speaks for.
 
 A token is worth what its session is worth: signing out, a new password or a deactivated account ends all three.
-Passwords are checked through allauth's adapter, so its limits on failures apply; a wrong password, an unknown
-account and a deactivated one get the same answer.
+A wrong password, an unknown account and a deactivated one get the same answer.
+
+A refresh token works once. Whoever presents one that is used up may have stolen it, or the one who used it has: so the
+session ends, and with it every token that came from it (RFC 9700, section 4.14.2).
 """
 
-import os
-import threading
 from importlib import import_module
 from typing import Any
 
 # allauth reaches for these through a lazy module that fails once something else has imported a part of the package.
 import cryptography.hazmat.primitives.ciphers.algorithms
 import cryptography.hazmat.primitives.ciphers.modes  # noqa: F401
-from allauth.account.adapter import get_adapter
 from allauth.headless import app_settings
-from allauth.headless.tokens.strategies.jwt import JWTTokenStrategy
+from allauth.headless.tokens.strategies.jwt import JWTTokenStrategy, internal
 from django.conf import settings
 from django.contrib.auth import get_user, login, logout
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
-from django.core.exceptions import ValidationError
+from django.contrib.sessions.models import Session
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
@@ -31,17 +30,13 @@ from rest_framework.views import APIView
 from realtime import groups
 from realtime.publish import recheck
 
-from . import limits
-from .accounts import normal_phone
 from .api import BearerAuthentication, StringField, read
-from .errors import NotSignedIn, TooManyRequests
+from .errors import NotSignedIn
 from .models import User
+from .sign_in import authenticate
+from .transactions import in_transaction
 
 strategy = JWTTokenStrategy()
-
-# A password costs 19 MiB and a core: a crowd signing in at once waits here instead of exhausting the machine,
-# and does not count as failing while it waits.
-_checking = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
 
 
 def authenticate_token(token: str) -> User | None:
@@ -80,23 +75,15 @@ def _tokens(access: str, refresh: str) -> dict[str, Any]:
     return {"access": access, "refresh": refresh, "expires_in": app_settings.JWT_ACCESS_TOKEN_EXPIRES_IN}
 
 
-def check_password(request: HttpRequest, credentials: dict[str, str]) -> User:
+def check_credentials(request: HttpRequest, credentials: dict[str, str]) -> User:
     """The active user of an e-mail address or phone number and its password.
 
     Raises:
         NotSignedIn: auth.invalid_credentials, whatever of them is wrong.
-        TooManyRequests: too many failures of this account or from this address.
+        TooManyRequests: rate.limited, too many failures or sign-ins of this account or from this address.
     """
-    if "phone" in credentials:
-        credentials = {**credentials, "phone": normal_phone(credentials["phone"]) or credentials["phone"]}
-    with _checking:
-        try:
-            user = get_adapter().authenticate(request, **credentials)
-        except ValidationError as error:
-            raise TooManyRequests(
-                "rate.limited", _("Too many failed attempts. Try again in a minute."), limits.WINDOW_S
-            ) from error
-    if not isinstance(user, User) or not user.is_active:
+    user = authenticate(request, **credentials)
+    if user is None or not user.is_active:
         raise NotSignedIn("auth.invalid_credentials", _("The account or the password is wrong."))
     return user
 
@@ -111,29 +98,62 @@ def sign_in(user: User) -> dict[str, Any]:
 
 
 def refresh_tokens(refresh: str) -> dict[str, Any]:
-    """Raises NotSignedIn (auth.token_invalid): wrong, expired, used before, or its session has ended."""
+    """Use up a refresh token for a new pair.
+
+    Of several requests with one token exactly one wins; the others end its session (`_use_up`).
+
+    Raises:
+        NotSignedIn: auth.token_invalid, the token is wrong, expired, used before, or its session has ended.
+    """
     try:
-        pair = strategy.refresh_token(refresh)
+        pair = _use_up(refresh)
     except UpdateError:  # the session ended while this ran
         pair = None
     if pair is None:
-        raise NotSignedIn("auth.token_invalid", _("The token is wrong, expired or revoked."))
+        raise _invalid()
     return _tokens(*pair)
 
 
+def _invalid() -> NotSignedIn:
+    return NotSignedIn("auth.token_invalid", _("The token is wrong, expired or revoked."))
+
+
+@in_transaction
+def _use_up(refresh: str) -> tuple[str, str] | None:
+    """The new access and refresh token; None: wrong, expired or used before, in which case its session ends now.
+
+    1. Lock the session's row: who comes at the same time waits, and then finds the token used up.
+    2. Let the library check the token and replace it in the session.
+    3. A token of ours that a living session no longer knows has been used before: end that session.
+    """
+    payload = internal.decode_token(refresh, "refresh")
+    key = internal.session_key_from_sid(payload["sid"]) if payload else None
+    if key is None or not Session.objects.select_for_update().filter(session_key=key).exists():
+        return None
+    pair: tuple[str, str] | None = strategy.refresh_token(refresh)
+    if pair is None:
+        _end_session(key)
+    return pair
+
+
 def end_session(access: str) -> None:
-    """Ends the session of an access token: none of its tokens is worth anything afterwards."""
+    """End the session of an access token: none of its tokens is worth anything afterwards."""
     bearer = HttpRequest()
     bearer.META["HTTP_AUTHORIZATION"] = f"Bearer {access}"
     key = strategy.get_session_token(bearer)
-    session = strategy.lookup_session(key) if key else None
+    if key:
+        _end_session(key)
+
+
+def _end_session(key: str) -> None:
+    """The session's sockets are closed as well."""
+    session = strategy.lookup_session(key)
     if session is None:
         return
     request = _bare_request(session)
     user = request.user
     logout(request)
     if isinstance(user, User):
-        # The session's sockets are closed as well.
         recheck(groups.user(user.pk))
 
 
@@ -145,7 +165,7 @@ class TokenView(APIView):
 
     def post(self, request: Request) -> Response:
         credentials = read(request, SignInSerializer)
-        return Response(sign_in(check_password(request._request, credentials)))
+        return Response(sign_in(check_credentials(request._request, credentials)))
 
 
 class TokenRefreshView(APIView):
@@ -169,6 +189,6 @@ class TokenRevokeView(APIView):
         if scheme.lower() != "bearer" or not access.strip():
             access = refresh_tokens(read(request, RefreshSerializer)["refresh"])["access"]
         elif authenticate_token(access.strip()) is None:
-            raise NotSignedIn("auth.token_invalid", _("The token is wrong, expired or revoked."))
+            raise _invalid()
         end_session(access.strip())
         return Response(status=204)

@@ -125,15 +125,6 @@ def test_neither_email_nor_phone_is_said_at_the_field():
     assert set(sign_in("aigerim").context["form"].errors) == {"login"}
 
 
-def test_sixth_failure_in_a_minute_waits():
-    PassengerFactory(email="a@example.test")
-    for _attempt in range(5):
-        sign_in("a@example.test", "wrong")
-    response = sign_in("a@example.test")
-    assert response.status_code == 200
-    assert response.context["form"].non_field_errors() == ["Too many failed attempts. Try again in a minute."]
-
-
 def test_closed_account_does_not_get_in():
     PassengerFactory(email="a@example.test", is_active=False)
     assert sign_in("a@example.test").url == "/accounts/inactive/"

@@ -14,7 +14,7 @@ from rest_framework import exceptions, serializers
 from rest_framework.test import APIClient
 
 from stepper import limits
-from stepper.api import InstantField, IntField, NumberField, StringField, exception_handler, server_error, unavailable
+from stepper.api import InstantField, IntField, NumberField, StringField, come_back, exception_handler, server_error
 from stepper.errors import Conflict, InvalidInput, TooManyRequests
 from stepper.middleware import ApiTrailingSlashMiddleware, ContentSecurityPolicyMiddleware
 from stepper.models import ServiceSettings, User
@@ -212,12 +212,12 @@ def test_a_fault_elsewhere_is_a_page(rf):
 
 @pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed"), RedisConnectionError("gone")])
 def test_what_needs_the_database_or_redis_while_they_are_away_says_come_back(rf, error):
-    answers = [answer for path in ("/api/trips", "/trips/") if (answer := unavailable(rf.get(path), error))]
+    answers = [answer for path in ("/api/trips", "/trips/") if (answer := come_back(rf.get(path), error))]
 
     assert [(answer.status_code, answer["Retry-After"]) for answer in answers] == [(503, "5"), (503, "5")]
     assert json.loads(answers[0].content)["code"] == "server.unavailable"
     assert answers[1].headers["Content-Type"].startswith("text/html")
-    assert unavailable(rf.get("/api/trips"), ValueError()) is None
+    assert come_back(rf.get("/api/trips"), ValueError()) is None
 
 
 def test_an_endpoint_answers_503_when_the_database_goes_away(client):

@@ -1,10 +1,15 @@
 """Sign-in for programs: tokens, their limits, and what ends them."""
 
 import datetime as dt
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from allauth.headless.tokens.strategies.jwt import internal
 from django.contrib.sessions.models import Session
+from django.db import connections
 from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -118,40 +123,6 @@ def test_token_by_get_is_refused(client):
     assert response.headers["Allow"] == "POST, OPTIONS"
 
 
-@pytest.mark.parametrize("who", [{"email": "aigerim@example.test"}, {"phone": "+77012345678"}])
-def test_five_failures_lock_the_account_for_a_minute(client, user, who):
-    for _attempt in range(5):
-        assert sign_in(client, **who, password="wrong").status_code == 401
-
-    refused = sign_in(client, **who, password=PASSWORD)
-
-    assert refused.status_code == 429
-    assert refused.json()["code"] == "rate.limited"
-    assert refused.headers["Retry-After"] == "60"
-
-
-def test_failures_of_one_phone_do_not_lock_another(client, user):
-    User.objects.create_user(None, PASSWORD, name="Daniyar", phone="+77015554433")
-    for _attempt in range(6):
-        sign_in(client, phone="+77012345678", password="wrong")
-
-    assert sign_in(client, phone="+77015554433", password=PASSWORD).status_code == 200
-
-
-def test_successes_are_not_counted_as_failures(client, user):
-    codes = [sign_in(client, email=user.email, password=PASSWORD).status_code for _attempt in range(8)]
-
-    assert codes == [200] * 8
-
-
-def test_sixty_failures_lock_the_address(client, user, settings):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    for attempt in range(60):
-        assert sign_in(client, email=f"guess{attempt}@example.test", password="wrong").status_code == 401
-
-    assert sign_in(client, email="guess60@example.test", password="wrong").status_code == 429
-
-
 def test_refresh_gives_a_new_pair_and_uses_up_the_old(client, user, tokens):
     renewed = client.post("/api/token/refresh/", {"refresh": tokens["refresh"]}, format="json")
 
@@ -259,3 +230,92 @@ def test_a_token_of_a_session_that_is_gone_when_it_saves(client, user, tokens, m
 
     response = client.post("/api/token/refresh", {"refresh": tokens["refresh"]}, format="json")
     assert (response.status_code, response.json()["code"]) == (401, "auth.token_invalid")
+
+
+# Twice
+
+
+def test_a_refresh_token_used_again_ends_the_session(client, user, tokens):
+    renewed = client.post("/api/token/refresh", {"refresh": tokens["refresh"]}, format="json").json()
+    other = sign_in(client, email=user.email, password=PASSWORD).json()
+
+    again = client.post("/api/token/refresh", {"refresh": tokens["refresh"]}, format="json")
+
+    assert (again.status_code, again.json()["code"]) == (401, "auth.token_invalid")
+    assert authenticate_token(renewed["access"]) is None
+    assert client.post("/api/token/refresh", {"refresh": renewed["refresh"]}, format="json").status_code == 401
+    assert Event.objects.filter(group=groups.user(user.pk), type=CONTROL).count() == 1
+    assert authenticate_token(other["access"]) == user
+
+
+def test_revoking_by_a_used_refresh_token_ends_the_session(client, tokens):
+    renewed = client.post("/api/token/refresh", {"refresh": tokens["refresh"]}, format="json").json()
+    assert client.post("/api/token/revoke", {"refresh": tokens["refresh"]}, format="json").status_code == 401
+    assert authenticate_token(renewed["access"]) is None
+
+
+def at_once(count: int, send: Callable[[], Any]) -> list[Any]:
+    """The answers to requests that start together, each in a thread of its own."""
+    together = threading.Barrier(count)
+
+    def one(_number: int) -> Any:
+        together.wait(10)
+        try:
+            return send()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def codes(answers: list[Any]) -> list[int]:
+    return sorted(answer.status_code for answer in answers)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_refreshes_at_once_one_wins(user, tokens):
+    refresh = {"refresh": tokens["refresh"]}
+    answers = at_once(8, lambda: APIClient().post("/api/token/refresh", refresh, format="json"))
+
+    assert codes(answers) == [200] + [401] * 7
+    (won,) = [answer.json() for answer in answers if answer.status_code == 200]
+    # The others used it a second time.
+    assert authenticate_token(won["access"]) is None
+    assert not Session.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_refreshing_and_revoking_at_once_leaves_nothing(user, tokens):
+    def refresh() -> Any:
+        return APIClient().post("/api/token/refresh", {"refresh": tokens["refresh"]}, format="json")
+
+    def revoke() -> Any:
+        return APIClient().post("/api/token/revoke", headers=bearer(tokens["access"]))
+
+    requests = iter([refresh, revoke, revoke])
+
+    def one_of_them() -> Any:
+        return next(requests)()
+
+    answers = at_once(3, one_of_them)
+
+    assert {answer.status_code for answer in answers} <= {200, 204, 401}
+    assert 204 in codes(answers)
+    assert not Session.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_signing_in_at_once_gives_each_its_own_session(user):
+    answers = at_once(4, lambda: sign_in(APIClient(), email=user.email, password=PASSWORD))
+
+    assert codes(answers) == [200] * 4
+    assert {authenticate_token(answer.json()["access"]) for answer in answers} == {user}
+    assert Session.objects.count() == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_guesses_at_once_do_not_slip_through(user):
+    answers = at_once(12, lambda: sign_in(APIClient(), email=user.email, password="wrong"))
+
+    assert codes(answers) == [401] * 5 + [429] * 7
