@@ -236,6 +236,8 @@ class ServiceSettingsAdmin(StaffAdmin):
                     ("boarding_opens_min", "free_cancel_min"),
                     ("release_until_min", "now_tolerance_min"),
                     ("tracking_opens_min", "no_show_wait_min"),
+                    ("arrival_radius_m", "arrival_fresh_s"),
+                    "step_far_m",
                 ]
             },
         ),

@@ -125,6 +125,7 @@ UNFOLD: dict[str, Any] = {
                     _item(_("Groups"), "group", "auth", "group"),
                     _item(_("Settings"), "tune", "stepper", "servicesettings"),
                     _item(_("Dispatch rules"), "alt_route", "trips", "dispatchrule"),
+                    _item(_("Pickup areas"), "share_location", "trips", "pickuparea"),
                     _item(_("Dispatchers"), "monitor_heart", "realtime", "serverbeat"),
                 ],
             },

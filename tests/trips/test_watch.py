@@ -14,6 +14,7 @@ from realtime import groups
 from realtime.models import Notification
 from stepper.models import ServiceSettings, User
 from tests.backoffice import action_url, list_url, page_url, signed_in
+from tests.drives import step_there
 from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory, place
 from tests.outbox import types
 from tests.rest import as_user
@@ -309,8 +310,9 @@ def test_what_happened_before_setting_off_is_no_stall() -> None:
 def test_at_the_pickup_the_watch_ends() -> None:
     trip = on_the_way()
     go_on(trip, 6, 5)
-    driving.update_status(trip.driver.pk, trip.pk, "driver_arrived")
-    go_on(trip, 1, 5)
+    assert of(trip).stall == Stall.STANDING
+    step_there(trip.pk, "driver_arrived")
+    go_on(trip, 1, 0)
     assert (of(trip).stall, of(trip).due_at) == ("", None)
     assert look() == 0
 
