@@ -338,6 +338,20 @@ def test_a_flagged_arrival_is_watched_until_a_position_confirms_it() -> None:
     assert (of(trip).due_at, look()) == (None, 0)
 
 
+def test_a_flagged_arrival_is_looked_at_at_once_whenever_its_watch_was_due() -> None:
+    trip = accepted(in_=HOUR)
+    look()
+    assert of(trip).due_at > timezone.now() + MINUTE
+    DriverPosition.objects.all().delete()
+    driving.update_status(trip.driver.pk, trip.pk, "driver_arrived")
+    place(driver_of(trip), *ALMATY)
+
+    assert look() == 1
+
+    trip.refresh_from_db()
+    assert not trip.arrival_flagged
+
+
 def test_a_position_that_says_nothing_changes_nothing() -> None:
     trip = on_the_way()
     go_on(trip, 6, 5)
