@@ -1,10 +1,12 @@
 """Drivers, vehicles and positions in the admin. Approval changes through actions only, availability by the driver."""
 
 import datetime as dt
+from functools import partial
 from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import QuerySet, Value
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -19,6 +21,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from stepper.models import ServiceSettings, User
 from stepper.staff import COLOURS, HistoryAdmin, HistoryInline, Label, StaffAdmin, moment, staff_action
+from stepper.transactions import afterwards
 
 from . import availability
 from .hours import in_words as hours_in_words
@@ -91,6 +94,13 @@ class AvailabilityInline(HistoryInline):
         return super().get_queryset(request).select_related("by").order_by("-pk")
 
 
+def review_after_commit(driver_id: int) -> None:
+    """What the driver was offered and has accepted is judged again, by licence and vehicle as they are now."""
+    from trips.dispatch import review_driver  # imports this app
+
+    transaction.on_commit(partial(afterwards, review_driver, driver_id))
+
+
 @admin.register(Driver)
 class DriverAdmin(StaffAdmin):
     list_display = [
@@ -154,7 +164,7 @@ class DriverAdmin(StaffAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         # The list of drivers a trip can be assigned to.
         if request.GET.get("model_name") == "trip":
-            queryset = queryset.filter(approval=Approval.APPROVED, vehicle__isnull=False)
+            queryset = queryset.filter(approval=Approval.APPROVED, vehicle__isnull=False, user__is_active=True)
         return super().get_search_results(request, queryset, search_term)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Driver | None = None) -> list[str]:
@@ -163,6 +173,11 @@ class DriverAdmin(StaffAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         # Their offers would go with them; suspend instead.
         return False
+
+    def save_model(self, request: HttpRequest, obj: Driver, form: forms.ModelForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and {"vehicle", "licence_expires_on"} & set(form.changed_data):
+            review_after_commit(obj.pk)
 
     def get_inlines(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         # A driver who is just being added has no history.
@@ -302,6 +317,11 @@ class VehicleAdmin(StaffAdmin):
     search_fields = ["=id", "plate", "make", "model", "driver__user__name"]
     ordering = ["plate"]
     fieldsets = [(None, {"fields": ["plate", ("make", "model"), ("colour", "year"), ("vehicle_class", "seats")]})]
+
+    def save_model(self, request: HttpRequest, obj: Vehicle, form: forms.ModelForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and {"seats", "vehicle_class"} & set(form.changed_data) and hasattr(obj, "driver"):
+            review_after_commit(obj.driver.pk)
 
     @display(description=gettext_lazy("vehicle"), ordering="make")
     def label(self, vehicle: Vehicle) -> str:

@@ -52,9 +52,12 @@ def require_approved(driver: Driver) -> None:
 
 
 def sync_dispatchable(driver_id: int) -> None:
-    """Copies 'approved and available' to the position row that the search reads."""
+    """Copies 'active, approved and available' to the position row that the search reads."""
     can_be_asked = Driver.objects.filter(
-        pk=OuterRef("driver_id"), approval=Approval.APPROVED, availability=Availability.AVAILABLE
+        pk=OuterRef("driver_id"),
+        user__is_active=True,
+        approval=Approval.APPROVED,
+        availability=Availability.AVAILABLE,
     )
     DriverPosition.objects.filter(driver_id=driver_id).update(dispatchable=Exists(can_be_asked))
 
@@ -84,7 +87,7 @@ def change(
         driver.is_online = is_online
     if busy is None:
         busy = driver.availability == Availability.BUSY
-    may_be_asked = driver.is_online and driver.approval == Approval.APPROVED
+    may_be_asked = driver.is_online and driver.approval == Approval.APPROVED and driver.user.is_active
     free = Availability.AVAILABLE if may_be_asked else Availability.OFFLINE
     driver.availability = Availability.BUSY if busy else free
     if (driver.is_online, driver.availability) == previous:
@@ -186,9 +189,24 @@ def take_offline(driver_id: int, user: User, reason: str = "") -> Driver:
     return driver
 
 
+@in_transaction
+def stop_inactive(driver_id: int) -> None:
+    """Take a driver whose account is not active out of the search: offline now, or after the trip.
+
+    A trip under way stays with its driver until staff take it off them. With an active account again they may go
+    online. Repeating it changes nothing; open offers are `trips.dispatch.withdraw_from_driver`'s.
+    """
+    driver = locked(driver_id)
+    if driver.user.is_active:
+        return  # activated again meanwhile
+    leave_break(driver)
+    if not change(driver, Cause.DEACTIVATED, is_online=False):
+        sync_dispatchable(driver.pk)
+
+
 def make_busy(driver_id: int) -> None:
     """Driving a trip now. Inside a transaction that holds the driver."""
-    change(Driver.objects.get(pk=driver_id), Cause.TRIP_STARTED, busy=True)
+    change(Driver.objects.select_related("user").get(pk=driver_id), Cause.TRIP_STARTED, busy=True)
 
 
 def free(driver_id: int) -> None:
@@ -196,7 +214,7 @@ def free(driver_id: int) -> None:
     from trips.rounds import wake_around
 
     is_driving = Exists(Driver.objects.filter(pk=OuterRef("pk"), trips__status__in=DRIVING))
-    driver = Driver.objects.annotate(is_driving=is_driving).get(pk=driver_id)
+    driver = Driver.objects.select_related("user").annotate(is_driving=is_driving).get(pk=driver_id)
     if not driver.is_driving and change(driver, Cause.TRIP_ENDED, busy=False):
         transaction.on_commit(partial(afterwards, wake_around, [driver_id]))
 

@@ -67,6 +67,7 @@ CAUSE_LABELS: dict[Cause, Text] = {
     Cause.BREAK_ENDED: gettext_lazy("your break ended"),
     Cause.AUTO_OFFLINE: gettext_lazy("nothing happened for a while"),
     Cause.SUSPENDED: gettext_lazy("account suspended"),
+    Cause.DEACTIVATED: gettext_lazy("account deactivated"),
     Cause.TRIP_STARTED: gettext_lazy("a trip began"),
     Cause.TRIP_ENDED: gettext_lazy("a trip ended"),
 }
@@ -168,7 +169,9 @@ class ActiveTrip:
 
     @property
     def no_show_from(self) -> str:
-        """From which time of day on it may be reported; empty: now already. Two queries."""
+        """From which time of day on it may be reported; empty: now already, or not yet known. Two queries."""
+        if self.trip.awaits_confirmation:
+            return ""
         at = driving.no_show_at(self.trip, ServiceSettings.current())
         return clock(at, self.trip.timezone) if at > timezone.now() else ""
 

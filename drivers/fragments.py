@@ -24,7 +24,10 @@ STAR_VALUES = (1, 2, 3, 4, 5)
 
 # The card is of no more use: it goes, and one line says why.
 ENDING_CODES = frozenset(
-    {"offer.taken", "offer.withdrawn", "offer.expired", "offer.declined", "offer.not_found", "trip.cancelled"}
+    {
+        *("offer.taken", "offer.withdrawn", "offer.expired", "offer.declined", "offer.not_found", "trip.cancelled"),
+        *("driver.licence_expired", "driver.no_vehicle", "driver.too_few_seats", "driver.vehicle_class"),
+    }
 )
 
 
@@ -88,6 +91,7 @@ _ENDED = {
     "timeout": lambda: _("Time ran out."),
     "accepted_by_another": lambda: _("Another driver was faster."),
     "cancelled": lambda: _("This trip is no longer offered."),
+    "no_longer_eligible": lambda: _("You cannot take this trip any more."),
 }
 
 

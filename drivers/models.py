@@ -37,6 +37,7 @@ class Cause(models.TextChoices):
     BREAK_ENDED = "break_ended", _("Break ended")
     AUTO_OFFLINE = "auto_offline", _("No activity")
     SUSPENDED = "suspended", _("Suspended or rejected")
+    DEACTIVATED = "deactivated", _("Account deactivated")
     TRIP_STARTED = "trip_started", _("Trip started")
     TRIP_ENDED = "trip_ended", _("Trip ended")
 

@@ -334,6 +334,21 @@ class PositionBuffer:
         _sending.add(task)
         task.add_done_callback(_sending.discard)
 
+    def latest(self, driver_id: int, row: DriverPosition | None) -> DriverPosition | None:
+        """The newest position of a driver: their row, or a believed fix that this process has not written yet."""
+        last = self._last.get(driver_id)
+        if last is None or (row is not None and row.recorded_at >= last.recorded_at):
+            return row
+        return DriverPosition(
+            driver_id=driver_id,
+            lat=last.point.lat,
+            lng=last.point.lng,
+            accuracy_m=last.point.accuracy_m,
+            recorded_at=last.recorded_at,
+            received_at=last.received_at,
+            jumped=last.jumped,
+        )
+
     def flush(self) -> int:
         """Writes the latest fixes and the trail in one transaction; returns the number of drivers written.
 

@@ -113,7 +113,7 @@ class OfferAccepted(Durable, frozen=True, kw_only=True, tag="trip.offer.accepted
     accepted_at: dt.datetime
 
 
-OfferEnd = Literal["timeout", "accepted_by_another", "cancelled"]
+OfferEnd = Literal["timeout", "accepted_by_another", "cancelled", "no_longer_eligible"]
 
 
 class OfferExpired(Durable, frozen=True, kw_only=True, tag="trip.offer.expired"):
@@ -135,6 +135,8 @@ class TripStatusUpdated(Durable, frozen=True, kw_only=True, tag="trip.status.upd
     driver_name: str | None = None
     delay_minutes: int = 0
     delay_reason: str = ""
+    # False: the driver says they are at the pickup, and no position of theirs bears it out.
+    arrival_confirmed: bool = True
 
 
 class BookingConfirmed(Durable, frozen=True, kw_only=True, tag="booking.confirmed"):
@@ -211,6 +213,7 @@ class TripSnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="tri
     vehicle: VehicleCard | None
     delay_minutes: int
     delay_reason: str
+    arrival_confirmed: bool
     # Open offers of the running round, and when drivers are looked for next where none runs.
     offers_open: int
     next_look_at: dt.datetime | None

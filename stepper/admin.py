@@ -296,6 +296,8 @@ class ServiceSettingsAdmin(StaffAdmin):
                     ("max_open_trips", "booking_gap_min"),
                     ("max_overlapping_traveller", "max_overlapping_account"),
                     "late_cancels_per_day",
+                    ("arrival_radius_m", "arrival_fresh_s"),
+                    "step_far_m",
                 ]
             },
         ),

@@ -348,6 +348,27 @@ class ServiceSettings(models.Model):
         validators=_between(0, 120),
         help_text=_("Counted from the departure, or from the driver's arrival where that is later."),
     )
+    arrival_radius_m = models.PositiveIntegerField(
+        _("at the pickup within, m"),
+        default=300,
+        db_default=300,
+        validators=_between(50, 5000),
+        help_text=_("A driver who is farther away cannot say that they have arrived. Pickup areas can allow more."),
+    )
+    arrival_fresh_s = models.PositiveIntegerField(
+        _("position bears a step out for, s"),
+        default=60,
+        db_default=60,
+        validators=_between(10, 3600),
+        help_text=_("An arrival without one as new as this is flagged: no no-show, and the passenger may cancel."),
+    )
+    step_far_m = models.PositiveIntegerField(
+        _("later steps are flagged beyond, m"),
+        default=2000,
+        db_default=2000,
+        validators=_between(100, 50_000),
+        help_text=_("Driving off, arriving and completing so far from where it should be; staff see it."),
+    )
     max_open_trips = models.PositiveIntegerField(
         _("trips of one passenger without a driver"),
         default=5,

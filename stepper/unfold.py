@@ -126,6 +126,7 @@ UNFOLD: dict[str, Any] = {
                     _item(_("Changes of e-mail"), "alternate_email", "stepper", "addresschange"),
                     _item(_("Settings"), "tune", "stepper", "servicesettings"),
                     _item(_("Dispatch rules"), "alt_route", "trips", "dispatchrule"),
+                    _item(_("Pickup areas"), "share_location", "trips", "pickuparea"),
                     _item(_("Dispatchers"), "monitor_heart", "realtime", "serverbeat"),
                 ],
             },

@@ -145,10 +145,13 @@ def _leave_the_database(django_db_setup: None) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _clean_cache() -> None:
-    """Throttles and sign-in failures of one test are not the next one's."""
+    """Throttles, sign-in failures and positions of one test are not the next one's."""
     from django.core.cache import cache
 
+    from drivers import positions
+
     cache.clear()
+    positions.buffer._last.clear()
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from stepper.staff import COLOURS, Label, StaffAdmin, search_for, staff_action
 from stepper.templatetags.units import clock, money, when
 
 from . import admin_why, bookings, dispatch, driving
-from .admin_attention import AttentionFilter, attention
+from .admin_attention import FAR_STEP, AttentionFilter, attention
 from .admin_histories import (
     STATUS_COLOURS,
     BookingInline,
@@ -37,7 +37,7 @@ from .admin_histories import (
 )
 from .eligibility import in_words
 from .models import Trip
-from .states import ASSIGNED, OPEN, Role, TripStatus, allowed
+from .states import ASSIGNED, EXPECTED, OPEN, Role, TripStatus, allowed
 
 
 class DepartureFilter(admin.SimpleListFilter):
@@ -73,7 +73,9 @@ class DepartureFilter(admin.SimpleListFilter):
 
 class AssignForm(forms.Form):
     driver = forms.ModelChoiceField(
-        queryset=Driver.objects.filter(approval=Approval.APPROVED, vehicle__isnull=False).select_related("user"),
+        queryset=Driver.objects.filter(
+            approval=Approval.APPROVED, vehicle__isnull=False, user__is_active=True
+        ).select_related("user"),
         label=gettext_lazy("Driver"),
         help_text=gettext_lazy("Approved drivers with a vehicle; search by name, phone or plate."),
     )
@@ -95,6 +97,15 @@ class CancelForm(forms.Form):
 class TakeOffForm(forms.Form):
     reason = forms.CharField(
         label=gettext_lazy("Reason"), max_length=200, required=False, widget=UnfoldAdminTextInputWidget
+    )
+
+
+class ConfirmArrivalForm(forms.Form):
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        max_length=200,
+        help_text=gettext_lazy("How you know, for the trip's history: “the passenger sees the car”."),
+        widget=UnfoldAdminTextInputWidget,
     )
 
 
@@ -181,11 +192,12 @@ class TripAdmin(StaffAdmin):
         ),
     ]
     editable = ["pickup_name", "pickup_address", "dropoff_name", "dropoff_address", "note"]
-    actions = ["assign", "offer_again", "take_off", "complete", "cancel"]
-    actions_detail = ["why", "assign", "offer_again", "take_off", "complete", "cancel"]
+    actions = ["assign", "offer_again", "take_off", "confirm_arrival", "complete", "cancel"]
+    actions_detail = ["why", "assign", "offer_again", "take_off", "confirm_arrival", "complete", "cancel"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Trip]:
-        return super().get_queryset(request).select_related("organiser", "driver__user", "vehicle", "watch")
+        trips = super().get_queryset(request).select_related("organiser", "driver__user", "vehicle", "watch")
+        return trips.annotate(has_far_step=FAR_STEP)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Trip | None = None) -> list[str]:
         return [name for name in flatten_fieldsets(self.fieldsets) if name not in self.editable]
@@ -206,6 +218,7 @@ class TripAdmin(StaffAdmin):
             "assign": allowed(obj.status, TripStatus.ACCEPTED, Role.STAFF),
             "offer_again": obj.status in OPEN,
             "take_off": obj.status in ASSIGNED and allowed(obj.status, TripStatus.OFFERED, Role.STAFF),
+            "confirm_arrival": obj.status in EXPECTED or obj.awaits_confirmation,
             "complete": allowed(obj.status, TripStatus.COMPLETED, Role.STAFF),
             "cancel": allowed(obj.status, TripStatus.CANCELLED, Role.STAFF),
         }
@@ -318,6 +331,19 @@ class TripAdmin(StaffAdmin):
     )
     def take_off(self, trip_id: int, user: User, reason: str) -> None:
         dispatch.take_off(trip_id, user, reason)
+
+    @staff_action(
+        gettext_lazy("Confirm arrival"),
+        done=gettext_lazy("confirmed at the pickup"),
+        effect=gettext_lazy(
+            "The driver counts as at the pickup, whatever their position says: the passenger is told and cannot cancel "
+            "any more, and the wait before a no-show begins."
+        ),
+        icon="where_to_vote",
+        form=ConfirmArrivalForm,
+    )
+    def confirm_arrival(self, trip_id: int, user: User, reason: str) -> None:
+        driving.confirm_arrival(trip_id, user, reason)
 
     @staff_action(
         gettext_lazy("Complete"),

@@ -1,12 +1,13 @@
 """Trips that staff should look at, as a filter and a label, and what the watch over a trip has noted.
 
-Nobody takes it, the driver has not set off, or does not come nearer to the pickup (trips.watch).
+Nobody takes it, the driver has not set off, does not come nearer to the pickup (trips.watch), or takes steps that their
+position does not bear out (trips.arrival).
 """
 
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -14,12 +15,16 @@ from django.utils.translation import gettext_lazy
 from stepper.staff import HistoryAdmin, Label
 from stepper.templatetags.units import clock
 
-from .models import Trip, TripWatch
-from .states import OPEN, Stall, TripStatus
+from .models import Trip, TripTransition, TripWatch
+from .states import FINISHED, OPEN, Doubt, Stall, TripStatus
 
 _LATE = Q(status=TripStatus.ACCEPTED, watch__late_at__isnull=False)
 _UNFILLED = Q(status__in=sorted(OPEN), escalated_at__isnull=False)
 _STALLED = Q(status=TripStatus.EN_ROUTE, watch__stall__in=Stall.values)
+_UNCONFIRMED = Q(status=TripStatus.DRIVER_ARRIVED, arrival_flagged=True)
+# A step was taken far from where it belongs; of a trip that is over it stays a matter of record.
+FAR_STEP = Exists(TripTransition.objects.filter(trip=OuterRef("pk"), doubt=Doubt.FAR).order_by())
+_FAR = Q(FAR_STEP) & ~Q(status__in=sorted(FINISHED))
 
 
 class AttentionFilter(admin.SimpleListFilter):
@@ -32,16 +37,22 @@ class AttentionFilter(admin.SimpleListFilter):
             ("unfilled", _("Nobody takes it")),
             ("late", _("Has not set off")),
             *Stall.choices,
+            ("unconfirmed", _("Arrival not confirmed")),
+            ("far", _("A step far away, also of past trips")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Trip]) -> QuerySet[Trip]:
         wanted = self.value()
         if wanted == "any":
-            return queryset.filter(_LATE | _STALLED | _UNFILLED)
+            return queryset.filter(_LATE | _STALLED | _UNFILLED | _UNCONFIRMED | _FAR)
         if wanted == "unfilled":
             return queryset.filter(_UNFILLED)
         if wanted == "late":
             return queryset.filter(_LATE)
+        if wanted == "unconfirmed":
+            return queryset.filter(_UNCONFIRMED)
+        if wanted == "far":
+            return queryset.filter(FAR_STEP)
         return queryset.filter(_STALLED, watch__stall=wanted) if wanted in Stall.values else queryset
 
 
@@ -58,6 +69,10 @@ def attention(trip: Trip) -> Label | None:
     if trip.stalled and trip.stalled.stalled_at:
         what = {"what": Stall(trip.stalled.stall).label, "time": clock(trip.stalled.stalled_at, trip.timezone)}
         return Label("warning", _("%(what)s since %(time)s") % what)
+    if trip.awaits_confirmation:
+        return Label("warning", _("Arrival not confirmed"))
+    if getattr(trip, "has_far_step", False):
+        return Label("warning", _("A step far away"))
     return None
 
 

@@ -15,8 +15,8 @@ from stepper.templatetags.units import duration, km, money
 
 from .eligibility import in_words
 from .explain import parts_in_words
-from .models import Booking, DispatchRound, DispatchRule, Offer, Rating, TripTransition
-from .states import TripStatus
+from .models import Booking, DispatchRound, DispatchRule, Offer, PickupArea, Rating, TripTransition
+from .states import Doubt, TripStatus
 
 STATUS_COLOURS = {
     TripStatus.DRAFT.value: "default",
@@ -58,6 +58,7 @@ OFFER_ENDS = {
     "accepted_by_another": gettext_lazy("another driver was faster"),
     "cancelled": gettext_lazy("the trip was cancelled"),
     "driver_busy": gettext_lazy("the driver took another trip"),
+    "no_longer_eligible": gettext_lazy("the driver may not take it any more"),
 }
 
 
@@ -128,9 +129,17 @@ class RoundInline(HistoryInline):
         return super().get_queryset(request).order_by("-created_at", "-pk")
 
 
+def doubt_in_words(row: TripTransition) -> str:
+    """`Far away (3.4 km)`, `No position`; `–`: the position bore the step out, or was not asked for."""
+    if not row.doubt:
+        return "–"
+    label = str(Doubt(row.doubt).label)
+    return f"{label} ({km(row.away_km)})" if row.away_km is not None else label
+
+
 class TransitionInline(HistoryInline):
     model = TripTransition
-    fields = ["at", "from_status", "to_status", "role", "by", "note"]
+    fields = ["at", "from_status", "to_status", "role", "by", "note", "doubt_shown"]
     readonly_fields = fields
 
     @display(description=gettext_lazy("at"))
@@ -139,6 +148,10 @@ class TransitionInline(HistoryInline):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TripTransition]:
         return super().get_queryset(request).select_related("by")
+
+    @display(description=gettext_lazy("doubt"))
+    def doubt_shown(self, row: TripTransition) -> str:
+        return doubt_in_words(row)
 
 
 class RatingInline(HistoryInline):
@@ -213,6 +226,15 @@ class DispatchRuleAdmin(StaffAdmin):
     ]
 
 
+@admin.register(PickupArea)
+class PickupAreaAdmin(StaffAdmin):
+    list_display = ["name", "lat", "lng", "radius_m", "arrival_radius_m"]
+    list_filter = ["arrival_radius_m"]
+    search_fields = ["name"]
+    ordering = ["name", "pk"]
+    fieldsets = [(None, {"fields": ["name", ("lat", "lng"), ("radius_m", "arrival_radius_m")]})]
+
+
 @admin.register(DispatchRound)
 class DispatchRoundAdmin(HistoryAdmin):
     list_display = ["trip", "number", "wave", "mode", "created_at", "result"]
@@ -230,8 +252,8 @@ class DispatchRoundAdmin(HistoryAdmin):
 
 @admin.register(TripTransition)
 class TripTransitionAdmin(HistoryAdmin):
-    list_display = ["id", "trip", "from_status", "to_shown", "role", "by", "created_at", "note"]
-    list_filter = ["to_status", "role"]
+    list_display = ["id", "trip", "from_status", "to_shown", "role", "by", "created_at", "note", "doubt_shown"]
+    list_filter = ["to_status", "role", "doubt"]
     list_select_related = ["trip", "by"]
     search_fields = ["=trip__id", "by__name", "by__phone", "note"]
     date_hierarchy = "created_at"
@@ -240,6 +262,10 @@ class TripTransitionAdmin(HistoryAdmin):
     @display(description=gettext_lazy("to"), ordering="to_status", label=COLOURS)
     def to_shown(self, row: TripTransition) -> Label:
         return Label(STATUS_COLOURS[row.to_status], row.get_to_status_display())
+
+    @display(description=gettext_lazy("doubt"), ordering="doubt")
+    def doubt_shown(self, row: TripTransition) -> str:
+        return doubt_in_words(row)
 
 
 @admin.register(Rating)

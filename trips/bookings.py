@@ -311,6 +311,9 @@ def cancel_refusal(trip: Trip, user: User, settings: ServiceSettings, now: dt.da
         return NotPermitted("auth.forbidden", _("Only who booked the trip can cancel it."))
     if trip.status == TripStatus.COMPLETED:
         return Conflict("trip.transition_refused", _("This trip is over."))
+    # A driver who says they are there, and whose position does not, holds nobody.
+    if trip.awaits_confirmation:
+        return None
     if trip.status in ABOARD or trip.status == TripStatus.DRIVER_ARRIVED:
         return Conflict("trip.cancel_too_late", _("Your driver is already there; ask the driver or our staff."))
     # With nobody on the way there is nobody to let down, whatever the hour.
@@ -365,6 +368,9 @@ def end(
     note: str = "",
     lat: float | None = None,
     lng: float | None = None,
+    *,
+    doubt: str = "",
+    away_km: float | None = None,
 ) -> None:
     """Completes or cancels: the trip, its open offers and bookings, and its driver is free again.
 
@@ -375,7 +381,7 @@ def end(
     now = timezone.now()
     cancelled = to == TripStatus.CANCELLED
     changes = {"cancelled_at": now, "cancel_reason": note[:200]} if cancelled else {"completed_at": now}
-    trip.move(to, role, by_id, note, lat, lng, **AT_REST, **changes)
+    trip.move(to, role, by_id, note, lat, lng, doubt=doubt, away_km=away_km, **AT_REST, **changes)
     if cancelled:
         withdraw_offers(trip, "cancelled")
     ended = BookingStatus.CANCELLED if cancelled else BookingStatus.COMPLETED

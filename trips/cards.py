@@ -94,6 +94,7 @@ def snapshot(trip: Trip, location: events.DriverLocationUpdated | None) -> event
         vehicle=vehicle_card(trip.vehicle) if trip.vehicle else None,
         delay_minutes=trip.delay_minutes,
         delay_reason=trip.delay_reason,
+        arrival_confirmed=not trip.awaits_confirmation,
         offers_open=trip.offers.filter(status=OfferStatus.PENDING).count() if trip.status in OPEN else 0,
         next_look_at=trip.next_look_at,
         location=location,

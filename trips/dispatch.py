@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -17,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from drivers.availability import free, locked, require_approved
 from drivers.models import Driver
 from realtime import events, groups
-from realtime.notify import notify
+from realtime.notify import notify, notify_staff
 from realtime.publish import publish, publish_many, recheck
 from stepper import limits
 from stepper.errors import Conflict, NotFound, NotPermitted
@@ -28,9 +29,19 @@ from stepper.transactions import Stale, afterwards, in_transaction
 from . import overlap, pricing
 from .bookings import require_looking, trip_for
 from .cards import driver_card, vehicle_card
+from .eligibility import REASONS, unfit
 from .models import AT_REST, Offer, Trip
 from .rounds import RoundResult, end_waves_if_settled, start_round
-from .states import ASSIGNED, OPEN, OfferStatus, Role, TripStatus
+from .states import ASSIGNED, EXPECTED, OPEN, OfferStatus, Role, TripStatus
+
+# Why an offer was withdrawn from its driver: another trip of theirs overlaps; they or their vehicle changed.
+DRIVER_BUSY, NO_LONGER_ELIGIBLE = "driver_busy", "no_longer_eligible"
+# A driver has it, nobody sits in the vehicle yet.
+BEFORE_BOARDING = EXPECTED | {TripStatus.DRIVER_ARRIVED}
+
+
+class Unfit(Conflict):
+    """The driver's licence or vehicle, as they are now, are not what the trip needs."""
 
 
 def offer_again(trip_id: int, user: User) -> RoundResult:
@@ -58,7 +69,7 @@ def accept(driver_id: int, offer_id: int) -> Trip:
         NotFound: offer.not_found
         NotPermitted: driver.not_approved
         Conflict: the first that applies of offer.taken, offer.withdrawn, offer.declined, offer.expired,
-            driver.no_vehicle, driver.overlap
+            driver.licence_expired, driver.no_vehicle, driver.too_few_seats, driver.vehicle_class, driver.overlap
         TooManyRequests: more than `answers_per_min`
     """
     mine = Offer.objects.filter(pk=offer_id, driver_id=driver_id)
@@ -73,7 +84,12 @@ def accept(driver_id: int, offer_id: int) -> Trip:
         raise NotFound("offer.not_found", _("There is no such offer."))
     trip_id, _taken_by = seen
     settings = ServiceSettings.current()
-    trip = _accept(driver_id, trip_id, offer_id, settings)
+    try:
+        trip = _accept(driver_id, trip_id, offer_id, settings)
+    except Unfit:
+        # It will not become theirs: the next driver need not wait until the offer expires.
+        afterwards(_settle, driver_id, trip_id, NO_LONGER_ELIGIBLE)
+        raise
     if trip.status in ASSIGNED:  # not where it is over, and repeated late
         # Also for who repeats it: the first time may have ended between the two.
         afterwards(_settle_overlapping, driver_id, trip, settings)
@@ -91,8 +107,7 @@ def _accept(driver_id: int, trip_id: int, offer_id: int, settings: ServiceSettin
     if not can_be_had and _is_mine_already(mine.get(), trip, driver_id, in_time=bool(in_time)):
         return trip
     require_approved(driver)
-    if driver.vehicle is None:
-        raise Conflict("driver.no_vehicle", _("You have no vehicle yet; please contact our staff."))
+    _require_fit(driver, trip)
     _require_free(driver, trip, settings)
     _assign(trip, driver, Role.DRIVER, driver.user_id, offer_id, settings)
     return trip
@@ -109,6 +124,28 @@ def _is_mine_already(mine: Offer, trip: Trip, driver_id: int, *, in_time: bool) 
     if mine.status == OfferStatus.DECLINED:
         raise Conflict("offer.declined", _("You declined this trip."))
     raise Conflict("offer.expired", _("Time ran out for this offer."))
+
+
+def _require_fit(driver: Driver, trip: Trip, *, by_staff: bool = False) -> None:
+    """Refuse a driver whose licence or vehicle, as they are now, are not what the trip needs.
+
+    Staff may give a trip to a smaller class of vehicle; nobody may to too few seats or without a licence.
+
+    Raises:
+        Unfit: driver.licence_expired, driver.no_vehicle, driver.too_few_seats, driver.vehicle_class
+    """
+    codes = unfit(trip, driver)
+    if "licence_expired" in codes:
+        yours = _("Your licence has expired; please send our staff the new one.")
+        raise Unfit("driver.licence_expired", _("This driver's licence has expired.") if by_staff else yours)
+    if "no_vehicle" in codes:
+        yours = _("You have no vehicle yet; please contact our staff.")
+        raise Unfit("driver.no_vehicle", _("This driver has no vehicle.") if by_staff else yours)
+    if "too_few_seats" in codes:
+        yours = _("Your vehicle has too few seats for this trip.")
+        raise Unfit("driver.too_few_seats", _("This driver's vehicle has too few seats.") if by_staff else yours)
+    if "vehicle_class" in codes and not by_staff:
+        raise Unfit("driver.vehicle_class", _("The passenger booked a larger class of vehicle than yours."))
 
 
 def _require_free(driver: Driver, trip: Trip, settings: ServiceSettings) -> None:
@@ -337,7 +374,8 @@ def assign(trip_id: int, driver_id: int, user: User) -> Trip:
     """Staff give the trip to a driver, whoever was asked.
 
     Raises:
-        NotFound, NotPermitted, Conflict (driver.overlap, driver.no_vehicle, trip.transition_refused)
+        NotFound, NotPermitted, Conflict (driver.overlap, driver.own_trip, driver.licence_expired, driver.no_vehicle,
+            driver.too_few_seats, trip.transition_refused)
     """
     require_staff(user)
     trip = _assign_by_staff(trip_id, driver_id, user)
@@ -356,12 +394,9 @@ def _assign_by_staff(trip_id: int, driver_id: int, user: User) -> Trip:
     if trip.status not in OPEN:
         raise Conflict("trip.transition_refused", _("This trip is not looking for a driver."))
     require_approved(driver)
-    if driver.vehicle is None:
-        raise Conflict("driver.no_vehicle", _("This driver has no vehicle."))
     if driver.user_id == trip.organiser_id:
         raise Conflict("driver.own_trip", _("This driver booked the trip."))
-    if driver.vehicle.seats < trip.seats:
-        raise Conflict("driver.too_few_seats", _("This driver's vehicle has too few seats."))
+    _require_fit(driver, trip, by_staff=True)
     settings = ServiceSettings.current()
     _require_free(driver, trip, settings)
     mine = trip.offers.filter(driver=driver, status=OfferStatus.PENDING)
@@ -400,14 +435,57 @@ def _settle_overlapping(driver_id: int, trip: Trip, settings: ServiceSettings) -
 
 
 def withdraw_from_driver(driver_id: int) -> None:
-    """Takes back everything that is put before a driver (suspended, rejected)."""
+    """Takes back everything that is put before a driver (suspended, rejected, deactivated)."""
     pending = Offer.objects.filter(driver_id=driver_id, status=OfferStatus.PENDING).order_by("trip_id")
     for trip_id in pending.values_list("trip_id", flat=True):
-        _settle(driver_id, trip_id)
+        _settle(driver_id, trip_id, NO_LONGER_ELIGIBLE)
+
+
+def review_driver(driver_id: int) -> None:
+    """Judge again what a driver was offered and has accepted, after staff changed their vehicle or licence.
+
+    Open offers that they do not fit any more are withdrawn. A trip that has not begun gets the driver's new vehicle,
+    and its passenger is told; staff are told where driver or vehicle are not what the trip needs.
+    """
+    driver = Driver.objects.select_related("vehicle").get(pk=driver_id)
+    offers = Offer.objects.filter(driver_id=driver_id, status=OfferStatus.PENDING).select_related("trip")
+    for offer in offers.order_by("trip_id"):
+        if unfit(offer.trip, driver):
+            _settle(driver_id, offer.trip_id, NO_LONGER_ELIGIBLE)
+    ahead = Trip.objects.filter(driver_id=driver_id, status__in=sorted(BEFORE_BOARDING))
+    for trip_id in ahead.order_by("pk").values_list("pk", flat=True):
+        _review_trip(driver_id, trip_id)
 
 
 @in_transaction
-def _settle(driver_id: int, trip_id: int) -> None:
+def _review_trip(driver_id: int, trip_id: int) -> None:
+    driver = locked(driver_id)
+    trip = Trip.objects.for_page().locked().get(pk=trip_id)
+    if trip.driver_id != driver_id or trip.status not in BEFORE_BOARDING:
+        return  # it went on meanwhile
+    if driver.vehicle is not None and trip.vehicle_id != driver.vehicle.pk:
+        trip.amend(vehicle=driver.vehicle)
+        notify(
+            trip.organiser,
+            gettext_lazy("Your driver comes in another vehicle"),
+            f"{driver.user.short_name} · {driver.vehicle}",
+            audience="passenger",
+            priority="high",
+            action_url=f"/trips/{trip.pk}/",
+        )
+    codes = unfit(trip, driver)
+    if codes:
+        told = partial(_unfit_words, trip, driver, codes)
+        notify_staff("trips.change_trip", told, reverse("admin:trips_trip_change", args=[trip.pk]))
+
+
+def _unfit_words(trip: Trip, driver: Driver, codes: list[str]) -> tuple[str, str]:
+    title = _("Trip %(id)d: its driver does not fit any more") % {"id": trip.pk}
+    return title, f"{trip.title} · {driver.user.name}: {', '.join(str(REASONS[code]) for code in codes)}"
+
+
+@in_transaction
+def _settle(driver_id: int, trip_id: int, reason: str = DRIVER_BUSY) -> None:
     """Withdraws one driver's open offer of one trip; the round goes on or ends.
 
     One transaction a trip: holding several trips at once would break the lock order.
@@ -415,7 +493,8 @@ def _settle(driver_id: int, trip_id: int) -> None:
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
     mine = trip.offers.filter(driver_id=driver_id, status=OfferStatus.PENDING)
     ids = list(mine.values_list("pk", flat=True))
-    mine.update(status=OfferStatus.WITHDRAWN, responded_at=Now(), reason="driver_busy")
+    mine.update(status=OfferStatus.WITHDRAWN, responded_at=Now(), reason=reason)
+    told: events.OfferEnd = "no_longer_eligible" if reason == NO_LONGER_ELIGIBLE else "cancelled"
     for offer_id in ids:
-        publish(events.OfferExpired(trip_id=trip.pk, offer_id=offer_id, reason="cancelled"), groups.driver(driver_id))
+        publish(events.OfferExpired(trip_id=trip.pk, offer_id=offer_id, reason=told), groups.driver(driver_id))
     end_waves_if_settled([trip.pk])

@@ -1,6 +1,7 @@
 """What a driver does with a trip of theirs: the steps to completed, a delay, a no-show."""
 
 import datetime as dt
+from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -12,13 +13,13 @@ from realtime.notify import notify
 from stepper import limits
 from stepper.errors import Conflict, InvalidInput, NotFound
 from stepper.models import ServiceSettings, User
-from stepper.templatetags.units import clock
+from stepper.templatetags.units import clock, km
 from stepper.transactions import Stale, in_transaction
 
-from . import dispatch
+from . import arrival, dispatch
 from .bookings import end, trip_for
-from .models import Trip
-from .states import ASSIGNED, DRIVING, STEPS, Role, TripStatus
+from .models import TransitionRefused, Trip
+from .states import ASSIGNED, DRIVING, EXPECTED, STEPS, Doubt, Role, TripStatus, allowed
 
 DELAYED, RELEASED, NO_SHOW = "delayed", "released", "no_show"
 # What a driver may say, beyond the states: things that are not states of their own.
@@ -26,7 +27,6 @@ WORDS = frozenset({*STEPS[1:], DELAYED, RELEASED, NO_SHOW})
 
 _TOLD = {
     TripStatus.EN_ROUTE: gettext_lazy("Your driver is on the way"),
-    TripStatus.DRIVER_ARRIVED: gettext_lazy("Your driver is at the pickup"),
     TripStatus.COMPLETED: gettext_lazy("You have arrived. How was your trip?"),
 }
 
@@ -43,11 +43,14 @@ def update_status(
 ) -> Trip:
     """One step of the driver's own trip, or `delayed`, `released`, `no_show`. Repeating a step changes nothing.
 
+    Except that a flagged arrival, repeated or followed by `no_show`, is confirmed where the driver's position bears it
+    out by now. `lat` and `lng` are kept as a claim of the client's.
+
     Raises:
         InvalidInput: trip.status_unknown, input.invalid (delay_minutes)
         NotFound: trip.not_found, also for somebody else's
-        Conflict: trip.transition_refused, trip.arrival_too_early, trip.boarding_too_early, trip.release_too_late,
-            trip.no_show_too_early, driver.busy
+        Conflict: trip.transition_refused, trip.arrival_too_early, trip.not_at_pickup, trip.boarding_too_early,
+            trip.release_too_late, trip.arrival_unconfirmed, trip.no_show_too_early, driver.busy
         TooManyRequests: more than `status_per_min`
     """
     limits.count_call("status", driver_id, "status_per_min")
@@ -57,6 +60,9 @@ def update_status(
         return dispatch.release(driver_id, trip_id, note)
     if status == DELAYED:
         return _delay(driver_id, trip_id, delay_minutes, delay_reason or note)
+    if status == NO_SHOW:
+        # In a transaction of its own: the refusal that follows must not take the confirmation back.
+        _confirm_arrival(driver_id, trip_id)
     return _step(driver_id, trip_id, status, note, lat, lng)
 
 
@@ -66,65 +72,116 @@ def _step(driver_id: int, trip_id: int, status: str, note: str, lat: float | Non
     trip = _own(driver, trip_id)
     wanted = TripStatus.CANCELLED if status == NO_SHOW else TripStatus(status)
     if trip.status == wanted:
+        if trip.awaits_confirmation:
+            arrival.confirm_if_there(trip, Role.DRIVER, ServiceSettings.current(), driver.user_id)
         return trip
+    history: dict[str, Any] = {}
+    if wanted != TripStatus.EN_ROUTE:
+        history = _judge(trip, wanted, ServiceSettings.current())
+    if wanted == TripStatus.CANCELLED:
+        note = note or _("The passenger did not come.")
     if wanted in (TripStatus.COMPLETED, TripStatus.CANCELLED):
-        if wanted == TripStatus.CANCELLED:
-            _require_waited(trip)
-            note = note or _("The passenger did not come.")
-        end(trip, wanted, Role.DRIVER, driver.user_id, note, lat, lng)
+        end(trip, wanted, Role.DRIVER, driver.user_id, note, lat, lng, **history)
+    elif wanted in DRIVING and trip.status == TripStatus.ACCEPTED:
+        _begin_driving(trip, wanted, Role.DRIVER, driver.user_id, note, lat, lng, **history)
     else:
-        if wanted == TripStatus.DRIVER_ARRIVED:
-            _require_arrival_open(trip)
-        if wanted == TripStatus.PASSENGERS_BOARDED:
-            _require_boarding_open(trip)
-        if wanted in DRIVING and trip.status == TripStatus.ACCEPTED:
-            if Trip.objects.filter(driver=driver, status__in=sorted(DRIVING)).exists():
-                raise Conflict("driver.busy", _("Finish the trip you are driving first."))
-            trip.move(wanted, Role.DRIVER, driver.user_id, note, lat, lng)
-            make_busy(driver.pk)
-        else:
-            trip.move(wanted, Role.DRIVER, driver.user_id, note, lat, lng)
-    if wanted in _TOLD:
+        trip.move(wanted, Role.DRIVER, driver.user_id, note, lat, lng, **history)
+    if wanted == TripStatus.DRIVER_ARRIVED:
+        arrival.tell_passenger(trip)
+    elif wanted in _TOLD:
         notify(trip.organiser, _TOLD[wanted], trip.title, audience="passenger", action_url=f"/trips/{trip.pk}/")
     return trip
 
 
+def _begin_driving(trip: Trip, wanted: TripStatus, role: Role, by_id: int, *said: Any, **history: Any) -> None:
+    """The first step of an accepted trip: its driver is busy from now on. Driver and trip are locked."""
+    if trip.driver_id is None or Trip.objects.filter(driver=trip.driver_id, status__in=sorted(DRIVING)).exists():
+        raise Conflict("driver.busy", _("Finish the trip you are driving first."))
+    trip.move(wanted, role, by_id, *said, **history)
+    make_busy(trip.driver_id)
+
+
+def _judge(trip: Trip, wanted: TripStatus, settings: ServiceSettings) -> dict[str, Any]:
+    """What is stored with a step after setting off. Raises Conflict where the step has to wait or is too far away."""
+    if wanted == TripStatus.CANCELLED:
+        _require_waited(trip, settings)
+    if wanted == TripStatus.PASSENGERS_BOARDED:
+        _require_boarding_open(trip, settings)
+    if not allowed(trip.status, wanted, Role.DRIVER):
+        return {}  # refused as a step that there is not
+    if wanted == TripStatus.DRIVER_ARRIVED:
+        _require_arrival_open(trip, settings)
+    judged = arrival.judge(trip, wanted, settings)
+    history: dict[str, Any] = {"doubt": judged.doubt, "away_km": judged.away_km}
+    if wanted == TripStatus.DRIVER_ARRIVED:
+        if judged.doubt == Doubt.FAR:
+            far = {"distance": km(judged.away_km or 0)}
+            words = _("You are %(distance)s from the pickup. If you are there, ask our staff to confirm it.")
+            raise Conflict("trip.not_at_pickup", words % far)
+        history["arrival_flagged"] = bool(judged.doubt)
+        if judged.doubt:
+            # trips.watch looks whether a position confirms it.
+            history["watch_at"] = timezone.now()
+    return history
+
+
+@in_transaction
+def _confirm_arrival(driver_id: int, trip_id: int) -> None:
+    """Confirm a flagged arrival where the driver's position bears it out by now."""
+    flagged = Trip.objects.filter(pk=trip_id, driver=driver_id, status=TripStatus.DRIVER_ARRIVED, arrival_flagged=True)
+    if not flagged.exists():
+        return
+    driver = locked(driver_id)
+    trip = _own(driver, trip_id)
+    if trip.awaits_confirmation:
+        arrival.confirm_if_there(trip, Role.DRIVER, ServiceSettings.current(), driver.user_id)
+
+
 def _own(driver: Driver, trip_id: int) -> Trip:
-    trip = Trip.objects.for_page().locked().filter(pk=trip_id, driver=driver).first()
+    mine = Trip.objects.for_page().select_related("driver__position").locked()
+    trip = mine.filter(pk=trip_id, driver=driver).first()
     if trip is None:
         raise NotFound("trip.not_found", _("There is no such trip."))
     return trip
 
 
-def _require_arrival_open(trip: Trip) -> None:
+def _require_arrival_open(trip: Trip, settings: ServiceSettings) -> None:
     """A driver who is "there" days before could not be cancelled by the passenger any more."""
     if trip.is_now:
         return
-    opens_at = trip.departure_at - dt.timedelta(minutes=ServiceSettings.current().tracking_opens_min)
+    opens_at = trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
     if timezone.now() < opens_at:
         words = _("You can be at the pickup from %(time)s.")
         raise Conflict("trip.arrival_too_early", words % {"time": clock(opens_at, trip.timezone)})
 
 
-def _require_boarding_open(trip: Trip) -> None:
-    opens_at = trip.departure_at - dt.timedelta(minutes=ServiceSettings.current().boarding_opens_min)
+def _require_boarding_open(trip: Trip, settings: ServiceSettings) -> None:
+    opens_at = trip.departure_at - dt.timedelta(minutes=settings.boarding_opens_min)
     if timezone.now() < opens_at:
         words = _("Boarding opens at %(time)s.")
         raise Conflict("trip.boarding_too_early", words % {"time": clock(opens_at, trip.timezone)})
 
 
-def _require_waited(trip: Trip) -> None:
+def _require_waited(trip: Trip, settings: ServiceSettings) -> None:
     """A passenger who is not there yet is no no-show: nobody is stranded because a driver was early or in a hurry."""
     if trip.status != TripStatus.DRIVER_ARRIVED:
         return  # refused as a step that there is not
-    until = no_show_at(trip, ServiceSettings.current())
+    if trip.awaits_confirmation:
+        raise Conflict(
+            "trip.arrival_unconfirmed",
+            _("No position of yours shows that you are at the pickup. Switch your location on, or ask our staff."),
+        )
+    until = no_show_at(trip, settings)
     if timezone.now() < until:
         words = _("Please wait for the passenger until %(time)s.")
         raise Conflict("trip.no_show_too_early", words % {"time": clock(until, trip.timezone)})
 
 
 def no_show_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
-    """From when on a driver at the pickup may say that the passenger did not come."""
+    """From when on a driver at the pickup may say that the passenger did not come.
+
+    A flagged arrival that was confirmed counts from its confirmation.
+    """
     arrived = trip.transitions.filter(to_status=TripStatus.DRIVER_ARRIVED).order_by("-pk").first()
     since = max(trip.departure_at, arrived.created_at) if arrived is not None else trip.departure_at
     return since + dt.timedelta(minutes=settings.no_show_wait_min)
@@ -169,4 +226,31 @@ def complete_by_staff(trip_id: int, user: User) -> Trip:
         raise Stale
     if trip.status != TripStatus.COMPLETED:
         end(trip, TripStatus.COMPLETED, Role.STAFF, user.pk)
+    return trip
+
+
+@in_transaction
+def confirm_arrival(trip_id: int, user: User, reason: str = "") -> Trip:
+    """Staff say that the driver is at the pickup, whatever the position: clears the flag, or takes the step for them.
+
+    The wait for the passenger begins now. Where the arrival is confirmed already nothing changes.
+
+    Raises:
+        NotFound, NotPermitted, Conflict (trip.transition_refused, driver.busy)
+    """
+    dispatch.require_staff(user)
+    seen = trip_for(user, trip_id)
+    if seen.driver_id:
+        locked(seen.driver_id)
+    trip = Trip.objects.for_page().locked().get(pk=trip_id)
+    if trip.driver_id != seen.driver_id:
+        raise Stale
+    if trip.awaits_confirmation:
+        arrival.confirm(trip, Role.STAFF, user.pk, reason)
+    elif trip.status in EXPECTED:
+        step = _begin_driving if trip.status == TripStatus.ACCEPTED else Trip.move
+        step(trip, TripStatus.DRIVER_ARRIVED, Role.STAFF, user.pk, reason, arrival_flagged=False)
+        arrival.tell_passenger(trip)
+    elif trip.status != TripStatus.DRIVER_ARRIVED:
+        raise TransitionRefused(trip.status, TripStatus.DRIVER_ARRIVED)
     return trip

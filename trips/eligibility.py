@@ -194,6 +194,28 @@ def assess(
     return found
 
 
+def _fitness(
+    trip: Trip, licence_expires_on: dt.date, seats: int | None, vehicle_class: str | None
+) -> tuple[tuple[str, bool], ...]:
+    """(code, whether it speaks against the driver) of licence and vehicle. `seats` None: no vehicle."""
+    return (
+        ("licence_expired", licence_expires_on < timezone.localdate()),
+        ("no_vehicle", seats is None),
+        ("too_few_seats", seats is not None and seats < trip.seats),
+        ("vehicle_class", vehicle_class is not None and _CLASS_RANK[vehicle_class] < _CLASS_RANK[trip.vehicle_class]),
+    )
+
+
+def unfit(trip: Trip, driver: Driver) -> list[str]:
+    """Codes of what licence and vehicle lack for this trip, the first being the one that counts; empty: fit.
+
+    The same rules as the search's, for whoever answers an offer or is assigned: staff may have changed either since.
+    """
+    vehicle = driver.vehicle
+    of_vehicle = (vehicle.seats, vehicle.vehicle_class) if vehicle else (None, None)
+    return [code for code, applies in _fitness(trip, driver.licence_expires_on, *of_vehicle) if applies]
+
+
 def refusals(
     trip: Trip, driver: Facts, fix: Fix | None, distance_km: float, policy: Policy, settings: ServiceSettings
 ) -> list[str]:
@@ -214,13 +236,7 @@ def refusals(
             "position_inaccurate",
             fix is not None and fix.accuracy_m is not None and fix.accuracy_m > settings.position_accuracy_m,
         ),
-        ("licence_expired", driver.licence_expires_on < timezone.localdate()),
-        ("no_vehicle", driver.seats is None),
-        ("too_few_seats", driver.seats is not None and driver.seats < trip.seats),
-        (
-            "vehicle_class",
-            driver.vehicle_class is not None and _CLASS_RANK[driver.vehicle_class] < _CLASS_RANK[trip.vehicle_class],
-        ),
+        *_fitness(trip, driver.licence_expires_on, driver.seats, driver.vehicle_class),
         ("trip_type", trip.trip_type not in driver.trip_types),
         ("long_distance", trip.distance_km >= LONG_DISTANCE_KM and not driver.accepts_long_distance),
         ("too_far", driver.max_distance_km is not None and distance_km > driver.max_distance_km),

@@ -30,6 +30,7 @@ from .states import (
     BookingStatus,
     Difficulty,
     DispatchMode,
+    Doubt,
     OfferStatus,
     Role,
     Stall,
@@ -151,6 +152,8 @@ class Trip(models.Model):
     escalated_at = models.DateTimeField(_("unfilled, told at"), null=True, blank=True)
     # When the dispatcher looks for drivers next; None: not waiting for any.
     next_look_at = models.DateTimeField(_("looked at next"), null=True, blank=True)
+    # The driver says they are at the pickup, and no position bears it out (trips.arrival). Of no meaning before that.
+    arrival_flagged = models.BooleanField(_("arrival not confirmed"), default=False, db_default=False)
     # Set with a step that trips.watch has to know of, until it has taken note.
     watch_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(_("booked"), auto_now_add=True)
@@ -223,6 +226,11 @@ class Trip(models.Model):
         return watch if watch is not None and watch.stall else None
 
     @property
+    def awaits_confirmation(self) -> bool:
+        """The driver says they are at the pickup, and no position bears it out."""
+        return self.arrival_flagged and self.status == TripStatus.DRIVER_ARRIVED
+
+    @property
     def asking_round(self) -> int:
         """The round that drivers are asked in now: the one that runs, else the next."""
         return self.round_number if self.wave else self.round_number + 1
@@ -239,18 +247,23 @@ class Trip(models.Model):
         note: str = "",
         lat: float | None = None,
         lng: float | None = None,
+        *,
+        doubt: str = "",
+        away_km: float | None = None,
         **changes: Any,
     ) -> None:
         """The one door for the status: checks the table, compare-and-sets, writes the history, publishes.
 
-        `changes` are further columns set in the same statement. Call it inside `atomic()`, the row locked where a
-        decision was read from it. Publishes `trip.status.updated` to the trip, its driver and staff on commit.
+        `lat` and `lng` are what the client said, `doubt` and `away_km` what the driver's position says of the step
+        (trips.arrival). `changes` are further columns set in the same statement. Call it inside `atomic()`, the row
+        locked where a decision was read from it. Publishes `trip.status.updated` to the trip, its driver and staff on
+        commit.
 
         Raises:
             TransitionRefused: the table forbids the step for this role, or another worker moved the trip first.
         """
         previous = TripStatus(self.status)
-        if not allowed(previous, to, role):
+        if not allowed(previous, to, role, flagged=self.arrival_flagged):
             raise TransitionRefused(previous, to)
         if to in EXPECTED:
             changes.setdefault("watch_at", timezone.now())
@@ -266,7 +279,16 @@ class Trip(models.Model):
         for name, value in changes.items():
             setattr(self, name, value)
         TripTransition.objects.create(
-            trip=self, from_status=previous, to_status=to, role=role, by_id=by_id, note=note, lat=lat, lng=lng
+            trip=self,
+            from_status=previous,
+            to_status=to,
+            role=role,
+            by_id=by_id,
+            note=note,
+            lat=lat,
+            lng=lng,
+            doubt=doubt,
+            away_km=away_km,
         )
         self.announce(previous, note, former_driver_id=former_driver_id)
 
@@ -292,6 +314,7 @@ class Trip(models.Model):
                 driver_name=self.driver.user.short_name if self.driver else None,
                 delay_minutes=self.delay_minutes,
                 delay_reason=self.delay_reason,
+                arrival_confirmed=not self.awaits_confirmation,
             ),
             *audience,
         )
@@ -333,7 +356,11 @@ class TripWatch(models.Model):
 
 
 class TripTransition(models.Model):
-    """History of a trip's status: who moved it, when, from where. Written by `Trip.move`, never changed."""
+    """History of a trip's status: who moved it, when, from where. Never changed.
+
+    Written by `Trip.move`; a row from driver_arrived to driver_arrived is a flagged arrival that was confirmed
+    (trips.arrival).
+    """
 
     trip = models.ForeignKey(Trip, models.CASCADE, related_name="transitions")
     from_status = models.CharField(_("from"), max_length=20, choices=TripStatus.choices)
@@ -341,8 +368,13 @@ class TripTransition(models.Model):
     role = models.CharField(_("as"), max_length=10, choices=Role.choices)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("by"))
     note = models.CharField(_("note"), max_length=300, blank=True)
+    # Where the client said the driver was: a claim.
     lat = models.FloatField(null=True)
     lng = models.FloatField(null=True)
+    # Why the driver's position does not bear the step out; empty: it does, or nobody asked.
+    doubt = models.CharField(_("doubt"), max_length=12, choices=Doubt.choices, blank=True, default="", db_default="")
+    # From the driver's position to where the step belongs; None: not measured.
+    away_km = models.FloatField(_("distance, km"), null=True)
     created_at = models.DateTimeField(_("at"), auto_now_add=True)
 
     class Meta:
@@ -352,10 +384,48 @@ class TripTransition(models.Model):
         indexes = [
             # A trip's timeline.
             models.Index(fields=["trip", "created_at"], name="transition_of_trip"),
+            # Staff's look for trips with a step that was taken far away.
+            models.Index(fields=["trip"], condition=Q(doubt=Doubt.FAR), name="transition_far"),
         ]
 
     def __str__(self) -> str:
         return f"{self.from_status} → {self.to_status}"
+
+
+class PickupArea(models.Model):
+    """A place where drivers wait farther from the pickup than elsewhere: an airport, a mall, a closed quarter."""
+
+    name = models.CharField(_("name"), max_length=80)
+    lat = models.FloatField(_("latitude"), validators=[MinValueValidator(-90), MaxValueValidator(90)])
+    lng = models.FloatField(_("longitude"), validators=[MinValueValidator(-180), MaxValueValidator(180)])
+    radius_m = models.PositiveIntegerField(
+        _("extent, m"),
+        default=1500,
+        validators=[MinValueValidator(50), MaxValueValidator(20_000)],
+        help_text=_("Pickups within this distance of the point belong to the area."),
+    )
+    arrival_radius_m = models.PositiveIntegerField(
+        _("arrival within, m"),
+        default=1500,
+        validators=[MinValueValidator(50), MaxValueValidator(20_000)],
+        help_text=_(
+            "So far from a pickup in the area a driver counts as arrived, if it is more than the settings say."
+        ),
+    )
+
+    class Meta:
+        verbose_name = _("pickup area")
+        verbose_name_plural = _("pickup areas")
+        ordering = ["name", "pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(lat__gte=-90, lat__lte=90, lng__gte=-180, lng__lte=180), name="pickup_area_in_range"
+            ),
+            models.UniqueConstraint(fields=["name"], name="pickup_area_name_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Booking(models.Model):
@@ -420,7 +490,8 @@ class Offer(models.Model):
     created_at = models.DateTimeField(_("offered"), db_default=Now())
     expires_at = models.DateTimeField(_("answer until"))
     responded_at = models.DateTimeField(_("settled"), null=True, blank=True)
-    # The driver's words when declining, or why it ended: timeout, accepted_by_another, cancelled, driver_busy.
+    # The driver's words when declining, or why it ended: timeout, accepted_by_another, cancelled, driver_busy,
+    # no_longer_eligible.
     reason = models.CharField(_("reason"), max_length=200, blank=True)
     # The driver accepted and gave the trip back; never asked again.
     released_at = models.DateTimeField(_("released"), null=True, blank=True)

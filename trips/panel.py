@@ -188,6 +188,8 @@ class Panel:
             return clock(self.trip.departure_at, self.trip.timezone)
         if self.asked_from:
             return _("Booked")
+        if self.trip.awaits_confirmation:
+            return _("Not confirmed")
         words = {
             TripStatus.DRAFT: _("Not booked yet"),
             TripStatus.PUBLISHED: _("Looking"),
@@ -222,6 +224,8 @@ class Panel:
                 **values,
                 "when": when_within(trip.departure_at, trip.timezone),
             }
+        if trip.awaits_confirmation:
+            return _("%(name)s says they are at the pickup") % values
         words = {
             TripStatus.DRAFT: _("Nobody has been asked yet"),
             TripStatus.PUBLISHED: _("Asking drivers nearby"),
@@ -256,6 +260,12 @@ class Panel:
             if next_at > self.now + dt.timedelta(hours=12):
                 return _("next try %(when)s") % {"when": when_within(next_at, trip.timezone)}
             return _("next try at %(time)s") % {"time": clock(next_at, trip.timezone)}
+        if trip.awaits_confirmation:
+            return (
+                _("no position confirms it; you can still cancel")
+                if self.is_organiser
+                else _("no position confirms it")
+            )
         if trip.status == TripStatus.DRIVER_ARRIVED and trip.vehicle and self.is_passenger:
             return _("look for a %(vehicle)s") % {"vehicle": trip.vehicle.label}
         if trip.status == TripStatus.ARRIVED:

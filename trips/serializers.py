@@ -121,6 +121,8 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
     traveller = serializers.SerializerMethodField()
     driver = serializers.SerializerMethodField()
     vehicle = serializers.SerializerMethodField()
+    # False: the driver says they are at the pickup, and no position of theirs bears it out.
+    arrival_confirmed = serializers.SerializerMethodField()
     # What is wrong with the driver's way to the pickup, and since when; null: nothing.
     stall = serializers.SerializerMethodField()
     # Drivers asked at this moment who have not answered.
@@ -161,6 +163,7 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
             "vehicle",
             "delay_minutes",
             "delay_reason",
+            "arrival_confirmed",
             "stall",
             "offers_open",
             "next_look_at",
@@ -215,6 +218,9 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
 
     def get_vehicle(self, trip: Trip) -> dict[str, Any] | None:
         return msgspec.to_builtins(cards.vehicle_card(trip.vehicle)) if trip.vehicle else None
+
+    def get_arrival_confirmed(self, trip: Trip) -> bool:
+        return not trip.awaits_confirmation
 
     def get_stall(self, trip: Trip) -> dict[str, Any] | None:
         if trip.stalled is None or trip.stalled.stalled_at is None:

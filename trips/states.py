@@ -89,6 +89,13 @@ class Stall(TextChoices):
     DARK = "dark", _("No position")
 
 
+class Doubt(TextChoices):
+    """Why a driver's step is not borne out by their position."""
+
+    NO_POSITION = "no_position", _("No position")
+    FAR = "far", _("Far away")
+
+
 S, R = TripStatus, Role
 
 # (from, to) -> who. What is not here is refused.
@@ -104,8 +111,8 @@ TRANSITIONS: dict[tuple[TripStatus, TripStatus], frozenset[Role]] = {
     (S.ACCEPTED, S.OFFERED): frozenset({R.DRIVER, R.STAFF}),
     (S.EN_ROUTE, S.OFFERED): frozenset({R.DRIVER, R.STAFF}),
     (S.ACCEPTED, S.EN_ROUTE): frozenset({R.DRIVER}),
-    (S.ACCEPTED, S.DRIVER_ARRIVED): frozenset({R.DRIVER}),
-    (S.EN_ROUTE, S.DRIVER_ARRIVED): frozenset({R.DRIVER}),
+    (S.ACCEPTED, S.DRIVER_ARRIVED): frozenset({R.DRIVER, R.STAFF}),
+    (S.EN_ROUTE, S.DRIVER_ARRIVED): frozenset({R.DRIVER, R.STAFF}),
     (S.DRIVER_ARRIVED, S.PASSENGERS_BOARDED): frozenset({R.DRIVER}),
     (S.PASSENGERS_BOARDED, S.IN_TRANSIT): frozenset({R.DRIVER}),
     (S.IN_TRANSIT, S.ARRIVED): frozenset({R.DRIVER}),
@@ -116,7 +123,8 @@ TRANSITIONS: dict[tuple[TripStatus, TripStatus], frozenset[Role]] = {
     (S.UNFILLED, S.CANCELLED): frozenset({R.ORGANISER, R.STAFF, R.SYSTEM}),
     (S.ACCEPTED, S.CANCELLED): frozenset({R.ORGANISER, R.STAFF, R.SYSTEM}),
     (S.EN_ROUTE, S.CANCELLED): frozenset({R.ORGANISER, R.STAFF, R.SYSTEM}),
-    (S.DRIVER_ARRIVED, S.CANCELLED): frozenset({R.DRIVER, R.STAFF}),
+    # The organiser while the arrival is flagged, the driver (no-show) while it is not: see `allowed`.
+    (S.DRIVER_ARRIVED, S.CANCELLED): frozenset({R.ORGANISER, R.DRIVER, R.STAFF}),
     (S.PASSENGERS_BOARDED, S.CANCELLED): frozenset({R.STAFF}),
     (S.IN_TRANSIT, S.CANCELLED): frozenset({R.STAFF}),
 }
@@ -137,8 +145,14 @@ EXPECTED = frozenset({S.ACCEPTED, S.EN_ROUTE})
 STEPS = (S.ACCEPTED, S.EN_ROUTE, S.DRIVER_ARRIVED, S.PASSENGERS_BOARDED, S.IN_TRANSIT, S.ARRIVED, S.COMPLETED)
 
 
-def allowed(current: str, wanted: str, role: str) -> bool:
-    """Whether `role` may move a trip from `current` to `wanted`."""
+def allowed(current: str, wanted: str, role: str, *, flagged: bool = False) -> bool:
+    """Whether `role` may move a trip from `current` to `wanted`.
+
+    `flagged`: nothing bears out that the driver is at the pickup. Then the organiser may still cancel and there is no
+    no-show; once the arrival is borne out it is the other way round.
+    """
+    if (current, wanted) == (S.DRIVER_ARRIVED, S.CANCELLED) and role == (R.DRIVER if flagged else R.ORGANISER):
+        return False
     return Role(role) in TRANSITIONS.get((TripStatus(current), TripStatus(wanted)), frozenset())
 
 

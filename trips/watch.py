@@ -1,5 +1,7 @@
 """Looks after trips whose driver is expected at the pickup: reminders, setting off in time, stalls on the way.
 
+Also whether a position confirms an arrival that was flagged because none bore it out.
+
 `Trip.move` leaves a mark on a trip that gets a driver or whose driver sets off; from then on its `TripWatch` says
 when to look again. The trip's lock is also that of its watch, which is read only once the trip is held, so whatever
 is told is told once, by any number of dispatchers, and a batch costs the same few queries however many trips it has.
@@ -23,9 +25,9 @@ from stepper.models import ServiceSettings
 from stepper.templatetags.units import clock, when
 from stepper.transactions import each_alone_where_needed, in_transaction
 
-from . import eta
+from . import arrival, eta
 from .models import Booking, Trip, TripWatch
-from .states import BookingStatus, Stall, TripStatus
+from .states import BookingStatus, Role, Stall, TripStatus
 
 # On the way to the pickup a driver is looked at this often.
 _ON_THE_WAY = dt.timedelta(seconds=20)
@@ -105,6 +107,7 @@ def _watch(trip_ids: list[int]) -> int:
 
 def _judge(looks: Sequence[_Look]) -> None:
     reminders, stalls = [], []
+    areas = arrival.PickupAreas()
     for look in looks:
         trip, watch = look.trip, look.watch
         if trip.status == TripStatus.ACCEPTED:
@@ -116,6 +119,8 @@ def _judge(looks: Sequence[_Look]) -> None:
                 stalls.append(look)
         else:
             watch.due_at, watch.stall, watch.stalled_at = None, "", None
+            if trip.awaits_confirmation and not arrival.confirm_if_there(trip, Role.SYSTEM, look.settings, areas=areas):
+                watch.due_at = look.now + _ON_THE_WAY
     TripWatch.objects.bulk_create(
         [look.watch for look in looks], update_conflicts=True, unique_fields=["trip"], update_fields=_STATE
     )

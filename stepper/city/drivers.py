@@ -25,6 +25,8 @@ EARLY = dt.timedelta(minutes=5)
 STILL_HERE_S = 20 * 60.0
 # Suspended, a driver finishes the trip in hand and otherwise only asks this often whether they may work again.
 BARRED_S = 60.0
+# Between two tries to say "arrived" to a server that has not believed the position yet; real seconds.
+NOT_THERE_S = 2.0
 # Of the time to answer, at most.
 LOOKED_AT_FOR = 0.8
 
@@ -367,6 +369,10 @@ class VirtualDriver:
             await self._pause(refusal.retry_after_s or 5)
         elif refusal.code == "trip.boarding_too_early":
             await self._pause(30)
+        elif refusal.code == "trip.not_at_pickup":
+            # The server believes an older position; the next ones will have it believe where this driver is.
+            await self._send_spot(moving=False)
+            await self._pause(NOT_THERE_S)
         elif refusal.code == "trip.transition_refused":
             job.doubtful = True
         else:

@@ -327,6 +327,40 @@ def test_a_decision_needs_the_token_against_forgery(staff):
     assert approval(driver) == Approval.PENDING
 
 
+def saved(client, row, **changes):
+    """The row's page, posted as it is but for the changes."""
+    form = client.get(page_url(row)).context["adminform"].form
+    values = {name: form[name].value() for name in form.fields}
+    inlines = {"availability_changes-TOTAL_FORMS": 0, "availability_changes-INITIAL_FORMS": 0}
+    posted = {name: value for name, value in {**values, **inlines, **changes}.items() if value is not None}
+    response = client.post(page_url(row), posted)
+    assert response.status_code == 302, response.context["errors"]
+
+
+def test_a_new_vehicle_or_licence_has_open_offers_judged_again(client, django_capture_on_commit_callbacks):
+    offers = [OfferFactory.create(trip__seats=4) for _number in range(3)]
+    swapped, smaller, expired = (offer.driver for offer in offers)
+    yesterday = timezone.localdate() - dt.timedelta(days=1)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        saved(client, swapped, vehicle=VehicleFactory.create(seats=2).pk)
+        saved(client, smaller.vehicle, seats=2)
+        saved(client, expired, licence_expires_on=yesterday)
+
+    for offer in offers:
+        offer.refresh_from_db()
+        assert (offer.status, offer.reason) == ("withdrawn", "no_longer_eligible")
+
+
+def test_other_edits_leave_open_offers(client, django_capture_on_commit_callbacks):
+    offer = OfferFactory.create(trip__seats=4)
+    with django_capture_on_commit_callbacks(execute=True):
+        saved(client, offer.driver.vehicle, colour="Green")
+        saved(client, offer.driver, licence_number="NEW1")
+    offer.refresh_from_db()
+    assert offer.status == "pending"
+
+
 def test_an_unknown_driver_is_not_found(client):
     driver = DriverFactory.create()
     url = action_url(driver, "approve").replace(str(driver.pk), "999999")

@@ -11,9 +11,10 @@ from drivers import availability
 from drivers.models import Approval
 from realtime import events
 from stepper.models import ServiceSettings
-from tests.factories import AIRPORT, ALMATY, DriverFactory, PassengerFactory, StaffFactory
+from tests.drives import step_there
+from tests.factories import AIRPORT, ALMATY, DriverFactory, PassengerFactory, StaffFactory, place
 from tests.rest import as_user
-from trips import bookings, dispatch, driving
+from trips import bookings, dispatch
 from trips.models import Offer, Trip
 from trips.states import STEPS, OfferStatus, TripStatus
 
@@ -289,8 +290,9 @@ def step(client, trip, status, **more):
     return client.put(f"/api/drivers/trips/{trip.pk}/status", {"status": status, **more}, format="json")
 
 
-def test_the_driver_steps_to_completed(client, accepted):
+def test_the_driver_steps_to_completed(client, driver, accepted):
     for status in STEPS[1:]:
+        place(driver, accepted.pickup_lat, accepted.pickup_lng)
         response = step(client, accepted, status, note="", lat=43.24, lng=76.95)
         assert (response.status_code, response.json()["status"]) == (200, status)
 
@@ -375,7 +377,7 @@ def test_a_released_trip_is_not_told_to_who_released_it_once_more(client, rival,
 
 def test_a_no_show_cancels_at_the_pickup(client, driver, accepted):
     assert step(client, accepted, "no_show").status_code == 409
-    driving.update_status(driver.pk, accepted.pk, "driver_arrived")
+    step_there(accepted.pk, "driver_arrived")
     assert step(client, accepted, "no_show").json()["code"] == "trip.no_show_too_early"
     long_ago = timezone.now() - dt.timedelta(minutes=6)
     accepted.transitions.update(created_at=long_ago)
@@ -394,6 +396,7 @@ def test_another_drivers_trip_is_not_found(rival, accepted):
 
 def test_a_suspended_driver_finishes_the_trip_under_way(client, driver, accepted):
     step(client, accepted, "en_route")
+    place(driver, accepted.pickup_lat, accepted.pickup_lng)
     availability.suspend(driver.pk, StaffFactory.create(), "Complaint")
 
     assert step(client, accepted, "driver_arrived").status_code == 200

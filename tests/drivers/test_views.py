@@ -16,7 +16,7 @@ from drivers.models import Approval, Availability, Driver
 from realtime.models import Event
 from stepper.models import ServiceSettings
 from stepper.templatetags.units import clock
-from tests.factories import AIRPORT, ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
+from tests.factories import AIRPORT, ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory, place
 from trips.models import Offer, Rating, Trip
 from trips.states import OfferStatus, Role, TripStatus, TripType
 
@@ -384,6 +384,22 @@ def test_no_show_says_how_long_to_wait(signed_in: Client, driver: Driver) -> Non
 
     Trip.objects.update(departure_at=timezone.now() - dt.timedelta(minutes=5))
     assert "Please wait until" not in text(signed_in.get(address("tab", "active")))
+
+
+def test_flagged_arrival_asks_for_the_location_and_is_confirmed_by_one_button(
+    signed_in: Client, driver: Driver
+) -> None:
+    trip = TripFactory(status=TripStatus.DRIVER_ARRIVED, driver=driver, arrival_flagged=True)
+    page = signed_in.get(address("tab", "active"))
+    assert "No position shows that you are at the pickup" in text(page)
+    assert "Please wait until" not in text(page)
+
+    place(driver, trip.pickup_lat, trip.pickup_lng)
+    signed_in.post(address("trip-status", trip.pk), {"status": "driver_arrived"}, headers=HTMX)
+
+    trip.refresh_from_db()
+    assert not trip.arrival_flagged
+    assert "No position shows" not in text(signed_in.get(address("tab", "active")))
 
 
 def test_status_that_is_refused_says_why(signed_in: Client, driver: Driver) -> None:

@@ -6,9 +6,10 @@ import pytest
 from django.utils import timezone
 
 from stepper.models import User
+from tests.drives import step_there
 from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory
 from tests.rest import BOOKING, DROPOFF, PICKUP, as_user, book
-from trips import dispatch, driving
+from trips import dispatch
 from trips.models import Offer, Trip
 from trips.states import STEPS
 
@@ -353,7 +354,7 @@ def test_driver_and_passenger_see_each_others_phone_during_the_trip_only(client,
     assert there.get(f"/api/trips/{trip_id}").json()["organiser"]["phone"] == str(passenger.phone)
 
     for step in STEPS[1:]:
-        driving.update_status(driver.pk, trip_id, step)
+        step_there(trip_id, step)
 
     assert client.get(f"/api/trips/{trip_id}").json()["driver"]["phone"] is None
     afterwards = there.get(f"/api/trips/{trip_id}").json()["organiser"]

@@ -9,6 +9,7 @@ from django.utils import timezone
 from drivers.models import DriverPosition
 from stepper.errors import NotPermitted
 from stepper.models import ServiceSettings, User
+from tests.drives import step_there
 from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.rest import as_user, book
 from trips import dispatch, driving
@@ -149,7 +150,7 @@ def completed(client, driver):
     trip_id = book(client)["id"]
     dispatch.accept_trip(driver.pk, trip_id)
     for step in STEPS[1:]:
-        driving.update_status(driver.pk, trip_id, step)
+        step_there(trip_id, step)
     return trip_id
 
 

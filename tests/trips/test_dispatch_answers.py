@@ -10,7 +10,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from drivers import availability
-from drivers.models import Driver
+from drivers.models import Driver, Vehicle
 from realtime import events, groups
 from stepper.errors import Conflict, DomainError
 from stepper.models import User
@@ -20,6 +20,7 @@ from tests.factories import (
     OfferFactory,
     StaffFactory,
     TripFactory,
+    VehicleFactory,
 )
 from tests.outbox import frames, rechecked, types
 from trips import bookings, dispatch, rounds
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.django_db
 
 MINUTE = dt.timedelta(minutes=1)
 HOUR = dt.timedelta(hours=1)
+DAY = dt.timedelta(days=1)
 PAST = dt.timedelta(seconds=-1)
 
 
@@ -193,6 +195,44 @@ def test_accept_needs_a_vehicle(offer: Offer) -> None:
     Driver.objects.filter(pk=offer.driver.pk).update(vehicle=None)
 
     assert code_of(dispatch.accept, offer.driver.pk, offer.pk) == "driver.no_vehicle"
+
+
+def swapped(offer: Offer, **vehicle: Any) -> None:
+    Driver.objects.filter(pk=offer.driver.pk).update(vehicle=VehicleFactory(**vehicle))
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda offer: swapped(offer, seats=2), "driver.too_few_seats"),
+        (lambda offer: Vehicle.objects.filter(pk=offer.driver.vehicle.pk).update(seats=2), "driver.too_few_seats"),
+        (lambda offer: swapped(offer, vehicle_class="sedan", seats=6), "driver.vehicle_class"),
+        (lambda offer: Driver.objects.update(licence_expires_on=timezone.localdate() - DAY), "driver.licence_expired"),
+        (lambda offer: Driver.objects.update(vehicle=None), "driver.no_vehicle"),
+    ],
+    ids=["another vehicle", "fewer seats", "smaller class", "licence", "no vehicle"],
+)
+def test_accept_takes_licence_and_vehicle_as_they_are_now(change: Callable[[Offer], Any], code: str) -> None:
+    """Offered when they fitted, changed by staff meanwhile; the offer goes, so that nobody waits for it."""
+    trip = TripFactory(seats=4, vehicle_class="suv")
+    offer = OfferFactory(trip=trip, driver=DriverFactory(at=ALMATY, vehicle=VehicleFactory(vehicle_class="suv")))
+    change(offer)
+
+    assert code_of(dispatch.accept, offer.driver.pk, offer.pk) == code
+
+    trip.refresh_from_db()
+    offer.refresh_from_db()
+    assert (trip.driver, trip.vehicle) == (None, None)
+    assert (offer.status, offer.reason) == ("withdrawn", "no_longer_eligible")
+    (frame,) = frames(groups.driver(offer.driver.pk))
+    assert frame.reason == "no_longer_eligible"
+    assert code_of(dispatch.accept, offer.driver.pk, offer.pk) == "offer.withdrawn"
+
+
+def test_accept_with_a_licence_that_ends_today() -> None:
+    offer = OfferFactory(driver=DriverFactory(at=ALMATY, licence_expires_on=timezone.localdate()))
+
+    assert dispatch.accept(offer.driver.pk, offer.pk).status == "accepted"
 
 
 @pytest.mark.parametrize("hours", [-2.5, 0, 2.5])

@@ -211,8 +211,71 @@ def test_assign_refuses_who_cannot_drive_it(staff: User) -> None:
     assert code(DriverFactory(approval="suspended")) == "driver.not_approved"
     assert code(DriverFactory(vehicle=None)) == "driver.no_vehicle"
     assert code(DriverFactory(vehicle=VehicleFactory(seats=2))) == "driver.too_few_seats"
+    assert code(DriverFactory(licence_expires_on=timezone.localdate() - 24 * HOUR)) == "driver.licence_expired"
     assert code(busy) == "driver.overlap"
     assert code(DriverFactory(user=trip.organiser)) == "driver.own_trip"
+
+
+def test_assign_may_give_a_smaller_class(staff: User) -> None:
+    trip = TripFactory(status="unfilled", vehicle_class="van")
+
+    assert dispatch.assign(trip.pk, DriverFactory().pk, staff).status == "accepted"
+
+
+# What staff change about a driver
+
+
+def test_review_withdraws_offers_that_the_driver_does_not_fit_any_more() -> None:
+    driver = DriverFactory(at=ALMATY)
+    small, large = OfferFactory(driver=driver, trip__seats=2), OfferFactory(driver=driver, trip__seats=4)
+    Driver.objects.filter(pk=driver.pk).update(vehicle=VehicleFactory(seats=2))
+
+    dispatch.review_driver(driver.pk)
+
+    small.refresh_from_db()
+    large.refresh_from_db()
+    assert (small.status, large.status, large.reason) == ("pending", "withdrawn", "no_longer_eligible")
+
+
+@pytest.mark.parametrize("status", ["accepted", "en_route", "driver_arrived"])
+def test_review_gives_a_trip_that_has_not_begun_the_new_vehicle(status: str) -> None:
+    trip = TripFactory(status=status)
+    vehicle = VehicleFactory(plate="777 NEW 02")
+    Driver.objects.filter(pk=trip.driver.pk).update(vehicle=vehicle)
+
+    dispatch.review_driver(trip.driver.pk)
+    dispatch.review_driver(trip.driver.pk)
+
+    trip.refresh_from_db()
+    assert (trip.vehicle, trip.version) == (vehicle, 2)
+    told = Notification.objects.get()
+    assert (told.user, "777 NEW 02" in told.message) == (trip.organiser, True)
+    assert types(groups.trip(trip.pk)) == ["trip.status.updated"]
+
+
+def test_review_leaves_a_trip_with_passengers_on_board(staff: User) -> None:
+    trip = TripFactory(status="in_transit")
+    vehicle = trip.vehicle
+    Driver.objects.filter(pk=trip.driver.pk).update(vehicle=VehicleFactory(seats=1))
+
+    dispatch.review_driver(trip.driver.pk)
+
+    trip.refresh_from_db()
+    assert (trip.vehicle, trip.version) == (vehicle, 1)
+    assert not Notification.objects.exists()
+
+
+def test_review_tells_staff_of_a_trip_that_its_driver_does_not_fit(staff: User) -> None:
+    trip = TripFactory(status="accepted", seats=4)
+    Driver.objects.filter(pk=trip.driver.pk).update(licence_expires_on=timezone.localdate() - 24 * HOUR)
+
+    dispatch.review_driver(trip.driver.pk)
+
+    told = Notification.objects.get()
+    assert (told.user, told.title) == (staff, f"Trip {trip.pk}: its driver does not fit any more")
+    assert "licence expired" in told.message
+    trip.refresh_from_db()
+    assert trip.status == "accepted"
 
 
 @pytest.mark.parametrize("status", ["draft", "accepted", "in_transit", "completed", "cancelled"])

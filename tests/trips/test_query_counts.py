@@ -119,11 +119,11 @@ def test_decline(query_count: QueryCount) -> None:
     ("current", "status", "embedded", "scaled"),
     [
         ("accepted", "en_route", 13, 13),
-        ("en_route", "driver_arrived", 8, 8),
+        ("en_route", "driver_arrived", 9, 9),
         ("driver_arrived", "passengers_boarded", 8, 8),
-        ("passengers_boarded", "in_transit", 7, 7),
-        ("in_transit", "arrived", 7, 7),
-        ("arrived", "completed", 15, 15),
+        ("passengers_boarded", "in_transit", 8, 8),
+        ("in_transit", "arrived", 8, 8),
+        ("arrived", "completed", 16, 16),
     ],
 )
 def test_status_step(query_count: QueryCount, current: str, status: str, embedded: int, scaled: int) -> None:

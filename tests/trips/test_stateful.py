@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from drivers import availability
-from drivers.models import DriverPosition
+from drivers.models import Driver, DriverPosition, Vehicle
 from realtime import events
 from stepper import dispatcher
 from stepper.errors import DomainError
-from stepper.models import ServiceSettings
+from stepper.models import ServiceSettings, User
+from tests.drives import step_there
 from tests.factories import AIRPORT, ALMATY, DriverFactory, PassengerFactory, StaffFactory
 from trips import bookings, dispatch, driving
 from trips.bookings import BookingRequest
@@ -115,11 +116,47 @@ class City(RuleBasedStateMachine):
         if trip := self.some(Trip.objects.all(), which):
             self.attempt(bookings.cancel, trip.pk, self.staff, "by phone")
 
-    @rule(which=pick)
-    def drive(self, which: int) -> None:
+    @rule(which=pick, there=st.booleans())
+    def drive(self, which: int, there: bool) -> None:
         trip = self.some(Trip.objects.filter(status__in=sorted(ASSIGNED)), which)
         if trip and (step := next_step(trip.status)):
-            self.attempt(driving.update_status, trip.driver_id, trip.pk, step)
+            if there:
+                self.attempt(step_there, trip.pk, step)
+            else:
+                self.attempt(driving.update_status, trip.driver_id, trip.pk, step)
+
+    @rule(which=pick)
+    def say_arrived_without_a_position(self, which: int) -> None:
+        trip = self.some(Trip.objects.filter(status__in=sorted(ASSIGNED)), which)
+        if trip:
+            of_driver = DriverPosition.objects.filter(driver=trip.driver_id)
+            of_driver.update(accuracy_m=5000)
+            self.attempt(driving.update_status, trip.driver_id, trip.pk, "driver_arrived")
+            of_driver.update(accuracy_m=None)
+
+    @rule(which=pick)
+    def report_a_no_show(self, which: int) -> None:
+        if trip := self.some(Trip.objects.filter(status__in=sorted(ASSIGNED)), which):
+            self.attempt(driving.update_status, trip.driver_id, trip.pk, "no_show")
+
+    @rule(which=pick)
+    def confirm_an_arrival(self, which: int) -> None:
+        if trip := self.some(Trip.objects.filter(status__in=sorted(ASSIGNED)), which):
+            self.attempt(driving.confirm_arrival, trip.pk, self.staff, "seen")
+
+    @rule(which=pick, active=st.booleans())
+    def change_account(self, which: int, active: bool) -> None:
+        user = User.objects.get(driver=self.driver(which))
+        user.is_active = active
+        user.save()
+
+    @rule(which=pick, seats=st.sampled_from([1, 4]), expired=st.booleans())
+    def change_vehicle_and_licence(self, which: int, seats: int, expired: bool) -> None:
+        driver_id = self.driver(which)
+        Vehicle.objects.filter(driver=driver_id).update(seats=seats)
+        expires_on = timezone.localdate() + dt.timedelta(days=-1 if expired else 100)
+        Driver.objects.filter(pk=driver_id).update(licence_expires_on=expires_on)
+        dispatch.review_driver(driver_id)
 
     @rule(which=pick)
     def suspend(self, which: int) -> None:
@@ -200,9 +237,19 @@ class City(RuleBasedStateMachine):
 
     @invariant()
     def the_search_and_the_driver_agree(self) -> None:
-        asked = Q(driver__approval="approved", driver__availability="available")
+        asked = Q(driver__approval="approved", driver__availability="available", driver__user__is_active=True)
         assert not DriverPosition.objects.filter(asked, dispatchable=False).exists()
         assert not DriverPosition.objects.filter(~asked, dispatchable=True).exists()
+
+    @invariant()
+    def nobody_inactive_is_online_or_has_offers(self) -> None:
+        assert not Driver.objects.filter(user__is_active=False, availability="available").exists()
+        assert not Offer.objects.filter(driver__user__is_active=False, status=OfferStatus.PENDING).exists()
+
+    @invariant()
+    def no_no_show_without_a_confirmed_arrival(self) -> None:
+        no_show = Q(transitions__role="driver", transitions__to_status="cancelled")
+        assert not Trip.objects.filter(no_show, arrival_flagged=True).exists()
 
     @invariant()
     def every_trip_goes_on_or_has_ended_with_a_reason(self) -> None:

@@ -23,8 +23,8 @@ unfilled: accepted staff
 accepted: offered driver staff
 en_route: offered driver staff
 accepted: en_route driver
-accepted: driver_arrived driver
-en_route: driver_arrived driver
+accepted: driver_arrived driver staff
+en_route: driver_arrived driver staff
 driver_arrived: passengers_boarded driver
 passengers_boarded: in_transit driver
 in_transit: arrived driver
@@ -62,12 +62,21 @@ PERMITTED = _permitted()
 def test_table_knows_every_status_and_role() -> None:
     assert TripStatus.values == STATUSES
     assert Role.values == ROLES
-    assert len(PERMITTED) == 46
+    assert len(PERMITTED) == 48
 
 
 @pytest.mark.parametrize(("current", "wanted", "role"), list(itertools.product(STATUSES, STATUSES, ROLES)))
 def test_transition_is_allowed_as_in_the_facts(current: str, wanted: str, role: str) -> None:
     assert allowed(current, wanted, role) is ((current, wanted, role) in PERMITTED)
+
+
+@pytest.mark.parametrize(("current", "wanted", "role"), list(itertools.product(STATUSES, STATUSES, ROLES)))
+def test_flagged_arrival_can_be_cancelled_by_the_organiser_and_is_no_no_show(
+    current: str, wanted: str, role: str
+) -> None:
+    """From the facts: "organiser while the arrival is flagged"; the no-show is what it must never lead to."""
+    facts = PERMITTED - {("driver_arrived", "cancelled", "driver")} | {("driver_arrived", "cancelled", "organiser")}
+    assert allowed(current, wanted, role, flagged=True) is ((current, wanted, role) in facts)
 
 
 @pytest.mark.parametrize(

@@ -301,6 +301,18 @@ def test_cancel_too_late_says_whom_to_ask(client, passenger):
     assert trip.status == TripStatus.DRIVER_ARRIVED
 
 
+def test_flagged_arrival_is_said_in_plain_words_and_can_be_cancelled(client, passenger):
+    driver = DriverFactory(user__name="Daniyar Seitkali")
+    trip = TripFactory(organiser=passenger, driver=driver, status=TripStatus.DRIVER_ARRIVED, arrival_flagged=True)
+    page = text(client.get(f"/trips/{trip.pk}/"))
+    assert "Daniyar says they are at the pickup" in page
+    assert "no position confirms it; you can still cancel" in page
+    assert "too late" not in text(client.get(f"/trips/{trip.pk}/cancel/"))
+    assert client.post(f"/trips/{trip.pk}/cancel/").status_code == 302
+    trip.refresh_from_db()
+    assert trip.status == TripStatus.CANCELLED
+
+
 # Rating
 
 

@@ -14,6 +14,7 @@ from realtime import groups
 from realtime.models import Notification
 from stepper.models import ServiceSettings, User
 from tests.backoffice import action_url, list_url, page_url, signed_in
+from tests.drives import step_there
 from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory, place
 from tests.outbox import types
 from tests.rest import as_user
@@ -309,10 +310,43 @@ def test_what_happened_before_setting_off_is_no_stall() -> None:
 def test_at_the_pickup_the_watch_ends() -> None:
     trip = on_the_way()
     go_on(trip, 6, 5)
-    driving.update_status(trip.driver.pk, trip.pk, "driver_arrived")
-    go_on(trip, 1, 5)
+    assert of(trip).stall == Stall.STANDING
+    step_there(trip.pk, "driver_arrived")
+    go_on(trip, 1, 0)
     assert (of(trip).stall, of(trip).due_at) == ("", None)
     assert look() == 0
+
+
+def test_a_flagged_arrival_is_watched_until_a_position_confirms_it() -> None:
+    trip = on_the_way()
+    DriverPosition.objects.all().delete()
+    driving.update_status(trip.driver.pk, trip.pk, "driver_arrived")
+    look()
+    assert Trip.objects.get().arrival_flagged
+    assert of(trip).due_at is not None
+    go_on(trip, 1, 5)
+    assert Trip.objects.get().arrival_flagged
+
+    go_on(trip, 1, 0.1)
+
+    assert not Trip.objects.get().arrival_flagged
+    row = trip.transitions.get(from_status="driver_arrived")
+    assert (row.role, row.to_status, row.by) == (Role.SYSTEM, "driver_arrived", None)
+    assert (of(trip).due_at, look()) == (None, 0)
+
+
+def test_a_flagged_arrival_is_looked_at_at_once_whenever_its_watch_was_due() -> None:
+    trip = accepted(in_=HOUR)
+    look()
+    assert TripWatch.objects.filter(pk=trip.pk, due_at__gt=timezone.now() + MINUTE).exists()
+    DriverPosition.objects.all().delete()
+    driving.update_status(trip.driver.pk, trip.pk, "driver_arrived")
+    place(driver_of(trip), *ALMATY)
+
+    assert look() == 1
+
+    trip.refresh_from_db()
+    assert not trip.arrival_flagged
 
 
 def test_a_position_that_says_nothing_changes_nothing() -> None:
@@ -357,6 +391,41 @@ def test_staff_find_trips_that_need_attention() -> None:
     assert "Standing still since" in client.get(page_url(standing)).content.decode()
     assert "Has not set off" in client.get(list_url(Trip)).content.decode()
     assert "Standing still since" not in client.get(page_url(fine)).content.decode()
+
+
+def test_staff_find_arrivals_and_steps_that_no_position_bears_out() -> None:
+    unconfirmed, far, past = (TripFactory(status="en_route") for _number in range(3))
+    fine = TripFactory(status="en_route")
+    step_there(fine.pk, "driver_arrived")
+    DriverPosition.objects.filter(driver=unconfirmed.driver).delete()
+    driving.update_status(unconfirmed.driver.pk, unconfirmed.pk, "driver_arrived")
+    for trip in (far, past):
+        step_there(trip.pk, "driver_arrived")
+        place(driver_of(trip), ALMATY[0] + 9 * KM, ALMATY[1])
+        driving.update_status(trip.driver.pk, trip.pk, "passengers_boarded")
+    for status in ("in_transit", "arrived", "completed"):
+        step_there(past.pk, status)
+    client = signed_in(StaffFactory())
+
+    def found(attention: str) -> set[int]:
+        rows = client.get(list_url(Trip), {"attention": attention}).context["cl"].result_list
+        return {row.pk for row in rows}
+
+    assert found("unconfirmed") == {unconfirmed.pk}
+    assert found("far") == {far.pk, past.pk}
+    assert found("any") == {unconfirmed.pk, far.pk}
+    assert "Arrival not confirmed" in client.get(page_url(unconfirmed)).content.decode()
+    assert "Far away (9" in client.get(page_url(far)).content.decode()
+
+
+def test_staff_confirm_an_arrival_on_the_trips_page_with_a_reason() -> None:
+    trip = on_the_way()
+    client = signed_in(StaffFactory())
+    assert client.post(action_url(trip, "confirm_arrival"), {"reason": ""}).status_code == 200
+    assert client.post(action_url(trip, "confirm_arrival"), {"reason": "she sees the car"}).status_code == 302
+    trip.refresh_from_db()
+    assert (trip.status, trip.arrival_flagged) == (TripStatus.DRIVER_ARRIVED, False)
+    assert trip.transitions.get(to_status="driver_arrived").note == "she sees the car"
 
 
 def test_staff_have_a_flagged_trip_offered_again_with_one_action() -> None:

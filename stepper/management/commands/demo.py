@@ -22,7 +22,7 @@ from drivers.models import Approval, Driver, Vehicle
 from stepper.city.people import DEMO_PASSENGERS, TRIPS_AT_ONCE
 from stepper.models import ServiceSettings, User
 from trips import eta, pricing
-from trips.models import Booking, DispatchRound, Offer, Rating, Trip, TripTransition
+from trips.models import Booking, DispatchRound, Offer, PickupArea, Rating, Trip, TripTransition
 from trips.states import STEPS, BookingStatus, OfferStatus, Role, TripStatus, Urgency, VehicleClass
 
 PASSWORD = "demo-stepper"  # noqa: S105 - known to everybody, which is why DEBUG must be on
@@ -148,6 +148,11 @@ def create_people() -> int:
     missing = [(position, email, name) for position, (email, name) in enumerate(wanted) if email not in there]
     if not missing:
         return 0
+    # Drivers wait in the car park there, passengers are somewhere in the terminal.
+    PickupArea.objects.get_or_create(
+        name=AIRPORT.name,
+        defaults={"lat": AIRPORT.lat, "lng": AIRPORT.lng, "radius_m": 1500, "arrival_radius_m": 1500},
+    )
     password = make_password(PASSWORD)
     users = User.objects.bulk_create(
         User(
