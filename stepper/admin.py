@@ -257,7 +257,7 @@ class ServiceSettingsAdmin(StaffAdmin):
                 "fields": [
                     ("position_trip_s", "position_idle_s"),
                     ("position_move_m", "position_replay_s"),
-                    "position_accuracy_m",
+                    ("position_accuracy_m", "max_speed_kmh"),
                 ]
             },
         ),
@@ -267,7 +267,7 @@ class ServiceSettingsAdmin(StaffAdmin):
                 "fields": [
                     ("api_per_min", "status_per_min"),
                     ("max_open_trips", "event_log_hours"),
-                    "rounds_kept_days",
+                    ("rounds_kept_days", "trail_kept_days"),
                     "updated_at",
                 ]
             },

@@ -31,7 +31,7 @@ from trips.models import Trip
 from trips.states import DispatchMode, TripStatus
 
 # Limits that a city running faster than life would meet without anybody misbehaving.
-PACED = ("api_per_min", "status_per_min", "max_open_trips")
+PACED = ("api_per_min", "status_per_min", "max_open_trips", "max_speed_kmh")
 PASSENGERS_PER_TRIP = 3
 SCRATCH = "replay"
 
