@@ -8,7 +8,6 @@ fixes are needed.
 """
 
 import datetime as dt
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -27,19 +26,16 @@ WORST_ACCURACY_M = 1000.0
 _NOWHERE_DEG = 0.001
 # Nearer than this, two fixes a second apart differ by what satellites are wrong about.
 _WANDER_KM = 0.5
-# Within this nothing is that far, whatever the latitude.
-_NEAR_DEG = 0.003
+# Within this, of both coordinates together, nothing is that far, whatever the latitude.
+_NEAR_DEG = 0.004
+# Of a meridian; a parallel's degrees are shorter.
+_KM_PER_DEG = 111.2
 # Many short steps are measured from where they began, over so long, or they would add up to any speed.
 _ANCHORED_FOR = dt.timedelta(seconds=60)
 
 
-class Anchor(NamedTuple):
-    """Where the driver was believed to be up to a minute before a fix."""
-
-    lat: float
-    lng: float
-    recorded_at: dt.datetime
-    until: dt.datetime
+# Where the driver was believed to be up to a minute before: lat, lng, when, until when it is measured from there.
+Anchor = tuple[float, float, dt.datetime, dt.datetime]
 
 
 class Fix(Struct, frozen=True, gc=False):
@@ -50,8 +46,8 @@ class Fix(Struct, frozen=True, gc=False):
     # The phone's clock, clamped to the server's; and the server's own.
     recorded_at: dt.datetime
     received_at: dt.datetime
-    # When this process last knew it to be the newest: other processes hear of the driver, too.
-    checked_at: dt.datetime
+    # When this process last knew it to be the newest, by time.monotonic(): others hear of the driver, too.
+    known_at: float
     anchor: Anchor
     # Newer fixes are kept aside: whether the driver is still there is in doubt.
     is_doubted: bool = False
@@ -74,58 +70,64 @@ class Doubt(Struct, frozen=True, gc=False):
 def is_noise(point: Point) -> bool:
     """Whether a fix says nothing at all: latitude and longitude 0, or an accuracy worse than a kilometre."""
     accuracy_m = point.accuracy_m
-    if accuracy_m is not None and accuracy_m > WORST_ACCURACY_M:
-        return True
-    return -_NOWHERE_DEG < point.lat < _NOWHERE_DEG and -_NOWHERE_DEG < point.lng < _NOWHERE_DEG
-
-
-def is_implausible(last: Fix, point: Point, recorded_at: dt.datetime, max_kmh: float) -> bool:
-    """Whether nobody can have driven to `point` from the fix before, or from where the last minute's steps began."""
-    lat, lng, before, anchor = point.lat, point.lng, last.point, last.anchor
-    return (
-        (abs(lat - before.lat) > _NEAR_DEG or abs(lng - before.lng) > _NEAR_DEG)
-        and _is_out_of_reach(before.lat, before.lng, last.recorded_at, point, recorded_at, max_kmh)
-    ) or (
-        (abs(lat - anchor[0]) > _NEAR_DEG or abs(lng - anchor[1]) > _NEAR_DEG)
-        and _is_out_of_reach(anchor[0], anchor[1], anchor[2], point, recorded_at, max_kmh)
+    return (accuracy_m is not None and accuracy_m > WORST_ACCURACY_M) or (
+        -_NOWHERE_DEG < point.lat < _NOWHERE_DEG and -_NOWHERE_DEG < point.lng < _NOWHERE_DEG
     )
 
 
+def first_fix(driver_id: int, point: Point, recorded_at: dt.datetime, received_at: dt.datetime, known_at: float) -> Fix:
+    """A fix that nothing before it speaks for or against."""
+    anchor = (point.lat, point.lng, recorded_at, recorded_at + _ANCHORED_FOR)
+    return Fix(driver_id, point, recorded_at, received_at, known_at, anchor)
+
+
+def next_fix(
+    before: Fix, point: Point, recorded_at: dt.datetime, received_at: dt.datetime, known_at: float, max_kmh: float
+) -> Fix | None:
+    """The fix after the one `before`; None where nobody can have driven there from that one or from its anchor.
+
+    Every position of every driver comes by here.
+    """
+    lat, lng, last, anchor = point.lat, point.lng, before.point, before.anchor
+    apart_deg = abs(lat - last.lat) + abs(lng - last.lng)
+    if apart_deg > _NEAR_DEG and _is_out_of_reach(
+        apart_deg, last.lat, last.lng, before.recorded_at, point, recorded_at, max_kmh
+    ):
+        return None
+    from_lat, from_lng, since, until = anchor
+    apart_deg = abs(lat - from_lat) + abs(lng - from_lng)
+    if apart_deg > _NEAR_DEG and _is_out_of_reach(apart_deg, from_lat, from_lng, since, point, recorded_at, max_kmh):
+        return None
+    if recorded_at >= until:
+        anchor = (lat, lng, recorded_at, recorded_at + _ANCHORED_FOR)
+    return Fix(before.driver_id, point, recorded_at, received_at, known_at, anchor)
+
+
 def _is_out_of_reach(
-    lat: float, lng: float, since: dt.datetime, point: Point, recorded_at: dt.datetime, max_kmh: float
-) -> bool:
-    elapsed = recorded_at - since
-    if elapsed > OLDEST:
-        return False
-    km = geo.distance_km(lat, lng, point.lat, point.lng)
-    return km > _WANDER_KM and km > max_kmh * elapsed.total_seconds() / 3600
-
-
-def make_fix(
-    driver_id: int, point: Point, recorded_at: dt.datetime, received_at: dt.datetime, before: Fix | None
-) -> Fix:
-    """A fix after the one `before`, whose anchor it keeps for a minute."""
-    if before is not None and recorded_at < before.anchor[3]:
-        anchor = before.anchor
-    else:
-        anchor = Anchor(point.lat, point.lng, recorded_at, recorded_at + _ANCHORED_FOR)
-    return Fix(driver_id, point, recorded_at, received_at, received_at, anchor)
-
-
-def keep_aside(
-    doubt: Doubt | None,
-    driver_id: int,
+    apart_deg: float,
+    lat: float,
+    lng: float,
+    since: dt.datetime,
     point: Point,
     recorded_at: dt.datetime,
-    received_at: dt.datetime,
     max_kmh: float,
-) -> Doubt:
-    """What is kept aside after an implausible fix: it continues the row that there is, or begins a new one."""
-    since, began_at, agreeing, before = received_at, received_at, 1, None
-    if doubt is not None:
-        if recorded_at < doubt.latest.recorded_at:
-            return doubt
-        since = doubt.since
-        if not is_implausible(doubt.latest, point, recorded_at, max_kmh):
-            began_at, agreeing, before = doubt.began_at, doubt.agreeing + 1, doubt.latest
-    return Doubt(since, began_at, agreeing, make_fix(driver_id, point, recorded_at, received_at, before))
+) -> bool:
+    """Whether nobody can have driven from a place to `point` since; `apart_deg`: the degrees of both coordinates."""
+    elapsed = recorded_at - since
+    reach_km = max(_WANDER_KM, max_kmh * elapsed.total_seconds() / 3600)
+    # No distance is longer than this, and most are so short that it need not be computed.
+    if apart_deg * _KM_PER_DEG <= reach_km or elapsed > OLDEST:
+        return False
+    return geo.distance_km(lat, lng, point.lat, point.lng) > reach_km
+
+
+def keep_aside(doubt: Doubt | None, fix: Fix, max_kmh: float) -> Doubt:
+    """What is kept aside after an implausible `first_fix`: it continues the row that there is, or begins a new one."""
+    if doubt is None:
+        return Doubt(fix.received_at, fix.received_at, 1, fix)
+    if fix.recorded_at < doubt.latest.recorded_at:
+        return doubt
+    continued = next_fix(doubt.latest, fix.point, fix.recorded_at, fix.received_at, fix.known_at, max_kmh)
+    if continued is None:
+        return Doubt(doubt.since, fix.received_at, 1, fix)
+    return Doubt(doubt.since, doubt.began_at, doubt.agreeing + 1, continued)

@@ -32,7 +32,7 @@ from trips.models import Trip
 from trips.states import ABOARD, ASSIGNED, DRIVING
 
 from . import geo
-from .fixes import AGREEING_FOR, OLDEST, Doubt, Fix, is_implausible, is_noise, keep_aside, make_fix
+from .fixes import AGREEING_FOR, OLDEST, Doubt, Fix, first_fix, is_noise, keep_aside, next_fix
 from .models import Approval, Driver, DriverPosition
 
 logger = logging.getLogger("stepper.positions")
@@ -45,7 +45,7 @@ _HELD_FOR_S = 60.0
 _RENEW_AHEAD_S = 15.0
 _RENEWED_AT_ONCE = 500
 # For so long a process takes the fix it knows for the newest; then it looks whether another process has a newer one.
-_NEWEST_FOR = dt.timedelta(minutes=2)
+_NEWEST_FOR_S = 120.0
 # Points of trails kept while the database is away; then the oldest are given up.
 TRAIL_KEPT = 100_000
 TRAIL_STEP = dt.timedelta(seconds=1)
@@ -230,56 +230,53 @@ class PositionBuffer:
             driver = Driver.objects.select_related("user").filter(pk=driver_id).first()
             if driver is not None:
                 require_approved(driver)
-        return self._accept(driver_id, points, known, dt.datetime.now(dt.UTC))
+        return self._accept(driver_id, points, known, time.monotonic())
 
     def prime(self, driver_id: int, settings: ServiceSettings | None = None) -> _Known:
         """Reads what is not known of the driver, so that their next fixes need no database.
 
         `settings`: those in force, where the caller has them.
         """
-        known = self._known.get(driver_id)
-        if known is None or known.until < time.monotonic():
+        known, last, now = self._known.get(driver_id), self._last.get(driver_id), time.monotonic()
+        if known is None or known.until < now:
             known = self._learn([driver_id], settings)[driver_id]
-        now = dt.datetime.now(dt.UTC)
-        last = self._last.get(driver_id)
-        if last is None or now - last.checked_at > _NEWEST_FOR:
+        if last is None or last.known_at + _NEWEST_FOR_S < now:
             self._read_last(driver_id, now)
         return known
 
-    def _read_last(self, driver_id: int, now: dt.datetime) -> None:
+    def _read_last(self, driver_id: int, now: float) -> None:
         """Read the stored position, which another process may have written."""
         row = DriverPosition.objects.filter(driver_id=driver_id).first()
         with self._lock:
             last = self._last.get(driver_id)
             if row is not None and (last is None or row.recorded_at > last.recorded_at):
-                read = make_fix(driver_id, point_of(row), row.recorded_at, row.received_at, None)
-                self._last[driver_id] = structs.replace(read, checked_at=now, is_doubted=row.jumped)
+                read = first_fix(driver_id, point_of(row), row.recorded_at, row.received_at, now)
+                self._last[driver_id] = structs.replace(read, is_doubted=row.jumped)
                 self._doubts.pop(driver_id, None)
             elif last is not None:
-                self._last[driver_id] = structs.replace(last, checked_at=now)
+                self._last[driver_id] = structs.replace(last, known_at=now)
 
     def report_now(self, driver_id: int, points: Sequence[events.Point]) -> ReportResult | None:
         """`report` without the database, on the server's loop; None where the database must be asked."""
-        known, last = self._known.get(driver_id), self._last.get(driver_id)
+        known, last, now = self._known.get(driver_id), self._last.get(driver_id), time.monotonic()
         if (
             known is None
             or not known.is_approved
-            or known.until < time.monotonic()
+            or known.until < now
             or last is None
+            or last.known_at + _NEWEST_FOR_S < now
             or self._loop is None
         ):
             return None
-        now = dt.datetime.now(dt.UTC)
-        if now - last.checked_at > _NEWEST_FOR:
-            return None
         return self._accept(driver_id, points, known, now)
 
-    def _accept(self, driver_id: int, points: Sequence[events.Point], known: _Known, now: dt.datetime) -> ReportResult:
+    def _accept(self, driver_id: int, points: Sequence[events.Point], known: _Known, known_at: float) -> ReportResult:
+        now = dt.datetime.now(dt.UTC)
         if len(points) > 1:
             points = sorted(points, key=lambda point: point.recorded_at or now)
         with self._lock:
             before = self._last.get(driver_id)
-            last, result = self._judge(driver_id, points, known.rides, before, now)
+            last, result = self._judge(driver_id, points, known.rides, before, now, known_at)
             if last is before or last is None:
                 return result
             self._last[driver_id] = self._latest[driver_id] = last
@@ -302,6 +299,7 @@ class PositionBuffer:
         rides: Sequence[_Ride],
         before: Fix | None,
         now: dt.datetime,
+        known_at: float,
     ) -> tuple[Fix | None, ReportResult]:
         """Sort points into believed, kept aside and dropped; return the last believed fix, `before` where none is new.
 
@@ -326,15 +324,18 @@ class PositionBuffer:
                 continue
             if is_noise(point):
                 continue
-            if earlier is not None and is_implausible(earlier, point, recorded_at, self._max_kmh):
-                fix = self._keep_aside(driver_id, point, recorded_at, now)
-                if fix is None:
-                    kept_aside += 1
-                    if last is not None and not last.is_doubted:
-                        last = structs.replace(last, is_doubted=True)
-                    continue
+            fix: Fix | None
+            if earlier is None:
+                fix = first_fix(driver_id, point, recorded_at, now, known_at)
             else:
-                fix = make_fix(driver_id, point, recorded_at, now, earlier)
+                fix = next_fix(earlier, point, recorded_at, now, known_at, self._max_kmh) or self._keep_aside(
+                    first_fix(driver_id, point, recorded_at, now, known_at)
+                )
+            if fix is None:
+                kept_aside += 1
+                if last is not None and not last.is_doubted:
+                    last = structs.replace(last, is_doubted=True)
+                continue
             if self._doubts:
                 self._end_doubt(driver_id, now)
             last, last_at = fix, recorded_at
@@ -346,13 +347,9 @@ class PositionBuffer:
             self._came_online.add(driver_id)
         return last, ReportResult(accepted, len(points) - accepted - kept_aside, kept_aside, clamped)
 
-    def _keep_aside(
-        self, driver_id: int, point: events.Point, recorded_at: dt.datetime, now: dt.datetime
-    ) -> Fix | None:
+    def _keep_aside(self, fix: Fix) -> Fix | None:
         """Keep an implausible fix aside; return it as one to be believed where enough of them agree."""
-        doubt = self._doubts[driver_id] = keep_aside(
-            self._doubts.get(driver_id), driver_id, point, recorded_at, now, self._max_kmh
-        )
+        doubt = self._doubts[fix.driver_id] = keep_aside(self._doubts.get(fix.driver_id), fix, self._max_kmh)
         return doubt.latest if doubt.is_settled else None
 
     def _end_doubt(self, driver_id: int, now: dt.datetime) -> None:

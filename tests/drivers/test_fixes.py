@@ -9,6 +9,7 @@ import pytest
 from channels.layers import get_channel_layer
 from time_machine import TimeMachineFixture
 
+from drivers import positions
 from drivers.models import Driver, DriverPosition, TrailPoint
 from drivers.positions import PositionBuffer, ReportResult
 from realtime import events, groups
@@ -284,8 +285,11 @@ def test_restart_forgets_what_was_kept_aside_but_not_the_doubt(phone: Phone) -> 
     assert not again.position.jumped
 
 
-def test_process_that_heard_long_ago_judges_from_what_another_one_stored(phone: Phone) -> None:
+def test_process_that_heard_long_ago_judges_from_what_another_one_stored(
+    phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else a second connection, kept silent for hours, could put a driver who is far away anywhere."""
+    monkeypatch.setattr(positions, "_NEWEST_FOR_S", -1.0)
     phone.report(*MUNICH, after=1)
     other = Phone(phone.clock, phone.driver)
     for _n in range(120):
