@@ -5,20 +5,37 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('stepper', '0006_limits'),
+        ("stepper", "0006_limits"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='servicesettings',
-            name='max_speed_kmh',
-            field=models.PositiveIntegerField(db_default=250, default=250, help_text='A position that needs more is kept aside until two more agree with it.', validators=[django.core.validators.MinValueValidator(50), django.core.validators.MaxValueValidator(2000)], verbose_name='fastest vehicle that is believed, km/h'),
+            model_name="servicesettings",
+            name="max_speed_kmh",
+            field=models.PositiveIntegerField(
+                db_default=250,
+                default=250,
+                help_text="A position that needs more is kept aside until two more agree with it.",
+                validators=[
+                    django.core.validators.MinValueValidator(50),
+                    django.core.validators.MaxValueValidator(2000),
+                ],
+                verbose_name="fastest vehicle that is believed, km/h",
+            ),
         ),
         migrations.AddField(
-            model_name='servicesettings',
-            name='trail_kept_days',
-            field=models.PositiveIntegerField(db_default=90, default=90, help_text='Where vehicles went, for the map of a past trip and for disputes.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(3650)], verbose_name='trails of trips kept, days'),
+            model_name="servicesettings",
+            name="trail_kept_days",
+            field=models.PositiveIntegerField(
+                db_default=90,
+                default=90,
+                help_text="Where vehicles went, for the map of a past trip and for disputes.",
+                validators=[
+                    django.core.validators.MinValueValidator(1),
+                    django.core.validators.MaxValueValidator(3650),
+                ],
+                verbose_name="trails of trips kept, days",
+            ),
         ),
     ]
