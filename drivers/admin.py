@@ -230,6 +230,8 @@ class DriverAdmin(StaffAdmin):
         if position is None:
             return Label("default", _("None yet"))
         fresh_s: int = driver.fresh_s  # type: ignore[attr-defined]
+        if position.jumped:
+            return Label("danger", _("In doubt, believed %(age)s ago") % {"age": age(position.recorded_at)})
         return Label("success" if position.is_fresh(fresh_s) else "warning", age(position.recorded_at))
 
     @display(description=gettext_lazy("trip types"))
@@ -391,10 +393,10 @@ class DriverPositionAdmin(HistoryAdmin):
 
 @admin.register(TrailPoint)
 class TrailPointAdmin(HistoryAdmin):
-    list_display = ["id", "trip", "recorded_at", "where", "jumped"]
+    list_display = ["id", "trip", "driver", "leg", "recorded_at", "where", "jumped"]
     list_filter = ["jumped", "recorded_at"]
-    list_select_related = ["trip"]
-    search_fields = ["=trip__id", "trip__driver__user__name"]
+    list_select_related = ["trip", "driver__user"]
+    search_fields = ["=trip__id", "driver__user__name"]
     date_hierarchy = "recorded_at"
     ordering = ["-pk"]
 

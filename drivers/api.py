@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -166,8 +166,7 @@ class PositionView(DriverView):
             points = [read_struct(request, events.Point)]
         else:
             points = read_struct(request, _Points).points
-        result = positions.report(self.driver.pk, points)
-        return Response({"accepted": result.accepted, "dropped": result.dropped})
+        return Response(structs.asdict(positions.report(self.driver.pk, points)))
 
 
 class FiltersView(DriverView):

@@ -1,17 +1,21 @@
 """Drivers, their vehicles and where they are."""
 
 import datetime as dt
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from trips.states import TripType, VehicleClass
+from trips.states import BookingStatus, TripStatus, TripType, VehicleClass
+
+if TYPE_CHECKING:
+    from stepper.models import User
+    from trips.models import Trip
 
 
 class Approval(models.TextChoices):
@@ -271,8 +275,8 @@ class DriverPosition(models.Model):
     # The phone's clock, clamped to the server's; and the server's own.
     recorded_at = models.DateTimeField()
     received_at = models.DateTimeField()
-    # Further from the fix before it than anybody drives in that time: a phone that lost its satellites, or a liar.
-    jumped = models.BooleanField(_("jumped"), default=False)
+    # The phone's newer fixes are implausible and kept aside (drivers.fixes): the driver may not be here any more.
+    jumped = models.BooleanField(_("in doubt"), default=False, db_default=False)
     # Approved and available: kept here so that the search reads one index.
     dispatchable = models.BooleanField(default=False)
 
@@ -293,21 +297,63 @@ class DriverPosition(models.Model):
         return f"{self.lat:.5f}, {self.lng:.5f}"
 
     def is_plausible(self, worst_m: int) -> bool:
-        """Whether it says where the vehicle is: no jump that no vehicle makes, no guess of the phone's."""
+        """Say whether it tells where the vehicle is: not in doubt by newer fixes, and no guess of the phone's."""
         return not self.jumped and (self.accuracy_m is None or self.accuracy_m <= worst_m)
 
     def is_fresh(self, seconds: int) -> bool:
         return self.recorded_at >= timezone.now() - dt.timedelta(seconds=seconds)
 
 
+class TrailPointQuerySet(models.QuerySet["TrailPoint"]):
+    def visible_to(self, user: "User", trip: "Trip") -> Self:
+        """Points of a trip that somebody may see, while it lasts and afterwards.
+
+        Staff who may see trips: all. A driver: their own, the way to the pickup included. Whoever booked the trip or
+        seats of it: the ride itself, which is what its present or last driver's vehicle did from the boarding to the
+        arrival; not from where the driver came, nor where they went. Anybody else: none.
+        """
+        points = self.filter(trip=trip, jumped=False)
+        if user.may_see_trips:
+            return points
+        own = Q(driver__user=user)
+        if trip.driver_id is None:
+            return points.filter(own)
+        ride = Q(driver=trip.driver_id) & _of_the_ride(trip)
+        if trip.organiser_id != user.pk:
+            ride &= Q(models.Exists(trip.bookings.filter(passenger=user).exclude(status=BookingStatus.CANCELLED)))
+        return points.filter(own | ride)
+
+
+def _of_the_ride(trip: "Trip") -> Q:
+    """From the last boarding on; where the trip has arrived or is over, until then."""
+
+    def last(status: TripStatus) -> models.Subquery:
+        steps = trip.transitions.filter(to_status=status).order_by("-pk")
+        return models.Subquery(steps.values("created_at")[:1])
+
+    ride = Q(recorded_at__gte=last(TripStatus.PASSENGERS_BOARDED))
+    if trip.status in (TripStatus.ARRIVED, TripStatus.COMPLETED):
+        # Staff can complete a trip that never arrived.
+        ended_at = models.Value(trip.completed_at or timezone.now(), output_field=models.DateTimeField())
+        ride &= Q(recorded_at__lte=Coalesce(last(TripStatus.ARRIVED), ended_at))
+    return ride
+
+
 class TrailPoint(models.Model):
-    """Where the vehicle was during a trip in progress: for the map, the receipt and disputes."""
+    """Where the vehicle was during a trip in progress: for the map and disputes. Read it through `visible_to`."""
 
     trip = models.ForeignKey("trips.Trip", models.CASCADE, related_name="trail")
+    # Whose vehicle; None: written by a release that did not say. No index: points are found by their trip.
+    driver = models.ForeignKey(Driver, models.CASCADE, related_name="+", null=True, db_index=False)
+    # Which drive of the trip: one whose passengers change vehicles on the way has several.
+    leg = models.PositiveSmallIntegerField(_("leg"), default=1, db_default=1)
     lat = models.FloatField()
     lng = models.FloatField()
     recorded_at = models.DateTimeField()
-    jumped = models.BooleanField(_("jumped"), default=False)
+    # Implausible, of the releases that kept such points; nobody is shown them, and new ones are never written.
+    jumped = models.BooleanField(_("jumped"), default=False, db_default=False)
+
+    objects = TrailPointQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("trail point")

@@ -1,8 +1,8 @@
 """Fixes in, batches out.
 
-Every path (REST, socket) hands its points to `report`. The process keeps the latest fix of each driver, relays it to
-the watchers at once and writes all of them in one statement every `FLUSH_S`, without waiting for the disk. A process
-without a server (command, test) writes at once.
+Every path (REST, socket) hands its points to `report`. The process keeps the latest believed fix of each driver
+(`drivers.fixes` says which are), relays it to the watchers at once and writes all of them in one statement every
+`FLUSH_S`, without waiting for the disk. A process without a server (command, test) writes at once.
 
 What a fix needs to know of its driver (approved, which trips) is kept in memory. For drivers who have a socket in this
 process events say when it changes (`forget`) and the flush renews it in one go, so their fixes never wait for the
@@ -20,7 +20,7 @@ from typing import Any
 
 from channels.layers import get_channel_layer
 from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from realtime import events, groups
 from realtime.layer import HubChannelLayer
@@ -32,6 +32,7 @@ from trips.models import Trip
 from trips.states import ABOARD, ASSIGNED, DRIVING
 
 from . import geo
+from .fixes import AGREEING_FOR, OLDEST, Doubt, Fix, first_fix, is_noise, keep_aside, next_fix
 from .models import Approval, Driver, DriverPosition
 
 logger = logging.getLogger("stepper.positions")
@@ -43,33 +44,24 @@ _HELD_FOR_S = 60.0
 # Held drivers are looked up again before that, this many a query (SQLite takes 999 parameters).
 _RENEW_AHEAD_S = 15.0
 _RENEWED_AT_ONCE = 500
-# A first fix older than this says nothing about where the driver is.
-_OLDEST = dt.timedelta(days=1)
-# Nothing on the road moves faster: such a fix is kept and relayed, and marked.
-JUMP_KMH = 250.0
-# Below this, two fixes a second apart differ by what satellites are wrong about.
-_JUMP_KM = 0.5
-# Within this nothing is that far, whatever the latitude.
-_NEAR_DEGREES = 0.003
+# For so long a process takes the fix it knows for the newest; then it looks whether another process has a newer one.
+_NEWEST_FOR_S = 120.0
 # Points of trails kept while the database is away; then the oldest are given up.
 TRAIL_KEPT = 100_000
 TRAIL_STEP = dt.timedelta(seconds=1)
 
 
-class ReportResult(Struct, frozen=True):
-    """How many points were newer than the last known one, and how many were not and were dropped."""
+class ReportResult(Struct, frozen=True, gc=False):
+    """What became of the points of a report; the first three add up to their number.
+
+    `dropped` were older than the last believed one or said nothing, `kept_aside` are implausible and used by nothing;
+    `clamped`, of all of them, had a stamp in the future and count as now.
+    """
 
     accepted: int
     dropped: int
-
-
-class _Fix(Struct, frozen=True, gc=False):
-    driver_id: int
-    point: events.Point
-    recorded_at: dt.datetime
-    received_at: dt.datetime
-    # Further from the fix before than anybody drives in that time.
-    jumped: bool
+    kept_aside: int
+    clamped: int
 
 
 class _Ride(Struct, frozen=True, gc=False):
@@ -101,10 +93,12 @@ class PositionBuffer:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._latest: dict[int, _Fix] = {}
-        self._trail: list[tuple[int, _Fix]] = []
+        self._latest: dict[int, Fix] = {}
+        self._trail: list[tuple[int, Fix]] = []
         self._trailed_at: dict[int, dt.datetime] = {}
-        self._last: dict[int, _Fix] = {}
+        # The last believed fix of each driver, and what is kept aside of those whose newest fixes are implausible.
+        self._last: dict[int, Fix] = {}
+        self._doubts: dict[int, Doubt] = {}
         self._known: dict[int, _Known] = {}
         # Drivers with sockets in this process, and how many.
         self._held: Counter[int] = Counter()
@@ -113,6 +107,7 @@ class PositionBuffer:
         self._forgotten: dict[int, int] = {}
         self._came_online: set[int] = set()
         self._fresh = dt.timedelta(seconds=300)
+        self._max_kmh = 250.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
         self._layer: Any = None
@@ -184,10 +179,11 @@ class PositionBuffer:
         now = dt.datetime.now(dt.UTC)
         with self._lock:
             # Trips that are over are not followed any more.
-            for trip_id in [pk for pk, trailed_at in self._trailed_at.items() if now - trailed_at > _OLDEST]:
+            for trip_id in [pk for pk, trailed_at in self._trailed_at.items() if now - trailed_at > OLDEST]:
                 del self._trailed_at[trip_id]
         settings = settings or ServiceSettings.current()
         self._fresh = dt.timedelta(seconds=settings.position_fresh_s)
+        self._max_kmh = float(settings.max_speed_kmh)
         opens = dt.timedelta(minutes=settings.tracking_opens_min)
         approved = set(
             Driver.objects.filter(pk__in=driver_ids, approval=Approval.APPROVED, user__is_active=True).values_list(
@@ -219,7 +215,8 @@ class PositionBuffer:
     # Everybody's side
 
     def report(self, driver_id: int, points: Sequence[events.Point]) -> ReportResult:
-        """Takes a driver's points: drops those older than the last known one, clamps future stamps to now.
+        """Take a driver's points: drop those that are older than the last believed one or say nothing, clamp future
+        stamps to now, keep implausible ones aside.
 
         Reads the database only when this process has not heard of the driver for a moment.
 
@@ -233,82 +230,144 @@ class PositionBuffer:
             driver = Driver.objects.select_related("user").filter(pk=driver_id).first()
             if driver is not None:
                 require_approved(driver)
-        return self._accept(driver_id, points, known)
+        return self._accept(driver_id, points, known, time.monotonic())
 
     def prime(self, driver_id: int, settings: ServiceSettings | None = None) -> _Known:
         """Reads what is not known of the driver, so that their next fixes need no database.
 
         `settings`: those in force, where the caller has them.
         """
-        known = self._known.get(driver_id)
-        if known is None or known.until < time.monotonic():
+        known, last, now = self._known.get(driver_id), self._last.get(driver_id), time.monotonic()
+        if known is None or known.until < now:
             known = self._learn([driver_id], settings)[driver_id]
-        if driver_id not in self._last:
-            row = DriverPosition.objects.filter(driver_id=driver_id).first()
-            if row is not None:
-                point = events.Point(lat=row.lat, lng=row.lng)
-                self._last.setdefault(driver_id, _Fix(driver_id, point, row.recorded_at, row.received_at, row.jumped))
+        if last is None or last.known_at + _NEWEST_FOR_S < now:
+            self._read_last(driver_id, now)
         return known
+
+    def _read_last(self, driver_id: int, now: float) -> None:
+        """Read the stored position, which another process may have written."""
+        row = DriverPosition.objects.filter(driver_id=driver_id).first()
+        with self._lock:
+            last = self._last.get(driver_id)
+            if row is not None and (last is None or row.recorded_at > last.recorded_at):
+                read = first_fix(driver_id, point_of(row), row.recorded_at, row.received_at, now)
+                self._last[driver_id] = structs.replace(read, is_doubted=row.jumped)
+                self._doubts.pop(driver_id, None)
+            elif last is not None:
+                self._last[driver_id] = structs.replace(last, known_at=now)
 
     def report_now(self, driver_id: int, points: Sequence[events.Point]) -> ReportResult | None:
         """`report` without the database, on the server's loop; None where the database must be asked."""
-        known = self._known.get(driver_id)
+        known, last, now = self._known.get(driver_id), self._last.get(driver_id), time.monotonic()
         if (
             known is None
             or not known.is_approved
-            or known.until < time.monotonic()
-            or driver_id not in self._last
+            or known.until < now
+            or last is None
+            or last.known_at + _NEWEST_FOR_S < now
             or self._loop is None
         ):
             return None
-        return self._accept(driver_id, points, known)
+        return self._accept(driver_id, points, known, now)
 
-    def _accept(self, driver_id: int, points: Sequence[events.Point], known: _Known) -> ReportResult:
+    def _accept(self, driver_id: int, points: Sequence[events.Point], known: _Known, known_at: float) -> ReportResult:
         now = dt.datetime.now(dt.UTC)
         if len(points) > 1:
             points = sorted(points, key=lambda point: point.recorded_at or now)
-        accepted = 0
         with self._lock:
-            last = self._last.get(driver_id)
-            # Also what no clock can mean: a stamp of the year 1 would end the flush for everybody.
-            last_at = last.recorded_at if last is not None else now - _OLDEST
-            came_online = last is None or last_at < now - self._fresh
-            for point in points:
-                recorded_at = point.recorded_at
-                if recorded_at is None or recorded_at > now:
-                    recorded_at = now
-                # Stamps of one batch that a clock ahead of ours had clamped to the same instant are in order still.
-                if recorded_at > last_at or (accepted and recorded_at == last_at):
-                    jumped = last is not None and _is_jump(last, point, recorded_at)
-                    last, last_at = _Fix(driver_id, point, recorded_at, now, jumped), recorded_at
-                    accepted += 1
-                    for ride in known.rides:
-                        if ride.is_driven:
-                            self._follow(ride.trip_id, last)
-            if not accepted or last is None:
-                return ReportResult(0, len(points))
+            before = self._last.get(driver_id)
+            last, result = self._judge(driver_id, points, known.rides, before, now, known_at)
+            if last is before or last is None:
+                return result
             self._last[driver_id] = self._latest[driver_id] = last
-            if came_online:
-                self._came_online.add(driver_id)
             if len(self._trail) > TRAIL_KEPT:
                 logger.warning("the oldest points of trails are given up, the database takes none")
                 del self._trail[: max(len(self._trail) - TRAIL_KEPT, TRAIL_KEPT // 10)]
         if self._loop is None:
             self.flush()
-        elif threading.get_ident() == self._loop_thread:
-            self._relay(last, known.rides)
-        else:
-            self._loop.call_soon_threadsafe(self._relay, last, known.rides)
-        return ReportResult(accepted, len(points) - accepted)
+        elif result.accepted:
+            if threading.get_ident() == self._loop_thread:
+                self._relay(last, known.rides)
+            else:
+                self._loop.call_soon_threadsafe(self._relay, last, known.rides)
+        return result
 
-    def _follow(self, trip_id: int, fix: _Fix) -> None:
+    def _judge(
+        self,
+        driver_id: int,
+        points: Sequence[events.Point],
+        rides: Sequence[_Ride],
+        before: Fix | None,
+        now: dt.datetime,
+        known_at: float,
+    ) -> tuple[Fix | None, ReportResult]:
+        """Sort points into believed, kept aside and dropped; return the last believed fix, `before` where none is new.
+
+        `points` by their time. Call it with the lock.
+        """
+        accepted = kept_aside = clamped = 0
+        last = earlier = before
+        # Also what no clock can mean: a stamp of the year 1 would end the flush for everybody.
+        last_at = before.recorded_at if before is not None else now - OLDEST
+        for point in points:
+            recorded_at = point.recorded_at
+            if recorded_at is None:
+                recorded_at = now
+            elif recorded_at > now:
+                recorded_at = now
+                clamped += 1
+            if recorded_at > last_at:
+                earlier = last
+            # Stamps of one batch that a clock ahead of ours had clamped to the same instant are in order still. They
+            # are judged from the fix before that instant: from one to the next nobody drives anywhere in no time.
+            elif not accepted or recorded_at != last_at:
+                continue
+            if is_noise(point):
+                continue
+            fix: Fix | None
+            if earlier is None:
+                fix = first_fix(driver_id, point, recorded_at, now, known_at)
+            else:
+                fix = next_fix(earlier, point, recorded_at, now, known_at, self._max_kmh) or self._keep_aside(
+                    first_fix(driver_id, point, recorded_at, now, known_at)
+                )
+            if fix is None:
+                kept_aside += 1
+                if last is not None and not last.is_doubted:
+                    last = structs.replace(last, is_doubted=True)
+                continue
+            if self._doubts:
+                self._end_doubt(driver_id, now)
+            last, last_at = fix, recorded_at
+            accepted += 1
+            for ride in rides:
+                if ride.is_driven:
+                    self._follow(ride.trip_id, fix)
+        if accepted and (before is None or before.recorded_at < now - self._fresh):
+            self._came_online.add(driver_id)
+        return last, ReportResult(accepted, len(points) - accepted - kept_aside, kept_aside, clamped)
+
+    def _keep_aside(self, fix: Fix) -> Fix | None:
+        """Keep an implausible fix aside; return it as one to be believed where enough of them agree."""
+        doubt = self._doubts[fix.driver_id] = keep_aside(self._doubts.get(fix.driver_id), fix, self._max_kmh)
+        return doubt.latest if doubt.is_settled else None
+
+    def _end_doubt(self, driver_id: int, now: dt.datetime) -> None:
+        """Discard what is kept aside: a newer fix is believed."""
+        doubt = self._doubts.pop(driver_id, None)
+        # Who could not be asked for longer than a moment is looked at again as if they had come online; not after a
+        # moment, or a phone could have every trip around it looked at with each of its fixes.
+        if doubt is not None and now - doubt.since >= AGREEING_FOR:
+            self._came_online.add(driver_id)
+
+    def _follow(self, trip_id: int, fix: Fix) -> None:
         """Adds to a trip's trail, a point a second at most: a map shows no more."""
         trailed_at = self._trailed_at.get(trip_id)
         if trailed_at is None or fix.recorded_at - trailed_at >= TRAIL_STEP:
             self._trailed_at[trip_id] = fix.recorded_at
             self._trail.append((trip_id, fix))
 
-    def _relay(self, fix: _Fix, rides: Iterable[_Ride]) -> None:
+    def _relay(self, fix: Fix, rides: Iterable[_Ride]) -> None:
         """On the server's loop: to whoever watches the driver's trips, and to staff."""
         hub = self._hub
         for ride in rides:
@@ -317,7 +376,7 @@ class PositionBuffer:
         if hub is None or hub.is_watched(groups.STAFF):
             self._send(groups.STAFF, f"driver.{fix.driver_id}", fix, None, _NO_ETA)
 
-    def _send(self, group: str, key: str, fix: _Fix, trip_id: int | None, to_go: events.Eta) -> None:
+    def _send(self, group: str, key: str, fix: Fix, trip_id: int | None, to_go: events.Eta) -> None:
         """Hands a position to the layer, where a newer one of its `key` replaces it while it waits."""
         frame = location_frame(fix.driver_id, trip_id, fix.point, fix.recorded_at, fix.received_at, to_go)
         message = {
@@ -394,15 +453,6 @@ class PositionBuffer:
         return len(latest)
 
 
-def _is_jump(last: _Fix, point: events.Point, recorded_at: dt.datetime) -> bool:
-    before = last.point
-    if abs(point.lat - before.lat) < _NEAR_DEGREES and abs(point.lng - before.lng) < _NEAR_DEGREES:
-        return False
-    km = geo.distance_km(before.lat, before.lng, point.lat, point.lng)
-    hours = (recorded_at - last.recorded_at).total_seconds() / 3600
-    return km > _JUMP_KM and km > JUMP_KMH * hours
-
-
 def _ride(trip: Trip, tracked_from: dt.datetime) -> _Ride:
     pickup, dropoff = (trip.pickup_lat, trip.pickup_lng), (trip.dropoff_lat, trip.dropoff_lng)
     trip_min = eta.minutes(geo.distance_km(*pickup, *dropoff))
@@ -425,7 +475,8 @@ _DISPATCHABLE = (
 _SET = ", ".join(f"{column} = {{0}}.{column}" for column in _COLUMNS.split(", ")[1:])
 _ON_CONFLICT = (
     f"ON CONFLICT (driver_id) DO UPDATE SET {_SET.format('excluded')} "
-    "WHERE excluded.recorded_at > drivers_driverposition.recorded_at"
+    "WHERE (excluded.recorded_at, excluded.jumped) > "
+    "(drivers_driverposition.recorded_at, drivers_driverposition.jumped)"
 )
 # PostgreSQL: rows from columns side by side. In FROM, unnest would first put them all aside, which costs half as much
 # again as the update itself.
@@ -437,7 +488,8 @@ _NEW = (
 )
 _UPDATE = (
     f"UPDATE drivers_driverposition AS old SET {_SET.format('new')} "  # noqa: S608
-    f"FROM ({_NEW}) AS new WHERE old.driver_id = new.driver_id AND new.recorded_at > old.recorded_at"
+    f"FROM ({_NEW}) AS new WHERE old.driver_id = new.driver_id "
+    "AND (new.recorded_at, new.jumped) > (old.recorded_at, old.jumped)"
 )
 _INSERT = (
     f"INSERT INTO drivers_driverposition ({_COLUMNS}, dispatchable) "  # noqa: S608
@@ -448,8 +500,9 @@ _INSERT = (
 )
 
 
-def _write(fixes: Sequence[_Fix]) -> None:
-    """Keeps each where it is newer than what the driver's row has; a driver's first makes the row.
+def _write(fixes: Sequence[Fix]) -> None:
+    """Keep each where it is newer than what the driver's row has, or the same and in doubt; a driver's first makes the
+    row.
 
     In the order of `fixes`, which is ascending: two processes cannot wait for each other.
     """
@@ -468,7 +521,7 @@ def _write(fixes: Sequence[_Fix]) -> None:
             columns.Float8s([point.accuracy_m for point in points]),
             columns.Float8s([fix.recorded_at.timestamp() for fix in fixes]),
             columns.Float8s([fix.received_at.timestamp() for fix in fixes]),
-            columns.Booleans([fix.jumped for fix in fixes]),
+            columns.Booleans([fix.is_doubted for fix in fixes]),
         ]
         if columns.execute(_UPDATE, sent) < len(fixes):
             columns.execute(_INSERT, sent)
@@ -490,7 +543,7 @@ def _write(fixes: Sequence[_Fix]) -> None:
                     fix.point.accuracy_m,
                     adapt(fix.recorded_at),
                     adapt(fix.received_at),
-                    fix.jumped,
+                    fix.is_doubted,
                     fix.driver_id,
                     fix.driver_id,
                 )
@@ -499,20 +552,20 @@ def _write(fixes: Sequence[_Fix]) -> None:
         )
 
 
-def _append(trail: Sequence[tuple[int, _Fix]]) -> None:
+def _append(trail: Sequence[tuple[int, Fix]]) -> None:
     """Adds to the trails. Model instances for thousands of points a second would cost more than all the rest."""
     if not trail:
         return
-    into = "INSERT INTO drivers_trailpoint (trip_id, lat, lng, recorded_at, jumped)"
+    into = "INSERT INTO drivers_trailpoint (trip_id, driver_id, lat, lng, recorded_at)"
     if connection.vendor == "postgresql":
         columns.execute(
-            f"{into} SELECT unnest(%b), unnest(%b), unnest(%b), to_timestamp(unnest(%b)), unnest(%b)",
+            f"{into} SELECT unnest(%b), unnest(%b), unnest(%b), unnest(%b), to_timestamp(unnest(%b))",
             [
                 columns.Int8s([trip_id for trip_id, _fix in trail]),
+                columns.Int8s([fix.driver_id for _trip_id, fix in trail]),
                 columns.Float8s([fix.point.lat for _trip_id, fix in trail]),
                 columns.Float8s([fix.point.lng for _trip_id, fix in trail]),
                 columns.Float8s([fix.recorded_at.timestamp() for _trip_id, fix in trail]),
-                columns.Booleans([fix.jumped for _trip_id, fix in trail]),
             ],
         )
         return
@@ -520,8 +573,18 @@ def _append(trail: Sequence[tuple[int, _Fix]]) -> None:
     with connection.cursor() as cursor:
         cursor.executemany(
             f"{into} VALUES (%s, %s, %s, %s, %s)",
-            [(trip_id, fix.point.lat, fix.point.lng, adapt(fix.recorded_at), fix.jumped) for trip_id, fix in trail],
+            [(trip_id, fix.driver_id, fix.point.lat, fix.point.lng, adapt(fix.recorded_at)) for trip_id, fix in trail],
         )
+
+
+def point_of(row: DriverPosition) -> events.Point:
+    return events.Point(
+        lat=row.lat,
+        lng=row.lng,
+        heading_deg=row.heading_deg,
+        speed_kmh=row.speed_kmh,
+        accuracy_m=row.accuracy_m,
+    )
 
 
 def location_frame(
@@ -572,12 +635,6 @@ def replayed(trip: Trip, row: DriverPosition | None, max_age_s: int) -> events.D
     """`last_known` of a position that has been read."""
     if trip.driver_id is None or trip.status not in ASSIGNED or row is None or not row.is_fresh(max_age_s):
         return None
-    point = events.Point(
-        lat=row.lat,
-        lng=row.lng,
-        heading_deg=row.heading_deg,
-        speed_kmh=row.speed_kmh,
-        accuracy_m=row.accuracy_m,
-    )
+    point = point_of(row)
     to_go = _eta(point, _ride(trip, trip.departure_at))
     return location_frame(trip.driver_id, trip.pk, point, row.recorded_at, dt.datetime.now(dt.UTC), to_go)

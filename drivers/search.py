@@ -40,6 +40,8 @@ class Fix(NamedTuple):
     lng: float
     accuracy_m: float | None
     recorded_at: dt.datetime
+    # Newer fixes of the driver are kept aside (drivers.fixes).
+    is_doubted: bool
 
 
 class Near(NamedTuple):
@@ -143,13 +145,13 @@ def _next_ring(lat: float, lng: float, covered_km: float, radius_km: float) -> t
     return max(covered_km, min(radius_km, nearest_km) - _CELL_KM), max(covered_km, nearest_km) + _CELL_KM
 
 
-Row = tuple[int, float, float, float | None, dt.datetime]
+Row = tuple[int, float, float, float | None, dt.datetime, bool]
 
 
 def _fix(row: Row) -> Fix:
     # SQLite keeps instants without a zone, in UTC.
     at = row[4] if row[4].tzinfo else row[4].replace(tzinfo=dt.UTC)
-    return Fix(row[0], row[1], row[2], row[3], at)
+    return Fix(row[0], row[1], row[2], row[3], at, bool(row[5]))
 
 
 def _look(lat: float, lng: float, radius_km: float, limit: int | None) -> list[Row]:
@@ -157,7 +159,7 @@ def _look(lat: float, lng: float, radius_km: float, limit: int | None) -> list[R
     spans = ", ".join(f"({low}, {high})" for low, high in geo.cell_ranges(lat, lng, radius_km))
     within = f"dispatchable AND cell BETWEEN low AND high AND {_in_circle(lat, lng, radius_km)}"
     cut = f"LIMIT {limit}" if limit else ""
-    columns = "driver_id, lat, lng, accuracy_m, recorded_at"
+    columns = "driver_id, lat, lng, accuracy_m, recorded_at, jumped"
     # Range by range through the partial index, also where the planner thinks that the ranges hold half of the table.
     # S608: the text is made of numbers and constants of this module only.
     spans = f"WITH span(low, high) AS (VALUES {spans}) SELECT {columns} FROM span CROSS JOIN"  # noqa: S608

@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from drivers import availability, duty, positions
 from stepper.errors import DomainError, NotFound, NotPermitted
@@ -156,8 +156,7 @@ def _run(command: events.Command, driver_id: int | None) -> events.Ack | None:
             offer = dispatch.decline(driver_id, command.offer_id, command.reason)
             return events.Ack(ref=ref, trip_id=offer.trip_id, offer_id=offer.pk, status=offer.status)
         case events.LocationUpdate():
-            positions.report(driver_id, command.points)
-            return events.Ack(ref=ref)
+            return events.Ack(ref=ref, **structs.asdict(positions.report(driver_id, command.points)))
         case events.AvailabilityUpdate():
             driver = availability.set_online(driver_id, command.availability == "available")
             return events.Ack(ref=ref, status=driver.availability)

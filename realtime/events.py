@@ -239,13 +239,20 @@ class Heartbeat(Struct, frozen=True, kw_only=True, tag_field="type", tag="heartb
 
 
 class Ack(Struct, frozen=True, kw_only=True, tag_field="type", tag="ack", omit_defaults=True):
-    """The answer to a command that succeeded; sent only where the command carried a `ref`."""
+    """The answer to a command that succeeded; sent only where the command carried a `ref`.
+
+    The last four say what became of the points of a `driver.location.update`.
+    """
 
     timestamp: dt.datetime = field(default_factory=_now)
     ref: str
     trip_id: int | None = None
     offer_id: int | None = None
     status: str | None = None
+    accepted: int | None = None
+    dropped: int | None = None
+    kept_aside: int | None = None
+    clamped: int | None = None
 
 
 class Error(Struct, frozen=True, kw_only=True, tag_field="type", tag="error", omit_defaults=True):

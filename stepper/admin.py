@@ -319,7 +319,7 @@ class ServiceSettingsAdmin(StaffAdmin):
                 "fields": [
                     ("position_trip_s", "position_idle_s"),
                     ("position_move_m", "position_replay_s"),
-                    "position_accuracy_m",
+                    ("position_accuracy_m", "max_speed_kmh"),
                 ]
             },
         ),
@@ -331,6 +331,7 @@ class ServiceSettingsAdmin(StaffAdmin):
                     ("bookings_per_min", "changes_per_min"),
                     ("answers_per_min", "light_per_min"),
                     ("event_log_hours", "rounds_kept_days"),
+                    "trail_kept_days",
                     "updated_at",
                 ]
             },

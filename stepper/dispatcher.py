@@ -15,6 +15,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from drivers import duty, standing
+from drivers.models import TrailPoint
 from realtime.models import Event, ServerBeat
 from trips import rounds, unfilled, watch
 from trips.models import DispatchRound
@@ -31,6 +32,8 @@ LOOK_AFTER_S = 2.0
 BATCH = 100
 BEAT_S = 5.0
 PRUNE_S = 600.0
+# Where more is to be forgotten than one go takes, the next one is due sooner.
+PRUNE_ON_S = 10.0
 PRUNED_AT_ONCE = 20_000
 # Nobody has beaten for this long: no dispatcher runs.
 SILENT_FOR = dt.timedelta(seconds=15)
@@ -61,14 +64,20 @@ def look_after() -> bool:
 
 
 def prune() -> int:
-    """Forgets events and rounds older than they are kept, and dispatchers long gone."""
+    """Delete events, rounds and points of trails older than they are kept, and dispatchers long gone.
+
+    Return how many rows; `PRUNED_AT_ONCE` or more: there may be more to delete.
+    """
     now = timezone.now()
     ServerBeat.objects.filter(beat_at__lt=now - dt.timedelta(days=1)).delete()
     settings = ServiceSettings.current()
-    # The oldest ones, found by their keys: an index on the time would be written with every round and read by nobody.
-    oldest = DispatchRound.objects.order_by("pk").values("pk")[:PRUNED_AT_ONCE]
+    # The oldest ones, found by their keys: an index on the time would be written with every row and read by nobody.
+    oldest_rounds = DispatchRound.objects.order_by("pk").values("pk")[:PRUNED_AT_ONCE]
     kept_since = now - dt.timedelta(days=settings.rounds_kept_days)
-    done = DispatchRound.objects.filter(pk__in=oldest, created_at__lt=kept_since).delete()[0]
+    done = DispatchRound.objects.filter(pk__in=oldest_rounds, created_at__lt=kept_since).delete()[0]
+    oldest_points = TrailPoint.objects.order_by("pk").values("pk")[:PRUNED_AT_ONCE]
+    kept_since = now - dt.timedelta(days=settings.trail_kept_days)
+    done += TrailPoint.objects.filter(pk__in=oldest_points, recorded_at__lt=kept_since).delete()[0]
     kept_for = dt.timedelta(hours=settings.event_log_hours)
     return done + Event.objects.filter(created_at__lt=now - kept_for, published_at__isnull=False).delete()[0]
 
@@ -116,8 +125,8 @@ class Dispatcher:
                     beat_due = time.monotonic() + BEAT_S
                 done = await in_thread(work)
                 if time.monotonic() >= prune_due:
-                    await in_thread(prune)
-                    prune_due = time.monotonic() + PRUNE_S
+                    pruned = await in_thread(prune)
+                    prune_due = time.monotonic() + (PRUNE_S if pruned < PRUNED_AT_ONCE else PRUNE_ON_S)
             except DatabaseError as error:
                 logger.warning("the dispatcher waits for the database: %s", error)
                 done = 0

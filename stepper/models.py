@@ -485,6 +485,13 @@ class ServiceSettings(models.Model):
     position_accuracy_m = models.PositiveIntegerField(
         _("worst accuracy for dispatch, m"), default=200, validators=_between(10, 5000)
     )
+    max_speed_kmh = models.PositiveIntegerField(
+        _("fastest vehicle that is believed, km/h"),
+        default=250,
+        db_default=250,
+        validators=_between(50, 2000),
+        help_text=_("A position that needs more is kept aside until two more agree with it."),
+    )
 
     # Limits
     api_per_min = models.PositiveIntegerField(
@@ -520,6 +527,13 @@ class ServiceSettings(models.Model):
         db_default=90,
         validators=_between(1, 3650),
         help_text=_("For so long the admin can say why a driver did not get a trip."),
+    )
+    trail_kept_days = models.PositiveIntegerField(
+        _("trails of trips kept, days"),
+        default=90,
+        db_default=90,
+        validators=_between(1, 3650),
+        help_text=_("Where vehicles went, for the map of a past trip and for disputes."),
     )
 
     updated_at = models.DateTimeField(auto_now=True)

@@ -100,7 +100,7 @@ def _now(trip: Trip, driver: Driver, position: DriverPosition | None, km: float 
     policies = Policies.current()
     judged = facts(trip, trip.asking_round, [driver.pk], policies.settings)[driver.pk]
     fix = (
-        Fix(driver.pk, position.lat, position.lng, position.accuracy_m, position.recorded_at)
+        Fix(driver.pk, position.lat, position.lng, position.accuracy_m, position.recorded_at, position.jumped)
         if position is not None
         else None
     )

@@ -140,11 +140,11 @@ class Panel:
 
     @cached_property
     def trail(self) -> list[tuple[float, float]]:
-        """Where the vehicle went on this trip, oldest first."""
+        """Where the vehicle went on this trip, as far as the viewer may know; oldest first."""
         if self.trip.status not in ASSIGNED and self.trip.status != TripStatus.COMPLETED:
             return []
-        points = TrailPoint.objects.filter(trip=self.trip).order_by("-recorded_at").values_list("lat", "lng")
-        return list(points[:TRAIL_POINTS])[::-1]
+        points = TrailPoint.objects.visible_to(self.viewer, self.trip).order_by("-recorded_at")
+        return list(points.values_list("lat", "lng")[:TRAIL_POINTS])[::-1]
 
     @property
     def target(self) -> str:

@@ -124,9 +124,9 @@ def _one_by_one(trip_of: Mapping[int, int | None], number: int) -> float:
                     raise harness.Failed(f"no row of driver {pk}")
                 if trip_id:
                     cursor.execute(
-                        "INSERT INTO drivers_trailpoint (trip_id, lat, lng, recorded_at, jumped) "
-                        "VALUES (%s, %s, %s, %s, false)",
-                        [trip_id, lat, AT[1], now],
+                        "INSERT INTO drivers_trailpoint (trip_id, driver_id, lat, lng, recorded_at) "
+                        "VALUES (%s, %s, %s, %s, %s)",
+                        [trip_id, pk, lat, AT[1], now],
                     )
     return time.perf_counter() - started
 

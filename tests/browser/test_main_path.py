@@ -97,10 +97,10 @@ def test_trip_from_booking_to_rating_with_a_killed_server(live: LiveServer, open
 def _marker_follows(driving: Page, riding: Page) -> None:
     marker = mark(riding, "driver-marker")
     expect(marker).to_be_visible()
-    driving.context.set_geolocation({"latitude": 43.2300, "longitude": 76.8600})
-    expect(marker).to_have_attribute("data-lat", re.compile(r"^43\.23"))
-    driving.context.set_geolocation({"latitude": 43.2400, "longitude": 76.8700})
-    expect(marker).to_have_attribute("data-lat", re.compile(r"^43\.24"))
+    driving.context.set_geolocation({"latitude": ALMATY[0] + 0.001, "longitude": ALMATY[1]})
+    expect(marker).to_have_attribute("data-lat", re.compile(r"^43\.223"))
+    driving.context.set_geolocation({"latitude": ALMATY[0] + 0.002, "longitude": ALMATY[1]})
+    expect(marker).to_have_attribute("data-lat", re.compile(r"^43\.224"))
     expect(mark(riding, "trip-eta")).to_contain_text("min")
 
 

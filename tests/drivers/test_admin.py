@@ -105,6 +105,8 @@ def test_the_list_shows_what_is_wrong_with_a_driver(client):
     page = client.get(list_url(Driver)).content.decode()
     assert "Expired" in page
     assert "12 min" in page
+    DriverPosition.objects.update(jumped=True)
+    assert "In doubt, believed 12 min ago" in client.get(list_url(Driver)).content.decode()
     assert "None yet" in page
 
 

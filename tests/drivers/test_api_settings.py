@@ -79,24 +79,35 @@ def report(client, body, address="/api/drivers/location"):
 
 @pytest.mark.parametrize("address", ["/api/drivers/location", "/api/drivers/location/"])
 def test_one_point_is_taken(client, driver, address):
-    response = report(client, {"lat": 43.3, "lng": 76.9, "speed_kmh": 40, "heading_deg": 90}, address)
+    response = report(client, {"lat": 43.223, "lng": 76.85, "speed_kmh": 40, "heading_deg": 90}, address)
 
-    assert (response.status_code, response.json()) == (200, {"accepted": 1, "dropped": 0})
+    counts = {"accepted": 1, "dropped": 0, "kept_aside": 0, "clamped": 0}
+    assert (response.status_code, response.json()) == (200, counts)
     position = DriverPosition.objects.get(driver=driver)
-    assert (position.lat, position.lng, position.speed_kmh, position.heading_deg) == (43.3, 76.9, 40, 90)
+    assert (position.lat, position.lng, position.speed_kmh, position.heading_deg) == (43.223, 76.85, 40, 90)
 
 
-def test_of_many_points_the_old_ones_are_dropped(client, driver):
+def test_what_became_of_many_points_is_said(client, driver):
+    """Too old; believed; a jump, between two that are believed; nowhere; inaccurate; of a clock that is ahead."""
     now = timezone.now()
 
-    def point(lat, seconds):
-        return {"lat": lat, "lng": 76.9, "recorded_at": (now + dt.timedelta(seconds=seconds)).isoformat()}
+    def point(lat, seconds, **fields):
+        return {"lat": lat, "lng": 76.85, "recorded_at": (now + dt.timedelta(seconds=seconds)).isoformat(), **fields}
 
     DriverPosition.objects.update(recorded_at=now - dt.timedelta(seconds=60))
-    response = report(client, {"points": [point(43.1, -90), point(43.3, -10), point(43.2, -20)]})
+    points = [
+        point(43.221, -90),
+        point(43.225, -10),
+        point(43.223, -20),
+        point(-43.224, -15),
+        point(0, -8, lng=0),
+        point(43.224, -7, accuracy_m=1500),
+        point(43.226, 600),
+    ]
+    response = report(client, {"points": points})
 
-    assert response.json() == {"accepted": 2, "dropped": 1}
-    assert DriverPosition.objects.get(driver=driver).lat == 43.3
+    assert response.json() == {"accepted": 3, "dropped": 3, "kept_aside": 1, "clamped": 1}
+    assert DriverPosition.objects.get(driver=driver).lat == 43.226
 
 
 def test_a_phone_ahead_of_time_is_set_to_now(client, driver):

@@ -69,7 +69,7 @@ def test_first_fix_is_stored_whole(buffer: PositionBuffer, driver: Driver) -> No
 
 
 def test_next_fix_replaces_it(buffer: PositionBuffer, driver: Driver) -> None:
-    buffer.report(driver.pk, [ago(5, heading_deg=10, accuracy_m=5)])
+    buffer.report(driver.pk, [ago(5, -33.899, -70.1, heading_deg=10, accuracy_m=5)])
     buffer.report(driver.pk, [ago(1, -33.9, -70.1)])
 
     row = stored(driver)
@@ -93,10 +93,10 @@ def test_future_stamps_are_clamped(buffer: PositionBuffer, driver: Driver) -> No
 
 
 def test_clock_ahead_does_not_stop_later_fixes(buffer: PositionBuffer, driver: Driver) -> None:
-    buffer.report(driver.pk, [ago(-600, lat=1)])
+    buffer.report(driver.pk, [ago(-600, lat=43.001)])
 
-    assert buffer.report(driver.pk, [ago(-601, lat=2)]).accepted == 1
-    assert stored(driver).lat == 2
+    assert buffer.report(driver.pk, [ago(-601, lat=43.002)]).accepted == 1
+    assert stored(driver).lat == 43.002
 
 
 @pytest.mark.parametrize("ahead", [True, False])
@@ -126,12 +126,12 @@ def test_same_point_again_is_dropped(buffer: PositionBuffer, driver: Driver) -> 
 
 
 def test_batch_in_any_order_keeps_the_latest(buffer: PositionBuffer, driver: Driver) -> None:
-    buffer.report(driver.pk, [ago(30, lat=1)])
+    buffer.report(driver.pk, [ago(30, lat=43.001)])
 
-    result = buffer.report(driver.pk, [ago(5, lat=5), ago(40, lat=2), ago(20, lat=3)])
+    result = buffer.report(driver.pk, [ago(5, lat=43.005), ago(40, lat=43.002), ago(20, lat=43.003)])
 
     assert (result.accepted, result.dropped) == (2, 1)
-    assert stored(driver).lat == 5
+    assert stored(driver).lat == 43.005
 
 
 def test_points_older_than_another_process_stored_are_dropped(buffer: PositionBuffer, driver: Driver) -> None:
@@ -141,12 +141,12 @@ def test_points_older_than_another_process_stored_are_dropped(buffer: PositionBu
 
 
 def test_later_fix_of_another_process_is_not_overwritten(buffer: PositionBuffer, driver: Driver) -> None:
-    buffer.report(driver.pk, [ago(30, lat=1)])
-    PositionBuffer().report(driver.pk, [ago(5, lat=2)])
+    buffer.report(driver.pk, [ago(30, lat=43.001)])
+    PositionBuffer().report(driver.pk, [ago(5, lat=43.002)])
 
-    buffer.report(driver.pk, [ago(20, lat=3)])
+    buffer.report(driver.pk, [ago(20, lat=43.003)])
 
-    assert stored(driver).lat == 2
+    assert stored(driver).lat == 43.002
 
 
 @pytest.mark.parametrize("recorded_at", [dt.datetime(1, 1, 1, tzinfo=dt.UTC), dt.datetime(1970, 1, 1, tzinfo=dt.UTC)])
@@ -195,15 +195,6 @@ def test_suspended_driver_is_refused_and_nothing_is_kept(buffer: PositionBuffer)
         buffer.report(driver.pk, [ago(1)])
 
     assert buffer.flush() == 0
-
-
-def test_jump_that_nobody_drives_is_marked(buffer: PositionBuffer, driver: Driver) -> None:
-    buffer.report(driver.pk, [ago(60, *ALMATY)])
-    buffer.report(driver.pk, [ago(30, *AIRPORT)])
-    assert stored(driver).jumped  # 21 km in half a minute
-
-    buffer.report(driver.pk, [ago(0, AIRPORT[0] + 0.001, AIRPORT[1])])
-    assert not stored(driver).jumped
 
 
 def test_next_fix_leaves_what_availability_has_set(buffer: PositionBuffer, driver: Driver) -> None:
@@ -307,11 +298,12 @@ def test_fix_of_who_cannot_be_asked_wakes_nothing(buffer: PositionBuffer) -> Non
 def test_trail_of_a_trip_in_progress_is_kept(buffer: PositionBuffer, status: str) -> None:
     trip = TripFactory(status=status, driver=DriverFactory())
 
-    buffer.report(trip.driver.pk, [ago(4, lat=2), ago(6, lat=1), ago(3.7, lat=9)])
-    buffer.report(trip.driver.pk, [ago(10, lat=0), ago(1, lat=3)])
+    buffer.report(trip.driver.pk, [ago(4, lat=43.002), ago(6, lat=43.001), ago(3.7, lat=43.009)])
+    buffer.report(trip.driver.pk, [ago(10, lat=43), ago(1, lat=43.003)])
 
-    # 0 came after newer ones, 9 within the same second as 2.
-    assert list(trip.trail.order_by("recorded_at").values_list("lat", flat=True)) == [1, 2, 3]
+    # 43 came after newer ones, 43.009 within the same second as 43.002.
+    assert list(trip.trail.order_by("recorded_at").values_list("lat", flat=True)) == [43.001, 43.002, 43.003]
+    assert set(trip.trail.values_list("driver", "leg", "jumped")) == {(trip.driver.pk, 1, False)}
 
 
 @pytest.mark.parametrize("status", ["accepted", "completed", "cancelled"])
@@ -329,9 +321,15 @@ def test_trail_of_other_trips_is_not_kept(buffer: PositionBuffer, status: str) -
 def test_batch_of_first_newer_and_older_fixes(buffer: PositionBuffer, monkeypatch: pytest.MonkeyPatch) -> None:
     first, newer, older, gone = DriverFactory.create_batch(4)
     for driver in (newer, older):
-        place(driver, 1, 1, age=5 * SECOND)
+        place(driver, 43, 76, age=5 * SECOND)
     monkeypatch.setattr(buffer, "flush", lambda: 0)  # as in a server: they are kept
-    for driver, fix in ((newer, ago(2, 2)), (older, ago(2, 2, heading_deg=7)), (gone, ago(2)), (first, ago(2, 2))):
+    here = 43.001
+    for driver, fix in (
+        (newer, ago(2, here)),
+        (older, ago(2, here, heading_deg=7)),
+        (gone, ago(2)),
+        (first, ago(2, here)),
+    ):
         buffer.report(driver.pk, [fix])
     place(older, 3, 3, age=SECOND)  # by another process, meanwhile
     Driver.objects.filter(pk=gone.pk).delete()
@@ -339,7 +337,7 @@ def test_batch_of_first_newer_and_older_fixes(buffer: PositionBuffer, monkeypatc
 
     assert buffer.flush() == 4
 
-    assert [stored(driver).lat for driver in (first, newer, older)] == [2, 2, 3]
+    assert [stored(driver).lat for driver in (first, newer, older)] == [here, here, 3]
     assert (stored(first).heading_deg, stored(older).heading_deg) == (None, None)
     assert not DriverPosition.objects.filter(driver_id=gone.pk).exists()
 
@@ -350,10 +348,10 @@ def test_rows_are_locked_in_ascending_order(buffer: PositionBuffer, monkeypatch:
     drivers = DriverFactory.create_batch(3)
     # As they lie on the disk: the highest id first.
     for driver in reversed(drivers):
-        place(driver, 1, 1, age=5 * SECOND)
+        place(driver, 43, 76, age=5 * SECOND)
     monkeypatch.setattr(buffer, "flush", lambda: 0)
     for driver in drivers:
-        buffer.report(driver.pk, [ago(1, 2)])
+        buffer.report(driver.pk, [ago(1, 43.002)])
     monkeypatch.undo()
 
     def flush() -> None:
@@ -370,7 +368,7 @@ def test_rows_are_locked_in_ascending_order(buffer: PositionBuffer, monkeypatch:
         assert set(free) == {drivers[1].pk, drivers[2].pk}
     thread.join(10)
 
-    assert [stored(driver).lat for driver in drivers] == [2, 2, 2]
+    assert [stored(driver).lat for driver in drivers] == [43.002] * 3
 
 
 # Inside a server
@@ -380,18 +378,18 @@ def test_rows_are_locked_in_ascending_order(buffer: PositionBuffer, monkeypatch:
 async def test_server_writes_what_it_holds_in_one_go_when_it_stops(buffer: PositionBuffer, layer: Any) -> None:
     drivers = await in_thread(DriverFactory.create_batch, 3)
     buffer.open()
-    for lat in (1, 2):
+    for seconds, lat in ((4, 43.001), (3, 43.002)):
         for driver in drivers:
-            await in_thread(buffer.report, driver.pk, [ago(5 - lat, lat=lat)])
+            await in_thread(buffer.report, driver.pk, [ago(seconds, lat=lat)])
 
     await buffer.close()
 
-    assert await in_thread(lambda: list(DriverPosition.objects.values_list("lat", flat=True))) == [2, 2, 2]
+    assert await in_thread(lambda: list(DriverPosition.objects.values_list("lat", flat=True))) == [43.002] * 3
 
 
 @pytest.mark.django_db(transaction=True)
 async def test_server_relays_to_the_watchers_of_the_trip_and_staff(buffer: PositionBuffer, layer: Any) -> None:
-    trip = await in_thread(lambda: TripFactory(status="en_route"))
+    trip = await in_thread(lambda: TripFactory(status="en_route", driver=DriverFactory(at=MEDEU)))
     on_trip, on_map = await layer.new_channel(), await layer.new_channel()
     await layer.group_add(groups.trip(trip.pk), on_trip)
     await layer.group_add(groups.STAFF, on_map)

@@ -216,6 +216,12 @@ def somewhere() -> tuple[float, float]:
     return 40.0 + 3 * (number // 10), 50.0 + 5 * (number % 10)
 
 
+def beside(booking: Frame, steps: int = 1) -> dict[str, float]:
+    """A point so many steps of a hundred metres north of where the cast's driver is."""
+    pickup = booking["pickup"]
+    return {"lat": round(pickup["lat"] + steps / 1000, 3), "lng": pickup["lng"]}
+
+
 def cast(driver_on: LiveServer, passenger_on: LiveServer) -> tuple[Person, Person, Frame]:
     """A driver who is available, a passenger beside them, and what the passenger books."""
     lat, lng = somewhere()

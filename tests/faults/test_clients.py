@@ -18,9 +18,8 @@ from tests.browsing import session_cookie
 from tests.live import LiveServer
 
 from .conftest import Stage
-from .people import Person, agree, cast, eventually, eventually_none, online, run
+from .people import Person, agree, beside, cast, eventually, eventually_none, online, run
 
-HERE = {"lat": 43.25, "lng": 76.9}
 # More than the buffers of both ends hold.
 LARGE, MANY = "x" * 60_000, 120
 # Of a client that flaps every second, without the waiting.
@@ -65,8 +64,8 @@ async def test_socket_that_stops_reading_delays_nobody_and_is_let_go(stage: Stag
         await _ride(driver, passenger, booking)
         stuck = await _stops_reading(passenger)
         await run(_flood)(passenger.user.pk)
-        await driver.send(type="driver.location.update", points=[HERE])
-        await passenger.until("driver.location.updated", lat=HERE["lat"])
+        await driver.send(type="driver.location.update", points=[beside(booking)])
+        await passenger.until("driver.location.updated", lat=beside(booking)["lat"])
         # Each of two servers sweeps a share of them, so the last may come before others.
         await passenger.until_it(lambda one: {note["notification_id"] for note in _notes(one)} >= set(range(MANY)))
 
@@ -135,9 +134,9 @@ async def test_fixes_of_a_clock_ten_minutes_ahead_are_of_now_and_all_count(stage
         await _ride(driver, passenger, booking)
         for number in range(3):
             theirs = timezone.now() + dt.timedelta(minutes=10)
-            point = {"lat": 43 + number / 100, "lng": 76.9, "recorded_at": theirs.isoformat()}
+            point = beside(booking, number + 1) | {"recorded_at": theirs.isoformat()}
             await driver.send(type="driver.location.update", points=[point])
-            frame = await passenger.until("driver.location.updated", lat=43 + number / 100)
+            frame = await passenger.until("driver.location.updated", lat=point["lat"])
             assert dt.datetime.fromisoformat(frame["recorded_at"]) <= timezone.now()
         await agree(driver, passenger)
 
@@ -153,8 +152,8 @@ async def test_fix_stamped_by_the_servers_time_counts_whatever_the_clock(stage: 
         # What the phone has to add to its own clock, a moment later than the greeting.
         ahead = dt.datetime.fromisoformat(greeting["server_time"]) - behind
         stamp = timezone.now() - dt.timedelta(minutes=10) + ahead
-        await driver.send(type="driver.location.update", points=[HERE | {"recorded_at": stamp.isoformat()}])
-        await passenger.until("driver.location.updated", lat=HERE["lat"])
+        await driver.send(type="driver.location.update", points=[beside(booking) | {"recorded_at": stamp.isoformat()}])
+        await passenger.until("driver.location.updated", lat=beside(booking)["lat"])
 
 
 async def test_closing_two_of_three_tabs_changes_nothing_for_the_third(stage: Stage) -> None:
@@ -174,11 +173,11 @@ async def test_closing_two_of_three_tabs_changes_nothing_for_the_third(stage: St
         card = await driver.until("trip.offer.created", trip_id=trip_id)
         await _shows(tabs[2], f'id="offer-{card["offer_id"]}"')
         # The permission to send positions is the driver's, not a socket's that has gone.
-        await tabs[2].send(json.dumps({"type": "driver.location.update", "points": [HERE]}))
-        await passenger.until("driver.location.updated", lat=HERE["lat"], trip_id=trip_id)
-        await driver.send(type="driver.location.update", points=[HERE | {"lat": 43.26}], ref="here")
+        await tabs[2].send(json.dumps({"type": "driver.location.update", "points": [beside(booking)]}))
+        await passenger.until("driver.location.updated", lat=beside(booking)["lat"], trip_id=trip_id)
+        await driver.send(type="driver.location.update", points=[beside(booking, 2)], ref="here")
         await driver.until("ack", ref="here")
-        await passenger.until("driver.location.updated", lat=43.26, trip_id=trip_id)
+        await passenger.until("driver.location.updated", lat=beside(booking, 2)["lat"], trip_id=trip_id)
         await tabs[2].close()
 
 

@@ -8,7 +8,7 @@ from trips.models import Booking, Offer, Trip
 from trips.states import OfferStatus
 
 from .conftest import Stage
-from .people import agree, cast, eventually, eventually_none, online, run
+from .people import agree, beside, cast, eventually, eventually_none, online, run
 
 pytestmark = pytest.mark.scaled_only
 
@@ -48,8 +48,8 @@ async def test_redis_killed_and_started_again(stage: Stage) -> None:
         # Nothing is subscribed for nobody, and what crosses over arrives again.
         await eventually(lambda: subscriptions(stage) == joined(stage))
         since = len(passenger.frames)
-        await driver.send(type="driver.location.update", points=[{"lat": 43.25, "lng": 76.9}])
-        await passenger.until("driver.location.updated", since, lat=43.25)
+        await driver.send(type="driver.location.update", points=[beside(booking)])
+        await passenger.until("driver.location.updated", since, lat=beside(booking)["lat"])
         await run(_assert_taken_once)(first["id"])
     for server in stage.servers:
         await eventually_none(server.left_over)

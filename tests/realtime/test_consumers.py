@@ -182,7 +182,8 @@ async def test_booking_reaches_the_driver_and_accepting_reaches_the_passenger(co
 
 
 async def test_position_reaches_the_passenger_with_eta(connect: Connect) -> None:
-    trip = await run(TripFactory.create)(status=TripStatus.EN_ROUTE)
+    driver = await run(DriverFactory.create)(at=(43.251, 76.9))
+    trip = await run(TripFactory.create)(status=TripStatus.EN_ROUTE, driver=driver)
     driving, riding = await connect(trip.driver.user), await connect(trip.organiser)
     await driving.send(type="driver.location.update", points=[{"lat": 43.25, "lng": 76.9}], ref="here")
     await driving.until("ack", ref="here")
@@ -190,6 +191,19 @@ async def test_position_reaches_the_passenger_with_eta(connect: Connect) -> None
     assert (frame["trip_id"], frame["lat"], frame["lng"]) == (trip.pk, 43.25, 76.9)
     # 5.03 km to the pickup at 40 km/h, a fifth longer by road.
     assert frame["eta"]["pickup_min"] == 9
+
+
+async def test_answer_to_positions_says_what_became_of_them_as_rest_does(connect: Connect) -> None:
+    driver = await run(DriverFactory.create)(at=(43.25, 76.9))
+    driving = await connect(driver.user)
+    ahead = (timezone.now() + dt.timedelta(hours=1)).isoformat()
+    points = [{"lat": 0, "lng": 0}, {"lat": 43.25, "lng": 76.9}, {"lat": -43.25, "lng": 76.9, "recorded_at": ahead}]
+    await driving.send(type="driver.location.update", points=points, ref="three")
+
+    answer = await driving.until("ack", ref="three")
+
+    counts = {"accepted": 1, "dropped": 1, "kept_aside": 1, "clamped": 1}
+    assert answer == {"type": "ack", "timestamp": answer["timestamp"], "ref": "three", **counts}
 
 
 async def test_position_reaches_nobody_else(connect: Connect) -> None:

@@ -23,7 +23,7 @@ from realtime.notify import notify
 from stepper.asgi import application
 from stepper.models import User
 from stepper.tokens import sign_in
-from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory, TripFactory
+from tests.factories import DriverFactory, PassengerFactory, StaffFactory, TripFactory
 from trips.states import TripStatus
 
 from .conftest import Connect, Frame
@@ -251,23 +251,26 @@ async def test_goodbye_to_one_that_does_not_read_holds_up_no_heartbeat(
 # Rights that end
 
 
+HERE = (43.1, 76.9)
+
+
 async def driving(open_line: OpenLine) -> tuple[Driver, Line, Line]:
     """A driver whose positions cross without the database, their line, and that of the passenger who watches."""
-    trip = await run(TripFactory.create)(status=TripStatus.EN_ROUTE, driver=await run(DriverFactory.create)(at=ALMATY))
+    trip = await run(TripFactory.create)(status=TripStatus.EN_ROUTE, driver=await run(DriverFactory.create)(at=HERE))
     line, watcher = await open_line(trip.driver.user), await open_line(trip.organiser)
     for one in (line, watcher):
         await one.until("trip.snapshot")
-    await drive(line, watcher, 43.1)
+    await drive(line, watcher, HERE[0])
     return trip.driver, line, watcher
 
 
 async def drive(line: Line, watcher: Line, lat: float) -> None:
-    line.say(type="driver.location.update", points=[{"lat": lat, "lng": 76.9}])
+    line.say(type="driver.location.update", points=[{"lat": lat, "lng": HERE[1]}])
     assert (await watcher.until("driver.location.updated"))["lat"] == lat
 
 
 async def _sees_nothing_of(driver: Driver, line: Line, watcher: Line) -> None:
-    line.say(type="driver.location.update", points=[{"lat": 43.2, "lng": 76.9}], ref="x")
+    line.say(type="driver.location.update", points=[{"lat": 43.102, "lng": 76.9}], ref="x")
     line.reads.set()
     assert (await line.until("error"))["code"] == "driver.not_approved"
     watcher.say(type="ping", ref="end")
@@ -291,7 +294,7 @@ async def test_suspended_driver_who_wants_no_offers_relays_nothing_more(open_lin
     await line.until("ack")
     line.say(type="trip.unsubscribe", trip_ids=[await driver.trips.values_list("pk", flat=True).aget()], ref="t")
     await line.until("ack")
-    await drive(line, watcher, 43.15)
+    await drive(line, watcher, 43.101)
     await run(availability.suspend)(driver.pk, await run(StaffFactory.create)())
     await line.until("notification.driver")
     await _sees_nothing_of(driver, line, watcher)

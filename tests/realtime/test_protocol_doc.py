@@ -20,11 +20,12 @@ from django.conf import settings
 
 import stepper.api  # noqa: F401 - its errors are looked for among the subclasses
 import trips.models  # noqa: F401
+from drivers.models import DriverPosition
 from realtime import consumers, events
 from stepper import api_urls
 from stepper.errors import DomainError
 from stepper.models import User
-from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
+from tests.factories import DriverFactory, OfferFactory, TripFactory
 from trips.serializers import TripSerializer
 from trips.states import OfferStatus, TripStatus
 
@@ -94,7 +95,9 @@ class Scene(NamedTuple):
 
 
 def _prepare() -> Scene:
-    driver = DriverFactory.create(at=ALMATY, user__name="Daniyar Seitkali")
+    driver = DriverFactory.create(at=(43.2475, 76.9481), user__name="Daniyar Seitkali")
+    # Shortly before the points of the examples.
+    DriverPosition.objects.update(recorded_at=dt.datetime(2026, 5, 4, 9, 30, tzinfo=dt.UTC))
     offered, taken = TripFactory.create(), TripFactory.create(status=TripStatus.ACCEPTED)
     later = TripFactory.create(status=TripStatus.ACCEPTED, driver=driver, in_=dt.timedelta(hours=5))
     open_offer = OfferFactory.create(trip=offered, driver=driver)

@@ -102,6 +102,14 @@ def test_position_inaccurate_beyond_200_m(trip: Trip, accuracy_m: float | None, 
     assert reason(trip) == code
 
 
+@pytest.mark.parametrize(("jumped", "code"), [(False, None), (True, "position_doubted")])
+def test_position_in_doubt_by_newer_fixes(trip: Trip, jumped: bool, code: str | None) -> None:
+    there()
+    DriverPosition.objects.update(jumped=jumped)
+
+    assert reason(trip) == code
+
+
 @pytest.mark.parametrize(("days", "code"), [(0, None), (-1, "licence_expired")])
 def test_licence_expired_the_day_after(trip: Trip, days: int, code: str | None) -> None:
     there(licence_expires_on=timezone.localdate() + dt.timedelta(days=days))
@@ -239,7 +247,7 @@ def test_answering_another_offer(trip: Trip, mode: str, code: str | None) -> Non
 def test_outside_radius(trip: Trip, km: float, code: list[str]) -> None:
     policies = Policies.current()
     driver = there(km)
-    fix = search.Fix(driver.pk, driver.position.lat, driver.position.lng, 5, timezone.now())
+    fix = search.Fix(driver.pk, driver.position.lat, driver.position.lng, 5, timezone.now(), False)
     known = facts(trip, 1, [driver.pk], policies.settings)[driver.pk]
 
     assert refusals(trip, known, fix, km, policies.of(trip), policies.settings) == code
@@ -277,6 +285,7 @@ def test_every_reason_has_words() -> None:
         "declined_before",
         "position_dark",
         "position_inaccurate",
+        "position_doubted",
         "licence_expired",
         "no_vehicle",
         "too_few_seats",

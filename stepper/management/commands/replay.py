@@ -37,6 +37,7 @@ PACED = (
     "bookings_per_min",
     "changes_per_min",
     "answers_per_min",
+    "max_speed_kmh",
 )
 PASSENGERS_PER_TRIP = 3
 SCRATCH = "replay"

@@ -13,9 +13,9 @@ from django.db import DatabaseError
 
 from stepper.city import people
 from stepper.city.client import Refused
-from stepper.city.clock import Clock
+from stepper.city.clock import DRIVING_KMH, Clock
 from stepper.city.town import Town
-from stepper.models import User
+from stepper.models import ServiceSettings, User
 
 from .replay import positive, speed
 
@@ -39,6 +39,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         crowd, persons = self._crowd(options)
+        fastest = ServiceSettings().max_speed_kmh / DRIVING_KMH
+        if options["speed"] > fastest:
+            self.stderr.write(
+                f"At that speed vehicles are faster than a server believes (max_speed_kmh): up to --speed {fastest:g}, "
+                "or raise the setting there."
+            )
         try:
             town = Town(
                 options["url"], crowd, persons, Clock(options["speed"]), Random(options["seed"]), self.stdout.write
