@@ -26,7 +26,7 @@ from realtime import events, groups
 from realtime.layer import HubChannelLayer
 from stepper import columns
 from stepper.models import ServiceSettings
-from stepper.transactions import in_thread
+from stepper.transactions import in_thread, service_pool
 from trips import eta
 from trips.models import Trip
 from trips.states import ABOARD, ASSIGNED, DRIVING
@@ -137,7 +137,7 @@ class PositionBuffer:
             await asyncio.gather(self._task, return_exceptions=True)
         self._task, self._loop = None, None
         try:
-            await in_thread(self.flush)
+            await in_thread(self.flush, pool=service_pool)
         except DatabaseError as error:
             logger.warning("positions of the last moment are lost: %s", error)
 
@@ -146,9 +146,9 @@ class PositionBuffer:
             await asyncio.sleep(FLUSH_S)
             try:
                 if self._latest or self._trail:
-                    await in_thread(self.flush)
+                    await in_thread(self.flush, pool=service_pool)
                 if self._held:
-                    await in_thread(self._renew)
+                    await in_thread(self._renew, pool=service_pool)
             except DatabaseError as error:
                 logger.warning("positions wait for the database: %s", error)
                 await asyncio.sleep(1)

@@ -6,6 +6,7 @@ class StepperConfig(AppConfig):
     verbose_name = "StepperGO"
 
     def ready(self) -> None:
-        from . import rights
+        from . import converters, rights
 
+        converters.register()
         rights.connect()

@@ -8,7 +8,7 @@ account and a deactivated one get the same answer.
 import os
 import threading
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 # allauth reaches for these through a lazy module that fails once something else has imported a part of the package.
 import cryptography.hazmat.primitives.ciphers.algorithms
@@ -16,6 +16,7 @@ import cryptography.hazmat.primitives.ciphers.modes  # noqa: F401
 from allauth.account.adapter import get_adapter
 from allauth.headless import app_settings
 from allauth.headless.tokens.strategies.jwt import JWTTokenStrategy
+from allauth.headless.tokens.strategies.jwt import internal as jwt_tokens
 from django.conf import settings
 from django.contrib.auth import get_user, login, logout
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
@@ -51,6 +52,20 @@ def authenticate_token(token: str) -> User | None:
     except AuthenticationFailed:
         return None
     return user
+
+
+class TokenClaims(NamedTuple):
+    """What a genuine access token says: whose it is, and the session it is worth as much as."""
+
+    user_id: str
+    session_key: str
+
+
+def token_claims(token: str) -> TokenClaims | None:
+    """What an access token claims, for who reads the session themselves; None: wrong or expired."""
+    payload = jwt_tokens.decode_token(token, "access")
+    session_key = jwt_tokens.session_key_from_sid(payload["sid"]) if payload is not None else None
+    return TokenClaims(payload["sub"], session_key) if payload is not None and session_key else None
 
 
 class SignInSerializer(serializers.Serializer[Any]):

@@ -377,6 +377,8 @@ def end(
                 category="booking",
                 action_url=f"/trips/{trip.pk}/",
             )
+    # Who had a seat may not watch the trip any more.
+    recheck(*(groups.user(booking.passenger_id) for booking in bookings if booking.passenger_id != trip.organiser_id))
     if trip.driver and trip.driver.user_id != by_id:
         notify(
             trip.driver.user,

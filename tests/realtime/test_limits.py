@@ -186,7 +186,7 @@ async def test_wrong_field_is_named_in_a_plain_sentence(
 
 async def test_slow_reader_gets_the_newest_position_and_delays_nobody(open_line: OpenLine) -> None:
     trip = await run(TripFactory.create)(status=TripStatus.EN_ROUTE)
-    slow, quick = await open_line(trip.organiser), await open_line(trip.driver.user)
+    slow, quick = await open_line(trip.organiser), await open_line(trip.organiser)
     for line in (slow, quick):
         await line.until("trip.snapshot")
     slow.reads.clear()
