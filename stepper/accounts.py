@@ -14,9 +14,6 @@ from django.shortcuts import render
 from django.utils.translation import get_language_from_request
 from django.utils.translation import gettext_lazy as _
 
-from realtime import groups
-from realtime.publish import recheck
-
 from .models import User
 
 
@@ -76,18 +73,6 @@ class AccountAdapter(DefaultAccountAdapter):
         login = credentials.get("email") or credentials.get("phone") or ""
         key: str = super()._get_login_attempts_cache_key(request, email=login)
         return key
-
-    def logout(self, request: HttpRequest) -> None:
-        """The sockets of the session that ends are closed as well."""
-        user_id = request.user.pk
-        super().logout(request)
-        if user_id is not None:
-            recheck(groups.user(user_id))
-
-    def set_password(self, user: Any, password: str) -> None:
-        """A new password ends the sessions that know the old one, and with them their sockets."""
-        super().set_password(user, password)
-        recheck(groups.user(user.pk))
 
     def send_verification_code_sms(self, user: Any, phone: str, code: str, **kwargs: Any) -> None:
         """Phones are not verified (ACCOUNT_PHONE_VERIFICATION_ENABLED is off), so allauth never asks for this."""

@@ -1,6 +1,5 @@
 """People, groups and the service's settings in the admin."""
 
-from http import HTTPStatus
 from typing import Any
 
 import allauth.account.admin  # noqa: F401 (registers what is unregistered below)
@@ -20,9 +19,6 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-
-from realtime import groups
-from realtime.publish import recheck
 
 from .models import ServiceSettings, User
 from .staff import COLOURS, HistoryAdmin, Label, StaffAdmin
@@ -171,17 +167,8 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.is_superuser)
 
-    def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        if change:
-            # Open sockets look again who this is: a deactivated account's are closed, lost rights end at once.
-            recheck(groups.user(obj.pk))
-
     def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response: HttpResponse = super().user_change_password(request, *args, **kwargs)
-        if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
-            # A new password ends the sessions, and with them their sockets.
-            recheck(groups.user(int(kwargs["id"] if "id" in kwargs else args[0])))
         if isinstance(response, TemplateResponse) and response.context_data:
             response.context_data["title"] = _("Password of %(user)s") % {"user": response.context_data["original"]}
         return response

@@ -29,9 +29,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from realtime import groups
-from realtime.publish import recheck
-
 from . import limits
 from .accounts import normal_phone
 from .api import BearerAuthentication, StringField, read
@@ -145,11 +142,7 @@ def end_session(access: str) -> None:
     if session is None:
         return
     request = _bare_request(session)
-    user = request.user
     logout(request)
-    if isinstance(user, User):
-        # The session's sockets are closed as well.
-        recheck(groups.user(user.pk))
 
 
 class TokenView(APIView):

@@ -12,7 +12,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
+from django.db import transaction
 
+from realtime import groups
+from realtime.publish import recheck
 from stepper.models import User
 
 from .demo import DEMO_DOMAIN
@@ -38,7 +41,12 @@ class Command(BaseCommand):
             )
 
     def _lock_demo(self) -> None:
-        locked = User.objects.filter(email__endswith=f"@{DEMO_DOMAIN}", is_active=True).update(is_active=False)
+        demo = User.objects.filter(email__endswith=f"@{DEMO_DOMAIN}", is_active=True)
+        with transaction.atomic():
+            names = [groups.user(pk) for pk in demo.values_list("pk", flat=True)]
+            locked = demo.update(is_active=False)
+            # A server that runs already closes their sockets.
+            recheck(*names)
         if locked:
             self.stdout.write(
                 f"Locked {locked} demo accounts: their password is public. Their trips and drivers are still in this "
