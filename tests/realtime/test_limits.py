@@ -25,7 +25,7 @@ from realtime.consumers import open_sockets
 from realtime.layer import HubChannelLayer
 from realtime.models import Event
 from realtime.notify import notify
-from realtime.publish import recheck
+from realtime.publish import outlet, recheck
 from stepper.asgi import application
 from stepper.models import User
 from stepper.tokens import sign_in
@@ -457,7 +457,7 @@ async def test_refreshes_that_wait_for_a_socket_are_one(connect: Connect, monkey
     trip = await run(TripFactory.create)(status=TripStatus.ACCEPTED, organiser=user)
     for _ in range(10):
         await run(recheck)(groups.user(user.pk))
-    await eventually(lambda: bool(socket._mailbox))
+    await eventually(lambda: bool(socket._mailbox) and outlet._handed_over == outlet._committed)
     answered.set()
     await eventually(lambda: groups.trip(trip.pk) in socket.joined)
     await eventually(lambda: socket._working is None)

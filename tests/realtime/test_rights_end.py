@@ -199,7 +199,7 @@ WAYS: dict[str, list[Callable[[Scene, Login], None]]] = {
     "clerk": [take_permission, leave_group, take_permission_from_group, delete_group, make_no_staff, deactivate],
 }
 KINDS = {"driver": list(PATHS), "passenger": list(PATHS)[:-1], "clerk": list(PATHS)[:-2]}
-CASES = [(role, kind, way) for role, ways in WAYS.items() for kind in KINDS[role] for way in ways]
+CASES = [(role, kind) for role in WAYS for kind in KINDS[role]]
 
 
 def _permit(scene: Scene, way: Callable[[Scene, Login], None]) -> None:
@@ -208,7 +208,7 @@ def _permit(scene: Scene, way: Callable[[Scene, Login], None]) -> None:
     if way is take_permission:
         scene.user.user_permissions.add(permission)
         return
-    clerks = Group.objects.create(name="clerks")
+    clerks = Group.objects.get_or_create(name="clerks")[0]
     clerks.permissions.add(permission)
     scene.user.groups.add(clerks)
 
@@ -241,7 +241,8 @@ async def open_with(server: None) -> AsyncIterator[Open]:
 
     yield opening
     for communicator in opened:
-        await communicator.disconnect()
+        if communicator.future is not None and not communicator.future.done():
+            await communicator.disconnect()
 
 
 async def _until_ref(client: Client, ref: str) -> list[str]:
@@ -257,10 +258,19 @@ def _the_other(socket: SocketConsumer) -> SocketConsumer:
     return other
 
 
-@pytest.mark.parametrize(("role", "kind", "way"), CASES, ids=lambda one: getattr(one, "__name__", one))
-async def test_ended_right_leaves_what_a_new_connection_has(
-    open_with: Open, role: str, kind: str, way: Callable[[Scene, Login], None]
-) -> None:
+@pytest.mark.parametrize(("role", "kind"), CASES)
+async def test_ended_right_leaves_what_a_new_connection_has(open_with: Open, role: str, kind: str) -> None:
+    """One way after the other, each with people and a trip of its own: emptying the database takes far longer."""
+    wrong = {}
+    for way in WAYS[role]:
+        found = await _end_right(open_with, role, kind, way)
+        if found is not None:
+            wrong[way.__name__] = found
+    assert not wrong
+
+
+async def _end_right(open_with: Open, role: str, kind: str, way: Callable[[Scene, Login], None]) -> str | None:
+    """What is wrong with the socket afterwards; None: nothing."""
     scene = await run(_scene)(role)
     if role == "clerk":
         await run(_permit)(scene, way)
@@ -270,20 +280,25 @@ async def test_ended_right_leaves_what_a_new_connection_has(
     client, refused = await open_with(kind, scene, login)
     assert refused is None
     (socket,) = open_sockets
-    before = set(socket.joined)
 
     await run(way)(scene, login)
     if way in (let_the_session_expire, delete_expired_sessions):
         socket.beat("{}")
 
-    _second, refused = await open_with(kind, scene, login)
-    if refused is not None:
-        assert await client.closed_with() == refused
-        return
-    fresh = _the_other(socket)
-    await eventually(lambda: socket.joined == fresh.joined)
-    if kind in ("program", "program of a page") and way in (release, take_off, take_permission, leave_group):
-        assert groups.trip(scene.trip.pk) in before - socket.joined
+    second, refused = await open_with(kind, scene, login)
+    try:
+        if refused is not None:
+            closed_with = await client.closed_with()
+            return None if closed_with == refused else f"closed with {closed_with}, not {refused}"
+        fresh = _the_other(socket)
+        await eventually(lambda: socket.joined == fresh.joined)
+    except TimeoutError:
+        return f"not closed, in {socket.joined}"
+    finally:
+        for one in (client, second):
+            await one.communicator.disconnect()
+        await eventually(lambda: not open_sockets)
+    return None
 
 
 # The next driver
