@@ -219,6 +219,9 @@ def free(driver_id: int) -> None:
         transaction.on_commit(partial(afterwards, wake_around, [driver_id]))
 
 
+_FILTERS = ["max_distance_km", "min_earnings", "trip_types", "accepts_long_distance"]
+
+
 @limits.counted("filters", "changes_per_min")
 @in_transaction
 def set_filters(driver_id: int, filters: events.Filters) -> Driver:
@@ -229,6 +232,7 @@ def set_filters(driver_id: int, filters: events.Filters) -> Driver:
         TooManyRequests: more than `changes_per_min`
     """
     driver = locked(driver_id)
+    before = [getattr(driver, name) for name in _FILTERS]
     fields: dict[str, list[Text]] = {}
     if filters.max_distance_km is not UNSET:
         driver.max_distance_km = filters.max_distance_km
@@ -246,7 +250,9 @@ def set_filters(driver_id: int, filters: events.Filters) -> Driver:
         driver.accepts_long_distance = filters.accepts_long_distance
     if fields:
         raise InvalidInput("input.invalid", _("Please correct what is marked."), fields)
-    driver.save(update_fields=["max_distance_km", "min_earnings", "trip_types", "accepts_long_distance"])
+    if [getattr(driver, name) for name in _FILTERS] == before:
+        return driver
+    driver.save(update_fields=_FILTERS)
     # The driver's other tabs and devices follow.
     recheck(groups.driver(driver.pk))
     return driver

@@ -26,7 +26,7 @@ from realtime import events, groups
 from realtime.layer import HubChannelLayer
 from stepper import columns
 from stepper.models import ServiceSettings
-from stepper.transactions import in_thread
+from stepper.transactions import in_thread, service_pool
 from trips import eta
 from trips.models import Trip
 from trips.states import ABOARD, ASSIGNED, DRIVING
@@ -132,7 +132,7 @@ class PositionBuffer:
             await asyncio.gather(self._task, return_exceptions=True)
         self._task, self._loop = None, None
         try:
-            await in_thread(self.flush)
+            await in_thread(self.flush, pool=service_pool)
         except DatabaseError as error:
             logger.warning("positions of the last moment are lost: %s", error)
 
@@ -141,9 +141,9 @@ class PositionBuffer:
             await asyncio.sleep(FLUSH_S)
             try:
                 if self._latest or self._trail:
-                    await in_thread(self.flush)
+                    await in_thread(self.flush, pool=service_pool)
                 if self._held:
-                    await in_thread(self._renew)
+                    await in_thread(self._renew, pool=service_pool)
             except DatabaseError as error:
                 logger.warning("positions wait for the database: %s", error)
                 await asyncio.sleep(1)
@@ -396,7 +396,7 @@ class PositionBuffer:
     def latest(self, driver_id: int, row: DriverPosition | None) -> DriverPosition | None:
         """The newest position of a driver: their row, or a believed fix that this process has not written yet."""
         last = self._last.get(driver_id)
-        if last is None or (row is not None and row.recorded_at >= last.recorded_at):
+        if last is None or (row is not None and row.recorded_at > last.recorded_at):
             return row
         return DriverPosition(
             driver_id=driver_id,
@@ -405,7 +405,7 @@ class PositionBuffer:
             accuracy_m=last.point.accuracy_m,
             recorded_at=last.recorded_at,
             received_at=last.received_at,
-            jumped=last.jumped,
+            jumped=last.is_doubted,
         )
 
     def flush(self) -> int:

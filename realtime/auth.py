@@ -4,15 +4,17 @@ Identity comes from here alone, never from what a frame says. A cookie counts on
 since browsers send cookies along from any page; programs send neither.
 """
 
+import datetime as dt
 from http.cookies import CookieError, SimpleCookie
-from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth import get_user
+from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
 from django.http.request import validate_host
+from django.utils import timezone
 from django.utils.translation import get_supported_language_variant
 from django.utils.translation import gettext_lazy as _
 from msgspec import Struct
@@ -20,29 +22,27 @@ from msgspec.structs import replace
 
 from stepper.errors import NotPermitted, NotSignedIn
 from stepper.models import User
-from stepper.tokens import authenticate_token
+from stepper.tokens import token_claims
 
 from .events import PROTOCOL
 
 
 class Identity(Struct, frozen=True):
-    """A signed-in user, and by what; `session_key` or `token` is looked at again when somebody's rights change."""
+    """A signed-in user and their session, which is read again when somebody's rights change and when it expires.
+
+    A program's is the session of its access token: the socket outlives the token, but not the session.
+    """
 
     user: User
     language: str
-    session_key: str | None = None
-    token: str | None = None
+    session_key: str
+    # When the session ends, unless it is prolonged before.
+    expires_at: dt.datetime
 
     def renewed(self) -> "Identity | None":
         """With the user as the database has them now; None: the session has ended or the account is not active."""
-        try:
-            if self.token is not None:
-                user = authenticate_token(self.token)
-            else:
-                user = _session_user(self.session_key) if self.session_key is not None else None
-        except User.DoesNotExist:
-            return None
-        return None if user is None else replace(self, user=user)
+        found = _session_user(self.session_key)
+        return None if found is None else replace(self, user=found[0], expires_at=found[1])
 
 
 def _header(scope: dict[str, Any], name: bytes) -> str:
@@ -72,11 +72,18 @@ def origin_is_ours(origin: str) -> bool:
     return validate_host(host, allowed) or origin in settings.CSRF_TRUSTED_ORIGINS
 
 
-def _session_user(session_key: str) -> User | None:
+def _session_user(session_key: str) -> tuple[User, dt.datetime] | None:
+    """The active user of a session and when it expires; None: there is no such session, or no such user any more."""
+    session = SessionStore(session_key)
+    # As the store itself would read it; asking the store afterwards when it expires would be a second query.
+    row = session.model.objects.filter(session_key=session_key, expire_date__gt=timezone.now()).first()
+    if row is None:
+        return None
     request = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    request.session = session
+    session._session_cache = session.decode(row.session_data)  # type: ignore[attr-defined]
     user = get_user(request)
-    return user if isinstance(user, User) and user.is_active else None
+    return (user, row.expire_date) if isinstance(user, User) and user.is_active else None
 
 
 def identify(scope: dict[str, Any]) -> Identity:
@@ -88,10 +95,10 @@ def identify(scope: dict[str, Any]) -> Identity:
     """
     token = bearer(scope)
     if token is not None:
-        user = authenticate_token(token)
-        if user is None:
+        found = _token_user(token)
+        if found is None:
             raise NotSignedIn("auth.token_invalid", _("The token is wrong, expired or revoked."))
-        return Identity(user=user, language=user.language, token=token)
+        return found
     try:
         cookies = SimpleCookie(_header(scope, b"cookie"))
     except CookieError:
@@ -101,10 +108,20 @@ def identify(scope: dict[str, Any]) -> Identity:
         raise NotSignedIn("auth.required", _("Please sign in."))
     if not origin_is_ours(_header(scope, b"origin")):
         raise NotPermitted("auth.origin_refused", _("This page may not open a connection here."))
-    user = _session_user(morsel.value)
-    if user is None:
+    signed_in = _session_user(morsel.value)
+    if signed_in is None:
         raise NotSignedIn("auth.required", _("Please sign in."))
-    return Identity(user=user, language=_language(cookies, user), session_key=morsel.value)
+    user, expires_at = signed_in
+    return Identity(user=user, language=_language(cookies, user), session_key=morsel.value, expires_at=expires_at)
+
+
+def _token_user(token: str) -> Identity | None:
+    claims = token_claims(token)
+    signed_in = _session_user(claims.session_key) if claims is not None else None
+    if claims is None or signed_in is None or str(signed_in[0].pk) != claims.user_id:
+        return None
+    user, expires_at = signed_in
+    return Identity(user=user, language=user.language, session_key=claims.session_key, expires_at=expires_at)
 
 
 def _language(cookies: SimpleCookie, user: User) -> str:

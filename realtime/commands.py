@@ -5,7 +5,9 @@ Everything here is synchronous and runs in a database thread.
 
 import datetime as dt
 from collections.abc import Iterable
+from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -13,6 +15,7 @@ from django.utils.translation import override
 from msgspec import Struct, structs
 
 from drivers import availability, duty, positions
+from stepper import limits
 from stepper.errors import DomainError, NotFound, NotPermitted
 from stepper.models import ServiceSettings, User
 from trips import bookings, cards, dispatch, driving
@@ -20,20 +23,20 @@ from trips.models import Booking, Trip
 from trips.states import FINISHED, BookingStatus
 
 from . import events, groups
-from .auth import Identity
+from .auth import Identity, identify
 from .models import Event
 from .publish import missed, place_of
 
-NAMES = frozenset(str(kind.__struct_config__.tag) for kind in events.Command.__args__)
 # More than this was missed: a snapshot is quicker.
 _RESUME_LIMIT = 1000
-# Whether it is the user's driver row or an unfinished trip they booked, drive or have a seat in; and its id. A part for
-# each index: one condition with OR reads every unfinished trip there is.
+# What it is (1: the user's driver row, 0: an unfinished trip they booked or have a seat in, 2: one they drive) and its
+# id. A part for each index: one condition with OR reads every unfinished trip there is.
 _UNFINISHED = "trip.status NOT IN ({})".format(", ".join(f"'{status}'" for status in sorted(FINISHED)))
+_DRIVER, _BOOKED, _DRIVEN = 1, 0, 2
 _MEMBER = (
     "SELECT 1, id FROM drivers_driver WHERE user_id = %(user)s "  # noqa: S608 - constants only
     f"UNION SELECT 0, trip.id FROM trips_trip AS trip WHERE trip.organiser_id = %(user)s AND {_UNFINISHED} "
-    "UNION SELECT 0, trip.id FROM trips_trip AS trip JOIN drivers_driver AS driver ON driver.id = trip.driver_id "
+    "UNION SELECT 2, trip.id FROM trips_trip AS trip JOIN drivers_driver AS driver ON driver.id = trip.driver_id "
     f"WHERE driver.user_id = %(user)s AND {_UNFINISHED} "
     "UNION SELECT 0, trip.id FROM trips_booking AS booking JOIN trips_trip AS trip ON trip.id = booking.trip_id "
     f"WHERE booking.passenger_id = %(user)s AND booking.status <> '{BookingStatus.CANCELLED}' AND {_UNFINISHED}"
@@ -41,12 +44,26 @@ _MEMBER = (
 
 
 class Membership(Struct, frozen=True):
-    """What a user's sockets may join now. `driver_id` None: not a driver, or not an approved one."""
+    """What a user's sockets may join now. `driver_id` None: not a driver."""
 
     driver_id: int | None
     trip_ids: set[int]
+    # Of these, the ones that are theirs for nothing but driving them.
+    driven_ids: set[int]
     # Staff who see everybody's trips.
     sees_all: bool
+
+
+def identify_and_count(scope: dict[str, Any]) -> Identity:
+    """`identify`, and how often this account opens sockets: each costs more than most commands.
+
+    Raises:
+        NotSignedIn, NotPermitted: as `identify`
+        TooManyRequests: rate.limited, more than SOCKETS_OPENED_PER_MIN in this minute
+    """
+    identity = identify(scope)
+    limits.spend("socket.open", identity.user.pk, settings.SOCKETS_OPENED_PER_MIN)
+    return identity
 
 
 def current_settings() -> ServiceSettings:
@@ -58,11 +75,13 @@ def membership(user: User, watched: frozenset[int]) -> Membership:
     with connection.cursor() as cursor:
         cursor.execute(_MEMBER, {"user": user.pk})
         rows = cursor.fetchall()
-    driver_id = next((pk for is_driver, pk in rows if is_driver), None)
-    trip_ids = {pk for is_driver, pk in rows if not is_driver}
+    driver_id = next((pk for what, pk in rows if what == _DRIVER), None)
+    trip_ids = {pk for what, pk in rows if what != _DRIVER}
+    driven_ids = {pk for what, pk in rows if what == _DRIVEN} - {pk for what, pk in rows if what == _BOOKED}
     if others := watched - trip_ids:
         trip_ids |= _seen_among(user, others)
-    return Membership(driver_id, trip_ids, user.may_see_trips)
+    sees_all = user.may_see_trips
+    return Membership(driver_id, trip_ids, set() if sees_all else driven_ids, sees_all)
 
 
 def _seen_among(user: User, trip_ids: Iterable[int]) -> set[int]:
@@ -74,6 +93,37 @@ def require_trips(user: User, trip_ids: Iterable[int]) -> None:
     wanted = set(trip_ids)
     if wanted - _seen_among(user, wanted):
         raise NotFound("trip.not_found", _("There is no such trip."))
+
+
+def watch(user: User, trip_id: int) -> int | None:
+    """Require that the user may see the trip; the driver's id where they may only because they drive it.
+
+    Raises:
+        NotFound: trip.not_found
+    """
+    found = bookings.visible_to(user).filter(pk=trip_id).order_by()
+    row = found.values_list("organiser_id", "driver_id", "driver__user_id").first()
+    if row is None:
+        raise NotFound("trip.not_found", _("There is no such trip."))
+    organiser_id, driver_id, driving_id = row
+    return driver_id if driving_id == user.pk != organiser_id and not user.may_see_trips else None
+
+
+def subscribe(user: User, trip_ids: Iterable[int]) -> None:
+    """`require_trips` for a command. Raises TooManyRequests (rate.limited), NotFound (trip.not_found)."""
+    _spend(user.pk, "trip.subscribe")
+    require_trips(user, trip_ids)
+
+
+def resume(user: User, cursor: str, joined: list[str]) -> list[Event] | None:
+    """`missed_events` for a command. Raises TooManyRequests (rate.limited)."""
+    _spend(user.pk, "resume")
+    return missed_events(user, cursor, joined)
+
+
+def _spend(user_id: int, command: str) -> None:
+    """Count a costly command for all sockets of the user in all processes."""
+    limits.spend(f"socket.{command}", user_id, settings.SOCKET_COMMANDS_PER_MIN)
 
 
 def snapshot(user: User, driver_id: int | None, trip_ids: Iterable[int]) -> list[events.Frame]:
@@ -91,13 +141,15 @@ def trip_snapshots(user: User, trip_ids: Iterable[int]) -> list[events.Frame]:
     wanted = list(trip_ids)
     if not wanted:
         return []
-    trips = list(Trip.objects.for_page().select_related("driver__position").filter(pk__in=wanted).order_by("pk"))
+    # Asked in the same statement whether they may be seen: a right may have ended since it was last looked at.
+    seen = bookings.visible_to(user).for_page().select_related("driver__position")
+    trips = list(seen.filter(pk__in=wanted).order_by("pk"))
     settings = ServiceSettings.current() if any(trip.driver_id for trip in trips) else None
     return [cards.snapshot(trip, _tracked(trip, settings) if settings else None) for trip in trips]
 
 
-def last_location(trip_id: int) -> events.DriverLocationUpdated | None:
-    trip = Trip.objects.select_related("driver__position").filter(pk=trip_id).first()
+def last_location(user: User, trip_id: int) -> events.DriverLocationUpdated | None:
+    trip = bookings.visible_to(user).select_related("driver__position").filter(pk=trip_id).first()
     return _tracked(trip, ServiceSettings.current()) if trip else None
 
 
@@ -139,10 +191,10 @@ def _driving_since(user: User) -> dict[str, dt.datetime]:
 def run(command: events.Command, identity: Identity, driver_id: int | None) -> events.Ack | None:
     """Runs a driver's command as the signed-in user. Raises DomainError."""
     with override(identity.language):
-        return _run(command, driver_id)
+        return _run(command, identity.user.pk, driver_id)
 
 
-def _run(command: events.Command, driver_id: int | None) -> events.Ack | None:
+def _run(command: events.Command, user_id: int, driver_id: int | None) -> events.Ack | None:
     if driver_id is None:
         raise NotPermitted("driver.not_a_driver", _("Only drivers can do this."))
     ref = command.ref or ""
@@ -173,6 +225,7 @@ def _run(command: events.Command, driver_id: int | None) -> events.Ack | None:
             )
             return events.Ack(ref=ref, trip_id=trip.pk, status=trip.status)
         case events.DriverSubscribe():
+            _spend(user_id, "driver.subscribe")
             if command.filters is not None:
                 availability.set_filters(driver_id, command.filters)
             return events.Ack(ref=ref)

@@ -8,32 +8,33 @@ import asyncio
 import itertools
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, ClassVar
 
-import msgspec
 from autobahn.exception import Disconnected
 from channels.consumer import AsyncConsumer, get_handler_name
 from channels.exceptions import StopConsumer
 from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError
-from django.utils.text import format_lazy
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import override
 
 from drivers.positions import buffer
 from stepper.crowd import in_turn
-from stepper.errors import DomainError, InvalidInput, Misfit, NotPermitted, NotSignedIn, TooManyRequests
+from stepper.errors import DomainError, NotPermitted, NotSignedIn, TooManyRequests
 from stepper.lines import SHORT, Line, wire
 from stepper.transactions import in_thread
 
-from . import commands, events, groups
-from .auth import Identity, accepted_subprotocol, identify
+from . import commands, events, frames, groups
+from .addresses import Opening
+from .auth import Identity, accepted_subprotocol
 from .layer import HubChannelLayer, Mailbox
 from .pages import fragment
 from .publish import CONTROL, outlet
+from .socket_counts import Account, counts
 
 logger = logging.getLogger("stepper.sockets")
 
@@ -61,6 +62,10 @@ CLOSE_TOO_MANY_FRAMES = 4429
 
 # After these what is known of a driver (approved, which trips) may have changed.
 _CHANGES_DRIVER = frozenset({CONTROL, "trip.offer.accepted", "trip.status.updated", "booking.cancelled"})
+# Says that a trip has a driver, perhaps another one than before.
+_ASSIGNED = "trip.offer.accepted"
+_NO_TRIPS: Mapping[str, int] = {}
+_REFRESH: dict[str, Any] = {"type": "event.logged", "group": "", "id": "", "event": CONTROL, "frame": ""}
 _KEPT_OF_SCOPE = ("type", "path", "url_route")
 # What a client that does not read has to read its close frame.
 _LAST_WORD_S = 2.0
@@ -68,8 +73,12 @@ _LAST_WORD_S = 2.0
 open_sockets: set["SocketConsumer"] = set()
 _ending: set[asyncio.Task[None]] = set()
 _turns = itertools.count()
-# User -> how many sockets of theirs this process carries.
-_sockets_of: Counter[int] = Counter()
+# Why a socket is not opened -> with which code it is closed, where that is not 4403.
+_REFUSED_WITH = {
+    "socket.too_many": CLOSE_TOO_MANY_SOCKETS,
+    "socket.too_many_opening": CLOSE_TRY_AGAIN,
+    "rate.limited": CLOSE_TOO_MANY_FRAMES,
+}
 
 
 class SocketConsumer(AsyncConsumer):
@@ -90,7 +99,13 @@ class SocketConsumer(AsyncConsumer):
         self._working: asyncio.Task[None] | None = None
         self._closing = False
         self._is_open = False
-        self._counted_for: int | None = None
+        self._opening: Opening | None = None
+        # What the user's sockets in this process share, once this is one of them.
+        self._account: Account | None = None
+        # A permissions refresh waits in the mailbox and will see what further ones would.
+        self._refresh_waits = False
+        # Groups of trips that are this socket's for nothing but driving them -> the driver.
+        self._driven: Mapping[str, int] = _NO_TRIPS
         # Both directions may find that the socket's rights have changed; one at a time puts its groups right.
         self._changing: asyncio.Lock | None = None
         self._tokens = float(_BURST)
@@ -101,6 +116,7 @@ class SocketConsumer(AsyncConsumer):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Reads commands one after another; a command that waits for the database delays no event."""
         self.scope = scope
+        self._opening = Opening(scope)
         self.base_send = send
         # Our servers' own connections take frames by a call; another server's only by its `send`.
         self._line: Line | None = scope.get("stepper.line")
@@ -115,17 +131,26 @@ class SocketConsumer(AsyncConsumer):
             receiving = asyncio.create_task(self._receive_for_ever(self._mailbox))
         try:
             while True:
-                message = await receive()
-                if message["type"] != "websocket.receive":
-                    await self.dispatch(message)
-                elif not self.receive_now(message.get("text")):
-                    await self.websocket_receive(message)
+                await self._handle(await receive())
         except StopConsumer:
             pass
         finally:
             if receiving is not None:
                 receiving.cancel()
             await self._forget()
+
+    async def _handle(self, message: dict[str, Any]) -> None:
+        """A fault closes the socket with a code of ours: what servers make of an exception differs."""
+        try:
+            if message["type"] != "websocket.receive":
+                await self.dispatch(message)
+            elif not self.receive_now(message.get("text")):
+                await self.websocket_receive(message)
+        except StopConsumer:
+            raise
+        except Exception:
+            logger.exception("a message of a client could not be handled")
+            await self._close(CLOSE_FAULT)
 
     async def _receive_for_ever(self, mailbox: Mailbox) -> None:
         """From a layer that does not deliver by itself."""
@@ -138,10 +163,9 @@ class SocketConsumer(AsyncConsumer):
         if self._line is not None:
             self._line.listener = None
         open_sockets.discard(self)
-        if self._counted_for is not None:
-            _sockets_of[self._counted_for] -= 1
-            if not _sockets_of[self._counted_for]:
-                del _sockets_of[self._counted_for]
+        if self._opening is not None:
+            self._opening.end()
+        self._uncount()
         self.drive_as(None)
         if self._working is not None:
             self._working.cancel()
@@ -159,10 +183,17 @@ class SocketConsumer(AsyncConsumer):
         if message["type"] == "position.relayed":
             if message["driver_id"] == self.driver_id:
                 return True  # drivers know where they are
+            if self._driven and self._driven.get(message["group"], message["driver_id"]) != message["driver_id"]:
+                return True  # somebody else drives the trip by now, the refresh that says so is on its way
             forward_now = self.position_now
-        elif self.driver_id is not None and _may_change_driver(message):
-            # Not when its turn comes: of a driver who does not read it might never.
-            buffer.forget(self.driver_id)
+        else:
+            if self.driver_id is not None and _may_change_driver(message):
+                # Not when its turn comes: of a driver who does not read it might never.
+                buffer.forget(self.driver_id)
+            if message.get("event") == CONTROL:
+                if self._refresh_waits:
+                    return True
+                self._refresh_waits = True
         # Open and without a task to work it off, the mailbox is empty.
         if self._working is None and self._is_open:
             if self._closing or forward_now(message):
@@ -225,31 +256,46 @@ class SocketConsumer(AsyncConsumer):
         """Accepts first: only an open socket can be closed with a code that a browser sees."""
         await self.send({"type": "websocket.accept", "subprotocol": accepted_subprotocol(self.scope)})
         try:
-            self.identity = await in_thread(identify, self.scope)
-            self._count()
+            self._require_room_for_opening()
+            self.identity = await in_thread(commands.identify_and_count, self.scope)
+            self._end_opening()
+            await self._count()
             await self._prepare()
             open_sockets.add(self)
             await self._send_frame(await in_thread(self.established))
             await self.show()
         except NotSignedIn as error:
             await self._refuse(error, CLOSE_NOT_SIGNED_IN)
-        except TooManyRequests as error:
-            await self._refuse(error, CLOSE_TOO_MANY_SOCKETS)
         except DomainError as error:
-            await self._refuse(error, CLOSE_NOT_PERMITTED)
+            await self._refuse(error, _REFUSED_WITH.get(error.code, CLOSE_NOT_PERMITTED))
         except DatabaseError as error:
             logger.warning("a socket was refused, the database does not answer: %s", error)
             await self._close(CLOSE_TRY_AGAIN)
         else:
             self._open()
 
-    def _count(self) -> None:
-        """Raises TooManyRequests (socket.too_many) beyond SOCKETS_PER_USER in this process."""
-        user_id = self.identity.user.pk
-        if _sockets_of[user_id] >= settings.SOCKETS_PER_USER:
+    def _require_room_for_opening(self) -> None:
+        if self._opening is not None and self._opening.is_one_too_many:
+            raise TooManyRequests(
+                "socket.too_many_opening", _("Too many connections from your network are being opened."), 5
+            )
+
+    def _end_opening(self) -> None:
+        if self._opening is not None:
+            self._opening.end()
+            self._opening = None
+
+    async def _count(self) -> None:
+        """Raises TooManyRequests (socket.too_many) beyond SOCKETS_PER_USER in all processes together."""
+        self._account, number = await counts.add(self.identity.user.pk)
+        if number > settings.SOCKETS_PER_USER:
+            self._uncount()
             raise TooManyRequests("socket.too_many", _("Too many connections of one account."), 60)
-        _sockets_of[user_id] += 1
-        self._counted_for = user_id
+
+    def _uncount(self) -> None:
+        if self._account is not None:
+            self._account = None
+            counts.remove(self.identity.user.pk)
 
     def _open(self) -> None:
         """Greeted and shown the state: from now on what comes is forwarded, first what came meanwhile."""
@@ -335,6 +381,10 @@ class SocketConsumer(AsyncConsumer):
         if time.monotonic() - self._heard_at > settings.SOCKET_IDLE_S:
             # Apart: who does not read holds up the goodbye, and must not hold up the others' heartbeats.
             _in_background(self._close(CLOSE_IDLE))
+            return
+        if self._is_open and self.identity.expires_at <= timezone.now() and self._mailbox is not None:
+            # Nobody publishes that a session has run out of time.
+            self._mailbox.put(_REFRESH)
         elif self._is_open and self._working is None:
             self._send_now(frame)  # where something waits already, a heartbeat would say nothing new
 
@@ -402,9 +452,13 @@ class SocketConsumer(AsyncConsumer):
             return False
         try:
             command = events.decode_command(text)
-        except msgspec.MsgspecError:
+        except frames.UNREADABLE:
             return False
         if type(command) is not events.LocationUpdate or command.ref is not None:
+            return False
+        # One socket alone is held back by its own count.
+        account = self._account
+        if account is not None and account.sockets > 1 and not account.take_position(now):
             return False
         if buffer.report_now(self.driver_id, command.points) is None:
             return False
@@ -424,14 +478,17 @@ class SocketConsumer(AsyncConsumer):
         if text is None:
             await self._send_error("message.invalid", _("Send text frames."))
             return
-        if len(text) > MAX_FRAME_BYTES or len(text.encode()) > MAX_FRAME_BYTES:
+        if len(text) > MAX_FRAME_BYTES or len(text.encode(errors="replace")) > MAX_FRAME_BYTES:
             await self._send_error("frame.too_large", _("A frame is at most 64 KiB."))
             await self._close(CLOSE_TOO_LARGE)
             return
-        command = await self._decode(text)
-        if command is None:
+        try:
+            command = frames.read_command(text)
+        except frames.RefusedFrame as refused:
+            await self._send_frame(error_frame(refused.error, refused.ref, self._language))
             return
         try:
+            self._spend(command)
             await self.obey(command)
         except DomainError as error:
             await self._send_frame(error_frame(error, command.ref, self.identity.language))
@@ -447,7 +504,7 @@ class SocketConsumer(AsyncConsumer):
         if self._tokens <= -_BURST:
             await self._close(CLOSE_TOO_MANY_FRAMES)
             return
-        ref = _kind_and_ref(text[:MAX_FRAME_BYTES])[1] if text else None
+        ref = frames.ref_of(text) if text and len(text) <= MAX_FRAME_BYTES else None
         await self._send_frame(
             error_frame(TooManyRequests("rate.limited", _("Too many frames. Slow down."), 1), ref, self._language)
         )
@@ -456,19 +513,21 @@ class SocketConsumer(AsyncConsumer):
     def _language(self) -> str:
         return self.identity.language if hasattr(self, "identity") else "en"
 
-    async def _decode(self, text: str) -> events.Command | None:
-        """The command in a frame; None: the error has been sent."""
-        try:
-            return events.decode_command(text)
-        except msgspec.ValidationError as error:
-            kind, ref = _kind_and_ref(text)
-            if kind in commands.NAMES:
-                await self._send_frame(error_frame(_invalid(error), ref, self._language))
-            else:
-                await self._send_error("message.unknown_type", _("There is no such message type."), ref)
-        except (msgspec.DecodeError, RecursionError, UnicodeError):
-            await self._send_error("json.malformed", _("This is not JSON."))
-        return None
+    def _spend(self, command: events.Command) -> None:
+        """Count the command for the user's sockets in this process, which costs nothing and so comes first.
+
+        Raises:
+            TooManyRequests: rate.limited, with which none of these sockets is closed.
+        """
+        if self._account is None or isinstance(command, events.Ping):
+            return
+        now = time.monotonic()
+        if isinstance(command, events.LocationUpdate):
+            wait_s = None if self._account.sockets == 1 or self._account.take_position(now) else 1
+        else:
+            wait_s = self._account.wait_s(events.tag(command), now)
+        if wait_s is not None:
+            raise TooManyRequests("rate.limited", _("Too many requests. Try again in a moment."), wait_s)
 
     async def _send_error(self, code: str, message: Any, ref: str | None = None) -> None:
         with override(self._language):
@@ -502,10 +561,20 @@ class SocketConsumer(AsyncConsumer):
 
     async def event_logged(self, message: dict[str, Any]) -> None:
         if message["event"] == CONTROL:
-            if message["group"] in self.joined:
-                await self.recheck()
-        elif self.is_new(message):
+            self._refresh_waits = False
+            await self.recheck()
+            return
+        if self._is_in_question(message):
+            await self.recheck()
+        if not self._closing and self.is_new(message):
             await self.forward(message)
+
+    def _is_in_question(self, message: dict[str, Any]) -> bool:
+        """Whether the event says that somebody drives a trip which this socket hears of as its driver.
+
+        The driver who had it before is told by a permissions refresh; but that may come from another process, later.
+        """
+        return bool(self._driven) and message["event"] == _ASSIGNED and message["group"] in self._driven
 
     async def forward(self, message: dict[str, Any]) -> None:
         raise NotImplementedError
@@ -516,6 +585,7 @@ class SocketConsumer(AsyncConsumer):
 
     async def layer_resync(self, _message: dict[str, Any]) -> None:
         """The layer dropped something, or the bus was away."""
+        self._refresh_waits = False
         await self.recheck()
         if not self._closing:
             await self.show()
@@ -549,6 +619,7 @@ class ProgramConsumer(SocketConsumer):
         self.drive_as(member.driver_id)
         self._watched &= member.trip_ids
         self._left &= member.trip_ids
+        self._driven = {groups.trip(pk): member.driver_id for pk in member.driven_ids if member.driver_id is not None}
         wanted = {groups.user(self.identity.user.pk)}
         wanted |= {groups.trip(pk) for pk in member.trip_ids - self._left}
         if member.driver_id is not None:
@@ -560,8 +631,13 @@ class ProgramConsumer(SocketConsumer):
         await self.join(*sorted(wanted - self.joined))
 
     async def show(self) -> None:
-        offers_of = self.driver_id if self._offers_wanted else None
-        for frame in await in_thread(commands.snapshot, self.identity.user, offers_of, self._trip_ids()):
+        await self._show(self.driver_id if self._offers_wanted else None, self._trip_ids())
+
+    async def _show_offers(self) -> None:
+        await self._show(self.driver_id, [])
+
+    async def _show(self, offers_of: int | None, trip_ids: list[int]) -> None:
+        for frame in await in_thread(commands.snapshot, self.identity.user, offers_of, trip_ids):
             if isinstance(frame, events.OfferCreated):
                 self.remember_sent(frame.id)
             await self._send_frame(frame)
@@ -589,6 +665,8 @@ class ProgramConsumer(SocketConsumer):
     def forward_now(self, message: dict[str, Any]) -> bool:
         if message["type"] != "event.logged" or message["event"] == CONTROL:
             return False
+        if self._is_in_question(message):
+            return False
         if not self.is_new(message) or self._send_now(events.with_cursor(message["frame"], outlet.cursor)):
             return True
         self.forget_sent()
@@ -615,10 +693,10 @@ class ProgramConsumer(SocketConsumer):
                     await self.leave(*(groups.trip(pk) for pk in left))
                 await self._acknowledge(command)
             case events.DriverSubscribe():
-                self._offers_wanted = True
                 await super().obey(command)
-                await self._prepare()
-                await self.show()
+                if not self._offers_wanted:
+                    self._offers_wanted = True
+                    await self._show_offers()
             case events.DriverUnsubscribe():
                 self._offers_wanted = False
                 await self._acknowledge(command)
@@ -633,7 +711,7 @@ class ProgramConsumer(SocketConsumer):
         trip_ids = set(command.trip_ids)
         # Asked and joined in one go: a right that is lost meanwhile is looked at again afterwards, not in between.
         async with self._changing_groups:
-            await in_thread(commands.require_trips, self.identity.user, trip_ids)
+            await in_thread(commands.subscribe, self.identity.user, trip_ids)
             self._watched |= trip_ids
             self._left -= trip_ids
             await self.join(*(groups.trip(pk) for pk in sorted(trip_ids)))
@@ -651,7 +729,7 @@ class ProgramConsumer(SocketConsumer):
 
     async def _catch_up(self, command: events.Resume) -> None:
         wanted = [name for name in sorted(self.joined) if self._is_wanted(name)]
-        rows = await in_thread(commands.missed_events, self.identity.user, command.cursor, wanted)
+        rows = await in_thread(commands.resume, self.identity.user, command.cursor, wanted)
         if rows is None:
             await self._send_error(
                 "resync.required", _("That is too long ago; here is the state as it stands."), command.ref
@@ -735,8 +813,10 @@ class TripPageConsumer(PageConsumer):
         return int(self.scope["url_route"]["kwargs"]["trip_id"])
 
     async def prepare(self) -> None:
-        await in_thread(commands.require_trips, self.identity.user, {self.trip_id})
-        await self._set({groups.user(self.identity.user.pk), groups.trip(self.trip_id)})
+        group = groups.trip(self.trip_id)
+        driver_id = await in_thread(commands.watch, self.identity.user, self.trip_id)
+        self._driven = {group: driver_id} if driver_id is not None else _NO_TRIPS
+        await self._set({groups.user(self.identity.user.pk), group})
 
     async def show(self) -> None:
         await super().show()
@@ -744,12 +824,12 @@ class TripPageConsumer(PageConsumer):
 
     async def forward(self, message: dict[str, Any]) -> None:
         await super().forward(message)
-        if message["event"] == "trip.offer.accepted":
+        if message["event"] == _ASSIGNED:
             # The marker is there at once, not with the driver's next fix.
             await self._show_location()
 
     async def _show_location(self) -> None:
-        location = await in_thread(commands.last_location, self.trip_id)
+        location = await in_thread(commands.last_location, self.identity.user, self.trip_id)
         if location is not None:
             await self._send_frame(location)
 
@@ -830,28 +910,3 @@ def error_frame(error: DomainError, ref: str | None = None, language: str = "en"
             fields={name: [str(one) for one in texts] for name, texts in error.fields.items()} or None,
             retry_after_s=error.retry_after_s if isinstance(error, TooManyRequests) else None,
         )
-
-
-def _invalid(error: msgspec.ValidationError) -> InvalidInput:
-    """What is wrong with a command, and where: `points[0].lat`."""
-    misfit = Misfit.of(error)
-    path = ".".join(part for part in (misfit.path, misfit.missing) if part)
-    if misfit.missing:
-        message = format_lazy(_("{field} is missing."), field=path)
-    elif path:
-        message = format_lazy(_("{field} is not what it should be."), field=path)
-    else:
-        message = _("The message is not what it should be.")
-    return InvalidInput("message.invalid", message, {path: [message]} if path else None)
-
-
-def _kind_and_ref(text: str) -> tuple[str, str | None]:
-    """What little can be read of a frame that is no valid command, so that the error can say which it was."""
-    try:
-        frame = msgspec.json.decode(text)
-    except RecursionError:
-        return "", None
-    if not isinstance(frame, dict):
-        return "", None
-    ref = frame.get("ref")
-    return str(frame.get("type")), ref[:64] if isinstance(ref, str) else None

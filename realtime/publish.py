@@ -17,7 +17,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-from stepper.transactions import in_thread, write_last
+from stepper.transactions import in_thread, service_pool, write_last
 
 from . import events
 from .layer import HubChannelLayer
@@ -156,7 +156,7 @@ class Outlet:
             if await self._publish(rows):
                 self._sent += [row.pk for row in rows]
         try:
-            await in_thread(self._mark)
+            await in_thread(self._mark, pool=service_pool)
         except DatabaseError:
             logger.warning("closing without the database: published events will be published once more")
 
@@ -227,7 +227,7 @@ class Outlet:
     async def _sweep_for_ever(self) -> None:
         while True:
             try:
-                cursor = await in_thread(self._sweep)
+                cursor = await in_thread(self._sweep, pool=service_pool)
             except DatabaseError as error:
                 logger.warning("the event sweep waits for the database: %s", error)
                 await asyncio.sleep(1)

@@ -9,5 +9,5 @@ app_name = "realtime"
 urlpatterns = [
     path("", views.notifications, name="notifications"),
     path("read-all/", views.read_all, name="notifications-read"),
-    path("<int:notification_id>/read/", views.read, name="notification-read"),
+    path("<row:notification_id>/read/", views.read, name="notification-read"),
 ]

@@ -17,9 +17,6 @@ from django.shortcuts import render
 from django.utils.translation import get_language_from_request
 from django.utils.translation import gettext_lazy as _
 
-from realtime import groups
-from realtime.publish import recheck
-
 from . import sign_in
 from .allauth_mail import PublicMail
 from .errors import TooManyRequests
@@ -78,13 +75,6 @@ class AccountAdapter(PublicMail, DefaultAccountAdapter):
 
     def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
         """Failures are counted in `sign_in`, which forgets them when the stored password changes."""
-
-    def logout(self, request: HttpRequest) -> None:
-        """The sockets of the session that ends are closed as well."""
-        user_id = request.user.pk
-        super().logout(request)
-        if user_id is not None:
-            recheck(groups.user(user_id))
 
     def set_password(self, user: Any, password: str) -> None:
         """Store a new password, unless another one was stored since `user` was read.

@@ -1,7 +1,6 @@
 """The REST addresses, each without its trailing slash (`stepper.middleware.ApiTrailingSlashMiddleware`)."""
 
-from django.urls import path, re_path, register_converter
-from django.urls.converters import IntConverter
+from django.urls import path, re_path
 
 import drivers.api as drivers
 import trips.api as trips
@@ -11,14 +10,6 @@ from .api import unknown_address
 
 app_name = "api"
 
-
-class RowConverter(IntConverter):
-    """The number of a row: no more digits than the databases' integers hold."""
-
-    regex = "[0-9]{1,18}"
-
-
-register_converter(RowConverter, "row")
 
 urlpatterns = [
     path("token", tokens.TokenView.as_view(), name="token"),

@@ -6,7 +6,8 @@ class StepperConfig(AppConfig):
     verbose_name = "StepperGO"
 
     def ready(self) -> None:
-        from . import addresses, rights
+        from . import addresses, converters, rights
 
         addresses.connect()
+        converters.register()
         rights.connect()

@@ -21,7 +21,7 @@ from trips import rounds, unfilled, watch
 from trips.models import DispatchRound
 
 from .models import ServiceSettings
-from .transactions import in_thread
+from .transactions import in_thread, service_pool
 
 logger = logging.getLogger("stepper.dispatcher")
 
@@ -106,7 +106,7 @@ class Dispatcher:
     async def _look_after(self) -> None:
         while not self._stopping.is_set():
             try:
-                more = await in_thread(look_after)
+                more = await in_thread(look_after, pool=service_pool)
             except DatabaseError as error:
                 logger.warning("working time and watches wait for the database: %s", error)
                 more = False
@@ -121,11 +121,11 @@ class Dispatcher:
         while not self._stopping.is_set():
             try:
                 if time.monotonic() >= beat_due:
-                    await in_thread(self._beat)
+                    await in_thread(self._beat, pool=service_pool)
                     beat_due = time.monotonic() + BEAT_S
-                done = await in_thread(work)
+                done = await in_thread(work, pool=service_pool)
                 if time.monotonic() >= prune_due:
-                    pruned = await in_thread(prune)
+                    pruned = await in_thread(prune, pool=service_pool)
                     prune_due = time.monotonic() + (PRUNE_S if pruned < PRUNED_AT_ONCE else PRUNE_ON_S)
             except DatabaseError as error:
                 logger.warning("the dispatcher waits for the database: %s", error)

@@ -17,6 +17,7 @@ from django.core.exceptions import RequestAborted
 from drivers.positions import buffer
 from realtime.consumers import beat_for_ever, open_sockets
 from realtime.publish import outlet
+from realtime.socket_counts import counts
 
 from .dispatcher import Dispatcher
 from .mail import mails
@@ -47,6 +48,7 @@ async def start() -> None:
     layer_start = getattr(get_channel_layer(), "start", None)
     if layer_start is not None:
         await layer_start()
+    await counts.open()
     _beats = asyncio.create_task(beat_for_ever())
     if settings.DISPATCHER == "inside":
         _dispatcher = Dispatcher()
@@ -70,6 +72,7 @@ async def stop() -> None:
     if _dispatcher is not None:
         await _dispatcher.stop()
         _dispatcher = None
+    await counts.close()
     await buffer.close()
     await outlet.close()
     # Last of what writes: a mail that is queued by now is sent, though not for ever.

@@ -1,12 +1,18 @@
-"""Open sockets look again who their user is whenever passwords or permissions change, in the admin or anywhere else."""
+"""Open sockets look again who their user is whenever passwords, permissions or a session change, wherever that is.
+
+By signals, so that a shell and a management command are heard as the admin is.
+"""
 
 from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Any
 
+from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import Group
+from django.contrib.sessions.models import Session
 from django.db import DEFAULT_DB_ALIAS, transaction
-from django.db.models.signals import m2m_changed, pre_delete
+from django.db.models.signals import m2m_changed, post_delete, pre_delete
+from django.utils import timezone
 
 from realtime import groups
 from realtime.publish import recheck
@@ -25,6 +31,7 @@ def connect() -> None:
     pre_delete.connect(_before_group_goes, sender=Group)
     pre_delete.connect(_before_user_goes, sender=User)
     rights_changed.connect(_of_accounts, sender=User)
+    post_delete.connect(_after_session, sender=Session)
 
 
 def _recheck(user_ids: Iterable[int]) -> None:
@@ -62,3 +69,11 @@ def _of_accounts(user_ids: list[int], fields: Collection[str], using: str, **_mo
     if "password" in fields:
         for user_id in user_ids:
             transaction.on_commit(partial(forget_failures, user_id))
+
+
+def _after_session(instance: Session, using: str, **_more: Any) -> None:
+    """Signed out, by whatever page or program. One that has expired is noticed by its sockets themselves."""
+    if using == DEFAULT_DB_ALIAS and instance.expire_date > timezone.now():
+        user_id = instance.get_decoded().get(SESSION_KEY)
+        if user_id is not None:
+            _recheck([int(user_id)])

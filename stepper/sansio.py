@@ -23,6 +23,15 @@ class LeanSansIOProtocol(WebSocketsSansIOProtocol):
             data = data[done:]
         super().data_received(data)
 
+    def send_receive_event_to_app(self) -> None:
+        """A text that is no UTF-8 is the client's fault, not one of ours: uvicorn would log a traceback."""
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf8(b"".join(self.frames)):
+            self.frames = []
+            self.conn.send_close(1007)
+            self.handle_parser_exception()
+            return
+        super().send_receive_event_to_app()
+
     def _queue(self, body: bytes) -> None:
         self.curr_msg_data_type = "text"
         self.frames = [body]
@@ -41,3 +50,11 @@ class LeanSansIOProtocol(WebSocketsSansIOProtocol):
 
     def hang_up(self) -> None:
         self.transport.abort()
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -153,7 +153,8 @@ else:
         **DATABASES["default"].get("OPTIONS", {}),
         "pool": {
             "min_size": 2,
-            "max_size": env.int("DATABASE_POOL", DATABASE_THREADS + 12),
+            # Requests and sockets have DATABASE_THREADS each, the service's own loops four, the rest is reserve.
+            "max_size": env.int("DATABASE_POOL", 2 * DATABASE_THREADS + 8),
             # Who waits longer than this is told that the database is away, and asks again.
             "timeout": 5,
             # The pool doubles its pauses between tries for so long, then the next request for a connection is a try:
@@ -182,12 +183,17 @@ else:
     raise ImproperlyConfigured(f"CHANNEL_LAYER must be stepper or channels_redis, not {CHANNEL_LAYER!r}")
 
 # What one socket may do: frames a second in the long run and at once, seconds without a word, seconds without reading;
-# and how many sockets one account may have open at a process.
+# and how many sockets one account may have open at all processes together.
 SOCKET_RATE = env.int("SOCKET_RATE", 20)
 SOCKET_BURST = env.int("SOCKET_BURST", 100)
 SOCKET_IDLE_S = env.int("SOCKET_IDLE_S", 300)
 SOCKET_SLOW_S = env.int("SOCKET_SLOW_S", 20)
 SOCKETS_PER_USER = env.int("SOCKETS_PER_USER", 20)
+# What all sockets of one account may do together in a minute: commands of one kind, and opening sockets.
+SOCKET_COMMANDS_PER_MIN = env.int("SOCKET_COMMANDS_PER_MIN", 60)
+SOCKETS_OPENED_PER_MIN = env.int("SOCKETS_OPENED_PER_MIN", 120)
+# Sockets from one address that nobody has signed in to yet, at one process. A mobile carrier is one address.
+OPENING_SOCKETS_PER_ADDRESS = env.int("OPENING_SOCKETS_PER_ADDRESS", 500)
 
 # Sign-in
 

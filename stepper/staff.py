@@ -126,6 +126,12 @@ class StaffAdmin(ModelAdmin):
             kwargs.setdefault("widget", SearchSelectMultiple(db_field, self.admin_site))
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        try:
+            return super().get_object(request, object_id, from_field)
+        except OverflowError:  # SQLite has no such number, and Django asks it for one where the key is another row's
+            return None
+
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
         """Writes only what was edited: a whole row would put back what drivers and the dispatcher changed meanwhile."""
         if not change:

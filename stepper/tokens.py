@@ -8,13 +8,14 @@ session ends, and with it every token that came from it (RFC 9700, section 4.14.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 # allauth reaches for these through a lazy module that fails once something else has imported a part of the package.
 import cryptography.hazmat.primitives.ciphers.algorithms
 import cryptography.hazmat.primitives.ciphers.modes  # noqa: F401
 from allauth.headless import app_settings
-from allauth.headless.tokens.strategies.jwt import JWTTokenStrategy, internal
+from allauth.headless.tokens.strategies.jwt import JWTTokenStrategy
+from allauth.headless.tokens.strategies.jwt import internal as jwt_tokens
 from django.conf import settings
 from django.contrib.auth import get_user, login, logout
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
@@ -26,9 +27,6 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-
-from realtime import groups
-from realtime.publish import recheck
 
 from .api import BearerAuthentication, StringField, read
 from .errors import NotSignedIn
@@ -46,6 +44,20 @@ def authenticate_token(token: str) -> User | None:
     except AuthenticationFailed:
         return None
     return user
+
+
+class TokenClaims(NamedTuple):
+    """What a genuine access token says: whose it is, and the session it is worth as much as."""
+
+    user_id: str
+    session_key: str
+
+
+def token_claims(token: str) -> TokenClaims | None:
+    """What an access token claims, for who reads the session themselves; None: wrong or expired."""
+    payload = jwt_tokens.decode_token(token, "access")
+    session_key = jwt_tokens.session_key_from_sid(payload["sid"]) if payload is not None else None
+    return TokenClaims(payload["sub"], session_key) if payload is not None and session_key else None
 
 
 class SignInSerializer(serializers.Serializer[Any]):
@@ -126,8 +138,8 @@ def _use_up(refresh: str) -> tuple[str, str] | None:
     2. Let the library check the token and replace it in the session.
     3. A token of ours that a living session no longer knows has been used before: end that session.
     """
-    payload = internal.decode_token(refresh, "refresh")
-    key = internal.session_key_from_sid(payload["sid"]) if payload else None
+    payload = jwt_tokens.decode_token(refresh, "refresh")
+    key = jwt_tokens.session_key_from_sid(payload["sid"]) if payload else None
     if key is None or not Session.objects.select_for_update().filter(session_key=key).exists():
         return None
     pair: tuple[str, str] | None = strategy.refresh_token(refresh)
@@ -151,10 +163,7 @@ def _end_session(key: str) -> None:
     if session is None:
         return
     request = _bare_request(session)
-    user = request.user
     logout(request)
-    if isinstance(user, User):
-        recheck(groups.user(user.pk))
 
 
 class TokenView(APIView):

@@ -1,4 +1,4 @@
-"""Units of work in the database: retried transactions, and the thread pool that sockets and dispatcher use.
+"""Units of work in the database: retried transactions, and the thread pools of sockets and of the service's own loops.
 
 Deadlocks and serialisation failures are part of PostgreSQL's contract, so a verb that runs in its own
 transaction is repeated up to three times before its caller sees one.
@@ -129,10 +129,13 @@ def each_alone_where_needed(work: Callable[[list[int]], int], ids: list[int]) ->
 
 
 database_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="database")
+# For the loops that keep the service going, and nothing else: deadlines and rounds, working time and watches, the sweep
+# of events, the flush of positions. Each does one thing at a time, so each always finds a thread, whatever clients do.
+service_pool = ThreadPoolExecutor(4, thread_name_prefix="service")
 
 
 async def in_thread(func: Callable[..., T], *args: Any, pool: ThreadPoolExecutor = database_pool) -> T:
-    """Runs database work in a bounded pool (that of sockets and dispatcher), its connection returned afterwards.
+    """Runs database work in a bounded pool (by default that of sockets), its connection returned afterwards.
 
     Not `sync_to_async`: its default is one thread for the whole process.
     """

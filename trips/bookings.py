@@ -429,6 +429,11 @@ def end(
                 category="booking",
                 action_url=f"/trips/{trip.pk}/",
             )
+    # Who had a seat may not watch the trip any more, and nobody follows it without asking.
+    people = {trip.organiser_id, *(row.passenger_id for row in bookings)} | (
+        {trip.driver.user_id} if trip.driver else set()
+    )
+    recheck(*(groups.user(pk) for pk in sorted(people)))
     if trip.driver and trip.driver.user_id != by_id:
         notify(
             trip.driver.user,

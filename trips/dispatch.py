@@ -190,8 +190,6 @@ def _assign(
         audience="passenger",
         action_url=f"/trips/{trip.pk}/",
     )
-    # The driver's sockets may join the trip now.
-    recheck(groups.driver(driver.pk))
 
 
 def withdraw_offers(trip: Trip, reason: events.OfferEnd) -> None:
@@ -367,7 +365,6 @@ def _give_back(trip: Trip, driver: Driver, role: Role, by_id: int, reason: str) 
         priority="high",
         action_url=f"/trips/{trip.pk}/",
     )
-    recheck(groups.driver(driver.pk))
 
 
 def assign(trip_id: int, driver_id: int, user: User) -> Trip:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from realtime import events, groups
-from realtime.publish import publish
+from realtime.publish import publish, recheck
 from stepper.errors import Conflict
 from stepper.models import short_name
 from stepper.rings import validate_rings
@@ -274,6 +274,7 @@ class Trip(models.Model):
             current = Trip.objects.values_list("status", flat=True).get(pk=self.pk)
             raise TransitionRefused(current, to)
         former_driver_id = self.driver_id
+        former = self.driver if "driver" in changes else None
         self.status = to
         self.version += 1
         for name, value in changes.items():
@@ -291,6 +292,9 @@ class Trip(models.Model):
             away_km=away_km,
         )
         self.announce(previous, note, former_driver_id=former_driver_id)
+        if "driver" in changes:
+            # All of their sockets, whatever those show: one loses the trip, the other may watch it now.
+            recheck(*(groups.user(driver.user_id) for driver in (former, self.driver) if driver))
 
     def amend(self, said: str = "", /, **changes: Any) -> None:
         """Changes columns without a step, announced like one with what is `said` of it. The row is locked."""

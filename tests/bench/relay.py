@@ -25,7 +25,14 @@ POINT = '{"lat":@,"lng":76.9286,"heading_deg":90.5,"speed_kmh":41.5,"accuracy_m"
 COMMAND = f'{{"type":"driver.location.update","points":[{POINT}]}}'
 EMITTED = {"bare": f'42["position",{POINT}]', "full": f'42["position",{{"points":[{POINT}]}}]'}
 # Limits of one socket would bite a generator that is a whole city in one connection.
-UNLIMITED = {"SOCKET_RATE": "1000000", "SOCKET_BURST": "1000000", "SOCKETS_PER_USER": "100000"}
+UNLIMITED = {
+    "SOCKET_RATE": "1000000",
+    "SOCKET_BURST": "1000000",
+    "SOCKETS_PER_USER": "100000",
+    "SOCKET_COMMANDS_PER_MIN": "1000000",
+    "SOCKETS_OPENED_PER_MIN": "1000000",
+    "OPENING_SOCKETS_PER_ADDRESS": "100000",
+}
 
 
 class Contestant(NamedTuple):

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import math
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -10,23 +11,30 @@ import msgspec
 import pytest
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
+from channels.testing import WebsocketCommunicator
+from django.conf import settings as django_settings
 from django.test import Client as Browser
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import Settings
 
-from drivers import availability
-from drivers.models import Driver
-from realtime import consumers, events, groups
+from drivers import availability, positions
+from drivers.models import Driver, DriverPosition
+from realtime import addresses, commands, consumers, events, groups
 from realtime.consumers import open_sockets
 from realtime.layer import HubChannelLayer
+from realtime.models import Event
 from realtime.notify import notify
+from realtime.publish import outlet, recheck
 from stepper.asgi import application
 from stepper.models import User
 from stepper.tokens import sign_in
-from tests.factories import DriverFactory, PassengerFactory, StaffFactory, TripFactory
-from trips.states import TripStatus
+from stepper.transactions import in_thread
+from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
+from trips.models import Offer
+from trips.states import OfferStatus, TripStatus
 
-from .conftest import Connect, Frame
+from .conftest import Client, Connect, Frame
 
 run = database_sync_to_async
 
@@ -186,7 +194,7 @@ async def test_wrong_field_is_named_in_a_plain_sentence(
 
 async def test_slow_reader_gets_the_newest_position_and_delays_nobody(open_line: OpenLine) -> None:
     trip = await run(TripFactory.create)(status=TripStatus.EN_ROUTE)
-    slow, quick = await open_line(trip.organiser), await open_line(trip.driver.user)
+    slow, quick = await open_line(trip.organiser), await open_line(trip.organiser)
     for line in (slow, quick):
         await line.until("trip.snapshot")
     slow.reads.clear()
@@ -321,3 +329,235 @@ def _change_password(user: User, old: str) -> int:
     new = "another one, longer than that"
     data = {"oldpassword": old, "password1": new, "password2": new}
     return browser.post(reverse("account_change_password"), data).status_code
+
+
+# What the sockets of one account may do together
+
+
+async def _answer(client: Client, kind: str, ref: str, **fields: Any) -> str:
+    """The code of the error that answers a command; "ack": it was obeyed."""
+    await client.send(type=kind, ref=ref, **fields)
+    while (frame := await client.receive()).get("ref") != ref:
+        pass
+    return str(frame.get("code", frame["type"]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("driver.subscribe", {}),
+        ("driver.subscribe", {"filters": {"min_earnings": 500}}),
+        ("driver.unsubscribe", {}),
+        ("trip.subscribe", {"trip_ids": [1]}),
+        ("trip.unsubscribe", {"trip_ids": [1]}),
+        ("resume", {"cursor": "1.9999999999"}),
+        ("trip.offer.decline", {"offer_id": 1}),
+    ],
+)
+async def test_command_in_a_loop_is_refused_on_all_sockets_of_the_account(
+    connect: Connect, settings: Settings, kind: str, fields: Frame
+) -> None:
+    settings.SOCKET_COMMANDS_PER_MIN = 3
+    user = (await run(DriverFactory.create)(at=ALMATY)).user
+    one, other = await connect(user), await connect(user)
+    for number, client in enumerate((one, other, one)):
+        assert await _answer(client, kind, str(number), **fields) != "rate.limited"
+    await other.send(type=kind, ref="over", **fields)
+    refusal = await other.until("error", ref="over")
+    assert refusal["code"] == "rate.limited"
+    assert 0 < refusal["retry_after_s"] <= 60
+    # Neither is closed, other commands are counted by themselves, and so are other accounts.
+    assert await _answer(other, "ping", "alive") == "heartbeat"
+    stranger = await connect((await run(DriverFactory.create)(at=ALMATY)).user)
+    assert await _answer(stranger, kind, "first", **fields) != "rate.limited"
+
+
+async def test_costly_commands_at_another_process_count_as_well(connect: Connect, settings: Settings) -> None:
+    settings.SOCKET_COMMANDS_PER_MIN = 2
+    user = (await run(DriverFactory.create)(at=ALMATY)).user
+    client = await connect(user)
+    for _ in range(2):  # what a process does that has none of these sockets
+        await run(commands.resume)(user, "1.9999999999", [])
+    assert await _answer(client, "resume", "r", cursor="1.9999999999") == "rate.limited"
+
+
+async def test_positions_of_all_sockets_of_a_driver_are_counted_together(connect: Connect, settings: Settings) -> None:
+    settings.SOCKET_BURST, settings.SOCKET_RATE = 3, 0
+    user = (await run(DriverFactory.create)(at=ALMATY)).user
+    one, other = await connect(user), await connect(user)
+    here = {"points": [{"lat": 43.2, "lng": 76.9}]}
+    assert await _answer(one, "driver.location.update", "1", **here) == "ack"
+    await other.send(type="driver.location.update", **here)
+    assert await _answer(other, "driver.location.update", "3", **here) == "ack"
+    assert await _answer(one, "driver.location.update", "4", **here) == "rate.limited"
+    await one.send(type="driver.location.update", **here)
+    assert (await one.until("error"))["code"] == "rate.limited"
+
+
+async def test_opening_sockets_in_a_loop_is_refused_with_4429(connect: Connect, settings: Settings) -> None:
+    settings.SOCKETS_OPENED_PER_MIN = 1
+    user = await run(PassengerFactory.create)()
+    await (await connect(user)).communicator.disconnect()
+    again = await connect(user, greeted=False)
+    assert (await again.receive())["code"] == "rate.limited"
+    assert await again.closed_with() == 4429
+
+
+async def test_subscribing_again_reads_nothing_anew(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = await run(DriverFactory.create)(at=ALMATY)
+    offer = await run(OfferFactory.create)(driver=driver)
+    client = await connect(driver.user)
+    await client.until("trip.offer.created")
+    read: list[str] = []
+
+    def noted(name: str) -> None:
+        original = getattr(commands, name)
+
+        def note(*args: Any) -> Any:
+            read.append(name)
+            return original(*args)
+
+        monkeypatch.setattr(commands, name, note)
+
+    for name in ("membership", "snapshot"):
+        noted(name)
+    assert await _answer(client, "driver.subscribe", "1") == "ack"
+    assert read == []
+    assert await _answer(client, "driver.unsubscribe", "2") == "ack"
+    await client.send(type="driver.subscribe", ref="3")
+    assert (await client.until("trip.offer.created"))["offer_id"] == offer.pk
+    assert read == ["snapshot"]
+
+
+async def test_filters_that_are_as_they_were_write_nothing(connect: Connect) -> None:
+    driver = await run(DriverFactory.create)(at=ALMATY)
+    client = await connect(driver.user)
+    assert await _answer(client, "driver.subscribe", "1", filters={"min_earnings": 500}) == "ack"
+    before = await Event.objects.acount()
+    assert await _answer(client, "driver.subscribe", "2", filters={"min_earnings": 500}) == "ack"
+    assert await Event.objects.acount() == before
+
+
+async def test_refreshes_that_wait_for_a_socket_are_one(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = await run(PassengerFactory.create)()
+    await connect(user)
+    (socket,) = open_sockets
+    membership = commands.membership
+    asked, answered = threading.Event(), threading.Event()
+    times: list[int] = []
+
+    def slow(*args: Any) -> commands.Membership:
+        found = membership(*args)
+        times.append(len(times))
+        asked.set()
+        answered.wait(5)
+        return found
+
+    monkeypatch.setattr(commands, "membership", slow)
+    await run(recheck)(groups.user(user.pk))
+    await run(asked.wait)(5)
+    # Booked while the first refresh has read already: the one that waits must see it.
+    trip = await run(TripFactory.create)(status=TripStatus.ACCEPTED, organiser=user)
+    for _ in range(10):
+        await run(recheck)(groups.user(user.pk))
+    await eventually(lambda: bool(socket._mailbox) and outlet._handed_over == outlet._committed)
+    answered.set()
+    await eventually(lambda: groups.trip(trip.pk) in socket.joined)
+    await eventually(lambda: socket._working is None)
+    assert len(times) == 2
+
+
+# Addresses
+
+
+async def _from(address: str, user: User) -> WebsocketCommunicator:
+    protocols = ["stepper.v1", "bearer." + (await run(sign_in)(user))["access"]]
+    communicator = WebsocketCommunicator(application, "/ws/", subprotocols=protocols)
+    communicator.scope["client"] = [address, 50_000]
+    assert (await communicator.connect(timeout=5))[0]
+    return communicator
+
+
+async def test_connections_of_an_address_count_until_somebody_is_signed_in(
+    server: None, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.OPENING_SOCKETS_PER_ADDRESS = 1
+    users = await run(PassengerFactory.create_batch)(4)
+    signed_in = [await _from("192.0.2.1", user) for user in users[:2]]
+    for communicator in signed_in:
+        await Client(communicator).until("connection.established")
+
+    identify = commands.identify_and_count
+    goes_on = threading.Event()
+    monkeypatch.setattr(commands, "identify_and_count", lambda scope: (goes_on.wait(5), identify(scope))[1])
+    waiting = await _from("192.0.2.1", users[2])
+    refused, elsewhere = await _from("192.0.2.1", users[3]), await _from("192.0.2.2", users[3])
+    assert (await Client(refused).receive())["code"] == "socket.too_many_opening"
+    assert await Client(refused).closed_with() == 1013
+    goes_on.set()
+    for communicator in (waiting, elsewhere):
+        await Client(communicator).until("connection.established")
+    for communicator in (*signed_in, waiting, refused, elsewhere):
+        await communicator.disconnect()
+    assert not addresses._opening
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "address"),
+    [
+        (0, b"203.0.113.9", "192.0.2.1"),
+        (1, b"203.0.113.9", "203.0.113.9"),
+        (1, b"10.9.9.9, 203.0.113.9", "203.0.113.9"),
+        (2, b"10.9.9.9, 203.0.113.9, 198.51.100.1", "203.0.113.9"),
+        (2, b"203.0.113.9", "203.0.113.9"),
+        (1, b"", "192.0.2.1"),
+    ],
+)
+def test_address_is_what_our_own_proxies_saw(settings: Settings, proxies: int, forwarded: bytes, address: str) -> None:
+    settings.TRUSTED_PROXIES = proxies
+    headers = [(b"x-forwarded-for", forwarded)] if forwarded else []
+    assert addresses.client_address({"client": ["192.0.2.1", 5], "headers": headers}) == address
+
+
+def test_neighbours_of_one_ipv6_network_are_one_address(settings: Settings) -> None:
+    settings.OPENING_SOCKETS_PER_ADDRESS = 1
+    opening = [addresses.Opening({"client": [f"2001:db8:0:1::{n}", 5]}) for n in range(1, 3)]
+    other = addresses.Opening({"client": ["2001:db8:0:2::1", 5]})
+    unknown = [addresses.Opening({"client": None}) for _ in range(3)]
+    assert [one.is_one_too_many for one in (*opening, other, *unknown)] == [False, True] + [False] * 4
+    for one in (*opening, other, *unknown):
+        one.end()
+        one.end()
+    assert not addresses._opening
+
+
+# Threads
+
+
+async def _eventually_true(of_the_database: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not await run(of_the_database)():  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.05)
+
+
+async def test_service_goes_on_while_clients_have_every_database_thread(connect: Connect) -> None:
+    driver = await run(DriverFactory.create)(at=ALMATY)
+    user = await run(PassengerFactory.create)()
+    client = await connect(user)
+    goes_on = threading.Event()
+    taken = [asyncio.ensure_future(in_thread(goes_on.wait, 20)) for _ in range(10 * django_settings.DATABASE_THREADS)]
+    try:
+        frame = events.NotificationPassenger(
+            notification_id=1, title="Swept", message="", priority="low", category="system", action_url=""
+        )
+        row = {"event_id": "e1", "group": groups.user(user.pk), "type": events.tag(frame)}
+        await run(Event.objects.create)(**row, frame=events.encode(frame), sweep_at=timezone.now())
+        assert (await client.until("notification.passenger"))["title"] == "Swept"
+
+        offer = await run(OfferFactory.create)(driver=driver, expires_at=timezone.now())
+        await run(positions.report)(driver.pk, [events.Point(lat=43.3, lng=76.9)])
+        await _eventually_true(lambda: Offer.objects.get(pk=offer.pk).status == OfferStatus.EXPIRED)
+        await _eventually_true(lambda: DriverPosition.objects.get(driver=driver).lat == 43.3)
+    finally:
+        goes_on.set()
+        await asyncio.gather(*taken)

@@ -77,7 +77,7 @@ def test_accept_tells_everybody_on_the_trip(offer: Offer) -> None:
     assert accepted.vehicle.plate == offer.driver.vehicle.plate
     assert accepted in frames(groups.driver(offer.driver.pk))
     assert types(groups.user(trip.organiser_id)) == ["notification.passenger"]
-    assert rechecked(groups.driver(offer.driver.pk))
+    assert rechecked(groups.user(offer.driver.user_id))
 
 
 def test_accept_does_not_make_the_driver_busy(offer: Offer) -> None:

@@ -68,7 +68,7 @@ def test_release_offers_the_trip_again_at_once(status: str, django_capture_on_co
     assert former.availability == "available"
     assert trip.transitions.first().note == "flat tyre"
     assert Notification.objects.get().user == trip.organiser
-    assert rechecked(groups.driver(former.pk))
+    assert rechecked(groups.user(former.user_id))
 
 
 def test_release_is_never_offered_to_them_again(django_capture_on_commit_callbacks: Any) -> None:
