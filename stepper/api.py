@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar
 
 import msgspec
 from allauth.headless.contrib.rest_framework.authentication import JWTTokenAuthentication
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -109,8 +109,6 @@ def _as_domain_error(error: Exception) -> DomainError | None:
             return ProtocolError(415, "input.unsupported_media_type", _("Send JSON (Content-Type: application/json)."))
         case exceptions.NotAcceptable():
             return ProtocolError(406, "input.not_acceptable", _("Answers are JSON only."))
-        case RequestDataTooBig():
-            return ProtocolError(413, "input.too_large", _("The body is too large."))
         case OperationalError() | InterfaceError() | RedisError():
             logger.warning("a request was answered with 503: %s", error)
             return Unavailable("server.unavailable", _("Please try again in a moment."))
@@ -149,13 +147,27 @@ def unavailable(request: HttpRequest, error: BaseException | None) -> HttpRespon
     refusal = _as_domain_error(error) if isinstance(error, Exception) else None
     if not isinstance(refusal, Unavailable):
         return None
+    response = _answer(request, refusal, "503.html")
+    _is_an_answer(response)
+    return response
+
+
+def refused(request: HttpRequest, refusal: DomainError) -> HttpResponse:
+    """Answer a request that was refused before its body was read."""
+    response = _answer(request, refusal, "refused.html")
+    _is_an_answer(response)
+    return response
+
+
+def _answer(request: HttpRequest, refusal: DomainError, page: str) -> HttpResponse:
+    """Render a refusal in the shape of the API there and as `page` elsewhere."""
     response: HttpResponse
     if request.path_info.startswith(API_PREFIX):
         response = JsonResponse(body_of(refusal), status=refusal.status)
     else:
-        response = render(request, "503.html", status=refusal.status)
-    response["Retry-After"] = str(refusal.retry_after_s)
-    _is_an_answer(response)
+        response = render(request, page, {"refusal": refusal}, status=refusal.status)
+    if isinstance(refusal, Unavailable):
+        response["Retry-After"] = str(refusal.retry_after_s)
     return response
 
 

@@ -7,6 +7,7 @@ instead of taking the interpreter away from the event loop, and the sockets hear
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from os import SEEK_END
 from typing import Any
 
 from django.conf import settings
@@ -14,12 +15,22 @@ from django.core.handlers.asgi import ASGIHandler
 
 from .crowd import in_turn
 
-_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="http")
+pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="http")
 
 
 class PooledHandler(ASGIHandler):
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
 
+    def create_request(self, scope: Any, body_file: Any) -> Any:
+        """Say how long a body is that came in chunks: the REST framework takes one without a length for empty."""
+        request, refusal = super().create_request(scope, body_file)
+        if request is not None and "CONTENT_LENGTH" not in request.META:
+            size = body_file.seek(0, SEEK_END)
+            body_file.seek(0)
+            if size:
+                request.META["CONTENT_LENGTH"] = str(size)
+        return request, refusal
+
     async def get_response_async(self, request: Any) -> Any:
-        return await in_turn(self.get_response, request, pool=_pool)
+        return await in_turn(self.get_response, request, pool=pool)

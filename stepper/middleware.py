@@ -40,6 +40,17 @@ class ContentSecurityPolicyMiddleware(CSPMiddleware):
         return parts
 
 
+class RefusedBodyMiddleware(MiddlewareMixin):
+    """Answers a request whose body `stepper.bodies` has refused: too large, too slow."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        from .api import refused
+        from .bodies import REFUSAL
+
+        refusal = getattr(request, "scope", {}).get(REFUSAL)
+        return None if refusal is None else refused(request, refusal)
+
+
 class UnavailableMiddleware(MiddlewareMixin):
     """Database or Redis away: 503 and when to come back, instead of a fault."""
 

@@ -5,14 +5,18 @@ the size limit drops the connection without a close frame, after which clients r
 without limit to a client that does not read, so its transport is watched here.
 """
 
+import asyncio
 import time
+from functools import partial
 from typing import Any
 
+from daphne import server
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
+from .daphne_http import LimitedHTTPFactory
 from .lines import Listener, taken
 
 
@@ -71,9 +75,22 @@ class SocketServer(Server):
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if scope["type"] == "websocket":
             scope["stepper.line"] = protocol
-        return super().create_application(protocol, scope)
+            return super().create_application(protocol, scope)
+        scope["asgi"] = {"version": "3.0"}
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(
+            self.application(scope, protocol.body.receive, partial(self.handle_reply, protocol))
+        )
+        return protocol.body
+
+    def kill_all_applications(self) -> Any:
+        for details in self.connections.values():
+            if "application_instance" not in details:  # its head has not come, or its answer has gone
+                details["application_instance"] = asyncio.get_event_loop().create_future()
+                details["application_instance"].cancel()
+        return super().kill_all_applications()
 
 
 def install() -> None:
-    """Makes Daphne servers of this process use it; there is no argument for it."""
+    """Makes Daphne servers of this process use it and our HTTP; there is no argument for them."""
     WebSocketFactory.protocol = CodedWebSocketProtocol
+    server.HTTPFactory = LimitedHTTPFactory

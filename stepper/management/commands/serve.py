@@ -43,12 +43,17 @@ class Command(BaseCommand):
         import uvicorn
 
         from stepper.sansio import LeanSansIOProtocol
+        from stepper.uvicorn_http import LimitedHttpToolsProtocol
 
         config = uvicorn.Config(
             "stepper.asgi:application",
             host=host,
             port=port,
+            http=LimitedHttpToolsProtocol,
             ws=LeanSansIOProtocol,
+            # What proxies say is read by the application: stepper.proxies.
+            proxy_headers=False,
+            timeout_keep_alive=settings.REQUEST_HEAD_S,
             # Compressing takes longer than sending, and memory for each socket.
             ws_per_message_deflate=False,
             ws_max_size=MAX_FRAME_BYTES,

@@ -1,0 +1,27 @@
+"""`python -m tests.stepper.roomy serve …` is `manage.py serve` with a path that takes larger bodies."""
+
+import os
+import sys
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stepper.settings")
+
+    import django
+
+    django.setup()
+
+    from django.core.management import execute_from_command_line
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import path
+    from django.views.decorators.csrf import csrf_exempt
+
+    from stepper import request_limits, urls
+
+    @csrf_exempt
+    def upload(request: HttpRequest) -> HttpResponse:
+        """Answer the number of bytes received."""
+        return HttpResponse(len(request.body))
+
+    urls.urlpatterns.insert(0, path("upload/", upload))
+    request_limits.LARGER_BODIES["/upload/"] = 6 << 20
+    execute_from_command_line(sys.argv)
