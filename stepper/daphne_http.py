@@ -43,6 +43,8 @@ class LimitedChannel(HTTPChannel):
         self._end: Any = None
         self._is_lingering = False
         self._discarded = 0
+        # Requests sent ahead.
+        self._held = b""
         # Something of a request is still on its way.
         self.is_unread = False
 
@@ -100,6 +102,10 @@ class LimitedChannel(HTTPChannel):
     def requestDone(self, request: Any) -> None:
         if self.persistent:
             self._expect_head()
+            if self._waitingForTransport:
+                # The next answer is for a client that has read this one: both would have to be kept.
+                self._held, self._dataBuffer = b"".join(self._dataBuffer), []
+                self._networkProducer.pauseProducing()
         super().requestDone(request)
 
     def loseConnection(self) -> None:
@@ -108,13 +114,14 @@ class LimitedChannel(HTTPChannel):
             return
         if not self.is_unread:
             super().loseConnection()
-            self._abort_after(settings.REQUEST_HEAD_S)
+            if self._unsent() and self._unread is None:
+                self._watch_reader(self._unsent())
             return
         self._is_lingering = True
         self._networkProducer.resumeProducing()
         self._networkProducer.unregisterProducer()
         self.transport.loseWriteConnection()
-        self._abort_after(LINGER_S)
+        self._end = self.callLater(LINGER_S, self.transport.abortConnection)
 
     def pauseProducing(self) -> None:
         super().pauseProducing()
@@ -123,6 +130,9 @@ class LimitedChannel(HTTPChannel):
     def resumeProducing(self) -> None:
         self._cancel("_unread")
         super().resumeProducing()
+        held, self._held = self._held, b""
+        if held:
+            self.dataReceived(held)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self._refuse(b"400 Bad Request")
@@ -143,16 +153,14 @@ class LimitedChannel(HTTPChannel):
 
     def _end_silent(self) -> None:
         self._overdue = None
-        if self._unsent():
-            self.transport.abortConnection()  # nor does it read the last answer
-        else:
-            super().loseConnection()
+        self.loseConnection()
 
     def _unsent(self) -> int:
         """Return the bytes that the client has not read; a whole response is written at once."""
         return len(self.transport.dataBuffer) - self.transport.offset + self.transport._tempDataLen
 
     def _watch_reader(self, unsent: int) -> None:
+        """Cut the client off unless some of `unsent` bytes is read in time."""
         self._cancel("_unread")
         self._unread = self.callLater(settings.REQUEST_HEAD_S, self._check_reader, unsent)
 
@@ -162,10 +170,6 @@ class LimitedChannel(HTTPChannel):
             self._watch_reader(self._unsent())
         else:
             self.transport.abortConnection()
-
-    def _abort_after(self, seconds: float) -> None:
-        self._cancel("_end")
-        self._end = self.callLater(seconds, self.transport.abortConnection)
 
     def _cancel(self, name: str) -> None:
         call = getattr(self, name)

@@ -12,6 +12,9 @@ MAX_LINE_BYTES = 8000
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
 
+# Requests sent ahead on one connection while the first is answered; browsers send none.
+MAX_PIPELINED = 20
+
 MAX_BODY_BYTES = 1 << 20
 # A regular expression that matches a whole path -> bytes that somebody signed in may send there.
 LARGER_BODIES: dict[str, int] = {}

@@ -11,10 +11,10 @@ from typing import Any
 from django.conf import settings
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from .request_limits import LINGER_BYTES, LINGER_S, MAX_HEAD_BYTES, MAX_HEADERS, MAX_LINE_BYTES
+from .request_limits import LINGER_BYTES, LINGER_S, MAX_HEAD_BYTES, MAX_HEADERS, MAX_LINE_BYTES, MAX_PIPELINED
 
 
-class HeadTooLarge(Exception):
+class HeadRefused(Exception):
     """Stops the parser."""
 
 
@@ -78,6 +78,13 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         self._pending_bytes = 0
         self._is_in_head = False
         self._cancel_overdue()
+        if self._get_upgrade() == b"websocket":
+            # Its body would be waited for without end.
+            if any(name in (b"content-length", b"transfer-encoding") for name, _value in self.headers):
+                raise HeadRefused
+        # Each message that the application receives makes uvicorn read on, so they would pile up without end.
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise HeadRefused
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -117,7 +124,7 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         self._head_bytes += size
         if self._head_bytes > MAX_HEAD_BYTES or line > MAX_LINE_BYTES or len(self.headers) > MAX_HEADERS:
             self._is_head_too_large = True
-            raise HeadTooLarge
+            raise HeadRefused
 
     def _expect_head(self) -> None:
         """Close the connection unless the next head is complete in time, however it trickles in."""

@@ -1,4 +1,4 @@
-"""`python -m tests.stepper.roomy serve …` is `manage.py serve` with a path that takes larger bodies."""
+"""`python -m tests.stepper.roomy serve …` is `manage.py serve` with a path that takes large bodies and one that gives them."""
 
 import os
 import sys
@@ -22,6 +22,10 @@ if __name__ == "__main__":
         """Answer the number of bytes received."""
         return HttpResponse(len(request.body))
 
-    urls.urlpatterns.insert(0, path("upload/", upload))
+    def large(request: HttpRequest) -> HttpResponse:
+        """Answer more than all buffers on the way hold."""
+        return HttpResponse(b"x" * (32 << 20))
+
+    urls.urlpatterns[:0] = [path("upload/", upload), path("large/", large)]
     request_limits.LARGER_BODIES["/upload/"] = 6 << 20
     execute_from_command_line(sys.argv)

@@ -28,6 +28,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, host: str, port: int, server: str, verbosity: int, **options: Any) -> None:
+        if settings.HTTPS and not settings.TRUSTED_PROXIES:
+            raise CommandError(
+                "HTTPS=1 needs a proxy that ends TLS and is believed to have done so: TRUSTED_PROXIES must be 1 or more."
+            )
         if verbosity:
             database = "PostgreSQL" if settings.DATABASE_URL else f"SQLite in {settings.DATA_DIR}"
             database += " and Redis" if settings.REDIS_URL else ""
