@@ -20,13 +20,11 @@ from .api import ProtocolError
 from .crowd import in_turn
 from .errors import DomainError, Unavailable
 from .http import pool
-from .request_limits import MAX_BODY_BYTES, largest_body
+from .request_limits import LENGTH_DIGITS, MAX_BODY_BYTES, largest_body
 from .tokens import authenticate_token
 
 # Where the middleware of Django finds the refusal.
 REFUSAL = "stepper.refusal"
-# More digits are no length of anything.
-LENGTH_DIGITS = 15
 
 
 class BodyLimits:
@@ -117,7 +115,7 @@ def declared_length(scope: dict[str, Any]) -> int | None:
         if name == b"transfer-encoding":
             return None
         if name == b"content-length" and value.isdigit():
-            length = max(length, int(value[:LENGTH_DIGITS]))
+            length = max(length, int(value.lstrip(b"0")[:LENGTH_DIGITS] or 0))
     return length
 
 
@@ -127,7 +125,9 @@ def is_signed_in(scope: dict[str, Any]) -> bool:
     kind, _space, token = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return authenticate_token(token) is not None
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(
+        request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+    )
     return get_user(request).is_authenticated
 
 

@@ -17,6 +17,7 @@ from django.conf import settings
 from twisted.web.http import HTTPChannel
 
 from .request_limits import (
+    LENGTH_DIGITS,
     LINGER_BYTES,
     LINGER_S,
     MAX_HEAD_BYTES,
@@ -25,9 +26,6 @@ from .request_limits import (
     READ_AHEAD_BYTES,
 )
 
-# More digits are no length of anything, and too many for `int`.
-LENGTH_DIGITS = 15
-
 
 class LimitedChannel(HTTPChannel):
     """A connection. `timeOut` of Twisted's starts anew with every byte, so it is not used."""
@@ -35,6 +33,7 @@ class LimitedChannel(HTTPChannel):
     maxHeaders = MAX_HEADERS
     totalHeadersSize = MAX_HEAD_BYTES
     MAX_LENGTH = MAX_LINE_BYTES
+    _dataBuffer: list[bytes]
 
     def __init__(self) -> None:
         super().__init__()
@@ -283,9 +282,7 @@ class StreamedRequest(WebRequest):
             self.client_addr = [str(self.client.host), self.client.port]
             self.server_addr = [str(self.host.host), self.host.port]
         self.client_scheme = "https" if self.isSecure() else "http"
-        headers = [
-            (name.lower(), value) for name, values in self.requestHeaders.getAllRawHeaders() for value in values
-        ]
+        headers = [(name.lower(), value) for name, values in self.requestHeaders.getAllRawHeaders() for value in values]
         self.application_queue = self.body
         self.server.create_application(
             self,

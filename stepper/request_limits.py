@@ -16,6 +16,8 @@ MAX_HEADERS = 100
 MAX_PIPELINED = 20
 
 MAX_BODY_BYTES = 1 << 20
+# A Content-Length of more digits is no length of anything, and may have too many for `int`.
+LENGTH_DIGITS = 15
 # A regular expression that matches a whole path -> bytes that somebody signed in may send there.
 LARGER_BODIES: dict[str, int] = {}
 

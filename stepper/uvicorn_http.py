@@ -13,6 +13,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from .request_limits import LINGER_BYTES, LINGER_S, MAX_HEAD_BYTES, MAX_HEADERS, MAX_LINE_BYTES, MAX_PIPELINED
 
+_OF_A_BODY = (b"content-length", b"transfer-encoding")
+
 
 class HeadRefused(Exception):
     """Stops the parser."""
@@ -55,7 +57,7 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
             return
         self._cancel_timers()
         # From here on nothing of ours stands between the socket and its protocol.
-        self.transport = self.transport.raw
+        self.transport = self.transport.raw  # type: ignore[assignment]
         super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
@@ -78,10 +80,9 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         self._pending_bytes = 0
         self._is_in_head = False
         self._cancel_overdue()
-        if self._get_upgrade() == b"websocket":
-            # Its body would be waited for without end.
-            if any(name in (b"content-length", b"transfer-encoding") for name, _value in self.headers):
-                raise HeadRefused
+        # The body of a handshake would be waited for without end.
+        if self._get_upgrade() == b"websocket" and any(name in _OF_A_BODY for name, _value in self.headers):
+            raise HeadRefused
         # Each message that the application receives makes uvicorn read on, so they would pile up without end.
         if len(self.pipeline) >= MAX_PIPELINED:
             raise HeadRefused

@@ -1,4 +1,4 @@
-"""`python -m tests.stepper.roomy serve …` is `manage.py serve` with a path that takes large bodies and one that gives them."""
+"""`python -m tests.stepper.roomy serve …` is `manage.py serve` with paths that take and give a lot."""
 
 import os
 import sys

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from stepper.models import User
-from stepper.request_limits import MAX_BODY_BYTES, MAX_HEAD_BYTES, READ_AHEAD_BYTES, largest_body
+from stepper.request_limits import MAX_BODY_BYTES, largest_body
 from stepper.tokens import sign_in
 from tests.live import LiveServer
 
@@ -163,6 +163,12 @@ def test_declared_body_too_large_is_refused_unread(server: LiveServer, path: str
         assert b"content-security-policy" in head.lower()
         assert b"<h1>" in body
     assert memory(server) - before < 8 * MIB
+
+
+@pytest.mark.parametrize("length", [f"{'0' * 30}{2 * MIB}", "9" * 18])
+def test_body_length_written_oddly_is_a_length(server: LiveServer, length: str) -> None:
+    with Raw(server) as client:
+        assert status(client.send(post("/api/trips", f"Content-Length: {length}")).rest()) in {400, 413}
 
 
 def test_declared_body_too_large_is_refused_while_it_is_sent(server: LiveServer) -> None:

@@ -30,7 +30,7 @@ class Command(BaseCommand):
     def handle(self, *, host: str, port: int, server: str, verbosity: int, **options: Any) -> None:
         if settings.HTTPS and not settings.TRUSTED_PROXIES:
             raise CommandError(
-                "HTTPS=1 needs a proxy that ends TLS and is believed to have done so: TRUSTED_PROXIES must be 1 or more."
+                "HTTPS=1 needs a proxy that ends TLS and is believed to have done so: set TRUSTED_PROXIES to 1 or more."
             )
         if verbosity:
             database = "PostgreSQL" if settings.DATABASE_URL else f"SQLite in {settings.DATA_DIR}"
@@ -99,7 +99,7 @@ class Command(BaseCommand):
         )
         reactor.addSystemEventTrigger(
             "before",
-            "shutdown",  # type: ignore[arg-type]
+            "shutdown",
             lambda: defer.Deferred.fromFuture(asyncio.ensure_future(life.stop())),
         )
         daphne.run()
