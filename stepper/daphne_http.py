@@ -99,12 +99,12 @@ class LimitedChannel(HTTPChannel):
         request.gotLength(self.length)
 
     def requestDone(self, request: Any) -> None:
-        if self.persistent:
+        if self.persistent and self._waitingForTransport:
+            # The next answer is for a client that has read this one: both would have to be kept.
+            self._held, self._dataBuffer = b"".join(self._dataBuffer), []
+            self._networkProducer.pauseProducing()
+        elif self.persistent:
             self._expect_head()
-            if self._waitingForTransport:
-                # The next answer is for a client that has read this one: both would have to be kept.
-                self._held, self._dataBuffer = b"".join(self._dataBuffer), []
-                self._networkProducer.pauseProducing()
         super().requestDone(request)
 
     def loseConnection(self) -> None:
@@ -129,6 +129,8 @@ class LimitedChannel(HTTPChannel):
     def resumeProducing(self) -> None:
         self._cancel("_unread")
         super().resumeProducing()
+        if not self._handlingRequest and self._overdue is None:
+            self._expect_head()
         held, self._held = self._held, b""
         if held:
             self.dataReceived(held)

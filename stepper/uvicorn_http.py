@@ -161,7 +161,6 @@ class LingeringTransport:
         # Something of a request is still on its way.
         self.is_unread = False
         self.write: Callable[[bytes], None] = raw.write
-        self.abort = raw.abort
         self.pause_reading = raw.pause_reading
         self.resume_reading = raw.resume_reading
         self.get_extra_info = raw.get_extra_info
@@ -175,14 +174,14 @@ class LingeringTransport:
     def close(self) -> None:
         if self.is_closing():
             return
+        # Whatever the application still answers, as to an earlier request.
+        self.write = self._drop
         cycle = self._protocol.cycle
         if not self.is_unread and not (cycle is not None and cycle.more_body):
             self.raw.close()
             self._abort_after(settings.REQUEST_HEAD_S)
             return
         self.is_lingering = True
-        # What the application may still answer to an earlier request.
-        self.write = self._drop
         try:
             self.raw.write_eof()
         except OSError:  # the client has gone
@@ -193,6 +192,11 @@ class LingeringTransport:
 
     def _drop(self, data: bytes) -> None:
         pass
+
+    def abort(self) -> None:
+        # The application hears of it a moment later; writing until then would be an error.
+        self.write = self._drop
+        self.raw.abort()
 
     def discard(self, data: bytes) -> None:
         self._discarded += len(data)

@@ -7,12 +7,14 @@ without limit to a client that does not read, so its transport is watched here.
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 from daphne import server
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from twisted.internet import defer
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
@@ -72,6 +74,9 @@ class CodedWebSocketProtocol(WebSocketProtocol):
 
 
 class SocketServer(Server):
+    # Called when the server is told to stop, before its connections are ended.
+    before_end: Callable[[], Awaitable[None]] | None = None
+
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if scope["type"] == "websocket":
             scope["stepper.line"] = protocol
@@ -83,11 +88,16 @@ class SocketServer(Server):
         return protocol.body
 
     def kill_all_applications(self) -> Any:
+        """Do what comes before the end first: whom Daphne ends, it ends without a code."""
+        return defer.Deferred.fromFuture(asyncio.ensure_future(self._end()))
+
+    async def _end(self) -> None:
+        if self.before_end is not None:
+            await self.before_end()
         for details in self.connections.values():
-            if "application_instance" not in details:  # its head has not come, or its answer has gone
-                details["application_instance"] = asyncio.get_event_loop().create_future()
-                details["application_instance"].cancel()
-        return super().kill_all_applications()
+            # Its head has not come, or its answer has gone; Daphne expects one.
+            details.setdefault("application_instance", asyncio.ensure_future(asyncio.sleep(0)))
+        await super().kill_all_applications().asFuture(asyncio.get_running_loop())
 
 
 def install() -> None:

@@ -91,11 +91,11 @@ class Raw:
 
     def rest(self) -> bytes:
         """Everything until the server closes; a connection that stays open fails the test."""
-        answer = b""
+        answer = bytearray()
         with contextlib.suppress(ConnectionError):
-            while data := self.socket.recv(65536):
+            while data := self.socket.recv(1 * MIB):
                 answer += data
-        return answer
+        return bytes(answer)
 
     def answer(self) -> bytes:
         """Head and what has come of the body of the first answer."""

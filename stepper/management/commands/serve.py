@@ -84,7 +84,6 @@ class Command(BaseCommand):
         websocket.install()
 
         from daphne.endpoints import build_endpoint_description_strings
-        from twisted.internet import defer, reactor
 
         from stepper import life
         from stepper.asgi import application
@@ -97,11 +96,7 @@ class Command(BaseCommand):
             ready_callable=lambda: asyncio.get_event_loop().create_task(life.start()),
             server_name="stepper",
         )
-        reactor.addSystemEventTrigger(
-            "before",
-            "shutdown",
-            lambda: defer.Deferred.fromFuture(asyncio.ensure_future(life.stop())),
-        )
+        daphne.before_end = life.stop
         daphne.run()
         if lock is not None:
             lock.close()
