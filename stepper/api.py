@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar
 
 import msgspec
 from allauth.headless.contrib.rest_framework.authentication import JWTTokenAuthentication
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -110,8 +110,6 @@ def _as_domain_error(error: Exception) -> DomainError | None:
             return ProtocolError(415, "input.unsupported_media_type", _("Send JSON (Content-Type: application/json)."))
         case exceptions.NotAcceptable():
             return ProtocolError(406, "input.not_acceptable", _("Answers are JSON only."))
-        case RequestDataTooBig():
-            return ProtocolError(413, "input.too_large", _("The body is too large."))
         case OperationalError() | InterfaceError() | RedisError():
             logger.warning("a request was answered with 503: %s", error)
             return Unavailable("server.unavailable", _("Please try again in a moment."))
@@ -148,16 +146,21 @@ def _is_an_answer(response: HttpResponse) -> None:
 def come_back(request: HttpRequest, error: BaseException | None) -> HttpResponse | None:
     """The answer where a request was refused for now: database or Redis are away, too many; None: that is not why."""
     refusal = _as_domain_error(error) if isinstance(error, Exception) else None
-    if not isinstance(refusal, Unavailable | TooManyRequests):
-        return None
+    return refused(request, refusal) if isinstance(refusal, Unavailable | TooManyRequests) else None
+
+
+def refused(request: HttpRequest, refusal: DomainError) -> HttpResponse:
+    """Answer a refusal in the shape of the API there and as a page elsewhere."""
     response: HttpResponse
     if request.path_info.startswith(API_PREFIX):
         response = JsonResponse(body_of(refusal), status=refusal.status)
     elif isinstance(refusal, TooManyRequests):
         response = over_limit(request, refusal)
     else:
-        response = render(request, "503.html", {"refusal": refusal}, status=refusal.status)
-    response["Retry-After"] = str(refusal.retry_after_s)
+        page = "503.html" if isinstance(refusal, Unavailable) else "refused.html"
+        response = render(request, page, {"refusal": refusal}, status=refusal.status)
+    if isinstance(refusal, Unavailable | TooManyRequests):
+        response["Retry-After"] = str(refusal.retry_after_s)
     _is_an_answer(response)
     return response
 

@@ -12,8 +12,10 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - after
 
 from realtime.routing import websocket_urlpatterns  # noqa: E402
 from stepper import life  # noqa: E402
+from stepper.bodies import BodyLimits  # noqa: E402
 from stepper.http import PooledHandler  # noqa: E402
 from stepper.lock import AlreadyRunning, claim_data_directory  # noqa: E402
+from stepper.proxies import TrustedProxies  # noqa: E402
 
 _sockets = URLRouter(websocket_urlpatterns)
 
@@ -48,4 +50,6 @@ async def lifespan(_scope: dict[str, Any], receive: Any, send: Any) -> None:
             return
 
 
-application = ProtocolTypeRouter({"http": PooledHandler(), "websocket": sockets, "lifespan": lifespan})
+application = TrustedProxies(
+    ProtocolTypeRouter({"http": BodyLimits(PooledHandler()), "websocket": sockets, "lifespan": lifespan})
+)

@@ -11,6 +11,7 @@ request, and a crowd that signs in would take every thread from those who are at
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from os import SEEK_END
 from typing import Any
 
 from django.conf import settings
@@ -20,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from .crowd import in_turn
 from .errors import Unavailable
 
-_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="http")
+request_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="http")
 _hashing_pool = ThreadPoolExecutor(settings.SIGN_IN_THREADS, thread_name_prefix="hashing")
 
 # Whatever is sent to an account's pages, but signing out and asking for a mail: a page that is new hashes until known
@@ -36,12 +37,22 @@ class PooledHandler(ASGIHandler):
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
 
+    def create_request(self, scope: Any, body_file: Any) -> Any:
+        """Say how long a body is that came in chunks: the REST framework takes one without a length for empty."""
+        request, refusal = super().create_request(scope, body_file)
+        if request is not None and "CONTENT_LENGTH" not in request.META:
+            size = body_file.seek(0, SEEK_END)
+            body_file.seek(0)
+            if size:
+                request.META["CONTENT_LENGTH"] = str(size)
+        return request, refusal
+
     async def get_response_async(self, request: Any) -> Any:
         if request.method != "POST" or not _HASHES.match(request.path_info):
-            return await in_turn(self.get_response, request, pool=_pool)
+            return await in_turn(self.get_response, request, pool=request_pool)
         if self._hashing >= settings.SIGN_IN_THREADS + settings.SIGN_IN_QUEUE:
             request.refusal = Unavailable("server.busy", _("Many people are signing in. Try again in a few seconds."))
-            return await in_turn(self.get_response, request, pool=_pool)
+            return await in_turn(self.get_response, request, pool=request_pool)
         self._hashing += 1
         try:
             return await in_turn(self.get_response, request, pool=_hashing_pool)

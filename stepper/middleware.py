@@ -42,12 +42,14 @@ class ContentSecurityPolicyMiddleware(CSPMiddleware):
 
 class RefusalMiddleware(MiddlewareMixin):
     """Answers instead of faults where database or Redis are away, or somebody is over a limit: 503, 429, and when to
-    come back."""
+    come back; and requests that were refused before they came here: too large or slow a body, too many signing in."""
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
-        """What was refused before it came here (`stepper.http`) is answered like the rest."""
-        refusal = getattr(request, "refusal", None)
-        return None if refusal is None else self.process_exception(request, refusal)
+        from .api import refused
+        from .bodies import REFUSAL
+
+        refusal = getattr(request, "refusal", None) or getattr(request, "scope", {}).get(REFUSAL)
+        return None if refusal is None else refused(request, refusal)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         from .api import come_back

@@ -37,6 +37,13 @@ class LeanSansIOProtocol(WebSocketsSansIOProtocol):
         self.frames = [body]
         self.send_receive_event_to_app()
 
+    def handle_parser_exception(self) -> None:
+        if self.conn.close_sent is None:  # the handshake itself is wrong, which uvicorn does not expect
+            self.transport.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            self.transport.close()
+            return
+        super().handle_parser_exception()
+
     @property
     def is_writable(self) -> bool:
         return self.writable.is_set()

@@ -57,8 +57,15 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 # True behind a proxy that ends TLS and sets X-Forwarded-Proto: secure cookies, HSTS, redirects.
 HTTPS = env.bool("HTTPS", False)
-# How many proxies in front append to X-Forwarded-For; 0 ignores the header.
+# How many proxies in front append to X-Forwarded-For; 0 believes no header of the kind. See stepper.proxies.
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 1 if HTTPS else 0)
+if TRUSTED_PROXIES < 0:
+    raise ImproperlyConfigured(f"TRUSTED_PROXIES must be 0 or more, not {TRUSTED_PROXIES}")
+# Seconds until the head of a request is complete (also the first one, and the next on a connection), seconds without
+# a byte of its body, and seconds until 1 MiB of it has come. Sizes: stepper.request_limits.
+REQUEST_HEAD_S = env.int("REQUEST_HEAD_S", 30)
+REQUEST_BODY_SILENCE_S = env.int("REQUEST_BODY_SILENCE_S", 30)
+REQUEST_BODY_S = env.int("REQUEST_BODY_S", 120)
 
 # Application
 
@@ -248,7 +255,6 @@ SIGN_IN_THREADS = env.int("SIGN_IN_THREADS", 2)
 SIGN_IN_QUEUE = env.int("SIGN_IN_QUEUE", 50)
 # So the library, whose counting waits in a thread for a lock, does not count them again.
 ACCOUNT_RATE_LIMITS = dict.fromkeys(("login", "login_failed", "signup", "change_password"))
-ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 HEADLESS_TOKEN_STRATEGY = "allauth.headless.tokens.strategies.jwt.JWTTokenStrategy"  # noqa: S105
 HEADLESS_JWT_ALGORITHM = "HS256"
 HEADLESS_JWT_ACCESS_TOKEN_EXPIRES_IN = env.int("ACCESS_TOKEN_S", 3600)
@@ -271,7 +277,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["stepper.api.UserThrottle"],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.CursorPagination",
     "EXCEPTION_HANDLER": "stepper.api.exception_handler",
-    "NUM_PROXIES": TRUSTED_PROXIES,
+    "NUM_PROXIES": 0,
     "COERCE_DECIMAL_TO_STRING": False,
 }
 
@@ -325,7 +331,6 @@ CONTENT_SECURITY_POLICY = {
 SECURE_REFERRER_POLICY = "strict-origin-when-cross-origin"
 X_FRAME_OPTIONS = "DENY"
 if HTTPS:
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 60 * 60 * 24 * 365)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
@@ -334,7 +339,8 @@ if HTTPS:
     CSRF_COOKIE_SECURE = True
     # The proxy and the health check of the machine itself speak plain HTTP.
     SECURE_REDIRECT_EXEMPT = [r"^health/"]
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+# Bodies are limited while they arrive, by path: stepper.request_limits.
+DATA_UPLOAD_MAX_MEMORY_SIZE = None
 
 # Mail
 

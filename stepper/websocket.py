@@ -5,14 +5,20 @@ the size limit drops the connection without a close frame, after which clients r
 without limit to a client that does not read, so its transport is watched here.
 """
 
+import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
+from daphne import server
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from twisted.internet import defer
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
+from .daphne_http import LimitedHTTPFactory
 from .lines import Listener, taken
 
 
@@ -68,12 +74,33 @@ class CodedWebSocketProtocol(WebSocketProtocol):
 
 
 class SocketServer(Server):
+    # Called when the server is told to stop, before its connections are ended.
+    before_end: Callable[[], Awaitable[None]] | None = None
+
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if scope["type"] == "websocket":
             scope["stepper.line"] = protocol
-        return super().create_application(protocol, scope)
+            return super().create_application(protocol, scope)
+        scope["asgi"] = {"version": "3.0"}
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(
+            self.application(scope, protocol.body.receive, partial(self.handle_reply, protocol))
+        )
+        return protocol.body
+
+    def kill_all_applications(self) -> Any:
+        """Do what comes before the end first: whom Daphne ends, it ends without a code."""
+        return defer.Deferred.fromFuture(asyncio.ensure_future(self._end()))
+
+    async def _end(self) -> None:
+        if self.before_end is not None:
+            await self.before_end()
+        for details in self.connections.values():
+            # Its head has not come, or its answer has gone; Daphne expects one.
+            details.setdefault("application_instance", asyncio.ensure_future(asyncio.sleep(0)))
+        await super().kill_all_applications().asFuture(asyncio.get_running_loop())
 
 
 def install() -> None:
-    """Makes Daphne servers of this process use it; there is no argument for it."""
+    """Makes Daphne servers of this process use it and our HTTP; there is no argument for them."""
     WebSocketFactory.protocol = CodedWebSocketProtocol
+    server.HTTPFactory = LimitedHTTPFactory

@@ -146,13 +146,6 @@ def test_another_answer_than_json_is_refused(client):
     assert response.json()["code"] == "input.not_acceptable"
 
 
-def test_a_body_too_large_is_refused(client):
-    response = post_raw(client, b'{"note": "' + b"x" * 1024 * 1024 + b'"}')
-
-    assert response.status_code == 413
-    assert response.json()["code"] == "input.too_large"
-
-
 def test_messages_come_in_the_readers_language(client):
     with translation.override("ru"):
         expected = str(serializers.Field.default_error_messages["required"])

@@ -28,6 +28,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, host: str, port: int, server: str, verbosity: int, **options: Any) -> None:
+        if settings.HTTPS and not settings.TRUSTED_PROXIES:
+            raise CommandError(
+                "HTTPS=1 needs a proxy that ends TLS and is believed to have done so: set TRUSTED_PROXIES to 1 or more."
+            )
         if verbosity:
             database = "PostgreSQL" if settings.DATABASE_URL else f"SQLite in {settings.DATA_DIR}"
             database += " and Redis" if settings.REDIS_URL else ""
@@ -43,12 +47,17 @@ class Command(BaseCommand):
         import uvicorn
 
         from stepper.sansio import LeanSansIOProtocol
+        from stepper.uvicorn_http import LimitedHttpToolsProtocol
 
         config = uvicorn.Config(
             "stepper.asgi:application",
             host=host,
             port=port,
+            http=LimitedHttpToolsProtocol,
             ws=LeanSansIOProtocol,
+            # What proxies say is read by the application: stepper.proxies.
+            proxy_headers=False,
+            timeout_keep_alive=settings.REQUEST_HEAD_S,
             # Compressing takes longer than sending, and memory for each socket.
             ws_per_message_deflate=False,
             ws_max_size=MAX_FRAME_BYTES,
@@ -75,7 +84,6 @@ class Command(BaseCommand):
         websocket.install()
 
         from daphne.endpoints import build_endpoint_description_strings
-        from twisted.internet import defer, reactor
 
         from stepper import life
         from stepper.asgi import application
@@ -88,11 +96,7 @@ class Command(BaseCommand):
             ready_callable=lambda: asyncio.get_event_loop().create_task(life.start()),
             server_name="stepper",
         )
-        reactor.addSystemEventTrigger(
-            "before",
-            "shutdown",  # type: ignore[arg-type]
-            lambda: defer.Deferred.fromFuture(asyncio.ensure_future(life.stop())),
-        )
+        daphne.before_end = life.stop
         daphne.run()
         if lock is not None:
             lock.close()
