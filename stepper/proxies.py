@@ -8,7 +8,7 @@ something else: they see `scope["client"]` and `scope["scheme"]`. The host is th
 
 import re
 from collections.abc import Iterable
-from ipaddress import ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from django.conf import settings
@@ -95,3 +95,14 @@ def _client(addresses: list[str], trusted: int) -> str | None:
         return str(ip_address(found[found.lastgroup or 0])) if found else None
     except ValueError:
         return None
+
+
+def network_of(address: str) -> str:
+    """Return what limits by address count by: an IPv4 address, or the /64 of an IPv6 one, which is one customer's."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address):
+        return str(parsed.ipv4_mapped or IPv6Network((parsed, 64), strict=False).network_address)
+    return str(parsed)

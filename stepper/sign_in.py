@@ -16,7 +16,6 @@ All counters are in the cache: Redis where several processes share one, and nobo
 
 import contextlib
 import hashlib
-import ipaddress
 import logging
 import math
 import secrets
@@ -25,7 +24,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import phonenumbers
-from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.core import signing
@@ -39,6 +37,7 @@ from redis.exceptions import RedisError
 from .errors import TooManyRequests
 from .limits import Window
 from .models import User
+from .proxies import network_of
 
 logger = logging.getLogger("stepper.sign_in")
 
@@ -66,16 +65,8 @@ def normal_phone(text: str) -> str | None:
 
 
 def client_address(request: HttpRequest) -> str:
-    """What limits by address count by: the IPv4 address, or the /64 of an IPv6 one, which is one customer's."""
-    text: str = get_adapter().get_client_ip(request)
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return text
-    if isinstance(address, ipaddress.IPv6Address):
-        mapped = address.ipv4_mapped
-        return str(mapped or ipaddress.IPv6Network((address, 64), strict=False).network_address)
-    return str(address)
+    """The network that a request came from, for limits by address; `stepper.proxies` has settled whose it is."""
+    return network_of(request.META.get("REMOTE_ADDR", ""))
 
 
 def authenticate(request: HttpRequest, password: str, *, email: str = "", phone: str = "") -> User | None:

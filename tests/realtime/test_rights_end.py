@@ -313,7 +313,7 @@ def _hand_over(scene: Scene) -> int:
     following = _following()
     dispatch.assign(scene.trip.pk, following.pk, scene.staff)
     driving.update_status(following.pk, scene.trip.pk, "en_route")
-    positions.report(following.pk, [events.Point(lat=43.25, lng=76.95)])
+    positions.report(following.pk, [events.Point(lat=43.2221, lng=76.8512)])
     return int(following.pk)
 
 
