@@ -142,7 +142,8 @@ def start_server(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..
 
     def start(*arguments: str, **environ: str) -> LiveServer:
         server = LiveServer(tmp_path / f"server-{len(started)}.log", environ)
-        server.arguments = arguments
+        if arguments:
+            server.arguments = arguments
         started.append(server)
         server.start()
         return server

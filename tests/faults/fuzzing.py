@@ -44,7 +44,7 @@ ENVIRONMENT = {
     "SIGN_UPS_PER_ADDRESS": str(_UNLIMITED),
 }
 _FAULT = re.compile(r"Traceback|^\S+ \S+ (?:ERROR|CRITICAL) ", re.MULTILINE)
-_SHOWN = 20
+_SHOWN, _SHOWN_CHARACTERS = 20, 4000
 
 
 class Problem(NamedTuple):
@@ -53,8 +53,14 @@ class Problem(NamedTuple):
     what: str
     case: object
 
+    @property
+    def kind(self) -> str:
+        """Of a fault in the log its last line; without what differs from case to case."""
+        last = self.what.strip().splitlines()[-1]
+        return re.sub(r"0x\w+|\d+|'[^']*'", "#", f"{self.what[:20]} {last}")
+
     def __str__(self) -> str:
-        return f"{self.what}\n    {self.case!r}"
+        return f"{self.what}\n    {self.case!r}"[:_SHOWN_CHARACTERS]
 
 
 class Log:
@@ -154,7 +160,7 @@ def _offered(passenger: User) -> Trip:
 
 def report(problems: Iterable[Problem], count: int) -> None:
     """Fails with what was found, each kind once, and how to have it again."""
-    kinds = {problem.what: problem for problem in problems}
+    kinds = {problem.kind: problem for problem in reversed(list(problems))}
     if kinds:
         shown = "\n".join(map(str, list(kinds.values())[:_SHOWN]))
         pytest.fail(

@@ -20,6 +20,7 @@ from django.utils.regex_helper import normalize
 from msgspec import Struct
 from rest_framework import serializers
 
+from realtime.routing import websocket_urlpatterns
 from tests.factories import PASSWORD
 
 from .generated import (
@@ -48,17 +49,20 @@ class Route(NamedTuple):
     """`path` has %(name)s for each parameter; `inputs` are the kinds of body that the view's code names."""
 
     path: str
-    parameters: tuple[str, ...]
-    methods: tuple[str, ...]
-    inputs: tuple[type, ...]
+    parameters: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    inputs: tuple[type, ...] = ()
+    is_socket: bool = False
 
 
 def routes() -> list[Route]:
     """All of the project, those of the administration once and the others twice, and addresses that are none."""
     known = [_route(regex, pattern) for regex, pattern in _patterns(get_resolver(), "")]
     others = [one for one in known if not one.path.startswith(ADMIN)]
-    nowhere = ("/nowhere/", "/static/css/%%2e%%2e/", "/api/nowhere", "//")
-    return [*others, *known, *(Route(path, (), (), ()) for path in nowhere)]
+    nowhere = [Route(path) for path in ("/nowhere/", "/static/css/%%2e%%2e/", "/api/nowhere", "//")]
+    sockets = [_route(str(one.pattern.regex.pattern).removeprefix("^"), one) for one in websocket_urlpatterns]
+    sockets = [one._replace(methods=("GET",), inputs=(), is_socket=True) for one in sockets]
+    return [*others, *known, *nowhere, *sockets, Route("/ws/nowhere/", is_socket=True)]
 
 
 def _patterns(resolver: URLResolver, before: str) -> Iterator[tuple[str, URLPattern]]:
@@ -183,6 +187,7 @@ class Request(NamedTuple):
     target: bytes
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
+    is_socket: bool = False
 
     @property
     def path(self) -> str:
@@ -196,16 +201,22 @@ class Request(NamedTuple):
         return (
             not self.target.startswith(b"/")
             or bool(re.search(rb"[\x00-\x20\x7f-\xff]", self.target))
-            or any(not tchar.match(name) or re.search(rb"[\x00\r\n]", value) for name, value in self.headers)
+            or any(not tchar.match(name) or re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", value) for name, value in self.headers)
             or sum(map(len, (part for header in self.headers for part in header))) > 16_000
             or len(self.target) > 8_000
             or names.count(b"host") > 0
             or bool({b"content-length", b"transfer-encoding"} & set(names))
+            # Twisted looks into it before Daphne does.
+            or any(b"multipart" in value and not value.endswith(b"=b") for _name, value in self.headers)
+            or self.method in ("FOO", "get")
         )
 
 
 _NAMES = ("page", "page_size", "cursor", "status", "before", "next", "q", "o", "p", "all", "e", "_popup", "lang", "id")
-_ADMIN_NAMES = ("id__exact", "created_at__gte", "status__exact", "attention", "user__email__startswith", "pk__in")
+_ADMIN_NAMES = (
+    *("id__exact", "created_at__gte", "created_at__day", "status__exact", "attention", "user__email__startswith", "pk__in"),
+    *("driver__id__exact", "trip__id__exact", "user__id__exact", "driver", "term", "app_label", "model_name", "field_name"),
+)
 _VALUES = (
     *WEIRD_TEXTS,
     *("0", "-5", "2", "1.2.-3", "9" * 30, "last", "offered", "//evil.test/", "https://evil.test/", "javascript:1"),
@@ -249,10 +260,25 @@ _HEADERS: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
     (b"\xff", (b"1",)),
     (b"X-Nul", (b"a\x00b",)),
 )
+_UPGRADE = (
+    (b"Upgrade", b"websocket"),
+    (b"Connection", b"Upgrade"),
+    (b"Sec-WebSocket-Version", b"13"),
+    (b"Sec-WebSocket-Key", b"c3RlcHBlci1mdXp6ZWQtMQ=="),
+)
+_SOCKET_HEADERS: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
+    (b"Sec-WebSocket-Protocol", (b"", b"bearer.", b"stepper.v2", b"bearer.a.b.c, stepper.v1", b"bearer.\xff", b",,,")),
+    (b"Sec-WebSocket-Protocol", (b"stepper.v1, " * 300, b"bearer.eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.", b"a b")),
+    (b"Sec-WebSocket-Extensions", (b"permessage-deflate", b"permessage-deflate; server_max_window_bits=99", b"x;;")),
+    (b"Sec-WebSocket-Version", (b"8", b"x", b"")),
+    (b"Sec-WebSocket-Key", (b"", b"x", b"\xff" * 16)),
+)
 
 
 def request(random: Random, route: Route, world: World) -> Request:
     """One for this route. The administration is only read."""
+    if route.is_socket:
+        return _handshake(random, route, world)
     is_admin = route.path.startswith(ADMIN)
     method = random.choice(route.methods) if route.methods and random.random() < 0.75 else random.choice(METHODS)
     if is_admin and method not in ("HEAD", "OPTIONS"):
@@ -263,9 +289,19 @@ def request(random: Random, route: Route, world: World) -> Request:
     for _ in range(random.choice((0, 0, 1, 1, 2))):
         name, values = random.choice(_HEADERS)
         headers.append((name, random.choice(values)))
-    if b"Content-Length" in dict(headers) and method in ("GET", "HEAD", "get"):
+    if not sent:
+        # It would be waited for.
         headers = [header for header in headers if header[0] != b"Content-Length"]
     return Request(who, random.random() < 0.5, method, _target(random, route, world), tuple(headers), sent)
+
+
+def _handshake(random: Random, route: Route, world: World) -> Request:
+    headers = dict(_UPGRADE)
+    for _ in range(random.choice((0, 1, 2))):
+        name, values = random.choice((*_SOCKET_HEADERS, *_SOCKET_HEADERS, *_HEADERS))
+        headers[name] = random.choice(values)
+    target = _target(random, route, world)
+    return Request(random.choice(WHO), random.random() < 0.5, "GET", target, tuple(headers.items()), b"", True)
 
 
 def _target(random: Random, route: Route, world: World) -> bytes:
