@@ -23,15 +23,6 @@ class LeanSansIOProtocol(WebSocketsSansIOProtocol):
             data = data[done:]
         super().data_received(data)
 
-    def send_receive_event_to_app(self) -> None:
-        """Close with 1007 where a text is not UTF-8; uvicorn logs each of those as a fault, with a traceback."""
-        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf8(self.frames):
-            self.frames = []
-            self.conn.send_close(1007)
-            self.handle_parser_exception()
-        else:
-            super().send_receive_event_to_app()
-
     def _queue(self, body: bytes) -> None:
         self.curr_msg_data_type = "text"
         self.frames = [body]
@@ -50,14 +41,3 @@ class LeanSansIOProtocol(WebSocketsSansIOProtocol):
 
     def hang_up(self) -> None:
         self.transport.abort()
-
-
-def _is_utf8(parts: list[bytes]) -> bool:
-    """Return whether a message is; most are ASCII, which is seen without decoding."""
-    if all(part.isascii() for part in parts):
-        return True
-    try:
-        b"".join(parts).decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -4,7 +4,6 @@ import asyncio
 
 import msgspec
 import pytest
-from channels.db import database_sync_to_async
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
@@ -62,16 +61,3 @@ async def _talk(server: LiveServer, trip_id: int, sockets: list[connect]) -> Non
 async def _read_for_ever(client: ClientConnection) -> None:
     while True:
         await client.recv()
-
-
-@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
-async def test_text_that_is_not_utf8_closes_with_1007_and_is_no_fault(start_server, kind) -> None:
-    server = await asyncio.to_thread(start_server, "--server", kind)
-    user = (await database_sync_to_async(TripFactory.create)()).organiser
-    for parts in (b"\xff", [b'{"type": "ping", "ref": "', b'\xe2\x80"}']):
-        async with await database_sync_to_async(socket)(server, user) as client:
-            await client.send(parts, text=True)
-            with pytest.raises(ConnectionClosed) as closed:
-                await _read_for_ever(client)
-        assert closed.value.rcvd.code == 1007
-    assert " ERROR " not in server.log_text()
