@@ -33,16 +33,13 @@ ERROR_CODES = dict(re.findall(r"^\| `([a-z_.]+)` \| (\d+|–) \|", DOCUMENT, re.
 CLOSE_CODES = frozenset(int(code) for code in re.findall(r"^\| (\d{4}) \|", DOCUMENT, re.MULTILINE))
 
 _UNLIMITED = 1_000_000
-ENVIRONMENT = {
-    # As in real use: with DEBUG on, Django answers faults and unknown addresses with pages of its own.
-    "DEBUG": "0",
-    "SOCKET_RATE": str(_UNLIMITED),
-    "SOCKET_BURST": str(_UNLIMITED),
-    "SOCKETS_PER_USER": str(_UNLIMITED),
-    "SIGN_IN_FAILURES_PER_ADDRESS": str(_UNLIMITED),
-    "SIGN_IN_FAILURES_PER_ACCOUNT": str(_UNLIMITED),
-    "SIGN_UPS_PER_ADDRESS": str(_UNLIMITED),
-}
+_LIMITS = (
+    *("SOCKET_RATE", "SOCKET_BURST", "SOCKETS_PER_USER", "SOCKET_COMMANDS_PER_MIN", "SOCKETS_OPENED_PER_MIN"),
+    *("OPENING_SOCKETS_PER_ADDRESS", "SIGN_IN_FAILURES_PER_ADDRESS", "SIGN_IN_FAILURES_PER_ACCOUNT"),
+    *("SIGN_INS_PER_ACCOUNT", "SIGN_INS_PER_ADDRESS", "SIGN_UPS_PER_ADDRESS"),
+)
+# As in real use: with DEBUG on, Django answers faults and unknown addresses with pages of its own.
+ENVIRONMENT = {"DEBUG": "0", **dict.fromkeys(_LIMITS, str(_UNLIMITED))}
 _FAULT = re.compile(r"Traceback|^\S+ \S+ (?:ERROR|CRITICAL) ", re.MULTILINE)
 _SHOWN, _SHOWN_CHARACTERS = 20, 4000
 

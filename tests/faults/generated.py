@@ -6,6 +6,7 @@ by sending its frames one by one.
 """
 
 import datetime as dt
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -293,7 +294,7 @@ class Frame(NamedTuple):
     @property
     def fragments(self) -> list[bytes]:
         edges = [0, *sorted(cut % (len(self.payload) + 1) for cut in self.cuts), len(self.payload)]
-        return [self.payload[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+        return [self.payload[start:end] for start, end in itertools.pairwise(edges)]
 
 
 def frame(random: Random, world: World) -> Frame:

@@ -201,7 +201,9 @@ class Request(NamedTuple):
         return (
             not self.target.startswith(b"/")
             or bool(re.search(rb"[\x00-\x20\x7f-\xff]", self.target))
-            or any(not tchar.match(name) or re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", value) for name, value in self.headers)
+            or any(
+                not tchar.match(name) or re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", value) for name, value in self.headers
+            )
             or sum(map(len, (part for header in self.headers for part in header))) > 16_000
             or len(self.target) > 8_000
             or names.count(b"host") > 0
@@ -214,8 +216,25 @@ class Request(NamedTuple):
 
 _NAMES = ("page", "page_size", "cursor", "status", "before", "next", "q", "o", "p", "all", "e", "_popup", "lang", "id")
 _ADMIN_NAMES = (
-    *("id__exact", "created_at__gte", "created_at__day", "status__exact", "attention", "user__email__startswith", "pk__in"),
-    *("driver__id__exact", "trip__id__exact", "user__id__exact", "driver", "term", "app_label", "model_name", "field_name"),
+    *(
+        "id__exact",
+        "created_at__gte",
+        "created_at__day",
+        "status__exact",
+        "attention",
+        "user__email__startswith",
+        "pk__in",
+    ),
+    *(
+        "driver__id__exact",
+        "trip__id__exact",
+        "user__id__exact",
+        "driver",
+        "term",
+        "app_label",
+        "model_name",
+        "field_name",
+    ),
 )
 _VALUES = (
     *WEIRD_TEXTS,
@@ -227,10 +246,19 @@ _HEADERS: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
     (b"Accept", (b"text/html", b"application/xml", b"*/*;q=x", b"\xff", b",", b"application/json; indent=99")),
     (b"Accept-Language", (b"kk", b"ru-RU;q=0.9, *;q=x", b"\xe9", b"-" * 600, b"zz-" + b"a" * 100)),
     (b"Accept-Encoding", (b"gzip, br", b"identity;q=0", b"\xff")),
-    (b"Cookie", (b"sessionid=\xff", b"sessionid=;;;=", b"csrftoken=x", b"sessionid=" + b"a" * 3000, b"a[]=\x01", b"=;")),
+    (
+        b"Cookie",
+        (b"sessionid=\xff", b"sessionid=;;;=", b"csrftoken=x", b"sessionid=" + b"a" * 3000, b"a[]=\x01", b"=;"),
+    ),
     (b"Cookie", (b"django_language=\xff", b"django_language=xx", b"messages=x", b'sessionid="a\\054b"')),
-    (b"Authorization", (b"Bearer", b"Bearer  ", b"Bearer a.b.c", b"Bearer \xff", b"Basic Zm9v", b"Bearer a b", b"Token")),
-    (b"Authorization", (b"Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.", b"Bearer eyJhbGciOiJIUzI1NiJ9.W10.eA", b"\x00")),
+    (
+        b"Authorization",
+        (b"Bearer", b"Bearer  ", b"Bearer a.b.c", b"Bearer \xff", b"Basic Zm9v", b"Bearer a b", b"Token"),
+    ),
+    (
+        b"Authorization",
+        (b"Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.", b"Bearer eyJhbGciOiJIUzI1NiJ9.W10.eA", b"\x00"),
+    ),
     (b"Host", (b"evil.test", b"127.0.0.1:99999", b"[::1", b"", b"a b", b"\xff", b"127.0.0.1, evil.test", b"localhost")),
     (b"Origin", (b"null", b"http://[", b"\xff", b"https://evil.test")),
     (b"Referer", (b"http://[", b"\xff", b"https://evil.test/", b"/")),
@@ -246,7 +274,10 @@ _HEADERS: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
     (b"If-Modified-Since", (b"x", b"Thu, 99 Foo 9999 25:61:61 GMT", b"Thu, 01 Jan 0001 00:00:00 GMT")),
     (b"If-None-Match", (b"*", b'"', b"\xff")),
     (b"Range", (b"bytes=0-", b"bytes=5-1", b"bytes=-", b"bytes=0-0,1-1", b"x")),
-    (b"Content-Type", (b"text/plain", b"", b"application/json; charset=utf-16", b"application/json;", b"\xff", b"a/b/c")),
+    (
+        b"Content-Type",
+        (b"text/plain", b"", b"application/json; charset=utf-16", b"application/json;", b"\xff", b"a/b/c"),
+    ),
     (b"Content-Type", (b"application/json; charset=nope", b"application/x-www-form-urlencoded; charset=nope", b"*/*")),
     (b"Content-Encoding", (b"gzip", b"\xff")),
     (b"X-CSRFToken", (b"", b"\xff", b"x" * 64)),
@@ -312,7 +343,19 @@ def _target(random: Random, route: Route, world: World) -> bytes:
     if pairs:
         target += b"?" + urlencode(pairs, errors="surrogatepass").encode()
     if random.random() < 0.08:
-        odd = (b"?%", b"?%ff=%fe", b"?%00", b"?&&&", b"?=", b"?a" * 999, b"?" + b"x" * 9000, b"/../", b"%2f", b"\xff", b"#a")
+        odd = (
+            b"?%",
+            b"?%ff=%fe",
+            b"?%00",
+            b"?&&&",
+            b"?=",
+            b"?a" * 999,
+            b"?" + b"x" * 9000,
+            b"/../",
+            b"%2f",
+            b"\xff",
+            b"#a",
+        )
         target += random.choice(odd)
     return target
 
@@ -321,7 +364,9 @@ def _parameter(random: Random, name: str, world: World) -> str:
     if random.random() < 0.75:
         known = existing(random, world, name)
         return str(1 if known is None else known)
-    return random.choice(("0", "9" * 18, "9" * 30, "1" * 4400, "-1", "x", "%D9%A3", "1%00", "1%0a", "%ff", "..", "1.5", "1;a"))
+    return random.choice(
+        ("0", "9" * 18, "9" * 30, "1" * 4400, "-1", "x", "%D9%A3", "1%00", "1%0a", "%ff", "..", "1.5", "1;a")
+    )
 
 
 def _content(random: Random, route: Route, world: World) -> tuple[bytes, bytes]:

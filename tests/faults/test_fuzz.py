@@ -271,7 +271,7 @@ def _refusals(one: Request, got: Response) -> Iterator[str]:
             yield "no answer"
         return
     if got.status >= 500:
-        if got.status != 503 or b"server.unavailable" not in got.body and one.path.startswith(API):
+        if got.status != 503 or (one.path.startswith(API) and b"server.unavailable" not in got.body):
             yield f"{got.status}: {got.body[:200]!r}"
     if got.location and urlsplit(got.location).netloc not in ("", f"127.0.0.1:{urlsplit(got.location).port}"):
         yield f"sends to {got.location}"
