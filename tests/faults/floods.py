@@ -24,7 +24,6 @@ from stepper.models import ServiceSettings, User
 from stepper.tokens import sign_in
 from tests.browsing import session_cookie
 from tests.factories import PASSWORD, DriverFactory, OfferFactory, PassengerFactory, TripFactory
-from tests.live import LiveServer
 from trips.states import TripStatus
 
 # What every verb is limited to in the tests, and how often it is called.
@@ -60,11 +59,13 @@ class Flooder:
     @contextlib.asynccontextmanager
     async def online(self) -> AsyncIterator["Flooder"]:
         async with httpx.AsyncClient(timeout=ANSWER_WITHIN_S, verify=False) as self.client:  # noqa: S501 - no TLS at all
-            yield self
-        for reader in self._readers:
-            reader.cancel()
-        for one in self.sockets:
-            await one.close()
+            try:
+                yield self
+            finally:
+                for reader in self._readers:
+                    reader.cancel()
+                for one in self.sockets:
+                    await one.close()
 
     @property
     def booking(self) -> dict[str, Any]:
@@ -123,7 +124,7 @@ class Flooder:
         return self.urls[number % len(self.urls)]
 
 
-def make_flooder(servers: Sequence[LiveServer], place: tuple[float, float], as_driver: bool) -> Flooder:
+def make_flooder(urls: Sequence[str], place: tuple[float, float], as_driver: bool) -> Flooder:
     driver = DriverFactory.create(at=place) if as_driver else None
     user: User = driver.user if driver is not None else PassengerFactory.create()
     waiting = TripFactory.create(organiser=user, status=TripStatus.UNFILLED, pickup=place, in_=dt.timedelta(days=1))
@@ -135,8 +136,7 @@ def make_flooder(servers: Sequence[LiveServer], place: tuple[float, float], as_d
         foreign = OfferFactory.create(trip__pickup=place, trip__in_=dt.timedelta(days=2))
         rows |= {"mine": mine.pk, "rated": rated.pk, "offer": foreign.pk, "offered": foreign.trip_id}
     tokens = sign_in(user)
-    cookies = {settings.SESSION_COOKIE_NAME: session_cookie(user, servers[0].url)["value"]}
-    urls = [server.url for server in servers]
+    cookies = {settings.SESSION_COOKIE_NAME: session_cookie(user, urls[0])["value"]}
     return Flooder(user, driver, urls, tokens["access"], tokens["refresh"], cookies, rows, place)
 
 
@@ -167,16 +167,18 @@ class Verb:
         return self.name
 
 
-async def flood(verb: Verb, flooder: Flooder, attempts: int | None = None) -> Counter[str]:
-    """Calls the verb so often, several at once; what became of it."""
-    numbers = iter(range(verb.attempts)) if attempts is None else iter(range(attempts))
-    outcomes: Counter[str] = Counter()
+async def flood(verb: Verb, flooder: Flooder, attempts: int, outcomes: Counter[str] | None = None) -> Counter[str]:
+    """Calls the verb so often, several at once; what became of it, also while it goes on."""
+    outcomes = Counter() if outcomes is None else outcomes
+    numbers = iter(range(attempts))
 
     async def go_on() -> None:
         for number in numbers:
             outcomes[await verb.attempt(flooder, number)] += 1
 
-    await asyncio.gather(*(go_on() for _ in range(AT_ONCE)))
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(go_on())
     return outcomes
 
 

@@ -36,11 +36,11 @@ def limited(stage: Stage) -> Iterator[Stage]:
 @pytest.mark.parametrize("verb", VERBS, ids=str)
 async def test_flood_is_refused_and_nobody_else_notices(limited: Stage, verb: Verb) -> None:
     servers = limited.servers
-    flooder = await run(make_flooder)(servers, somewhere(), verb.as_driver)
+    flooder = await run(make_flooder)([server.url for server in servers], somewhere(), verb.as_driver)
     driver, passenger, booking = await run(cast)(servers[0], servers[-1])
     before = await run(rows_of)(flooder)
     async with flooder.online(), online(driver, passenger):
-        outcomes, _ = await asyncio.gather(flood(verb, flooder), _ride(driver, passenger, booking))
+        outcomes, _ = await asyncio.gather(flood(verb, flooder, verb.attempts), _ride(driver, passenger, booking))
     written = await run(rows_of)(flooder) - before
 
     refused = sum(outcomes[code] for code in verb.refusals)

@@ -258,7 +258,7 @@ def _send(server: LiveServer, signer: Signer, one: Request) -> Response:
         try:
             answer.begin()
             # A socket greets or says why it will not.
-            body = connection.recv(1) if answer.status == 101 else answer.read()
+            body = answer.fp.read(1) if answer.status == 101 else answer.read()
         except (HTTPException, OSError):
             return Response(0, "", "", b"")
     return Response(answer.status, answer.headers.get_content_type(), answer.headers.get("Location", ""), body)
@@ -270,9 +270,9 @@ def _refusals(one: Request, got: Response) -> Iterator[str]:
         if not one.is_malformed:
             yield "no answer"
         return
-    if got.status >= 500:
-        if got.status != 503 or (one.path.startswith(API) and b"server.unavailable" not in got.body):
-            yield f"{got.status}: {got.body[:200]!r}"
+    is_fault = got.status != 503 or (one.path.startswith(API) and b"server.unavailable" not in got.body)
+    if got.status >= 500 and is_fault:
+        yield f"{got.status}: {got.body[:200]!r}"
     if got.location and urlsplit(got.location).netloc not in ("", f"127.0.0.1:{urlsplit(got.location).port}"):
         yield f"sends to {got.location}"
     if one.method == "HEAD" or not one.path.startswith(API) or one.is_malformed:
