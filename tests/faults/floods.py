@@ -27,9 +27,10 @@ from tests.factories import PASSWORD, DriverFactory, OfferFactory, PassengerFact
 from trips.states import TripStatus
 
 # What every verb is limited to in the tests, and how often it is called.
-LIMIT, ATTEMPTS = 10, 30
+LIMIT, ATTEMPTS = 10, 20
 # What one account may do with its sockets in a minute, by default.
 SOCKET_COMMANDS, SOCKETS = 60, 20
+SOCKET_ATTEMPTS = 80
 AT_ONCE = 4
 ANSWER_WITHIN_S = 30
 DONE, LIMITED = "done", "rate.limited"
@@ -64,8 +65,7 @@ class Flooder:
             finally:
                 for reader in self._readers:
                     reader.cancel()
-                for one in self.sockets:
-                    await one.close()
+                await asyncio.gather(*(one.close() for one in self.sockets))
 
     @property
     def booking(self) -> dict[str, Any]:
@@ -80,18 +80,21 @@ class Flooder:
     async def page(self, number: int, method: str, path: str, data: dict[str, Any], signed: bool = True) -> str:
         csrf = "c" * 32
         cookies = {settings.CSRF_COOKIE_NAME: csrf, **(self.cookies if signed else {})}
+        headers = {"X-CSRFToken": csrf, "Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+        by_get = method == "GET"
         response = await self.client.request(
             method,
             self._url(number) + path,
-            headers={"X-CSRFToken": csrf, "Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())},
-            **{"params" if method == "GET" else "data": data},
+            headers=headers,
+            params=data if by_get else None,
+            data=None if by_get else data,
         )
         if response.status_code == 429:
             return LIMITED
         return DONE if response.is_success or response.is_redirect else str(response.status_code)
 
     async def command(self, number: int, kind: str, **members: Any) -> str:
-        """Over one of two sockets."""
+        """Over one of two sockets, one at each server where there are two."""
         async with self._opening:
             while len(self.sockets) < 2:
                 await self.open(len(self.sockets))
@@ -108,9 +111,12 @@ class Flooder:
             f"{url}/ws/", subprotocols=protocols, max_queue=None, open_timeout=ANSWER_WITHIN_S
         )
         first = json.loads(await asyncio.wait_for(socket.recv(), ANSWER_WITHIN_S))
+        if first["type"] != "connection.established":
+            await socket.close()
+            return str(first["code"])
         self.sockets.append(socket)
         self._readers.append(asyncio.create_task(self._read(socket)))
-        return DONE if first["type"] == "connection.established" else str(first["code"])
+        return DONE
 
     async def _read(self, socket: Any) -> None:
         async for text in socket:
@@ -152,11 +158,14 @@ Attempt = Callable[[Flooder, int], Awaitable[str]]
 
 @dataclass(frozen=True)
 class Verb:
-    """`most` attempts of `attempts` may reach the domain, the others are refused with a code of `refusals`; None: it
-    is not refused, only cheap. `rows` is how many rows one that gets through may write."""
+    """What one account does too often, in every way there is to do it, which are counted together.
+
+    `most` of the `attempts` may reach the domain, the others are refused with a code of `refusals`; None: they are not
+    refused, only cheap. One that gets through may write so many `rows`.
+    """
 
     name: str
-    attempt: Attempt
+    ways: tuple[Attempt, ...]
     as_driver: bool = False
     attempts: int = ATTEMPTS
     most: int | None = LIMIT
@@ -174,7 +183,9 @@ async def flood(verb: Verb, flooder: Flooder, attempts: int, outcomes: Counter[s
 
     async def go_on() -> None:
         for number in numbers:
-            outcomes[await verb.attempt(flooder, number)] += 1
+            # Its parity chooses the server.
+            way = verb.ways[number // 2 % len(verb.ways)]
+            outcomes[await way(flooder, number)] += 1
 
     async with asyncio.TaskGroup() as group:
         for _ in range(AT_ONCE):
@@ -184,19 +195,38 @@ async def flood(verb: Verb, flooder: Flooder, attempts: int, outcomes: Counter[s
 
 # The table
 
+Members = Callable[[Flooder, int], dict[str, Any]]
 
-def _rest(method: str, path: str, body: Callable[[Flooder, int], Any] = lambda _flooder, _number: {}) -> Attempt:
+
+def _always(members: dict[str, Any]) -> Members:
+    return lambda _flooder, _number: members
+
+
+def _numbered(name: str, start: int) -> Members:
+    return lambda _flooder, number: {name: start + number}
+
+
+def _row(name: str, row: str) -> Members:
+    return lambda flooder, _number: {name: flooder.rows[row]}
+
+
+_NOTHING = _always({})
+
+
+def _rest(method: str, path: str, body: Members = _NOTHING) -> Attempt:
     return lambda flooder, number: flooder.rest(number, method, path.format(**flooder.rows), body(flooder, number))
 
 
-def _page(
-    path: str, data: Callable[[Flooder, int], dict[str, Any]] = lambda _flooder, _number: {}, method: str = "POST"
-) -> Attempt:
+def _page(path: str, data: Members = _NOTHING, method: str = "POST") -> Attempt:
     return lambda flooder, number: flooder.page(number, method, path.format(**flooder.rows), data(flooder, number))
 
 
-def _command(kind: str, members: Callable[[Flooder, int], dict[str, Any]] = lambda _flooder, _number: {}) -> Attempt:
+def _command(kind: str, members: Members = _NOTHING) -> Attempt:
     return lambda flooder, number: flooder.command(number, kind, **members(flooder, number))
+
+
+def _booking(flooder: Flooder, _number: int) -> dict[str, Any]:
+    return flooder.booking
 
 
 def _later(_flooder: Flooder, number: int) -> dict[str, Any]:
@@ -241,76 +271,83 @@ def _refreshes(flooder: Flooder, number: int) -> Awaitable[str]:
 
 
 _BOOKED = frozenset({LIMITED, "booking.too_many", "booking.overlapping", "422"})
-_FILTERS = {"trip_types": ["private"], "accepts_long_distance": True}
+_CROWDED = frozenset({LIMITED, "socket.too_many"})
+_FILTERS = _always({"trip_types": ["private"], "accepts_long_distance": True})
 _FAILURES, _SIGN_INS = 5, 20
 
+_STARS = _always({"stars": 5})
+_RADIUS = _numbered("radius_km", 60)
+_OFFER = _row("offer_id", "offer")
+
 VERBS = (
-    Verb("book", _rest("POST", "trips", lambda flooder, _number: flooder.booking), refusals=_BOOKED),
-    Verb("book, page", _page("/trips/new/", _booking_form), refusals=_BOOKED),
-    Verb("quote", _rest("POST", "trips/quote", lambda flooder, _number: flooder.booking), rows=0),
-    Verb("quote, page", _page("/trips/quote/", _booking_form, "GET"), rows=0),
-    Verb("cancel", _rest("POST", "trips/{waiting}/cancel")),
-    Verb("cancel, page", _page("/trips/{waiting}/cancel/")),
-    Verb("widen", _rest("POST", "trips/{waiting}/widen", lambda _flooder, number: {"radius_km": 60 + number})),
-    Verb("widen, page", _page("/trips/{waiting}/widen/", lambda _flooder, number: {"radius_km": 60 + number})),
-    Verb("postpone", _rest("POST", "trips/{waiting}/postpone", _later)),
-    Verb("postpone, page", _page("/trips/{waiting}/postpone/", _later)),
-    Verb("offer again", _rest("POST", "trips/{waiting}/broadcast-offer")),
-    Verb("offer again, page", _page("/trips/{waiting}/offer-again/")),
-    Verb("rate", _rest("POST", "trips/{done}/rate", lambda _flooder, _number: {"stars": 5})),
-    Verb("rate, page", _page("/trips/{done}/rate/", lambda _flooder, _number: {"stars": 5})),
-    Verb("rate, driver's page", _page("/driver/trips/{rated}/rate/", lambda _flooder, _number: {"stars": 5}), True),
-    Verb("read all notifications", _page("/notifications/read-all/")),
-    Verb("sign in", _signs_in(PASSWORD), most=_SIGN_INS),
-    Verb("sign in, page", _signs_in(PASSWORD, by_page=True), most=_SIGN_INS),
-    Verb("sign in with a wrong password", _signs_in("wrong"), most=_FAILURES, rows=0),
-    Verb("sign in with a wrong password, page", _signs_in("wrong", by_page=True), most=_FAILURES, rows=0),
-    Verb("refresh with one token", _refreshes, most=1, refusals=frozenset({LIMITED, "auth.token_invalid"})),
-    Verb("availability", _rest("PUT", "drivers/availability", _switch), True),
-    Verb("availability, page", _page("/driver/availability/", lambda _f, number: {"online": number % 2}), True),
-    Verb("availability, socket", _command("driver.availability.update", _switch), True),
-    Verb("status", _rest("PUT", "drivers/trips/{mine}/status", _delay), True),
-    Verb("status, page", _page("/driver/trips/{mine}/status/", _delay), True),
+    Verb("book", (_rest("POST", "trips", _booking), _page("/trips/new/", _booking_form)), refusals=_BOOKED),
+    Verb("quote", (_rest("POST", "trips/quote", _booking), _page("/trips/quote/", _booking_form, "GET")), rows=0),
+    Verb("cancel", (_rest("POST", "trips/{waiting}/cancel"), _page("/trips/{waiting}/cancel/"))),
+    Verb("widen", (_rest("POST", "trips/{waiting}/widen", _RADIUS), _page("/trips/{waiting}/widen/", _RADIUS))),
+    Verb("postpone", (_rest("POST", "trips/{waiting}/postpone", _later), _page("/trips/{waiting}/postpone/", _later))),
+    Verb("offer again", (_rest("POST", "trips/{waiting}/broadcast-offer"), _page("/trips/{waiting}/offer-again/"))),
+    Verb("rate", (_rest("POST", "trips/{done}/rate", _STARS), _page("/trips/{done}/rate/", _STARS))),
+    Verb("rate a passenger", (_page("/driver/trips/{rated}/rate/", _STARS),), True),
+    Verb("read all notifications", (_page("/notifications/read-all/"),)),
+    Verb("sign in", (_signs_in(PASSWORD), _signs_in(PASSWORD, by_page=True)), attempts=25, most=_SIGN_INS),
     Verb(
-        "status, socket", _command("trip.status.update", lambda f, n: {"trip_id": f.rows["mine"], **_delay(f, n)}), True
+        "sign in with a wrong password", (_signs_in("wrong"), _signs_in("wrong", by_page=True)), most=_FAILURES, rows=0
     ),
-    Verb("accept another's offer", _rest("POST", "drivers/trips/accept/{offered}"), True),
-    Verb("accept another's offer, page", _page("/driver/offers/{offer}/accept/"), True),
+    Verb("refresh with one token", (_refreshes,), most=1, refusals=frozenset({LIMITED, "auth.token_invalid"})),
     Verb(
-        "accept another's offer, socket",
-        _command("trip.offer.accept", lambda f, _n: {"offer_id": f.rows["offer"]}),
-        True,
+        "availability",
+        (
+            _rest("PUT", "drivers/availability", _switch),
+            _page("/driver/availability/", _numbered("online", 0)),
+            _command("driver.availability.update", _switch),
+        ),
+        as_driver=True,
     ),
-    Verb("decline another's offer", _rest("POST", "drivers/trips/decline/{offered}"), True),
-    Verb("decline another's offer, page", _page("/driver/offers/{offer}/decline/"), True),
     Verb(
-        "decline another's offer, socket",
-        _command("trip.offer.decline", lambda f, _n: {"offer_id": f.rows["offer"]}),
-        True,
+        "status",
+        (
+            _rest("PUT", "drivers/trips/{mine}/status", _delay),
+            _page("/driver/trips/{mine}/status/", _delay),
+            _command("trip.status.update", lambda f, number: {"trip_id": f.rows["mine"], **_delay(f, number)}),
+        ),
+        as_driver=True,
     ),
-    Verb("filters", _rest("PUT", "drivers/filters", lambda _flooder, _number: _FILTERS), True),
-    Verb("filters, page", _page("/driver/filters/", lambda _flooder, _number: _FILTERS), True),
-    Verb("hours", _rest("PUT", "drivers/hours", lambda _flooder, _number: {"timezone": "Asia/Almaty"}), True),
-    Verb("plan a break", _rest("POST", "drivers/breaks", _planned), True),
-    Verb("positions", _rest("POST", "drivers/location", _points(100)), True, most=None, rows=0),
-    Verb("positions, socket", _command("driver.location.update", _points(1)), True, most=None, rows=0),
-    Verb("driver.subscribe", _command("driver.subscribe"), True, 90, SOCKET_COMMANDS, rows=0),
     Verb(
-        "trip.subscribe",
-        _command("trip.subscribe", lambda f, _n: {"trip_ids": [f.rows["done"]]}),
-        False,
-        90,
-        SOCKET_COMMANDS,
+        "accept another's offer",
+        (
+            _rest("POST", "drivers/trips/accept/{offered}"),
+            _page("/driver/offers/{offer}/accept/"),
+            _command("trip.offer.accept", _OFFER),
+        ),
+        as_driver=True,
+    ),
+    Verb(
+        "decline another's offer",
+        (
+            _rest("POST", "drivers/trips/decline/{offered}"),
+            _page("/driver/offers/{offer}/decline/"),
+            _command("trip.offer.decline", _OFFER),
+        ),
+        as_driver=True,
+    ),
+    Verb("filters", (_rest("PUT", "drivers/filters", _FILTERS), _page("/driver/filters/", _FILTERS)), True),
+    Verb("hours", (_rest("PUT", "drivers/hours", _always({"timezone": "Asia/Almaty"})),), True),
+    Verb("plan a break", (_rest("POST", "drivers/breaks", _planned),), True),
+    Verb(
+        "positions",
+        (_rest("POST", "drivers/location", _points(100)), _command("driver.location.update", _points(1))),
+        as_driver=True,
+        most=None,
         rows=0,
     ),
+    Verb("driver.subscribe", (_command("driver.subscribe"),), True, SOCKET_ATTEMPTS, SOCKET_COMMANDS, rows=0),
     Verb(
-        "resume",
-        _command("resume", lambda _f, _n: {"cursor": "1.1"}),
-        False,
-        90,
-        SOCKET_COMMANDS,
-        frozenset({LIMITED}),
-        0,
+        "trip.subscribe",
+        (_command("trip.subscribe", lambda flooder, _number: {"trip_ids": [flooder.rows["done"]]}),),
+        attempts=SOCKET_ATTEMPTS,
+        most=SOCKET_COMMANDS,
+        rows=0,
     ),
-    Verb("open sockets", Flooder.open, most=SOCKETS, refusals=frozenset({LIMITED, "socket.too_many"}), rows=0),
+    Verb("resume", (_command("resume", _always({"cursor": "1.1"})),), False, SOCKET_ATTEMPTS, SOCKET_COMMANDS, rows=0),
+    Verb("open sockets", (Flooder.open,), attempts=30, most=SOCKETS, refusals=_CROWDED, rows=0),
 )

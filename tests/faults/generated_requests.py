@@ -99,7 +99,7 @@ def _inputs(view: Any) -> Iterator[type]:
 # Bodies
 
 
-def valid_body(random: Random, kind: type, world: World) -> dict[str, Any]:
+def valid_body(random: Random, kind: Any, world: World) -> dict[str, Any]:
     """What a serializer, form or struct takes: every required field and some of the others."""
     if issubclass(kind, Struct):
         return of_struct(random, described(kind), world)
@@ -109,7 +109,7 @@ def valid_body(random: Random, kind: type, world: World) -> dict[str, Any]:
         fields = kind(world["driver"][0]).fields
     else:
         # Declared ones: some forms need a request to be made.
-        fields = kind.base_fields  # type: ignore[attr-defined]
+        fields = kind.base_fields
     chosen = [name for name, one in fields.items() if one.required or random.random() < 0.5]
     return {name: _of_field(random, name, fields[name], world) for name in chosen}
 
@@ -137,12 +137,17 @@ def _of_field(random: Random, name: str, field: Any, world: World) -> Any:
         case forms.TimeField():
             return f"{dt.time(random.randrange(24), random.randrange(60)):%H:%M}"
         case forms.MultipleChoiceField():
-            return [str(key) for key, _label in field.choices if random.random() < 0.5]
+            return [str(key) for key in _choices(field) if random.random() < 0.5]
         case serializers.ChoiceField() | forms.ChoiceField():
-            choices = field.choices if isinstance(field.choices, dict) else dict(field.choices)
-            return str(random.choice(list(choices))) if choices else ""
+            choices = _choices(field)
+            return str(random.choice(choices)) if choices else ""
         case _:
             return text(random, min(getattr(field, "max_length", None) or 20, 40))
+
+
+def _choices(field: Any) -> list[Any]:
+    """Keys: a serializer's field has a dictionary of them, a form's an iterable of pairs."""
+    return list(field.choices if isinstance(field.choices, dict) else dict(field.choices))
 
 
 def _bounds(field: Any) -> tuple[float, float]:
@@ -150,9 +155,8 @@ def _bounds(field: Any) -> tuple[float, float]:
     return low, low + 100 if field.max_value is None else field.max_value
 
 
-def _form_body(random: Random, valid: dict[str, Any]) -> bytes:
-    if random.randrange(10) >= VALID:
-        valid = damaged(random, valid)
+def _form_body(random: Random, made: dict[str, Any]) -> bytes:
+    valid: Any = made if random.randrange(10) < VALID else damaged(random, made)
     if not isinstance(valid, dict):
         return str(valid).encode()
     pairs = {name: one if isinstance(one, list | str) else json.dumps(one) for name, one in valid.items()}
