@@ -47,6 +47,21 @@ def test_address_with_a_key_that_no_row_can_have_is_no_fault(client: Client, vie
     assert set(answers.values()) <= {302, 403, 404}, answers
 
 
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/admin/auth/group/?user__email__startswith=x", None),
+        ("/admin/auth/group/add/?_to_field=permissions", None),
+        ("/admin/login/", {f"field{number}": "" for number in range(1001)}),
+    ],
+    ids=["filter", "field", "too many fields"],
+)
+def test_request_that_django_calls_suspicious_is_refused_and_no_fault(client: Client, caplog, path, sent) -> None:
+    response = client.get(path) if sent is None else client.post(path, sent)
+    assert response.status_code == 400
+    assert not [record for record in caplog.records if record.levelname in {"ERROR", "CRITICAL"}]
+
+
 def test_every_model_is_in_the_admin():
     models: list[type[Model]] = [Group]
     for name in ("stepper", "trips", "drivers", "realtime"):
