@@ -21,16 +21,17 @@ PIP := $(PYTHON) -m pip --disable-pip-version-check install --quiet
 
 .PHONY: help setup setup-dev browser run serve test lint constraints clean \
 	bench-relay bench-sockets bench-load bench-positions bench-candidates bench-accept bench-dispatch \
-	bench-quality
+	bench-quality bench-abuse fuzz
 
 help:
 	@echo "make run          the demo: a simulated city on http://127.0.0.1:$(PORT)/ (PORT=8001 for another port)"
 	@echo "make test         every test, on SQLite and on PostgreSQL + Redis, in Chromium (TEST_SERVICES=own: own servers)"
+	@echo "make fuzz         50,000 generated frames and 10,000 requests on both set-ups (SEED=… plays them again)"
 	@echo "make serve        real use: no demo data, DEBUG off (HOST, PORT; DATABASE_URL and REDIS_URL to scale)"
 	@echo "make setup        the virtual environment alone"
 	@echo "make lint         ruff, mypy, migrations check, deployment check"
 	@echo "make constraints  write requirements-constraints.txt anew from the environment"
-	@echo "make bench-NAME   figures beside peers: relay, sockets, load, positions, candidates, accept, dispatch, quality (ARGS=--help)"
+	@echo "make bench-NAME   figures beside peers: relay, sockets, load, positions, candidates, accept, dispatch, quality, abuse (ARGS=--help)"
 	@echo "make clean        remove the environment and caches; the data in var/ stays"
 
 setup: $(STAMP)
@@ -67,6 +68,13 @@ test: setup-dev browser
 		STEPPER_SUITE=$$suite $(PYTHON) -m pytest -n $(JOBS) $(ARGS) || status=1; \
 	done; exit $$status
 
+# make test sends a few of them. Other ones each time; a failure names its seed.
+fuzz: setup-dev
+	@seed=$(or $(SEED),$$(date +%s)); echo "SEED=$$seed"; status=0; for suite in embedded scaled; do \
+		STEPPER_SUITE=$$suite STEPPER_FUZZ_SEED=$$seed STEPPER_FUZZ_FRAMES=50000 STEPPER_FUZZ_REQUESTS=10000 \
+			$(PYTHON) -m pytest tests/faults/test_fuzz.py $(ARGS) || status=1; \
+	done; exit $$status
+
 # The deployment check looks at the settings of a server behind a TLS proxy.
 lint: setup-dev
 	$(VENV)/bin/ruff check
@@ -76,7 +84,7 @@ lint: setup-dev
 	env -u DEBUG HTTPS=1 $(PYTHON) manage.py check --deploy --fail-level WARNING
 
 # Each prints a table and, in its last line, its figures as JSON. They want the machine for themselves.
-bench-relay bench-sockets bench-load bench-positions bench-candidates: bench-%: setup-dev
+bench-relay bench-sockets bench-load bench-positions bench-candidates bench-abuse: bench-%: setup-dev
 	@exec $(PYTHON) -m tests.bench.$* $(ARGS)
 
 bench-dispatch: setup-dev

@@ -370,7 +370,8 @@ LOGGING = {
         "stepper": {"level": env.str("LOG_LEVEL", "INFO")},
         # Refused requests (400 to 499) are answers, not faults.
         "django.request": {"level": "ERROR"},
-        "django.security.DisallowedHost": {"level": "CRITICAL"},
+        "django.security": {"level": "CRITICAL"},
+        "django.security.csrf": {"level": "WARNING"},
     },
 }
 

@@ -18,7 +18,7 @@ from django.contrib import messages
 from django.contrib.admin import helpers, site
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
-from django.db.models import ForeignKey, ManyToManyField, QuerySet
+from django.db.models import ForeignKey, IntegerField, ManyToManyField, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -103,6 +103,16 @@ class Label(NamedTuple):
         return render_to_string("unfold/helpers/label.html", {"type": self.colour, "text": self.text})
 
 
+def _can_be_key(field: Any, text: str) -> bool:
+    """Return whether a database can compare a key with what an address holds: no NUL, no number of too many digits.
+
+    Django knows the range of a model's own integers, not of a key that is another model's.
+    """
+    while field.is_relation:
+        field = field.target_field
+    return "\x00" not in text and not (isinstance(field, IntegerField) and len(text) > KEY_DIGITS)
+
+
 class StaffAdmin(ModelAdmin):
     """Base of every page of the admin."""
 
@@ -116,6 +126,11 @@ class StaffAdmin(ModelAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         return super().get_search_results(request, queryset, phone_term(search_term))
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the row of an address; None also where no row can have such a key, which a database refuses."""
+        field = self.opts.pk if from_field is None else self.opts.get_field(from_field)
+        return super().get_object(request, object_id, from_field) if _can_be_key(field, object_id) else None
+
     def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name in self.get_autocomplete_fields(request):
             kwargs.setdefault("widget", SearchSelect(db_field, self.admin_site))
@@ -125,12 +140,6 @@ class StaffAdmin(ModelAdmin):
         if db_field.name in self.get_autocomplete_fields(request):
             kwargs.setdefault("widget", SearchSelectMultiple(db_field, self.admin_site))
         return super().formfield_for_manytomany(db_field, request, **kwargs)
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        try:
-            return super().get_object(request, object_id, from_field)
-        except OverflowError:  # SQLite has no such number, and Django asks it for one where the key is another row's
-            return None
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
         """Writes only what was edited: a whole row would put back what drivers and the dispatcher changed meanwhile."""

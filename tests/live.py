@@ -133,14 +133,17 @@ class LiveServer:
 
 @pytest.fixture
 def start_server(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., LiveServer]]:
-    """`start_server(LOG_LEVEL="DEBUG")` starts one more server; each is ended, and its log read, after the test.
+    """`start_server("--server", "uvicorn", LOG_LEVEL="DEBUG")` starts one more server, with these arguments of `serve`
+    and this environment; each is ended, and its log read, after the test.
 
     On the embedded suite there can be one at a time.
     """
     started: list[LiveServer] = []
 
-    def start(**environ: str) -> LiveServer:
+    def start(*arguments: str, **environ: str) -> LiveServer:
         server = LiveServer(tmp_path / f"server-{len(started)}.log", environ)
+        if arguments:
+            server.arguments = arguments
         started.append(server)
         server.start()
         return server

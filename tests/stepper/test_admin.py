@@ -37,6 +37,31 @@ def client(staff):
 # The admin as a whole
 
 
+@pytest.mark.parametrize("key", ["9" * 30, "1%00"])
+@pytest.mark.parametrize("view", ["change", "delete", "history"])
+def test_address_with_a_key_that_no_row_can_have_is_no_fault(client: Client, view: str, key: str) -> None:
+    answers = {
+        model: client.get(f"/admin/{model._meta.app_label}/{model._meta.model_name}/{key}/{view}/").status_code
+        for model in admin.site._registry
+    }
+    assert set(answers.values()) <= {302, 403, 404}, answers
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/admin/auth/group/?user__email__startswith=x", None),
+        ("/admin/auth/group/add/?_to_field=permissions", None),
+        ("/admin/login/", {f"field{number}": "" for number in range(1001)}),
+    ],
+    ids=["filter", "field", "too many fields"],
+)
+def test_request_that_django_calls_suspicious_is_refused_and_no_fault(client: Client, caplog, path, sent) -> None:
+    response = client.get(path) if sent is None else client.post(path, sent)
+    assert response.status_code == 400
+    assert not [record for record in caplog.records if record.levelname in {"ERROR", "CRITICAL"}]
+
+
 def test_every_model_is_in_the_admin():
     models: list[type[Model]] = [Group]
     for name in ("stepper", "trips", "drivers", "realtime"):
