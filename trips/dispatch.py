@@ -243,23 +243,25 @@ def decline(driver_id: int, offer_id: int, reason: str = "") -> Offer:
     return offer
 
 
-def _latest_offer(driver_id: int, trip_id: int) -> int:
+def _latest_offer(driver_id: int, trip_id: int, verb: str) -> int:
+    """The driver's latest offer of a trip; an answer without one is counted here, as the verb does not see it."""
     # By the trip's row: its key, unlike a foreign key, may be asked for numbers that no column holds.
     offers = Offer.objects.filter(driver_id=driver_id, trip__in=Trip.objects.filter(pk=trip_id))
     offer_id = offers.order_by("-pk").values_list("pk", flat=True).first()
     if offer_id is None:
+        limits.count_call(verb, driver_id, "answers_per_min")
         raise NotFound("offer.not_found", _("This trip is not offered to you."))
     return offer_id
 
 
 def accept_trip(driver_id: int, trip_id: int) -> Trip:
     """`accept` by the trip: the driver's latest offer of it."""
-    return accept(driver_id, _latest_offer(driver_id, trip_id))
+    return accept(driver_id, _latest_offer(driver_id, trip_id, "accept"))
 
 
 def decline_trip(driver_id: int, trip_id: int, reason: str = "") -> Offer:
     """`decline` by the trip: the driver's latest offer of it."""
-    return decline(driver_id, _latest_offer(driver_id, trip_id), reason)
+    return decline(driver_id, _latest_offer(driver_id, trip_id, "decline"), reason)
 
 
 def open_offers(driver_id: int) -> list[Offer]:
