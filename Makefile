@@ -65,7 +65,7 @@ serve: setup
 # Both suites run even if the first fails; pytest says on which servers.
 test: setup-dev browser
 	@status=0; for suite in embedded scaled; do \
-		STEPPER_SUITE=$$suite $(PYTHON) -m pytest -n $(JOBS) $(ARGS) || status=1; \
+		STEPPER_SUITE=$$suite $(PYTHON) -m pytest -n $(JOBS) --dist loadgroup $(ARGS) || status=1; \
 	done; exit $$status
 
 # make test sends a few of them. Other ones each time; a failure names its seed.

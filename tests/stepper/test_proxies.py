@@ -12,6 +12,9 @@ from websockets.sync.client import connect
 from stepper.proxies import without_proxies
 from tests.live import LiveServer
 
+# The database plays no part, so one suite is enough; the servers of a file are started once.
+pytestmark = [pytest.mark.embedded_only, pytest.mark.xdist_group("proxies")]
+
 # What a client may try.
 CLAIMS = {
     "Daphne-Root-Path": ["/evil", "/%C3%A9", "é"],

@@ -19,6 +19,9 @@ from stepper.request_limits import MAX_BODY_BYTES, largest_body
 from stepper.tokens import sign_in
 from tests.live import LiveServer
 
+# The database plays no part, so one suite is enough; the servers of a file are started once.
+pytestmark = [pytest.mark.embedded_only, pytest.mark.xdist_group("request_limits")]
+
 MIB = 1 << 20
 # What the kernel and a transport may hold of a connection besides what the server has read.
 BUFFERS = 12 * MIB
