@@ -33,9 +33,14 @@ IDLE_LOOK = dt.timedelta(minutes=10)
 
 def locked(driver_id: int) -> Driver:
     """The driver's row, held until the transaction ends: first in the lock order."""
-    driver = Driver.objects.select_related("user", "vehicle").filter(pk=driver_id).locked().first()
+    mine = Driver.objects.select_related("user", "vehicle").filter(pk=driver_id)
+    driver = mine.locked().first()
     if driver is None:
         raise NotFound("driver.not_found", _("There is no such driver."))
+    # PostgreSQL joins what there was before it waited for the row. A driver who is online has an active account, for
+    # who ends that takes them offline; a vehicle that came meanwhile is not found.
+    if not driver.is_online or (driver.vehicle is None and driver.vehicle_id is not None):
+        driver = mine.get()
     return driver
 
 

@@ -61,7 +61,8 @@ def account(request: SignedInRequest) -> HttpResponse:
             try:
                 email = form.cleaned_data["email"]
                 base = mail.base_url(request) if mail.is_offered() else ""
-                addresses.request_change(request.user, email, proof=form.cleaned_data["proof"], base_url=base)
+                proof_given = form.cleaned_data["proof"]
+                addresses.request_change(request, request.user, email, proof=proof_given, base_url=base)
             except DomainError as error:
                 form.refuse(error)
                 status = error.status

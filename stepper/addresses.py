@@ -13,18 +13,18 @@ from collections.abc import Collection
 from typing import Any
 
 from allauth.account.models import EmailAddress
-from django.contrib.auth.hashers import check_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.signals import post_save, pre_save
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from . import limits, mail
+from . import limits, mail, sign_in
 from .errors import Conflict, InvalidInput, NotPermitted
 from .models import AddressChange, AddressCode, User
 from .transactions import in_transaction
@@ -95,17 +95,19 @@ def send_code(user: User) -> None:
     mail.send("address_code", user.email, user.language, {"user": user, "code": code})
 
 
-def request_change(user: User, email: str, *, proof: str, base_url: str) -> None:
+def request_change(request: HttpRequest, user: User, email: str, *, proof: str, base_url: str) -> None:
     """Send a link to a new address; the address changes when `confirm_change` gets what the link carries.
 
     `proof` is the password, or the code of `send_code` for an account without one. Whether the address belongs to
-    another account is not said before its owner has opened the link. A new request replaces the one before.
+    another account is not said before its owner has opened the link. A new request replaces the one before. `request`
+    says from which device and address a password is tried.
 
     Raises:
         Conflict: mail.not_offered.
         InvalidInput: input.invalid, no address or the present one; address.proof_wrong, the password or code.
         NotPermitted: address.no_proof, the account has neither.
-        TooManyRequests: too many changes of this account or to this address in an hour.
+        TooManyRequests: too many changes of this account or to this address in an hour, or too many wrong passwords.
+        RedisError: the counters of sign-ins are away.
     """
     require_mail()
     kind = proof_of(user)
@@ -113,8 +115,8 @@ def request_change(user: User, email: str, *, proof: str, base_url: str) -> None
         raise _no_proof()
     email = _checked(email, user)
     limits.spend("address-change", user.pk, CHANGES_PER_HOUR, limits.HOUR_S)
-    # Not the user's own check: it may store a new hash of the password, which would end this session.
-    if not (check_password(proof, user.password) if kind is Proof.PASSWORD else _is_code(user, proof)):
+    is_right = sign_in.check_password(request, user, proof) if kind is Proof.PASSWORD else _is_code(user, proof)
+    if not is_right:
         raise _wrong_proof(kind)
     limits.spend("address-change-to", limits.digest(email), CHANGES_TO_ADDRESS_PER_HOUR, limits.HOUR_S)
     token = secrets.token_urlsafe(32)

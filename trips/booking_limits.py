@@ -21,6 +21,9 @@ from .models import Trip, TripQuerySet, TripTransition
 from .states import ASSIGNED, OPEN, Role, TripStatus
 
 DAY = dt.timedelta(days=1)
+# Of these an account has few at once. Not those that have arrived: what is left to do is the driver's, and a passenger
+# who got out may not be held by one who forgets it.
+_COUNTED = sorted((OPEN | ASSIGNED) - {TripStatus.ARRIVED})
 
 
 class Account(Struct, frozen=True):
@@ -62,7 +65,7 @@ def require_room(account: Account, plan: Plan, settings: ServiceSettings) -> Non
         Conflict: booking.cancelled_too_often, booking.too_many, booking.overlapping
     """
     _require_few_late_cancels(account, plan, settings)
-    trips = Trip.objects.filter(organiser_id=account.user_id, status__in=sorted(OPEN | ASSIGNED))
+    trips = Trip.objects.filter(organiser_id=account.user_id, status__in=_COUNTED)
     at_once = _at_once(plan, settings)
     counts = trips.aggregate(
         waiting=Count("pk", filter=Q(status__in=sorted(OPEN))),
@@ -80,7 +83,7 @@ def require_free_time(account: Account, plan: Plan, settings: ServiceSettings, t
     Raises:
         Conflict: booking.overlapping
     """
-    others = Trip.objects.filter(organiser_id=account.user_id, status__in=sorted(OPEN | ASSIGNED)).exclude(pk=trip.pk)
+    others = Trip.objects.filter(organiser_id=account.user_id, status__in=_COUNTED).exclude(pk=trip.pk)
     others = others.filter(_at_once(plan, settings))
     same = Count("pk", filter=Q(traveller_phone=plan.traveller_phone))
     counts = others.aggregate(traveller=same, account=Count("pk"))

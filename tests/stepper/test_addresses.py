@@ -7,14 +7,15 @@ import threading
 import pytest
 import time_machine
 from allauth.account.models import EmailAddress
+from django.conf import settings
 from django.contrib.auth import authenticate
 from django.core import mail as django_mail
 from django.core.cache import cache
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.test import Client
+from django.test import Client, RequestFactory
 
-from stepper import addresses
+from stepper import addresses, sign_in
 from stepper.addresses import (
     CHANGES_PER_HOUR,
     CHANGES_TO_ADDRESS_PER_HOUR,
@@ -33,6 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 BASE = "https://go.example.test"
 NEW = "new@example.test"
+REQUEST = RequestFactory().post("/accounts/")
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +55,7 @@ def without_password(**fields):
 
 
 def ask(user, email=NEW, proof=PASSWORD):
-    request_change(user, email, proof=proof, base_url=BASE)
+    request_change(REQUEST, user, email, proof=proof, base_url=BASE)
     return token()
 
 
@@ -113,7 +115,7 @@ def test_account_with_a_phone_only_adds_its_first_address_by_its_password():
 
 @pytest.mark.parametrize("proof", ["", "wrong", "!"])
 def test_wrong_password_sends_nothing(user, proof):
-    assert refusal(request_change, user, NEW, proof=proof, base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, NEW, proof=proof, base_url=BASE) == "address.proof_wrong"
     assert (recipients(), AddressChange.objects.count()) == ([], 0)
 
 
@@ -235,10 +237,10 @@ def test_account_without_a_password_proves_itself_by_a_code_to_its_address():
 @pytest.mark.parametrize("proof", ["", "!", "000000", PASSWORD])
 def test_account_without_a_password_never_passes_without_the_code(proof):
     user = without_password(email="old@example.test")
-    assert refusal(request_change, user, NEW, proof=proof, base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, NEW, proof=proof, base_url=BASE) == "address.proof_wrong"
     send_code(user)
     wrong = "111111" if proof == code() else proof
-    assert refusal(request_change, user, NEW, proof=wrong, base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, NEW, proof=wrong, base_url=BASE) == "address.proof_wrong"
     assert AddressChange.objects.count() == 0
 
 
@@ -247,14 +249,14 @@ def test_code_works_once():
     send_code(user)
     right = code()
     ask(user, proof=right)
-    assert refusal(request_change, user, NEW, proof=right, base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, NEW, proof=right, base_url=BASE) == "address.proof_wrong"
 
 
 def test_code_expires():
     user = without_password(email="old@example.test")
     with time_machine.travel(dt.datetime.now(dt.UTC) - addresses.CODE_AGE, tick=False):
         send_code(user)
-    assert refusal(request_change, user, NEW, proof=code(), base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, NEW, proof=code(), base_url=BASE) == "address.proof_wrong"
 
 
 def test_code_is_replaced_by_the_next(monkeypatch):
@@ -263,7 +265,7 @@ def test_code_is_replaced_by_the_next(monkeypatch):
     monkeypatch.setattr(addresses.secrets, "randbelow", lambda _below: next(codes))
     send_code(user)
     send_code(user)
-    assert refusal(request_change, user, NEW, proof="123456", base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, NEW, proof="123456", base_url=BASE) == "address.proof_wrong"
     ask(user, proof=" 654321 ")
 
 
@@ -272,14 +274,14 @@ def test_code_is_of_no_use_once_the_address_has_changed():
     send_code(user)
     user.email = "third@example.test"
     user.save()
-    assert refusal(request_change, user, NEW, proof=code(), base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, NEW, proof=code(), base_url=BASE) == "address.proof_wrong"
 
 
 def test_code_is_of_no_use_to_somebody_else(monkeypatch):
     monkeypatch.setattr(addresses.secrets, "randbelow", lambda _below: 123456)
     user, stranger = without_password(email="old@example.test"), without_password(email="stranger@example.test")
     send_code(user)
-    assert refusal(request_change, stranger, NEW, proof="123456", base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, stranger, NEW, proof="123456", base_url=BASE) == "address.proof_wrong"
 
 
 def test_code_can_be_guessed_at_a_few_times_only():
@@ -288,8 +290,8 @@ def test_code_can_be_guessed_at_a_few_times_only():
     right = code()
     for guess in range(CODE_TRIES):
         wrong = f"{(int(right) + guess + 1) % 1_000_000:06}"
-        assert refusal(request_change, user, NEW, proof=wrong, base_url=BASE) == "address.proof_wrong"
-    assert refusal(request_change, user, NEW, proof=right, base_url=BASE) == "address.proof_wrong"
+        assert refusal(request_change, REQUEST, user, NEW, proof=wrong, base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, NEW, proof=right, base_url=BASE) == "address.proof_wrong"
 
 
 def test_code_is_not_stored_legibly():
@@ -307,7 +309,7 @@ def test_account_with_a_password_gets_no_code(user):
 def test_account_with_neither_password_nor_address_is_left_to_staff(proof):
     user = without_password(email=None)
     with pytest.raises(NotPermitted) as refused:
-        request_change(user, NEW, proof=proof, base_url=BASE)
+        request_change(REQUEST, user, NEW, proof=proof, base_url=BASE)
     assert refused.value.code == "address.no_proof"
     assert "staff" in str(refused.value.message)
     assert refusal(send_code, user) == "address.no_proof"
@@ -317,9 +319,16 @@ def test_account_with_neither_password_nor_address_is_left_to_staff(proof):
 # Limits
 
 
+def test_password_is_tried_as_often_as_at_signing_in_and_counted_with_it(user):
+    for _guess in range(settings.SIGN_IN_FAILURES_PER_ACCOUNT):
+        assert refusal(request_change, REQUEST, user, NEW, proof="wrong", base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, NEW, proof=PASSWORD, base_url=BASE) == "rate.limited"
+    assert refusal(sign_in.check_password, REQUEST, user, PASSWORD) == "rate.limited"
+
+
 def test_changes_of_one_account_are_limited_right_or_wrong(user):
     for _change in range(CHANGES_PER_HOUR):
-        refusal(request_change, user, NEW, proof="wrong", base_url=BASE)
+        refusal(request_change, REQUEST, user, NEW, proof="wrong", base_url=BASE)
     with pytest.raises(TooManyRequests) as refused:
         ask(user)
     assert 60 < refused.value.retry_after_s <= 3600
@@ -329,7 +338,7 @@ def test_changes_of_one_account_are_limited_right_or_wrong(user):
 def test_mails_to_one_address_are_limited_whoever_asks():
     for _change in range(CHANGES_TO_ADDRESS_PER_HOUR):
         ask(PassengerFactory())
-    assert refusal(request_change, PassengerFactory(), NEW, proof=PASSWORD, base_url=BASE) == "rate.limited"
+    assert refusal(request_change, REQUEST, PassengerFactory(), NEW, proof=PASSWORD, base_url=BASE) == "rate.limited"
 
 
 def test_codes_of_one_account_are_limited():
@@ -341,7 +350,7 @@ def test_codes_of_one_account_are_limited():
 
 def test_without_a_mail_server_nothing_is_asked_for(user, settings):
     settings.MAIL_OFFERED = False
-    assert refusal(request_change, user, NEW, proof=PASSWORD, base_url=BASE) == "mail.not_offered"
+    assert refusal(request_change, REQUEST, user, NEW, proof=PASSWORD, base_url=BASE) == "mail.not_offered"
     assert refusal(send_code, without_password(email="a@example.test")) == "mail.not_offered"
 
 

@@ -99,7 +99,7 @@ def test_a_second_trip_at_the_same_time_is_refused_and_says_when_the_first_leave
     assert Trip.objects.count() == 1
 
 
-@pytest.mark.parametrize("status", ["draft", "completed", "cancelled"])
+@pytest.mark.parametrize("status", ["draft", "arrived", "completed", "cancelled"])
 def test_a_trip_that_is_over_does_not_count(status: str) -> None:
     bookings.book(TripFactory(status=status).organiser, wanted())
 
