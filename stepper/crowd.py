@@ -16,9 +16,18 @@ _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ThreadPoolExecutor, as
 
 
 async def in_turn(func: Callable[..., T], *args: Any, pool: ThreadPoolExecutor = database_pool) -> T:
-    """`in_thread` for a request or command from outside: at most a pool's worth at once, after what has to be told."""
+    """`in_thread` for a request or command from outside: at most a pool's worth at once, after what has to be told.
+
+    Who is cancelled (the client hung up) keeps the turn until the thread is done: it goes on, and would find the
+    request's body closed under it; and hanging up must not let others crowd into the pool.
+    """
     loop = asyncio.get_running_loop()
     places = _turns.setdefault(loop, {}).setdefault(pool, asyncio.Semaphore(pool._max_workers))
     async with places:
         await outlet.settled()
-        return await in_thread(func, *args, pool=pool)
+        working = asyncio.ensure_future(in_thread(func, *args, pool=pool))
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            await asyncio.wait([working])
+            raise

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import json
+import os
 import statistics
 import sys
 import time
@@ -60,6 +61,8 @@ def _run(server: harness.Process, chosen: argparse.Namespace) -> None:
     from tests.faults.floods import VERBS
 
     url = f"http://127.0.0.1:{server.port}"
+    # Neither side of the load takes the server's core.
+    os.sched_setaffinity(0, {harness.LOAD_CORE})
     flooding = parts.start(__spec__.name, "--flood", url)
     rows, figures = [], {}
     for number, verb in enumerate(VERBS):

@@ -16,9 +16,11 @@ from django.conf import settings as django_settings
 
 from stepper.asgi import application
 from stepper.hashers import Argon2Hasher
+from stepper.middleware import ApiTrailingSlashMiddleware
 from stepper.models import User
 from tests.browsing import session_cookie
 from tests.factories import PASSWORD, PassengerFactory, StaffFactory, TripFactory
+from trips.models import Trip
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,7 +31,7 @@ WITHIN_S = 10
 
 
 def request(
-    method: str, path: str, body: dict[str, str] | None = None, cookie: str = "", json: bool = False
+    method: str, path: str, body: dict[str, Any] | None = None, cookie: str = "", json: bool = False
 ) -> HttpCommunicator:
     kind = "application/json" if json else "application/x-www-form-urlencoded"
     cookies = f"csrftoken={CSRF}" + (f"; {django_settings.SESSION_COOKIE_NAME}={cookie}" if cookie else "")
@@ -163,3 +165,28 @@ async def test_every_form_with_a_password_is_answered_by_the_threads_that_hash(
     assert answer["status"] in {200, 302}
     assert threads
     assert {name.partition("_")[0] for name in threads} == {"hashing"}
+
+
+async def test_client_that_hangs_up_has_its_request_done_and_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    user = await run(PassengerFactory.create)()
+    cookie = (await run(session_cookie)(user, "http://testserver"))["value"]
+    begun, hung_up = threading.Event(), threading.Event()
+
+    def wait(_middleware: Any, _request: Any) -> None:
+        begun.set()
+        hung_up.wait(WITHIN_S)
+
+    monkeypatch.setattr(ApiTrailingSlashMiddleware, "process_request", wait)
+    places = {name: {"name": name, "lat": lat, "lng": 76.9} for name, lat in (("pickup", 43.2), ("dropoff", 43.3))}
+    communicator = request("POST", "/api/trips", places, cookie, json=True)
+    await communicator.send_input({"type": "http.request", "body": communicator.body})
+    await asyncio.to_thread(begun.wait, WITHIN_S)
+    await communicator.send_input({"type": "http.disconnect"})
+    _done, working = await asyncio.wait({communicator.future}, timeout=0.1)
+    hung_up.set()
+    await communicator.wait(WITHIN_S)
+    assert working
+    assert await Trip.objects.filter(organiser=user).aexists()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
