@@ -109,13 +109,17 @@ class LimitedBody:
 
 
 def declared_length(scope: dict[str, Any]) -> int | None:
-    """Return the bytes of a request's body as its head says; None: it comes in chunks of any number."""
+    """Return the bytes of a request's body as its head says; None: it does not, so they have to be counted."""
     length = 0
     for name, value in scope["headers"]:
         if name == b"transfer-encoding":
             return None
-        if name == b"content-length" and value.isdigit():
-            length = max(length, int(value.lstrip(b"0")[:LENGTH_DIGITS] or 0))
+        if name == b"content-length":
+            # uvicorn's parser takes one with blanks around it and hands it on with them.
+            digits = value.strip(b" \t")
+            if not digits.isdigit():
+                return None
+            length = max(length, int(digits.lstrip(b"0")[:LENGTH_DIGITS] or 0))
     return length
 
 

@@ -5,6 +5,7 @@ everybody who gets them, and takes text frames by a call, without a queue and a 
 take, and every frame that is not short, whole and plain text, goes the way of the server's library.
 """
 
+import time
 from collections.abc import Callable
 from struct import Struct
 from typing import Protocol
@@ -17,6 +18,8 @@ Listener = Callable[[str], bool]
 # A frame with a fix or a few; longer ones are worth a queue.
 SHORT = 2048
 _TEXT_FRAME = 0x81  # final, text
+# Frames that no consumer hears of, so that none can hold them back: so many ahead, and so many a second.
+_UNHEARD_BURST, _UNHEARD_RATE = 1000, 100
 _head, _head_16, _head_64 = Struct("!BB").pack, Struct("!BBH").pack, Struct("!BBQ").pack
 
 
@@ -34,6 +37,24 @@ class Line(Protocol):
 
     def hang_up(self) -> None:
         """Cuts the connection; closing would wait for a client that does not read."""
+
+
+class Unheard:
+    """How many frames of one connection came that no consumer hears of: pings, pongs, parts of a message, and whatever
+    follows a close. Each costs the loop as much as a message, and a ping makes the server write."""
+
+    __slots__ = ("_filled_at", "_left")
+
+    def __init__(self) -> None:
+        self._left = float(_UNHEARD_BURST)
+        self._filled_at = time.monotonic()
+
+    def is_one_too_many(self) -> bool:
+        """Count one more; True: cut the connection."""
+        now = time.monotonic()
+        self._left = min(_UNHEARD_BURST, self._left + (now - self._filled_at) * _UNHEARD_RATE) - 1
+        self._filled_at = now
+        return self._left < 0
 
 
 def wire(body: bytes) -> bytes:

@@ -4,11 +4,15 @@ from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from .lines import Listener, taken
+from .lines import Listener, Unheard, taken
+
+# The library parses all that it is given before anybody can say that it is enough.
+_PARSED_AT_ONCE = 4096
 
 
 class LeanSansIOProtocol(WebSocketsSansIOProtocol):
     listener: Listener | None = None
+    _unheard: Unheard | None = None
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -21,10 +25,36 @@ class LeanSansIOProtocol(WebSocketsSansIOProtocol):
             if done == len(data):
                 return
             data = data[done:]
-        super().data_received(data)
+        for start in range(0, len(data), _PARSED_AT_ONCE):
+            if self.transport.is_closing():
+                return
+            super().data_received(data[start : start + _PARSED_AT_ONCE])
+
+    def handle_ping(self) -> None:
+        if not self._is_cut_off():
+            super().handle_ping()
+
+    def handle_pong(self, event: Any) -> None:
+        if not self._is_cut_off():
+            super().handle_pong(event)
+
+    def handle_cont(self, event: Any) -> None:
+        if not self._is_cut_off():
+            super().handle_cont(event)
+
+    def _is_cut_off(self) -> bool:
+        """Count a frame that no consumer hears of; True: the connection is cut, or was before."""
+        if self._unheard is None:
+            self._unheard = Unheard()
+        if self._unheard.is_one_too_many():
+            self.transport.abort()
+        return self.transport.is_closing()
 
     def send_receive_event_to_app(self) -> None:
         """A text that is no UTF-8 is the client's fault, not one of ours: uvicorn would log a traceback."""
+        if self.close_sent and self._is_cut_off():
+            self.frames = []
+            return
         if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf8(b"".join(self.frames)):
             self.frames = []
             self.conn.send_close(1007)

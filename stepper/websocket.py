@@ -19,13 +19,24 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from .daphne_http import LimitedHTTPFactory
-from .lines import Listener, taken
+from .lines import Listener, Unheard, taken
+from .request_limits import READ_AHEAD_BYTES
 
 
 @implementer(IPushProducer)
 class CodedWebSocketProtocol(WebSocketProtocol):
     is_writable = True
     listener: Listener | None = None
+    _unheard: Unheard | None = None
+
+    def onFrameBegin(self) -> None:  # noqa: N802 - Autobahn's name
+        if self.current_frame.opcode > 7 or self.inside_message or self.state != self.STATE_OPEN:
+            if self._unheard is None:
+                self._unheard = Unheard()
+            if self._unheard.is_one_too_many():
+                self.dropConnection(abort=True)
+                return
+        super().onFrameBegin()
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         super().connectionMade()
@@ -73,6 +84,36 @@ class CodedWebSocketProtocol(WebSocketProtocol):
         self.sendCloseFrame(code=code or 1000)
 
 
+class ReadAhead(asyncio.Queue[dict[str, Any]]):
+    """What has come over a socket and its consumer has not taken; while that is much, nothing more is read."""
+
+    def __init__(self, protocol: CodedWebSocketProtocol) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self._size = 0
+        self._is_paused = False
+
+    def _put(self, item: dict[str, Any]) -> None:
+        super()._put(item)
+        self._size += _size(item)
+        if self._size > READ_AHEAD_BYTES and not self._is_paused:
+            self._is_paused = True
+            self._protocol.transport.pauseProducing()
+
+    def _get(self) -> dict[str, Any]:
+        item: dict[str, Any] = super()._get()
+        self._size -= _size(item)
+        if self._is_paused and self._size <= READ_AHEAD_BYTES:
+            self._is_paused = False
+            self._protocol.transport.resumeProducing()
+        return item
+
+
+def _size(message: dict[str, Any]) -> int:
+    # A message of its own is worth something, however short its text.
+    return 256 + len(message.get("text") or message.get("bytes") or "")
+
+
 class SocketServer(Server):
     # Called when the server is told to stop, before its connections are ended.
     before_end: Callable[[], Awaitable[None]] | None = None
@@ -80,12 +121,18 @@ class SocketServer(Server):
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if scope["type"] == "websocket":
             scope["stepper.line"] = protocol
-            return super().create_application(protocol, scope)
+            queue = ReadAhead(protocol)
+            self._run(protocol, scope, queue.get)
+            return queue
+        self._run(protocol, scope, protocol.body.receive)
+        return protocol.body
+
+    def _run(self, protocol: Any, scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        """Do what Daphne's `create_application` does, with a bound to what waits for the application."""
         scope["asgi"] = {"version": "3.0"}
         self.connections[protocol]["application_instance"] = asyncio.ensure_future(
-            self.application(scope, protocol.body.receive, partial(self.handle_reply, protocol))
+            self.application(scope, receive, partial(self.handle_reply, protocol))
         )
-        return protocol.body
 
     def kill_all_applications(self) -> Any:
         """Do what comes before the end first: whom Daphne ends, it ends without a code."""

@@ -1,15 +1,18 @@
 """Frames over the wire to a real Daphne and a real uvicorn: what is no command, and what a fault of ours looks like."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import transaction
 from websockets import Subprotocol
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from drivers.models import Driver
 from stepper.tokens import sign_in
 from tests.factories import ALMATY, DriverFactory
 from tests.live import LiveServer
@@ -30,8 +33,13 @@ def server(request: pytest.FixtureRequest, transactional_db: None, tmp_path: Pat
 
 
 @pytest.fixture
-def socket(server: LiveServer) -> Iterator[ClientConnection]:
-    access = sign_in(DriverFactory.create(at=ALMATY).user)["access"]
+def driver(transactional_db: None) -> Driver:
+    return DriverFactory.create(at=ALMATY)
+
+
+@pytest.fixture
+def socket(server: LiveServer, driver: Driver) -> Iterator[ClientConnection]:
+    access = sign_in(driver.user)["access"]
     protocols = [Subprotocol("stepper.v1"), Subprotocol(f"bearer.{access}")]
     with connect(f"{server.ws_url}/ws/", subprotocols=protocols) as socket:
         _until(socket, type="connection.established")
@@ -83,3 +91,54 @@ def test_address_with_thirty_digits_is_refused_without_a_word(server: LiveServer
     assert refused.value.response.status_code == 403
     server.stop()
     assert "Traceback" not in server.log_text()
+
+
+PING = b"\x89\xfd" + bytes(4) + b"x" * 125
+EMPTY_PART = b"\x00\x80" + bytes(4)
+# Bytes; what buffers take is less.
+FLOOD = 24 << 20
+
+
+@pytest.mark.parametrize("access", ["signed in", "nobody"])
+@pytest.mark.parametrize("frame", [PING, EMPTY_PART], ids=["ping", "part"])
+def test_flood_of_frames_that_no_consumer_hears_of_is_cut_off(server: LiveServer, frame: bytes, access: str) -> None:
+    protocols = [Subprotocol("stepper.v1")]
+    if access == "signed in":
+        protocols.append(Subprotocol(f"bearer.{sign_in(DriverFactory.create(at=ALMATY).user)['access']}"))
+    with connect(f"{server.ws_url}/ws/", subprotocols=protocols) as socket:
+        # Beneath the library, which would read and count what it sends.
+        raw, sent = socket.socket, 0
+        with contextlib.suppress(OSError):
+            raw.sendall(b"\x01\x81" + bytes(4) + b"{")
+            while sent < FLOOD:
+                raw.sendall(frame * 100)
+                sent += 100 * len(frame)
+        assert sent < FLOOD
+    server.stop()
+    assert "Traceback" not in server.log_text()
+
+
+def test_message_in_parts_and_pings_are_no_flood(server: LiveServer, socket: ClientConnection) -> None:
+    socket.send(iter(['{"type":"ping","ref":"', *("x" for _ in range(60)), '"}']))
+    _until(socket, ref="x" * 60)
+    for _ in range(300):
+        socket.ping()
+    socket.send('{"type":"ping","ref":"alive"}')
+    _until(socket, ref="alive")
+
+
+def test_what_comes_while_a_command_waits_is_not_read_without_end(
+    server: LiveServer, socket: ClientConnection, driver: Driver
+) -> None:
+    text = b"[" * 60_000
+    frame = b"\x81\xfe" + len(text).to_bytes(2) + bytes(4) + text
+    with transaction.atomic():
+        Driver.objects.filter(pk=driver.pk).update(licence_number=driver.licence_number)
+        socket.send('{"type":"driver.availability.update","availability":"offline","ref":"waits"}')
+        raw, sent = socket.socket, 0
+        raw.settimeout(1)
+        with contextlib.suppress(TimeoutError):
+            while sent < FLOOD:
+                raw.sendall(frame)
+                sent += len(frame)
+        assert sent < FLOOD

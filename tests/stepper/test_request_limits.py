@@ -168,7 +168,7 @@ def test_declared_body_too_large_is_refused_unread(server: LiveServer, path: str
     assert memory(server) - before < 8 * MIB
 
 
-@pytest.mark.parametrize("length", [f"{'0' * 30}{2 * MIB}", "9" * 18])
+@pytest.mark.parametrize("length", [f"{'0' * 30}{2 * MIB}", "9" * 18, f"{2 * MIB} ", f"{2 * MIB}\t"])
 def test_body_length_written_oddly_is_a_length(server: LiveServer, length: str) -> None:
     with Raw(server) as client:
         assert status(client.send(post("/api/trips", f"Content-Length: {length}")).rest()) in {400, 413}
