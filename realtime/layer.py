@@ -365,7 +365,7 @@ class Bus:
         self._tasks = [asyncio.create_task(self._listen_for_ever())]
 
     async def close(self) -> None:
-        await _end(*self._tasks, *([self._flusher] if self._flusher else []))
+        await end_tasks(*self._tasks, *([self._flusher] if self._flusher else []))
         if self._redis is not None:
             with contextlib.suppress(RedisError, OSError):
                 await self._redis.publish(self._name("interest"), _pack((self._process, "gone", [])))
@@ -528,7 +528,7 @@ class Bus:
             for task in done:
                 task.result()
         finally:
-            await _end(reader, writer, breath)
+            await end_tasks(reader, writer, breath)
 
     # Who has members where
 
@@ -636,7 +636,7 @@ class Bus:
 _pack = msgspec.msgpack.Encoder().encode
 
 
-async def _end(*tasks: asyncio.Task[None]) -> None:
+async def end_tasks(*tasks: asyncio.Task[None]) -> None:
     """Cancels until they have ended: a cancellation that meets a finished wait inside the client is swallowed."""
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:

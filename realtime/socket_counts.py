@@ -17,6 +17,8 @@ from django.conf import settings
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from .layer import end_tasks
+
 logger = logging.getLogger("stepper.sockets")
 
 HEARTBEAT_S = 5.0
@@ -100,10 +102,7 @@ class SocketCounts:
 
     async def close(self) -> None:
         """Takes what this process counted with it."""
-        tasks = [task for task in (self._task, self._writing) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*(task for task in (self._task, self._writing) if task is not None))
         redis, self._redis, self._task, self._writing = self._redis, None, None, None
         if redis is not None:
             with contextlib.suppress(RedisError, OSError):
@@ -165,8 +164,11 @@ class SocketCounts:
                 except (RedisError, OSError) as error:
                     self._give_up(error)
 
-    async def _write(self, users: Sequence[int]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
+    async def _write(self, users: Sequence[int], *, anew: bool = False) -> None:
+        """Write the counts of `users`; `anew`: in place of all that is there, without a moment in which nothing is."""
+        pipeline = self._redis.pipeline(transaction=anew)
+        if anew:
+            pipeline.delete(self._own)
         for start in range(0, len(users), _WRITTEN_AT_ONCE):
             some = users[start : start + _WRITTEN_AT_ONCE]
             here = {user: self._accounts[user].sockets for user in some if user in self._accounts}
@@ -202,8 +204,7 @@ class SocketCounts:
         if self._is_stale or (self._accounts and not is_there):
             self._is_stale = False
             async with self._one_at_a_time:
-                await self._redis.delete(self._own)
-                await self._write(list(self._accounts))
+                await self._write(list(self._accounts), anew=True)
 
 
 counts = SocketCounts()

@@ -114,8 +114,8 @@ def _require_few_at_once(
         return
     rows = others.order_by("departure_at", "pk").values_list("departure_at", "timezone")[:3]
     words = ngettext(
-        "There is a trip at that time already, which leaves %(times)s. Choose another time, or cancel it first.",
-        "There are %(number)d trips at that time already, which leave %(times)s. Choose another time, or cancel one.",
+        "You have a trip at that time already (%(times)s). Choose another time, cancel it, or book for somebody else.",
+        "You have %(number)d trips at that time already (%(times)s). Choose another time, or cancel one of them first.",
         number,
     )
     times = ", ".join(when_within(*row) for row in rows)

@@ -449,9 +449,14 @@ class Panel:
     def consequence(self) -> str:
         """What cancelling will do."""
         if self.trip.driver:
-            return _("%(name)s is told at once and will not come. You owe nothing. This cannot be undone.") % {
-                "name": self.name
-            }
+            words = _("%(name)s is told at once and will not come. You owe nothing. This cannot be undone.")
+            per_day = self.settings.late_cancels_per_day
+            counted = ngettext(
+                "Who cancels %(number)d trip after a driver accepted cannot book for a day.",
+                "Who cancels %(number)d trips in a day after a driver accepted cannot book for the rest of it.",
+                per_day,
+            )
+            return f"{words % {'name': self.name}} {counted % {'number': per_day}}"
         return _("The drivers who were asked are told at once. You owe nothing. This cannot be undone.")
 
     @cached_property

@@ -93,12 +93,15 @@ function watch() {
   show();
 }
 
-// The session has ended: the page itself leads to signing in. Once a minute at most, should the page not agree.
+// The session has ended: the page itself leads to signing in. Once a minute at most, should the page not agree. Not at
+// once: where another tab has just changed the password its answer brings this browser a new session, and a request with
+// the old one would have that cookie deleted.
+const NEW_SESSION_MS = 3000;
 function signInAgain() {
   const key = "stepper:signed-out-at";
   if (Date.now() - Number(sessionStorage.getItem(key)) < 60_000) return;
   sessionStorage.setItem(key, String(Date.now()));
-  location.reload();
+  setTimeout(() => location.reload(), NEW_SESSION_MS);
 }
 
 document.addEventListener("htmx:wsConnecting", show);

@@ -1,6 +1,7 @@
 """Sockets of an account in all processes together: two counters on one Redis stand for two servers."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -96,3 +97,22 @@ async def test_process_without_redis_counts_its_own(process: Process, settings: 
     alone.remove(USER)
     assert (await alone.add(USER))[1] == 2
     await eventually(lambda: alone._is_away)
+
+
+async def test_a_counter_closes_although_redis_swallows_its_cancellation(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client loses a cancellation that meets an answer: the task goes on as if nothing had been said."""
+    counts = SocketCounts("tests")
+    begun = asyncio.Event()
+
+    async def beat() -> None:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+    monkeypatch.setattr(counts, "_beat", beat)
+    await counts.open()
+    await begun.wait()
+    async with asyncio.timeout(5):
+        await counts.close()

@@ -140,3 +140,14 @@ def test_demo_does_it_where_debug_is_off_when_told(settings: Settings) -> None:
     settings.DEBUG = False
     call_command("demo", yes=True, verbosity=0)
     assert User.objects.filter(email=DRIVER).exists()
+
+
+def test_the_demo_starts_again_after_people_have_changed_their_address() -> None:
+    call_command("demo", verbosity=0)
+    User.objects.filter(email=DRIVER).update(email="new@example.kz")
+    User.objects.filter(email=PASSENGER).update(email="other@example.kz")
+    people = User.objects.count()
+
+    call_command("demo", verbosity=0)
+
+    assert User.objects.count() == people
