@@ -100,10 +100,12 @@ class SocketCounts:
 
     async def close(self) -> None:
         """Takes what this process counted with it."""
-        tasks = [task for task in (self._task, self._writing) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        running = {task for task in (self._task, self._writing) if task is not None}
+        while running:
+            # Again while it takes no notice: a cancellation in the middle of a command to Redis may be lost in there.
+            for task in running:
+                task.cancel()
+            _ended, running = await asyncio.wait(running, timeout=0.5)
         redis, self._redis, self._task, self._writing = self._redis, None, None, None
         if redis is not None:
             with contextlib.suppress(RedisError, OSError):
@@ -127,11 +129,18 @@ class SocketCounts:
         """Count one more socket; the account in this process, and how many sockets it has now in all of them."""
         account = self._accounts.setdefault(user_id, Account())
         account.sockets += 1
+        try:
+            return account, await self._total(user_id, account)
+        except BaseException:  # a client that goes meanwhile has its application cancelled, and nobody else knows of it
+            self.remove(user_id)
+            raise
+
+    async def _total(self, user_id: int, account: Account) -> int:
         if self._redis is None:
-            return account, account.sockets
+            return account.sockets
         async with self._one_at_a_time:
             if self._is_away:
-                return account, account.sockets
+                return account.sockets
             try:
                 total = await self._count(
                     keys=[self._processes, self._own],
@@ -139,8 +148,8 @@ class SocketCounts:
                 )
             except (RedisError, OSError) as error:
                 self._give_up(error)
-                return account, account.sockets
-        return account, int(total)
+                return account.sockets
+        return int(total)
 
     def remove(self, user_id: int) -> None:
         """One socket less, in Redis a moment later."""
@@ -165,8 +174,11 @@ class SocketCounts:
                 except (RedisError, OSError) as error:
                     self._give_up(error)
 
-    async def _write(self, users: Sequence[int]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
+    async def _write(self, users: Sequence[int], *, anew: bool = False) -> None:
+        """`anew`: in place of all that is there, at once: to other processes nobody is gone in between."""
+        pipeline = self._redis.pipeline(transaction=anew)
+        if anew:
+            pipeline.delete(self._own)
         for start in range(0, len(users), _WRITTEN_AT_ONCE):
             some = users[start : start + _WRITTEN_AT_ONCE]
             here = {user: self._accounts[user].sockets for user in some if user in self._accounts}
@@ -202,8 +214,7 @@ class SocketCounts:
         if self._is_stale or (self._accounts and not is_there):
             self._is_stale = False
             async with self._one_at_a_time:
-                await self._redis.delete(self._own)
-                await self._write(list(self._accounts))
+                await self._write(list(self._accounts), anew=True)
 
 
 counts = SocketCounts()
