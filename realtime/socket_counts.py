@@ -126,11 +126,18 @@ class SocketCounts:
         """Count one more socket; the account in this process, and how many sockets it has now in all of them."""
         account = self._accounts.setdefault(user_id, Account())
         account.sockets += 1
+        try:
+            return account, await self._total(user_id, account)
+        except BaseException:  # a client that goes meanwhile has its application cancelled, and nobody else knows of it
+            self.remove(user_id)
+            raise
+
+    async def _total(self, user_id: int, account: Account) -> int:
         if self._redis is None:
-            return account, account.sockets
+            return account.sockets
         async with self._one_at_a_time:
             if self._is_away:
-                return account, account.sockets
+                return account.sockets
             try:
                 total = await self._count(
                     keys=[self._processes, self._own],
@@ -138,8 +145,8 @@ class SocketCounts:
                 )
             except (RedisError, OSError) as error:
                 self._give_up(error)
-                return account, account.sockets
-        return account, int(total)
+                return account.sockets
+        return int(total)
 
     def remove(self, user_id: int) -> None:
         """One socket less, in Redis a moment later."""

@@ -116,3 +116,15 @@ async def test_a_counter_closes_although_redis_swallows_its_cancellation(
     await begun.wait()
     async with asyncio.timeout(5):
         await counts.close()
+
+
+async def test_socket_whose_opening_is_given_up_is_not_counted(process: Process) -> None:
+    here, there = await process(), await process()
+    async with here._one_at_a_time:
+        opening = asyncio.create_task(here.add(USER))
+        await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+    await _until_total(there, 0)
+    account, number = await here.add(USER)
+    assert (account.sockets, number) == (1, 1)
