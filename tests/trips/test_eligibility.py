@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from drivers import search
@@ -230,7 +231,7 @@ def test_not_approved(trip: Trip, approval: str) -> None:
 
 def test_account_inactive(trip: Trip) -> None:
     """Whoever is deactivated goes offline at once; here by a statement that told nobody."""
-    User.objects.filter(pk=there().user_id).update(is_active=False)
+    QuerySet(User).filter(pk=there().user_id).update(is_active=False)
 
     assert reason(trip) == "account_inactive"
 
