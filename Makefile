@@ -29,7 +29,7 @@ help:
 	@echo "make fuzz         50,000 generated frames and 10,000 requests on both set-ups (SEED=… plays them again)"
 	@echo "make serve        real use: no demo data, DEBUG off (HOST, PORT; DATABASE_URL and REDIS_URL to scale)"
 	@echo "make setup        the virtual environment alone"
-	@echo "make lint         ruff, mypy, migrations check, deployment check"
+	@echo "make lint         ruff, mypy, import layers, migrations check, deployment check"
 	@echo "make constraints  write requirements-constraints.txt anew from the environment"
 	@echo "make bench-NAME   figures beside peers: relay, sockets, load, positions, candidates, accept, dispatch, quality, abuse (ARGS=--help)"
 	@echo "make clean        remove the environment and caches; the data in var/ stays"
@@ -80,6 +80,7 @@ lint: setup-dev
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache
 	$(PYTHON) manage.py makemigrations --check --dry-run
 	env -u DEBUG HTTPS=1 $(PYTHON) manage.py check --deploy --fail-level WARNING
 

@@ -19,9 +19,11 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from stepper.admin.base import COLOURS, HistoryAdmin, HistoryInline, Label, StaffAdmin, moment, staff_action
+from stepper.db.transactions import best_effort
 from stepper.models import ServiceSettings, User
-from stepper.staff import COLOURS, HistoryAdmin, HistoryInline, Label, StaffAdmin, moment, staff_action
-from stepper.transactions import afterwards
+from trips.admin.why import of_driver
+from trips.review import review_driver
 
 from . import availability
 from .hours import in_words as hours_in_words
@@ -96,9 +98,8 @@ class AvailabilityInline(HistoryInline):
 
 def review_after_commit(driver_id: int) -> None:
     """What the driver was offered and has accepted is judged again, by licence and vehicle as they are now."""
-    from trips.dispatch import review_driver  # imports this app
 
-    transaction.on_commit(partial(afterwards, review_driver, driver_id))
+    transaction.on_commit(partial(best_effort, review_driver, driver_id))
 
 
 @admin.register(Driver)
@@ -189,9 +190,7 @@ class DriverAdmin(StaffAdmin):
 
     @action(description=gettext_lazy("Why not a trip?"), icon="help", permissions=["why"])
     def why(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        from trips import admin_why
-
-        return admin_why.of_driver(self, request, object_id)
+        return of_driver(self, request, object_id)
 
     def has_why_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(self.has_view_permission(request, obj)) and request.user.has_perm("trips.view_trip")

@@ -16,15 +16,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from drivers import availability, working_time
+from drivers.positions import buffer
 from realtime import events
-from stepper.api import ApiRequest, NewestFirst, read, read_struct
+from stepper.api.base import ApiRequest, NewestFirst, read, read_struct
 from stepper.errors import NotPermitted
-from trips import dispatch, driving
-from trips.api import answer
+from trips import assignment, driving
+from trips.api import trip_response
 from trips.cards import offer_card, seats_of
+from trips.offers import open_offers
 from trips.serializers import ReasonSerializer
 
-from . import availability, duty, positions
 from .models import Driver
 from .serializers import (
     AvailabilityAnswerSerializer,
@@ -55,7 +57,7 @@ class DriverView(APIView):
         if self.approved_only:
             availability.require_approved(driver)
         if self.counts_as_activity and request.method not in SAFE_METHODS:
-            duty.seen(driver.pk)
+            working_time.record_activity(driver.pk)
         self.driver = driver
 
 
@@ -66,8 +68,8 @@ class OffersView(DriverView):
         """Open offers, the nearest deadline first: the cards of `trip.offer.created` and the seconds left."""
         now = timezone.now()
         offers = []
-        for offer in dispatch.open_offers(self.driver.pk):
-            card = msgspec.to_builtins(offer_card(offer, offer.trip, seats_of(self.driver)))
+        for offer in open_offers(self.driver.pk):
+            card = msgspec.to_builtins(offer_card(offer, offer.trip, vehicle_seats=seats_of(self.driver)))
             # The envelope belongs to the event, which this is not.
             for name in ("type", "id", "timestamp"):
                 del card[name]
@@ -81,15 +83,15 @@ class AcceptView(DriverView):
 
     def post(self, request: ApiRequest, trip_id: int) -> Response:
         """Takes the trip; exactly one driver can, the others get 409 with the reason."""
-        dispatch.accept_trip(self.driver.pk, trip_id)
-        return answer(trip_id, request.user)
+        assignment.accept_trip(self.driver.pk, trip_id)
+        return trip_response(trip_id, request.user)
 
 
 class DeclineView(DriverView):
     approved_only = True
 
     def post(self, request: ApiRequest, trip_id: int) -> Response:
-        offer = dispatch.decline_trip(self.driver.pk, trip_id, read(request, ReasonSerializer)["reason"])
+        offer = assignment.decline_trip(self.driver.pk, trip_id, read(request, ReasonSerializer)["reason"])
         return Response({"trip_id": trip_id, "offer_id": offer.pk, "status": offer.status})
 
 
@@ -100,7 +102,7 @@ class StatusView(DriverView):
         if trip.driver_id != self.driver.pk:
             # Given back: what becomes of it is not their business any more, also when they say so once more.
             return Response({"id": trip.pk, "status": driving.RELEASED})
-        return answer(trip_id, request.user)
+        return trip_response(trip_id, request.user)
 
 
 class AvailabilityView(DriverView):
@@ -126,7 +128,7 @@ class HoursView(DriverView):
 
     def put(self, request: ApiRequest) -> Response:
         """Stores what is given; hours as a whole, a day left out is free."""
-        driver = duty.set_working_time(self.driver.pk, read_struct(request, duty.WorkingTime))
+        driver = working_time.set_working_time(self.driver.pk, read_struct(request, working_time.WorkingTime))
         return Response(WorkingTimeSerializer(driver).data)
 
 
@@ -140,16 +142,16 @@ class BreaksView(DriverView):
         """A break from now on, or a planned one."""
         wanted = read(request, NewBreakSerializer)
         if "minutes" in wanted:
-            row = duty.take_break(self.driver.pk, wanted["minutes"])
+            row = working_time.take_break(self.driver.pk, wanted["minutes"])
         else:
-            row = duty.plan_break(self.driver.pk, wanted["starts_at"], wanted["ends_at"])
+            row = working_time.plan_break(self.driver.pk, wanted["starts_at"], wanted["ends_at"])
         return Response(BreakSerializer(row).data, status=201)
 
 
 class BreakView(DriverView):
     def delete(self, request: ApiRequest, break_id: int) -> Response:
         """Ends the running break now, or drops a planned one; also the second time."""
-        return Response(BreakSerializer(duty.end_break(self.driver.pk, break_id)).data)
+        return Response(BreakSerializer(working_time.end_break(self.driver.pk, break_id)).data)
 
 
 class _Points(Struct, frozen=True):
@@ -166,7 +168,7 @@ class PositionView(DriverView):
             points = [read_struct(request, events.Point)]
         else:
             points = read_struct(request, _Points).points
-        return Response(structs.asdict(positions.report(self.driver.pk, points)))
+        return Response(structs.asdict(buffer.report(self.driver.pk, points)))
 
 
 class FiltersView(DriverView):

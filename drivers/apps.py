@@ -5,6 +5,6 @@ class DriversConfig(AppConfig):
     name = "drivers"
 
     def ready(self) -> None:
-        from . import deactivation
+        from drivers import deactivation  # noqa: PLC0415 - models exist only now
 
         deactivation.connect()

@@ -1,7 +1,7 @@
 """Whether a driver can be asked: approval by staff, the driver's own switch and filters, being busy on a trip.
 
-`change` is the only code that assigns a driver's availability; breaks, weekly hours and inactivity (drivers.duty)
-come through it as well.
+`change_availability` is the only code that assigns a driver's availability; breaks, weekly hours and inactivity
+(drivers.working_time) come through it as well.
 """
 
 import datetime as dt
@@ -15,23 +15,25 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from msgspec import UNSET
 
+from drivers import metrics
 from realtime import events, groups
 from realtime.notify import notify
-from realtime.publish import recheck
+from realtime.outbox import refresh_permissions
 from stepper import limits
+from stepper.db.transactions import best_effort, in_transaction
 from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted, Text
 from stepper.models import User
-from stepper.transactions import afterwards, in_transaction
+from trips.offers import withdraw_from_driver
 from trips.states import DRIVING, TripType
+from trips.waking import wake_trips_around
 
-from . import standing
 from .models import Approval, Availability, AvailabilityChange, Cause, Driver, DriverPosition
 
 # How often the dispatcher looks whether somebody who is online still moves: so late, at most, it notices.
-IDLE_LOOK = dt.timedelta(minutes=10)
+IDLE_CHECK = dt.timedelta(minutes=10)
 
 
-def locked(driver_id: int) -> Driver:
+def lock_driver(driver_id: int) -> Driver:
     """The driver's row, held until the transaction ends: first in the lock order."""
     mine = Driver.objects.select_related("user", "vehicle").filter(pk=driver_id)
     driver = mine.locked().first()
@@ -68,13 +70,13 @@ def sync_dispatchable(driver_id: int) -> None:
 
 
 @in_transaction
-def settle_dispatchable(driver_ids: Iterable[int]) -> None:
+def sync_dispatchable_locked(driver_ids: Iterable[int]) -> None:
     """`sync_dispatchable` after first fixes: one that commits with the switch saw it as little as it saw the fix."""
     for driver_id in Driver.objects.filter(pk__in=list(driver_ids)).locked().values_list("pk", flat=True):
         sync_dispatchable(driver_id)
 
 
-def change(
+def change_availability(
     driver: Driver,
     cause: Cause,
     *,
@@ -93,13 +95,13 @@ def change(
     if busy is None:
         busy = driver.availability == Availability.BUSY
     may_be_asked = driver.is_online and driver.approval == Approval.APPROVED and driver.user.is_active
-    free = Availability.AVAILABLE if may_be_asked else Availability.OFFLINE
-    driver.availability = Availability.BUSY if busy else free
+    mark_free = Availability.AVAILABLE if may_be_asked else Availability.OFFLINE
+    driver.availability = Availability.BUSY if busy else mark_free
     if (driver.is_online, driver.availability) == previous:
         return False
     stored = {"is_online": driver.is_online, "availability": driver.availability, "auto_offline_at": None}
     if driver.availability == Availability.AVAILABLE:
-        stored |= {"active_at": Now(), "active_lat": None, "active_lng": None, "idle_look_at": Now() + IDLE_LOOK}
+        stored |= {"active_at": Now(), "active_lat": None, "active_lng": None, "idle_look_at": Now() + IDLE_CHECK}
     else:
         stored["idle_look_at"] = None
     Driver.objects.filter(pk=driver.pk).update(**stored)
@@ -114,10 +116,10 @@ def change(
     )
     sync_dispatchable(driver.pk)
     if driver.availability == Availability.AVAILABLE:
-        standing.count_soon(driver.pk)
+        metrics.schedule_count(driver.pk)
     if cause not in (Cause.TRIP_STARTED, Cause.TRIP_ENDED):
         # The driver's tabs and devices follow; a trip's own events do that by themselves.
-        recheck(groups.driver(driver.pk))
+        refresh_permissions(groups.driver(driver.pk))
     return True
 
 
@@ -139,28 +141,26 @@ def set_online(driver_id: int, online: bool) -> Driver:
         NotFound, NotPermitted (driver.not_approved), Conflict (driver.no_vehicle, driver.licence_expired)
         TooManyRequests: more than `status_per_min`
     """
-    from trips.rounds import wake_around
-
     limits.count_call("availability", driver_id, "status_per_min")
     driver = _set_online(driver_id, online)
     if driver.availability == Availability.AVAILABLE:
-        afterwards(wake_around, [driver.pk])
+        best_effort(wake_trips_around, [driver.pk])
     return driver
 
 
 @in_transaction
 def _set_online(driver_id: int, online: bool) -> Driver:
-    driver = locked(driver_id)
+    driver = lock_driver(driver_id)
     if online:
         require_ready(driver)
-        leave_break(driver)
+        end_running_break(driver)
     elif driver.on_break_until:
         driver.breaks.running().update(resumes=False)
-    change(driver, Cause.DRIVER, is_online=online, by_id=driver.user_id)
+    change_availability(driver, Cause.DRIVER, is_online=online, by_id=driver.user_id)
     return driver
 
 
-def leave_break(driver: Driver) -> None:
+def end_running_break(driver: Driver) -> None:
     """Ends the running break, if there is one, without its effect. The driver is held."""
     if driver.on_break_until is None:
         return
@@ -178,14 +178,14 @@ def take_offline(driver_id: int, user: User, reason: str = "") -> Driver:
     """
     if not user.is_staff:
         raise NotPermitted("auth.forbidden", _("Only staff can do this."))
-    driver = locked(driver_id)
+    driver = lock_driver(driver_id)
     stays = driver.breaks.running().filter(resumes=True).update(resumes=False)
-    if not change(driver, Cause.STAFF, is_online=False, by_id=user.pk, note=reason) and not stays:
+    if not change_availability(driver, Cause.STAFF, is_online=False, by_id=user.pk, note=reason) and not stays:
         raise Conflict("driver.offline", _("The driver is offline already."))
     notify(
         driver.user,
         gettext_lazy("Our staff put you offline"),
-        reason,
+        message=reason,
         audience="driver",
         priority="high",
         category="system",
@@ -199,29 +199,27 @@ def stop_inactive(driver_id: int) -> None:
     """Take a driver whose account is not active out of the search: offline now, or after the trip.
 
     A trip under way stays with its driver until staff take it off them. With an active account again they may go
-    online. Repeating it changes nothing; open offers are `trips.dispatch.withdraw_from_driver`'s.
+    online. Repeating it changes nothing; open offers are `trips.offers.withdraw_from_driver`'s.
     """
-    driver = locked(driver_id)
+    driver = lock_driver(driver_id)
     if driver.user.is_active:
         return  # activated again meanwhile
-    leave_break(driver)
-    if not change(driver, Cause.DEACTIVATED, is_online=False):
+    end_running_break(driver)
+    if not change_availability(driver, Cause.DEACTIVATED, is_online=False):
         sync_dispatchable(driver.pk)
 
 
-def make_busy(driver_id: int) -> None:
+def mark_busy(driver_id: int) -> None:
     """Driving a trip now. Inside a transaction that holds the driver."""
-    change(Driver.objects.select_related("user").get(pk=driver_id), Cause.TRIP_STARTED, busy=True)
+    change_availability(Driver.objects.select_related("user").get(pk=driver_id), Cause.TRIP_STARTED, busy=True)
 
 
-def free(driver_id: int) -> None:
+def mark_free(driver_id: int) -> None:
     """The trip is over: available again only if still online. Inside a transaction that holds the driver."""
-    from trips.rounds import wake_around
-
     is_driving = Exists(Driver.objects.filter(pk=OuterRef("pk"), trips__status__in=DRIVING))
     driver = Driver.objects.select_related("user").annotate(is_driving=is_driving).get(pk=driver_id)
-    if not driver.is_driving and change(driver, Cause.TRIP_ENDED, busy=False):
-        transaction.on_commit(partial(afterwards, wake_around, [driver_id]))
+    if not driver.is_driving and change_availability(driver, Cause.TRIP_ENDED, busy=False):
+        transaction.on_commit(partial(best_effort, wake_trips_around, [driver_id]))
 
 
 _FILTERS = ["max_distance_km", "min_earnings", "trip_types", "accepts_long_distance"]
@@ -236,7 +234,7 @@ def set_filters(driver_id: int, filters: events.Filters) -> Driver:
         InvalidInput: a number is out of range, no trip type is left
         TooManyRequests: more than `changes_per_min`
     """
-    driver = locked(driver_id)
+    driver = lock_driver(driver_id)
     before = [getattr(driver, name) for name in _FILTERS]
     fields: dict[str, list[Text]] = {}
     if filters.max_distance_km is not UNSET:
@@ -259,7 +257,7 @@ def set_filters(driver_id: int, filters: events.Filters) -> Driver:
         return driver
     driver.save(update_fields=_FILTERS)
     # The driver's other tabs and devices follow.
-    recheck(groups.driver(driver.pk))
+    refresh_permissions(groups.driver(driver.pk))
     return driver
 
 
@@ -273,50 +271,66 @@ DECISIONS = {
 
 
 def approve(driver_id: int, user: User) -> Driver:
-    return _decide("approve", driver_id, user, Approval.APPROVED, _ADMITTED)
+    return _decide_approval("approve", driver_id, user=user, approval=Approval.APPROVED, title=_ADMITTED)
 
 
 def reinstate(driver_id: int, user: User) -> Driver:
-    return _decide("reinstate", driver_id, user, Approval.APPROVED, _ADMITTED)
+    return _decide_approval("reinstate", driver_id, user=user, approval=Approval.APPROVED, title=_ADMITTED)
 
 
 def reject(driver_id: int, user: User, reason: str = "") -> Driver:
-    return _decide("reject", driver_id, user, Approval.REJECTED, gettext_lazy("Your application was rejected"), reason)
+    return _decide_approval(
+        "reject",
+        driver_id,
+        user=user,
+        approval=Approval.REJECTED,
+        title=gettext_lazy("Your application was rejected"),
+        reason=reason,
+    )
 
 
 def suspend(driver_id: int, user: User, reason: str = "") -> Driver:
-    return _decide("suspend", driver_id, user, Approval.SUSPENDED, gettext_lazy("Your account is suspended"), reason)
+    return _decide_approval(
+        "suspend",
+        driver_id,
+        user=user,
+        approval=Approval.SUSPENDED,
+        title=gettext_lazy("Your account is suspended"),
+        reason=reason,
+    )
 
 
 _ADMITTED = gettext_lazy("You are approved: you can go online now")
 
 
-def _decide(decision: str, driver_id: int, user: User, approval: Approval, title: Text, reason: str = "") -> Driver:
+def _decide_approval(
+    decision: str, driver_id: int, *, user: User, approval: Approval, title: Text, reason: str = ""
+) -> Driver:
     """Raises NotFound, Conflict (driver.approval_refused): the driver's approval does not allow this decision."""
-    from trips.dispatch import withdraw_from_driver
-
-    driver = _set_approval(DECISIONS[decision], driver_id, user, approval, title, reason)
+    driver = _set_approval(DECISIONS[decision], driver_id, user=user, approval=approval, title=title, reason=reason)
     if approval != Approval.APPROVED:
-        afterwards(withdraw_from_driver, driver.pk)
+        best_effort(withdraw_from_driver, driver.pk)
     return driver
 
 
 @in_transaction
 def _set_approval(
-    allowed_from: frozenset[Approval], driver_id: int, user: User, approval: Approval, title: Text, reason: str
+    allowed_from: frozenset[Approval], driver_id: int, *, user: User, approval: Approval, title: Text, reason: str
 ) -> Driver:
     """A trip under way stays with its driver until staff take it off them."""
-    driver = locked(driver_id)
+    driver = lock_driver(driver_id)
     if driver.approval not in allowed_from:
         current = Approval(driver.approval).label
         raise Conflict("driver.approval_refused", _("The driver's approval is “%(approval)s”.") % {"approval": current})
     driver.approval = approval
     if approval != Approval.APPROVED:
         # Off the available first: the two columns are bound by a constraint.
-        leave_break(driver)
-        change(driver, Cause.SUSPENDED, is_online=False, by_id=user.pk, note=reason)
+        end_running_break(driver)
+        change_availability(driver, Cause.SUSPENDED, is_online=False, by_id=user.pk, note=reason)
     Driver.objects.filter(pk=driver.pk).update(approval=approval)
     sync_dispatchable(driver.pk)
-    notify(driver.user, title, reason, audience="driver", priority="high", category="system", action_url="/driver/")
-    recheck(groups.driver(driver.pk))
+    notify(
+        driver.user, title, message=reason, audience="driver", priority="high", category="system", action_url="/driver/"
+    )
+    refresh_permissions(groups.driver(driver.pk))
     return driver

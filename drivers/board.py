@@ -18,7 +18,7 @@ from realtime import events
 from stepper.errors import NotFound, Text
 from stepper.models import ServiceSettings, User, initials
 from stepper.templatetags.units import clock
-from trips import dispatch, driving, eta
+from trips import driving, eta, offers
 from trips.cards import offer_card, seats_of
 from trips.models import Booking, Rating, Trip
 from trips.states import (
@@ -290,7 +290,10 @@ class Board:
         """Cards of the open offers, nearest deadline first."""
         if self.driver.approval != Approval.APPROVED:
             return []
-        return [offer_card(offer, offer.trip, seats_of(self.driver)) for offer in dispatch.open_offers(self.driver.pk)]
+        return [
+            offer_card(offer, offer.trip, vehicle_seats=seats_of(self.driver))
+            for offer in offers.open_offers(self.driver.pk)
+        ]
 
     @cached_property
     def active(self) -> list[ActiveTrip]:

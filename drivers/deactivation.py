@@ -1,7 +1,7 @@
 """Drivers whose account is deactivated stop at once, whoever deactivates it and wherever.
 
 Heard by `stepper.models.rights_changed`, which saves and updates of users send; their sockets are told by
-`stepper.rights`.
+`realtime.permissions`.
 """
 
 from collections.abc import Collection
@@ -10,8 +10,9 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 
+from stepper.db.transactions import best_effort
 from stepper.models import User, rights_changed
-from stepper.transactions import afterwards
+from trips.offers import withdraw_from_driver
 
 from .availability import stop_inactive
 from .models import Driver
@@ -22,12 +23,10 @@ def connect() -> None:
 
 
 def _of_accounts(user_ids: Collection[int], fields: Collection[str], using: str, **_more: Any) -> None:
-    from trips.dispatch import withdraw_from_driver  # imports this app
-
     if using != DEFAULT_DB_ALIAS or "is_active" not in fields:
         return
     drivers = Driver.objects.filter(user__in=user_ids, user__is_active=False).order_by("pk")
     for driver_id in drivers.values_list("pk", flat=True):
         stop_inactive(driver_id)
         # Each trip in a transaction of its own, as the lock order wants it.
-        transaction.on_commit(partial(afterwards, withdraw_from_driver, driver_id))
+        transaction.on_commit(partial(best_effort, withdraw_from_driver, driver_id))

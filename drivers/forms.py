@@ -11,11 +11,11 @@ from django.utils import timezone
 from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext_lazy as _
 
+from drivers.working_time import BREAK_MAX, BREAK_MIN, WorkingTime
 from realtime import events
 from stepper.errors import InvalidInput
 from trips.states import TripType
 
-from .duty import BREAK_MAX, BREAK_MIN, WorkingTime
 from .hours import DAYS
 from .models import Driver
 

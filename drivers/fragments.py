@@ -41,7 +41,7 @@ def filters(board: Board, form: FiltersForm, *, saved: bool = False) -> str:
     return render_to_string("drivers/filters.html", context)
 
 
-def hours(board: Board, form: HoursForm, break_form: BreakForm, *, saved: bool = False, is_open: bool = True) -> str:
+def hours(board: Board, form: HoursForm, *, break_form: BreakForm, saved: bool = False, is_open: bool = True) -> str:
     """The panel of breaks and weekly hours."""
     context = {
         "board": board,
@@ -60,7 +60,7 @@ def snapshot(driver_id: int) -> str:
     stored = render_to_string(
         "drivers/filters.html", {"board": board, "form": FiltersForm.of(board.driver), "oob": True}
     )
-    working = hours(board, HoursForm(board.driver), BreakForm(board.driver), is_open=False)
+    working = hours(board, HoursForm(board.driver), break_form=BreakForm(board.driver), is_open=False)
     return regions(board) + stored + working + _badge(board.driver.user_id)
 
 

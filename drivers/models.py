@@ -106,7 +106,7 @@ class Driver(models.Model):
     trip_types = models.JSONField(_("trip types"), default=all_trip_types)
     accepts_long_distance = models.BooleanField(_("long distance (200 km and more)"), default=True)
 
-    # The driver's working time (drivers.duty). The zone is that of the hours and of what the driver is told.
+    # The driver's working time (drivers.working_time). The zone is that of the hours and of what the driver is told.
     timezone = models.CharField(_("time zone"), max_length=40, default="Asia/Almaty")
     # Day -> {"from": "08:00", "to": "18:00"}, at most one span a day (drivers.hours).
     weekly_hours = models.JSONField(_("weekly hours"), default=dict, blank=True)
@@ -164,7 +164,7 @@ class Driver(models.Model):
 
 
 class DriverStanding(models.Model):
-    """How a driver did lately, for the ranking (trips.ranking). Counted by drivers.standing, never by hand."""
+    """How a driver did lately, for the ranking (trips.ranking). Counted by drivers.metrics, never by hand."""
 
     driver = models.OneToOneField(Driver, models.CASCADE, primary_key=True, related_name="standing")
     # Share of 7 days' offers that were accepted, of those that were the driver's to answer; None: there were none.
@@ -275,7 +275,7 @@ class DriverPosition(models.Model):
     # The phone's clock, clamped to the server's; and the server's own.
     recorded_at = models.DateTimeField()
     received_at = models.DateTimeField()
-    # The phone's newer fixes are implausible and kept aside (drivers.fixes): the driver may not be here any more.
+    # The phone's newer fixes are implausible and kept aside (drivers.positions.fixes): the driver may not be here now.
     jumped = models.BooleanField(_("in doubt"), default=False, db_default=False)
     # Approved and available: kept here so that the search reads one index.
     dispatchable = models.BooleanField(default=False)

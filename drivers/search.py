@@ -40,7 +40,7 @@ class Fix(NamedTuple):
     lng: float
     accuracy_m: float | None
     recorded_at: dt.datetime
-    # Newer fixes of the driver are kept aside (drivers.fixes).
+    # Newer fixes of the driver are kept aside (drivers.positions.fixes).
     is_doubted: bool
 
 
@@ -55,20 +55,20 @@ def in_cells(field: str, lat: float, lng: float, radius_km: float) -> Q:
     return reduce(operator.or_, (Q(**{f"{field}__range": span}) for span in geo.cell_ranges(lat, lng, radius_km)))
 
 
-def nearest(lat: float, lng: float, radius_km: float, enough: int) -> list[Near]:
+def nearest_drivers(lat: float, lng: float, radius_km: float, enough: int) -> list[Near]:
     """The `enough` nearest of the dispatchable drivers within `radius_km`, nearest first; all where there are fewer.
 
     Whether their position is fresh is not asked here: a dark driver is turned down with a reason.
     """
     found: list[Near] = []
-    for batch in outward(lat, lng, radius_km, enough):
+    for batch in search_outward(lat, lng, radius_km, enough):
         found += batch
         if len(found) >= enough:
             break
     return found[:enough]
 
 
-def outward(lat: float, lng: float, radius_km: float, enough: int) -> Iterator[list[Near]]:
+def search_outward(lat: float, lng: float, radius_km: float, enough: int) -> Iterator[list[Near]]:
     """All dispatchable drivers within `radius_km`, nearest first, batch by batch as far as the caller asks.
 
     `enough` is how many are probably wanted: the size of a batch follows it, but may be less (also none) or more.
@@ -83,7 +83,7 @@ def outward(lat: float, lng: float, radius_km: float, enough: int) -> Iterator[l
         limit = len(seen) + _SPARE_FACTOR * wanted + _SPARE
         least_km = max(_LEAST_KM, _LEAST_SHARE * covered_km)
         divisible = look_km - covered_km > least_km
-        rows = _look(lat, lng, look_km, limit + 1 if divisible else None)
+        rows = _search_circle(lat, lng, look_km, limit + 1 if divisible else None)
         new = [(geo.distance_km(lat, lng, row[1], row[2]), row[0], row) for row in rows if row[0] not in seen]
         new = sorted(one for one in new if one[0] <= look_km)
         if divisible and len(rows) > limit:
@@ -154,7 +154,7 @@ def _fix(row: Row) -> Fix:
     return Fix(row[0], row[1], row[2], row[3], at, bool(row[5]))
 
 
-def _look(lat: float, lng: float, radius_km: float, limit: int | None) -> list[Row]:
+def _search_circle(lat: float, lng: float, radius_km: float, limit: int | None) -> list[Row]:
     """Dispatchable drivers within the circle and a hair more, `limit` of them at most, in no order."""
     spans = ", ".join(f"({low}, {high})" for low, high in geo.cell_ranges(lat, lng, radius_km))
     within = f"dispatchable AND cell BETWEEN low AND high AND {_in_circle(lat, lng, radius_km)}"

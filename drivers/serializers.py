@@ -1,7 +1,7 @@
 """Bodies of the drivers' REST endpoints.
 
-Positions and filters are read as the structs of the event contract instead (`stepper.api.read_struct`): they are the
-same as over a socket, and a hundred points are too many for a serializer.
+Positions and filters are read as the structs of the event contract instead (`stepper.api.base.read_struct`): they are
+the same as over a socket, and a hundred points are too many for a serializer.
 """
 
 from typing import Any
@@ -10,11 +10,11 @@ import msgspec
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from stepper.api import InstantField, IntField, NumberField, StringField
+from drivers.working_time import BREAK_MAX, BREAK_MIN
+from stepper.api.base import InstantField, IntField, NumberField, StringField
 from stepper.models import User
 from trips.cards import vehicle_card
 
-from .duty import BREAK_MAX, BREAK_MIN
 from .models import AvailabilityChange, Break, Driver
 
 # Read

@@ -22,12 +22,12 @@ from django.views.decorators.http import require_GET, require_POST
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
+from drivers import availability, board, fragments, working_time
 from stepper.errors import DomainError, InvalidInput, NotFound, Text, TooManyRequests
-from stepper.refusals import over_limit
-from stepper.requests import SignedInRequest
-from trips import bookings, dispatch, driving
+from stepper.web.refusals import over_limit
+from stepper.web.requests import SignedInRequest
+from trips import assignment, bookings, driving
 
-from . import availability, board, duty, fragments
 from .board import Board
 from .forms import BreakForm, FiltersForm, HoursForm, StarsForm, StatusForm
 from .models import Driver
@@ -61,20 +61,20 @@ def driver_required(
         if driver is None:
             return render(request, "drivers/not_a_driver.html", status=403)
         if request.method == "POST":
-            duty.seen(driver.pk)
+            working_time.record_activity(driver.pk)
         return view(request, driver, *args, **kwargs)
 
     return cast("Callable[Concatenate[HttpRequest, _Args], HttpResponse]", guarded)
 
 
-def _answer(request: SignedInRequest, fragment: str, tab: str) -> HttpResponse:
+def _fragment_response(request: SignedInRequest, fragment: str, tab: str) -> HttpResponse:
     """What changed, for htmx; for a plain form the page with that tab."""
     if request.htmx:
         return HttpResponse(fragment)
     return redirect("drivers:tab", tab)
 
 
-def _refused(request: SignedInRequest, error: DomainError, fragment: str, tab: str) -> HttpResponse:
+def _refusal_response(request: SignedInRequest, error: DomainError, *, fragment: str, tab: str) -> HttpResponse:
     """Nothing changed, and why."""
     if isinstance(error, TooManyRequests):
         return over_limit(request, error, fragment)
@@ -144,10 +144,10 @@ def tab(request: SignedInRequest, driver: Driver, name: str) -> HttpResponse:
 @driver_required
 def accept_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> HttpResponse:
     try:
-        dispatch.accept(driver.pk, offer_id)
+        assignment.accept(driver.pk, offer_id)
     except DomainError as error:
-        return _refused(request, error, fragments.offer_refused(offer_id, error), "offers")
-    response = _answer(request, fragments.regions(Board.of(driver.pk)), "active")
+        return _refusal_response(request, error, fragment=fragments.offer_refused(offer_id, error), tab="offers")
+    response = _fragment_response(request, fragments.regions(Board.of(driver.pk)), "active")
     return trigger_client_event(response, "stepper:tab", {"tab": "active"})
 
 
@@ -155,10 +155,10 @@ def accept_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> Htt
 @driver_required
 def decline_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> HttpResponse:
     try:
-        dispatch.decline(driver.pk, offer_id)
+        assignment.decline(driver.pk, offer_id)
     except DomainError as error:
-        return _refused(request, error, fragments.offer_refused(offer_id, error), "offers")
-    return _answer(request, fragments.offer_answered(offer_id), "offers")
+        return _refusal_response(request, error, fragment=fragments.offer_refused(offer_id, error), tab="offers")
+    return _fragment_response(request, fragments.offer_answered(offer_id), "offers")
 
 
 @require_POST
@@ -168,8 +168,8 @@ def set_availability(request: SignedInRequest, driver: Driver) -> HttpResponse:
         availability.set_online(driver.pk, request.POST.get("online") == "1")
     except DomainError as error:
         fragment = fragments.regions(Board.of(driver.pk), ("availability", "notice")) + fragments.toast(error.message)
-        return _refused(request, error, fragment, "offers")
-    return _answer(request, fragments.regions(Board.of(driver.pk), REGIONS["offers"]), "offers")
+        return _refusal_response(request, error, fragment=fragment, tab="offers")
+    return _fragment_response(request, fragments.regions(Board.of(driver.pk), REGIONS["offers"]), "offers")
 
 
 @require_POST
@@ -195,13 +195,13 @@ def set_filters(request: SignedInRequest, driver: Driver) -> HttpResponse:
 def set_hours(request: SignedInRequest, driver: Driver) -> HttpResponse:
     form = HoursForm(driver, request.POST)
     if form.is_valid():
-        driver = duty.set_working_time(driver.pk, form.wanted())
+        driver = working_time.set_working_time(driver.pk, form.wanted())
     saved = not form.errors
     shown = Board.of(driver.pk)
     shown_form = HoursForm(shown.driver) if saved else form
     if not request.htmx:
         return redirect("drivers:dashboard") if saved else _page(request, shown, "offers", hours_form=form, status=400)
-    fragment = fragments.hours(shown, shown_form, BreakForm(shown.driver), saved=saved)
+    fragment = fragments.hours(shown, shown_form, break_form=BreakForm(shown.driver), saved=saved)
     return HttpResponse(fragment, status=200 if saved else 400)
 
 
@@ -212,35 +212,47 @@ def take_break(request: SignedInRequest, driver: Driver) -> HttpResponse:
     form = BreakForm(driver, request.POST)
     try:
         if form.is_valid() and form.cleaned_data["minutes"] is not None:
-            duty.take_break(driver.pk, form.cleaned_data["minutes"])
+            working_time.take_break(driver.pk, form.cleaned_data["minutes"])
         elif form.is_valid():
-            duty.plan_break(driver.pk, *form.span())
+            working_time.plan_break(driver.pk, *form.span())
     except InvalidInput as error:
         form.refuse(error)
     except DomainError as error:
-        return _refused(request, error, _on_duty(request, driver) + fragments.toast(error.message), "offers")
+        return _refusal_response(
+            request,
+            error,
+            fragment=_working_time_fragment(request, driver) + fragments.toast(error.message),
+            tab="offers",
+        )
     if not form.errors:
-        return _answer(request, _on_duty(request, driver), "offers")
+        return _fragment_response(request, _working_time_fragment(request, driver), "offers")
     shown = Board.of(driver.pk)
     if not request.htmx:
         return _page(request, shown, "offers", break_form=form, status=400)
-    return HttpResponse(fragments.hours(shown, HoursForm(shown.driver), form), status=400)
+    return HttpResponse(fragments.hours(shown, HoursForm(shown.driver), break_form=form), status=400)
 
 
 @require_POST
 @driver_required
 def end_break(request: SignedInRequest, driver: Driver, break_id: int) -> HttpResponse:
     try:
-        duty.end_break(driver.pk, break_id)
+        working_time.end_break(driver.pk, break_id)
     except DomainError as error:
-        return _refused(request, error, _on_duty(request, driver) + fragments.toast(error.message), "offers")
-    return _answer(request, _on_duty(request, driver), "offers")
+        return _refusal_response(
+            request,
+            error,
+            fragment=_working_time_fragment(request, driver) + fragments.toast(error.message),
+            tab="offers",
+        )
+    return _fragment_response(request, _working_time_fragment(request, driver), "offers")
 
 
-def _on_duty(request: SignedInRequest, driver: Driver) -> str:
+def _working_time_fragment(request: SignedInRequest, driver: Driver) -> str:
     """What a break changes on the page; the panel is replaced open where the button was in it."""
     shown = Board.of(driver.pk)
-    panel = fragments.hours(shown, HoursForm(shown.driver), BreakForm(shown.driver), is_open="in_panel" in request.POST)
+    panel = fragments.hours(
+        shown, HoursForm(shown.driver), break_form=BreakForm(shown.driver), is_open="in_panel" in request.POST
+    )
     return fragments.regions(shown, REGIONS["offers"]) + panel
 
 
@@ -254,8 +266,8 @@ def update_trip(request: SignedInRequest, driver: Driver, trip_id: int) -> HttpR
             raise InvalidInput("input.invalid", _("Please correct what is marked."), _reasons(form))
         driving.update_status(driver.pk, trip_id, **form.cleaned_data)
     except DomainError as error:
-        return _refused(request, error, fragments.trip_refused(trip_id, error), "active")
-    return _answer(request, fragments.regions(Board.of(driver.pk)), "active")
+        return _refusal_response(request, error, fragment=fragments.trip_refused(trip_id, error), tab="active")
+    return _fragment_response(request, fragments.regions(Board.of(driver.pk)), "active")
 
 
 @require_POST
@@ -265,7 +277,7 @@ def rate_passenger(request: SignedInRequest, driver: Driver, trip_id: int) -> Ht
     try:
         if not form.is_valid():
             raise InvalidInput("input.invalid", _("Choose 1 to 5 stars."), _reasons(form))
-        bookings.rate(trip_id, request.user, form.cleaned_data["stars"])
+        bookings.rate(trip_id, request.user, stars=form.cleaned_data["stars"])
     except DomainError as error:
-        return _refused(request, error, fragments.rating_refused(trip_id, error), "history")
-    return _answer(request, fragments.regions(Board.of(driver.pk), ("active", "history")), "history")
+        return _refusal_response(request, error, fragment=fragments.rating_refused(trip_id, error), tab="history")
+    return _fragment_response(request, fragments.regions(Board.of(driver.pk), ("active", "history")), "history")

@@ -11,12 +11,12 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from stepper.staff import COLOURS, HistoryAdmin, Label
-from stepper.unfold import SILENT_AFTER
+from realtime.models import SILENT_AFTER
+from realtime.outbox import PERMISSIONS_REFRESH
+from stepper.admin.base import COLOURS, HistoryAdmin, Label
 
 from . import events
 from .models import Event, Notification, ServerBeat
-from .publish import CONTROL
 
 PRIORITY_COLOURS = {"urgent": "danger", "high": "warning", "normal": "info", "low": "default"}
 
@@ -29,7 +29,7 @@ class EventTypeFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         tags = [str(struct.__struct_config__.tag) for struct in get_args(events.DurableFrame)]
-        return [(tag, tag) for tag in [*tags, CONTROL]]
+        return [(tag, tag) for tag in [*tags, PERMISSIONS_REFRESH]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
         return queryset.filter(type=self.value()) if self.value() else queryset

@@ -20,9 +20,9 @@ from django.utils.translation import gettext_lazy as _
 from msgspec import Struct
 from msgspec.structs import replace
 
+from stepper.api.tokens import token_claims
 from stepper.errors import NotPermitted, NotSignedIn
 from stepper.models import User
-from stepper.tokens import token_claims
 
 from .events import PROTOCOL
 

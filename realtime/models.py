@@ -1,11 +1,13 @@
 """The event log, which is also the outbox, and notifications."""
 
+import datetime as dt
 from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.expressions import Func
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
@@ -93,11 +95,23 @@ class Notification(models.Model):
         return self.title
 
 
+# Nobody has reported for this long (twice the dispatcher's slowest pass, with room for a loaded machine): none runs.
+SILENT_AFTER = dt.timedelta(seconds=15)
+
+
+class ServerBeatQuerySet(models.QuerySet["ServerBeat"]):
+    def is_any_alive(self) -> bool:
+        """Return whether any dispatcher has reported lately."""
+        return self.filter(beat_at__gt=timezone.now() - SILENT_AFTER).exists()
+
+
 class ServerBeat(models.Model):
     """When each dispatcher last looked; readiness and the admin warn when none has for 15 s."""
 
     name = models.CharField(max_length=80, primary_key=True)
     beat_at = models.DateTimeField()
+
+    objects = ServerBeatQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("dispatcher")

@@ -8,19 +8,19 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import override
 
+from realtime.outbox import publish, publish_many
 from stepper import limits
 from stepper.models import User
 
 from . import events, groups
 from .models import Notification
-from .publish import publish, publish_many
 
 
 def notify(
     user: User,
     title: str | Promise,
-    message: str | Promise = "",
     *,
+    message: str | Promise = "",
     audience: Literal["driver", "passenger"],
     priority: str = Notification.Priority.NORMAL,
     category: str = Notification.Category.TRIP,

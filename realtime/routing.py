@@ -2,11 +2,11 @@
 
 from django.urls import path
 
-from . import consumers
+from realtime.sockets import pages, program
 
 websocket_urlpatterns = [
-    path("ws/", consumers.ProgramConsumer.as_asgi()),
-    path("ws/dashboard/driver/", consumers.DriverPageConsumer.as_asgi()),
-    path("ws/dashboard/trips/", consumers.TripListPageConsumer.as_asgi()),
-    path("ws/dashboard/trips/<row:trip_id>/", consumers.TripPageConsumer.as_asgi()),
+    path("ws/", program.ProgramConsumer.as_asgi()),
+    path("ws/dashboard/driver/", pages.DriverPageConsumer.as_asgi()),
+    path("ws/dashboard/trips/", pages.TripListPageConsumer.as_asgi()),
+    path("ws/dashboard/trips/<row:trip_id>/", pages.TripPageConsumer.as_asgi()),
 ]

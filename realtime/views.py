@@ -7,7 +7,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from stepper.requests import SignedInRequest
+from stepper.web.requests import SignedInRequest
 
 from . import notify
 from .models import Notification

@@ -6,8 +6,10 @@ class StepperConfig(AppConfig):
     verbose_name = "StepperGO"
 
     def ready(self) -> None:
-        from . import addresses, converters, rights
+        from realtime import permissions  # noqa: PLC0415 - models exist only now
+        from stepper.accounts import addresses  # noqa: PLC0415 - models exist only now
+        from stepper.web import converters  # noqa: PLC0415 - models exist only now
 
         addresses.connect()
         converters.register()
-        rights.connect()
+        permissions.connect()

@@ -11,11 +11,11 @@ django.setup(set_prefix=False)
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - after Django is set up
 
 from realtime.routing import websocket_urlpatterns  # noqa: E402
-from stepper import life  # noqa: E402
-from stepper.bodies import BodyLimits  # noqa: E402
-from stepper.http import PooledHandler  # noqa: E402
-from stepper.lock import AlreadyRunning, claim_data_directory  # noqa: E402
-from stepper.proxies import TrustedProxies  # noqa: E402
+from stepper.server.bodies import BodyLimits  # noqa: E402
+from stepper.server.handler import PooledHandler  # noqa: E402
+from stepper.server.lifespan import start, stop  # noqa: E402
+from stepper.server.proxies import TrustedProxies  # noqa: E402
+from stepper.server.single_process import AlreadyRunning, claim_data_directory  # noqa: E402
 
 _sockets = URLRouter(websocket_urlpatterns)
 
@@ -40,10 +40,10 @@ async def lifespan(_scope: dict[str, Any], receive: Any, send: Any) -> None:
             except AlreadyRunning as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
-            await life.start()
+            await start()
             await send({"type": "lifespan.startup.complete"})
         else:
-            await life.stop()
+            await stop()
             if lock is not None:
                 lock.close()
             await send({"type": "lifespan.shutdown.complete"})

@@ -74,7 +74,7 @@ class Window:
         return min(self._window_s, max(1, math.ceil(self._closes_at - time.time())))
 
 
-def wait_s(scope: str, who: int | str, most: int, window_s: int = WINDOW_S) -> int | None:
+def wait_s(scope: str, who: int | str, *, most: int, window_s: int = WINDOW_S) -> int | None:
     """Counts one request of `who` in `scope`; seconds until the window closes where it is too many, else None.
 
     Nothing is refused while Redis is away: a driver must be able to finish a trip.
@@ -93,13 +93,13 @@ def _count(scope: str, who: int | str, window_s: int = WINDOW_S) -> tuple[Window
         return window, 0
 
 
-def spend(scope: str, who: int | str, most: int, window_s: int = WINDOW_S) -> None:
+def spend(scope: str, who: int | str, *, most: int, window_s: int = WINDOW_S) -> None:
     """Counts one request of `who` in `scope`.
 
     Raises:
         TooManyRequests: more than `most` in this window (a minute, where nothing else is said).
     """
-    retry_after_s = wait_s(scope, who, most, window_s)
+    retry_after_s = wait_s(scope, who, most=most, window_s=window_s)
     if retry_after_s is not None:
         raise _too_many(retry_after_s)
 

@@ -1,7 +1,7 @@
 """Settings: infrastructure and secrets from a strictly typed environment, the same code embedded and scaled.
 
 Runs with an empty environment (SQLite, one process). What staff tune while the service runs (fares, fee,
-radius, deadlines, limits) is a row in the database: `stepper.models.ServiceSettings`.
+radius, deadlines, limits) is a row in the database: `stepper.models.settings.ServiceSettings`.
 Every variable is described in docs/configuration.md.
 """
 
@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 from environs import Env
 
-from stepper.mail_settings import read_email_url, read_public_url
+from stepper.mail.configuration import read_email_url, read_public_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -57,12 +57,12 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 # True behind a proxy that ends TLS and sets X-Forwarded-Proto: secure cookies, HSTS, redirects.
 HTTPS = env.bool("HTTPS", False)
-# How many proxies in front append to X-Forwarded-For; 0 believes no header of the kind. See stepper.proxies.
+# How many proxies in front append to X-Forwarded-For; 0 believes no header of the kind. See stepper.server.proxies.
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 1 if HTTPS else 0)
 if TRUSTED_PROXIES < 0:
     raise ImproperlyConfigured(f"TRUSTED_PROXIES must be 0 or more, not {TRUSTED_PROXIES}")
 # Seconds until the head of a request is complete (also the first one, and the next on a connection), seconds without
-# a byte of its body, and seconds until 1 MiB of it has come. Sizes: stepper.request_limits.
+# a byte of its body, and seconds until 1 MiB of it has come. Sizes: stepper.server.request_limits.
 REQUEST_HEAD_S = env.int("REQUEST_HEAD_S", 30)
 REQUEST_BODY_SILENCE_S = env.int("REQUEST_BODY_SILENCE_S", 30)
 REQUEST_BODY_S = env.int("REQUEST_BODY_S", 120)
@@ -96,7 +96,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "stepper.middleware.ApiTrailingSlashMiddleware",
+    "stepper.web.middleware.ApiTrailingSlashMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -104,10 +104,10 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "stepper.middleware.ContentSecurityPolicyMiddleware",
+    "stepper.web.middleware.ContentSecurityPolicyMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "stepper.middleware.RefusalMiddleware",
+    "stepper.web.middleware.RefusalMiddleware",
 ]
 
 ROOT_URLCONF = "stepper.urls"
@@ -123,7 +123,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "stepper.context.page",
+                "stepper.web.context.page",
             ],
         },
     },
@@ -136,11 +136,11 @@ if DATABASE_URL:
     DATABASES = {"default": env.dj_db_url("DATABASE_URL")}
 else:
     DATA_DIR.mkdir(parents=True, exist_ok=True)
-    DATABASES = {"default": {"ENGINE": "stepper.database.sqlite", "NAME": str(DATA_DIR / "stepper.sqlite3")}}
+    DATABASES = {"default": {"ENGINE": "stepper.db.sqlite", "NAME": str(DATA_DIR / "stepper.sqlite3")}}
 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["ENGINE"] = "stepper.database.sqlite"
-if DATABASES["default"]["ENGINE"] == "stepper.database.sqlite":
+    DATABASES["default"]["ENGINE"] = "stepper.db.sqlite"
+if DATABASES["default"]["ENGINE"] == "stepper.db.sqlite":
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 30,
@@ -152,7 +152,7 @@ if DATABASES["default"]["ENGINE"] == "stepper.database.sqlite":
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 else:
     if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-        DATABASES["default"]["ENGINE"] = "stepper.database.postgresql"
+        DATABASES["default"]["ENGINE"] = "stepper.db.postgresql"
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["OPTIONS"] = {
         # A host that does not even refuse must not hold a thread for minutes.
@@ -185,7 +185,7 @@ if CHANNEL_LAYER == "channels_redis":
         "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
     }
 elif CHANNEL_LAYER == "stepper":
-    CHANNEL_LAYERS = {"default": {"BACKEND": "realtime.layer.HubChannelLayer", "CONFIG": {"redis_url": REDIS_URL}}}
+    CHANNEL_LAYERS = {"default": {"BACKEND": "realtime.layer.hub.HubChannelLayer", "CONFIG": {"redis_url": REDIS_URL}}}
 else:
     raise ImproperlyConfigured(f"CHANNEL_LAYER must be stepper or channels_redis, not {CHANNEL_LAYER!r}")
 
@@ -206,12 +206,12 @@ OPENING_SOCKETS_PER_ADDRESS = env.int("OPENING_SOCKETS_PER_ADDRESS", 500)
 
 AUTH_USER_MODEL = "stepper.User"
 AUTHENTICATION_BACKENDS = [
-    "stepper.backends.AuthenticationBackend",
+    "stepper.accounts.backends.AuthenticationBackend",
     # Sessions of earlier releases name it. It is asked for no password: the first one's refusal is final.
     "allauth.account.auth_backends.AuthenticationBackend",
 ]
 # Argon2 with the parameters OWASP recommends: as hard to crack as PBKDF2 at a tenth of the server's time.
-PASSWORD_HASHERS = ["stepper.hashers.Argon2Hasher", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+PASSWORD_HASHERS = ["stepper.accounts.hashers.Argon2Hasher", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
@@ -223,14 +223,14 @@ LOGIN_REDIRECT_URL = "stepper:home"
 LOGOUT_REDIRECT_URL = "stepper:home"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 
-ACCOUNT_ADAPTER = "stepper.accounts.AccountAdapter"
+ACCOUNT_ADAPTER = "stepper.accounts.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email", "phone"}
 ACCOUNT_SIGNUP_FIELDS = ["phone", "email", "password1*"]
 ACCOUNT_FORMS = {
-    "signup": "stepper.accounts.SignupForm",
-    "login": "stepper.accounts.LoginForm",
-    "change_password": "stepper.accounts.ChangePasswordForm",
-    "reset_password": "stepper.passwords.ResetPasswordForm",
+    "signup": "stepper.accounts.forms.SignupForm",
+    "login": "stepper.accounts.forms.LoginForm",
+    "change_password": "stepper.accounts.forms.ChangePasswordForm",
+    "reset_password": "stepper.accounts.passwords.ResetPasswordForm",
 }
 # Django's own: a link ends with the password and with the address it was sent to. allauth's would count its aliases.
 ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105
@@ -244,7 +244,7 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_PREVENT_ENUMERATION = False
 # Phone or e-mail: the form asks for at least one, so neither is required by itself.
 SILENCED_SYSTEM_CHECKS = ["account.W001"]
-# `stepper.sign_in` counts these, each in a minute: a mobile carrier is one address.
+# `stepper.accounts.sign_in` counts these, each in a minute: a mobile carrier is one address.
 SIGN_IN_FAILURES_PER_ACCOUNT = env.int("SIGN_IN_FAILURES_PER_ACCOUNT", 5)
 SIGN_IN_FAILURES_PER_ADDRESS = env.int("SIGN_IN_FAILURES_PER_ADDRESS", 60)
 SIGN_INS_PER_ACCOUNT = env.int("SIGN_INS_PER_ACCOUNT", 20)
@@ -268,15 +268,15 @@ PHONENUMBER_DB_FORMAT = "E164"
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "stepper.api.BearerAuthentication",
+        "stepper.api.base.BearerAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["stepper.api.JSONParser"],
-    "DEFAULT_THROTTLE_CLASSES": ["stepper.api.UserThrottle"],
+    "DEFAULT_PARSER_CLASSES": ["stepper.api.base.JSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["stepper.api.base.UserThrottle"],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.CursorPagination",
-    "EXCEPTION_HANDLER": "stepper.api.exception_handler",
+    "EXCEPTION_HANDLER": "stepper.api.errors.exception_handler",
     "NUM_PROXIES": 0,
     "COERCE_DECIMAL_TO_STRING": False,
 }
@@ -339,7 +339,7 @@ if HTTPS:
     CSRF_COOKIE_SECURE = True
     # The proxy and the health check of the machine itself speak plain HTTP.
     SECURE_REDIRECT_EXEMPT = [r"^health/"]
-# Bodies are limited while they arrive, by path: stepper.request_limits.
+# Bodies are limited while they arrive, by path: stepper.server.request_limits.
 DATA_UPLOAD_MAX_MEMORY_SIZE = None
 
 # Mail
@@ -359,7 +359,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "line": {
-            "()": "stepper.logs.LinkHidingFormatter",
+            "()": "stepper.server.logs.LinkHidingFormatter",
             "format": "{asctime} {levelname} {name}: {message}",
             "style": "{",
         }
@@ -377,4 +377,4 @@ LOGGING = {
 
 # The admin
 
-from stepper.unfold import UNFOLD  # noqa: E402, F401
+from stepper.web.theme import UNFOLD  # noqa: E402, F401

@@ -5,15 +5,15 @@ from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
-    path("", include("stepper.pages")),
-    path("accounts/", include("stepper.account_urls")),
+    path("", include("stepper.web.views")),
+    path("accounts/", include("stepper.accounts.urls")),
     # One way to sign out: it closes the sockets of the session too.
     path("admin/logout/", logout),
     path("admin/", admin.site.urls),
     path("trips/", include("trips.urls")),
     path("driver/", include("drivers.urls")),
     path("notifications/", include("realtime.urls")),
-    path("api/", include("stepper.api_urls")),
+    path("api/", include("stepper.api.urls")),
 ]
 
-handler500 = "stepper.api.server_error"
+handler500 = "stepper.api.errors.server_error"

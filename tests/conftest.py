@@ -123,7 +123,7 @@ def pytest_unconfigure() -> None:
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """On SQLite the tests' database is the very file that a server started with this environment opens."""
     database = settings.DATABASES["default"]
-    if database["ENGINE"] == "stepper.database.sqlite":
+    if database["ENGINE"] == "stepper.db.sqlite":
         database["TEST"]["NAME"] = database["NAME"]
 
 
@@ -148,10 +148,10 @@ def _clean_cache() -> None:
     """Throttles, sign-in failures and positions of one test are not the next one's."""
     from django.core.cache import cache
 
-    from drivers import positions
+    from drivers.positions import buffer
 
     cache.clear()
-    positions.buffer._last.clear()
+    buffer.buffer._last.clear()
 
 
 @pytest.fixture

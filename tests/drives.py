@@ -18,4 +18,4 @@ def step_there(trip_id: int, status: str, **fields: Any) -> Trip:
     lat = trip.dropoff_lat if at_dropoff else trip.pickup_lat
     lng = trip.dropoff_lng if at_dropoff else trip.pickup_lng
     place(trip.driver, lat, lng)
-    return driving.update_status(trip.driver.pk, trip_id, status, **fields)
+    return driving.update_status(trip.driver.pk, trip_id, status=status, **fields)

@@ -2,11 +2,11 @@
 
 from realtime import events
 from realtime.models import Event
-from realtime.publish import CONTROL
+from realtime.outbox import PERMISSIONS_REFRESH
 
 
 def frames(group: str) -> list[events.Frame]:
-    logged = Event.objects.filter(group=group).exclude(type=CONTROL).order_by("id")
+    logged = Event.objects.filter(group=group).exclude(type=PERMISSIONS_REFRESH).order_by("id")
     return [events.decode_frame(row.frame) for row in logged]
 
 
@@ -17,4 +17,4 @@ def types(group: str) -> list[str]:
 
 def rechecked(group: str) -> bool:
     """Whether the sockets of the group were told to check again what they may watch."""
-    return Event.objects.filter(group=group, type=CONTROL).exists()
+    return Event.objects.filter(group=group, type=PERMISSIONS_REFRESH).exists()

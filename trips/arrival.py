@@ -1,7 +1,7 @@
 """Whether a driver's position bears out what they say of their trip: at the pickup, on board, at the dropoff.
 
-Judged is the newest believed fix, which has come through drivers.positions. What a client sends with a step (`lat`,
-`lng`) is a claim without accuracy or time: it goes into the history and proves nothing.
+Judged is the newest believed fix, which has come through drivers.positions.buffer. What a client sends with a step
+(`lat`, `lng`) is a claim without accuracy or time: it goes into the history and proves nothing.
 
 An arrival far from the pickup is refused. One without a fresh, plausible position is allowed and flagged: there is no
 no-show and the organiser may cancel, until a position or staff confirm it. Later steps are never refused, because a
@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from django.utils.translation import gettext_lazy
 
-from drivers import positions
 from drivers.geo import distance_km
 from drivers.models import DriverPosition
+from drivers.positions import buffer
 from realtime.notify import notify
 from stepper.errors import Text
 from stepper.models import ServiceSettings
@@ -53,10 +53,10 @@ def position_of(trip: Trip) -> DriverPosition | None:
     """The newest believed position of the trip's driver; no query where `driver__position` was read with the trip."""
     if trip.driver is None:
         return None
-    return positions.buffer.latest(trip.driver.pk, getattr(trip.driver, "position", None))
+    return buffer.buffer.latest(trip.driver.pk, getattr(trip.driver, "position", None))
 
 
-def judge(trip: Trip, step: str, settings: ServiceSettings, areas: PickupAreas | None = None) -> Judgement:
+def judge(trip: Trip, step: str, *, settings: ServiceSettings, areas: PickupAreas | None = None) -> Judgement:
     """Compare the driver's position with where the step belongs.
 
     The fix must be younger than `arrival_fresh_s` and plausible; its own accuracy (at most `position_accuracy_m`, or it
@@ -78,7 +78,7 @@ def judge(trip: Trip, step: str, settings: ServiceSettings, areas: PickupAreas |
     return Judgement(Doubt.FAR if least_m > within_m else "", away_km)
 
 
-def confirm(trip: Trip, role: Role, by_id: int | None = None, note: str = "", away_km: float | None = None) -> None:
+def confirm(trip: Trip, role: Role, *, by_id: int | None = None, note: str = "", away_km: float | None = None) -> None:
     """Clear the flag of an arrival, with a row of history; the wait for the passenger begins now. Trip locked."""
     trip.transitions.create(
         from_status=trip.status, to_status=trip.status, role=role, by_id=by_id, note=note, away_km=away_km
@@ -88,13 +88,13 @@ def confirm(trip: Trip, role: Role, by_id: int | None = None, note: str = "", aw
 
 
 def confirm_if_there(
-    trip: Trip, role: Role, settings: ServiceSettings, by_id: int | None = None, areas: PickupAreas | None = None
+    trip: Trip, role: Role, *, settings: ServiceSettings, by_id: int | None = None, areas: PickupAreas | None = None
 ) -> bool:
     """`confirm` a flagged arrival where a position bears it out by now; False: none does. The trip is locked."""
-    judged = judge(trip, TripStatus.DRIVER_ARRIVED, settings, areas)
+    judged = judge(trip, TripStatus.DRIVER_ARRIVED, settings=settings, areas=areas)
     if judged.doubt:
         return False
-    confirm(trip, role, by_id, away_km=judged.away_km)
+    confirm(trip, role, by_id=by_id, away_km=judged.away_km)
     return True
 
 
@@ -105,4 +105,4 @@ def tell_passenger(trip: Trip) -> None:
     if trip.awaits_confirmation:
         title = gettext_lazy("Your driver says they are at the pickup")
         message = gettext_lazy("No position of theirs confirms it; you can still cancel.")
-    notify(trip.organiser, title, message, audience="passenger", action_url=f"/trips/{trip.pk}/")
+    notify(trip.organiser, title, message=message, audience="passenger", action_url=f"/trips/{trip.pk}/")

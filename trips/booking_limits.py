@@ -74,10 +74,17 @@ def require_room(account: Account, plan: Plan, settings: ServiceSettings) -> Non
     )
     if counts["waiting"] >= account.limit(settings.max_open_trips):
         raise Conflict("booking.too_many", _too_many(counts["waiting"]))
-    _require_few_at_once(account, plan, settings, trips.filter(at_once), counts["traveller"], counts["account"])
+    _require_few_at_once(
+        account,
+        plan,
+        settings=settings,
+        others=trips.filter(at_once),
+        of_traveller=counts["traveller"],
+        of_account=counts["account"],
+    )
 
 
-def require_free_time(account: Account, plan: Plan, settings: ServiceSettings, trip: Trip) -> None:
+def require_free_time(account: Account, plan: Plan, *, settings: ServiceSettings, trip: Trip) -> None:
     """Check that the trip of the account, which is held, may be moved to the time of the plan.
 
     Raises:
@@ -87,7 +94,9 @@ def require_free_time(account: Account, plan: Plan, settings: ServiceSettings, t
     others = others.filter(_at_once(plan, settings))
     same = Count("pk", filter=Q(traveller_phone=plan.traveller_phone))
     counts = others.aggregate(traveller=same, account=Count("pk"))
-    _require_few_at_once(account, plan, settings, others, counts["traveller"], counts["account"])
+    _require_few_at_once(
+        account, plan, settings=settings, others=others, of_traveller=counts["traveller"], of_account=counts["account"]
+    )
 
 
 def _at_once(plan: Plan, settings: ServiceSettings) -> Q:
@@ -103,7 +112,7 @@ def _at_once(plan: Plan, settings: ServiceSettings) -> Q:
 
 
 def _require_few_at_once(
-    account: Account, plan: Plan, settings: ServiceSettings, others: TripQuerySet, of_traveller: int, of_account: int
+    account: Account, plan: Plan, *, settings: ServiceSettings, others: TripQuerySet, of_traveller: int, of_account: int
 ) -> None:
     if of_traveller >= (account.own_number or settings.max_overlapping_traveller):
         others = others.filter(traveller_phone=plan.traveller_phone)

@@ -8,26 +8,26 @@ from zoneinfo import ZoneInfo
 import msgspec
 import tzfpy
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from msgspec import Struct
 
 from drivers.geo import cell, distance_km
 from drivers.models import Driver
 from realtime import events, groups
-from realtime.notify import notify
-from realtime.publish import publish, recheck
+from realtime.outbox import publish, refresh_permissions
 from stepper import limits
-from stepper.accounts import normal_phone
-from stepper.errors import Conflict, DomainError, InvalidInput, NotFound, NotPermitted, Text
+from stepper.accounts.adapter import normal_phone
+from stepper.db.transactions import Stale, best_effort, in_transaction
+from stepper.errors import Conflict, DomainError, InvalidInput, NotPermitted, Text
 from stepper.models import ServiceSettings, User
-from stepper.transactions import Stale, afterwards, in_transaction
-
-from . import booking_limits, pricing
-from .models import AT_REST, Booking, Rating, Trip, TripQuerySet
-from .states import ABOARD, OPEN, BookingStatus, Role, TripStatus, VehicleClass
+from trips import booking_limits, pricing
+from trips.access import trip_for
+from trips.dispatch import start_round
+from trips.ending import end_trip
+from trips.models import Booking, Rating, Trip
+from trips.states import ABOARD, OPEN, BookingStatus, Role, TripStatus, VehicleClass
 
 # What one vehicle of a class can hold.
 SEATS = {VehicleClass.SEDAN: 4, VehicleClass.SUV: 6, VehicleClass.VAN: 8, VehicleClass.BUS: 50}
@@ -67,7 +67,7 @@ def _wrong_place(place: events.Place) -> bool:
     return not (inside and -90 <= place.lat <= 90 and -180 <= place.lng <= 180)
 
 
-def check(request: BookingRequest, settings: ServiceSettings, now: dt.datetime) -> None:
+def check_request(request: BookingRequest, settings: ServiceSettings, now: dt.datetime) -> None:
     """Raises InvalidInput naming every field that is wrong."""
     fields: dict[str, list[Text]] = {}
     for name in ("pickup", "dropoff"):
@@ -126,11 +126,11 @@ def quote(user: User, request: BookingRequest) -> pricing.Quote:
     """
     limits.count_call_of(user, "quote", "light_per_min")
     settings = ServiceSettings.current()
-    check(request, settings, timezone.now())
-    return _priced(request, settings)
+    check_request(request, settings, timezone.now())
+    return _price_of(request, settings)
 
 
-def _priced(request: BookingRequest, settings: ServiceSettings) -> pricing.Quote:
+def _price_of(request: BookingRequest, settings: ServiceSettings) -> pricing.Quote:
     pickup, dropoff = request.pickup, request.dropoff
     return pricing.quote(
         (pickup.lat, pickup.lng), (dropoff.lat, dropoff.lng), request.seats, request.vehicle_class, settings
@@ -157,13 +157,11 @@ def book(user: User, request: BookingRequest, request_key: str | None = None) ->
             booking.key_reused (for something else)
         TooManyRequests: more than `bookings_per_min`
     """
-    from .rounds import start_round
-
     limits.count_call_of(user, "book", "bookings_per_min")
     trip, created = _book(user, request, request_key)
     if created:
-        afterwards(start_round, trip.pk)
-        afterwards(trip.refresh_from_db)
+        best_effort(start_round, trip.pk)
+        best_effort(trip.refresh_from_db)
     return trip
 
 
@@ -178,8 +176,8 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
             return made, False
     settings = ServiceSettings.current()
     now = timezone.now()
-    check(request, settings, now)
-    price = _priced(request, settings)
+    check_request(request, settings, now)
+    price = _price_of(request, settings)
     # A chosen time a few minutes ago counts as now; `check` has refused earlier ones.
     departure_at = max(request.departure_at or now, now)
     ends_at = departure_at + dt.timedelta(minutes=price.duration_min)
@@ -229,7 +227,7 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
     )
     # The round follows at once in this process; the dispatcher takes over where it dies on the way.
     look_at = now + dt.timedelta(seconds=5)
-    trip.move(TripStatus.PUBLISHED, Role.ORGANISER, user.pk, next_look_at=look_at)
+    trip.move(TripStatus.PUBLISHED, Role.ORGANISER, by_id=user.pk, next_look_at=look_at)
     publish(
         events.TripRequested(
             trip_id=trip.pk,
@@ -251,7 +249,7 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
         groups.user(user.pk),
     )
     # Pages that were open before the trip existed are not in its group yet.
-    recheck(groups.user(user.pk))
+    refresh_permissions(groups.user(user.pk))
     return trip, True
 
 
@@ -270,40 +268,7 @@ def _require_same(made: Trip, request: BookingRequest) -> None:
         raise Conflict("booking.key_reused", _("This was used for another booking already; please start a new one."))
 
 
-def visible_to(user: User) -> TripQuerySet:
-    """The trips somebody is on (organiser, booked passenger, driver); for staff all."""
-    if user.may_see_trips:
-        return Trip.objects.all()
-    booked = Booking.objects.filter(passenger=user).exclude(status=BookingStatus.CANCELLED).values("trip")
-    return Trip.objects.filter(Q(organiser=user) | Q(driver__user=user) | Q(pk__in=booked))
-
-
-def trip_for(user: User, trip_id: int) -> Trip:
-    """The trip as somebody on it (organiser, booked passenger, its driver) or staff may see it.
-
-    Raises:
-        NotFound: there is none, or it is somebody else's; the answer is the same.
-    """
-    trip = visible_to(user).for_page().filter(pk=trip_id).first()
-    if trip is None:
-        raise NotFound("trip.not_found", _("There is no such trip."))
-    return trip
-
-
-def require_looking(trip: Trip, user: User, refused: Text) -> None:
-    """The trip looks for a driver, and this user booked it or is staff.
-
-    Raises:
-        NotPermitted (auth.forbidden): with `refused`
-        Conflict (trip.transition_refused): it has a driver or is over
-    """
-    if trip.organiser_id != user.pk and not user.may_steer_trips:
-        raise NotPermitted("auth.forbidden", refused)
-    if trip.status not in OPEN:
-        raise Conflict("trip.transition_refused", _("This trip is not looking for a driver."))
-
-
-def cancel_refusal(trip: Trip, user: User, settings: ServiceSettings, now: dt.datetime) -> DomainError | None:
+def cancel_refusal(trip: Trip, user: User, *, settings: ServiceSettings, now: dt.datetime) -> DomainError | None:
     """Why this user may not cancel this trip now; None: they may."""
     if user.may_steer_trips:
         return None
@@ -353,99 +318,20 @@ def _cancel(trip_id: int, user: User, reason: str) -> Trip:
         raise Stale
     if trip.status == TripStatus.CANCELLED:
         return trip
-    refusal = cancel_refusal(trip, user, ServiceSettings.current(), timezone.now())
+    refusal = cancel_refusal(trip, user, settings=ServiceSettings.current(), now=timezone.now())
     if refusal is not None:
         raise refusal
-    end(trip, TripStatus.CANCELLED, Role.STAFF if user.may_steer_trips else Role.ORGANISER, user.pk, reason)
+    end_trip(
+        trip,
+        TripStatus.CANCELLED,
+        role=Role.STAFF if user.may_steer_trips else Role.ORGANISER,
+        by_id=user.pk,
+        note=reason,
+    )
     return trip
 
 
-def end(
-    trip: Trip,
-    to: TripStatus,
-    role: Role,
-    by_id: int | None,
-    note: str = "",
-    lat: float | None = None,
-    lng: float | None = None,
-    *,
-    doubt: str = "",
-    away_km: float | None = None,
-) -> None:
-    """Completes or cancels: the trip, its open offers and bookings, and its driver is free again.
-
-    Inside the caller's transaction, driver and trip locked. Publishes and notifies.
-    """
-    from .dispatch import withdraw_offers
-
-    now = timezone.now()
-    cancelled = to == TripStatus.CANCELLED
-    changes = {"cancelled_at": now, "cancel_reason": note[:200]} if cancelled else {"completed_at": now}
-    trip.move(to, role, by_id, note, lat, lng, doubt=doubt, away_km=away_km, **AT_REST, **changes)
-    if cancelled:
-        withdraw_offers(trip, "cancelled")
-    ended = BookingStatus.CANCELLED if cancelled else BookingStatus.COMPLETED
-    bookings = list(
-        trip.bookings.select_for_update(no_key=True, of=("self",))
-        .filter(status__in=[BookingStatus.PENDING, BookingStatus.CONFIRMED])
-        .select_related("passenger")
-        .order_by("pk")
-    )
-    trip.bookings.filter(pk__in=[row.pk for row in bookings]).update(
-        status=ended, cancelled_at=now if cancelled else None
-    )
-    if trip.driver_id:
-        from drivers.availability import free
-
-        free(trip.driver_id)
-    if not cancelled:
-        return
-    # In the same transaction as the bookings, so that no seat returns twice.
-    trip.available_seats += sum(row.seats for row in bookings)
-    Trip.objects.filter(pk=trip.pk).update(available_seats=trip.available_seats)
-    for booking in bookings:
-        audience = {groups.trip(trip.pk), groups.user(booking.passenger_id), groups.user(trip.organiser_id)}
-        if trip.driver_id:
-            audience.add(groups.driver(trip.driver_id))
-        publish(
-            events.BookingCancelled(
-                trip_id=trip.pk,
-                version=trip.version,
-                booking_id=booking.pk,
-                seats=booking.seats,
-                seats_left=trip.available_seats,
-                reason=note,
-            ),
-            *sorted(audience),
-        )
-        if by_id != booking.passenger_id:
-            unfilled = role == Role.SYSTEM
-            notify(
-                booking.passenger,
-                gettext_lazy("No driver was found in time") if unfilled else gettext_lazy("Your trip was cancelled"),
-                f"{trip.title}. {note}".strip(),
-                audience="passenger",
-                priority="high",
-                category="booking",
-                action_url=f"/trips/{trip.pk}/",
-            )
-    # Who had a seat may not watch the trip any more, and nobody follows it without asking.
-    people = {trip.organiser_id, *(row.passenger_id for row in bookings)} | (
-        {trip.driver.user_id} if trip.driver else set()
-    )
-    recheck(*(groups.user(pk) for pk in sorted(people)))
-    if trip.driver and trip.driver.user_id != by_id:
-        notify(
-            trip.driver.user,
-            gettext_lazy("Trip cancelled"),
-            f"{trip.title}. {note}".strip(),
-            audience="driver",
-            priority="high",
-            action_url="/driver/",
-        )
-
-
-def rate(trip_id: int, user: User, stars: int, comment: str = "") -> Rating:
+def rate(trip_id: int, user: User, *, stars: int, comment: str = "") -> Rating:
     """One side of a completed trip rates the other, once.
 
     Raises:
@@ -478,7 +364,7 @@ def rate(trip_id: int, user: User, stars: int, comment: str = "") -> Rating:
             else:
                 Driver.objects.filter(pk=trip.driver.pk).update(**sums)
             # Both sides' open pages show the stars.
-            recheck(groups.driver(trip.driver.pk), groups.trip(trip.pk))
+            refresh_permissions(groups.driver(trip.driver.pk), groups.trip(trip.pk))
     except IntegrityError:  # the other tab got there first
         raise given from None
     return rating

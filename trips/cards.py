@@ -46,7 +46,7 @@ def seats_of(driver: Driver) -> int:
 
 
 def offer_card(
-    offer: Offer, trip: Trip, vehicle_seats: int, expires_at: dt.datetime | None = None
+    offer: Offer, trip: Trip, *, vehicle_seats: int, expires_at: dt.datetime | None = None
 ) -> events.OfferCreated:
     """The whole card of an offer; `expires_at` where the row's own is still an expression."""
     return events.OfferCreated(

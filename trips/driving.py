@@ -7,17 +7,18 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from drivers.availability import locked, make_busy
+from drivers.availability import lock_driver, mark_busy
 from drivers.models import Driver
 from realtime.notify import notify
 from stepper import limits
+from stepper.db.transactions import Stale, in_transaction
 from stepper.errors import Conflict, InvalidInput, NotFound
 from stepper.models import ServiceSettings, User
 from stepper.templatetags.units import clock, km
-from stepper.transactions import Stale, in_transaction
+from trips import access, arrival, assignment
+from trips.access import trip_for
+from trips.ending import end_trip
 
-from . import arrival, dispatch
-from .bookings import end, trip_for
 from .models import TransitionRefused, Trip
 from .states import ASSIGNED, DRIVING, EXPECTED, STEPS, Doubt, Role, TripStatus, allowed
 
@@ -25,7 +26,7 @@ DELAYED, RELEASED, NO_SHOW = "delayed", "released", "no_show"
 # What a driver may say, beyond the states: things that are not states of their own.
 WORDS = frozenset({*STEPS[1:], DELAYED, RELEASED, NO_SHOW})
 
-_TOLD = {
+_NOTIFIED = {
     TripStatus.EN_ROUTE: gettext_lazy("Your driver is on the way"),
     TripStatus.COMPLETED: gettext_lazy("You have arrived. How was your trip?"),
 }
@@ -34,6 +35,7 @@ _TOLD = {
 def update_status(
     driver_id: int,
     trip_id: int,
+    *,
     status: str,
     note: str = "",
     lat: float | None = None,
@@ -57,23 +59,23 @@ def update_status(
     if status not in WORDS:
         raise InvalidInput("trip.status_unknown", _("There is no such status."), {"status": [_("Unknown status.")]})
     if status == RELEASED:
-        return dispatch.release(driver_id, trip_id, note)
+        return assignment.release(driver_id, trip_id, note)
     if status == DELAYED:
-        return _delay(driver_id, trip_id, delay_minutes, delay_reason or note)
+        return _delay(driver_id, trip_id, minutes=delay_minutes, reason=delay_reason or note)
     if status == NO_SHOW:
         # In a transaction of its own: the refusal that follows must not take the confirmation back.
         _confirm_arrival(driver_id, trip_id)
-    return _step(driver_id, trip_id, status, note, lat, lng)
+    return _step(driver_id, trip_id, status=status, note=note, lat=lat, lng=lng)
 
 
 @in_transaction
-def _step(driver_id: int, trip_id: int, status: str, note: str, lat: float | None, lng: float | None) -> Trip:
-    driver = locked(driver_id)
-    trip = _own(driver, trip_id)
+def _step(driver_id: int, trip_id: int, *, status: str, note: str, lat: float | None, lng: float | None) -> Trip:
+    driver = lock_driver(driver_id)
+    trip = _lock_own_trip(driver, trip_id)
     wanted = TripStatus.CANCELLED if status == NO_SHOW else TripStatus(status)
     if trip.status == wanted:
         if trip.awaits_confirmation:
-            arrival.confirm_if_there(trip, Role.DRIVER, ServiceSettings.current(), driver.user_id)
+            arrival.confirm_if_there(trip, Role.DRIVER, settings=ServiceSettings.current(), by_id=driver.user_id)
         return trip
     history: dict[str, Any] = {}
     if wanted != TripStatus.EN_ROUTE:
@@ -81,24 +83,26 @@ def _step(driver_id: int, trip_id: int, status: str, note: str, lat: float | Non
     if wanted == TripStatus.CANCELLED:
         note = note or _("The passenger did not come.")
     if wanted in (TripStatus.COMPLETED, TripStatus.CANCELLED):
-        end(trip, wanted, Role.DRIVER, driver.user_id, note, lat, lng, **history)
+        end_trip(trip, wanted, role=Role.DRIVER, by_id=driver.user_id, note=note, lat=lat, lng=lng, **history)
     elif wanted in DRIVING and trip.status == TripStatus.ACCEPTED:
-        _begin_driving(trip, wanted, Role.DRIVER, driver.user_id, note, lat, lng, **history)
+        _begin_driving(trip, wanted, Role.DRIVER, by_id=driver.user_id, note=note, lat=lat, lng=lng, **history)
     else:
-        trip.move(wanted, Role.DRIVER, driver.user_id, note, lat, lng, **history)
+        trip.move(wanted, Role.DRIVER, by_id=driver.user_id, note=note, lat=lat, lng=lng, **history)
     if wanted == TripStatus.DRIVER_ARRIVED:
         arrival.tell_passenger(trip)
-    elif wanted in _TOLD:
-        notify(trip.organiser, _TOLD[wanted], trip.title, audience="passenger", action_url=f"/trips/{trip.pk}/")
+    elif wanted in _NOTIFIED:
+        notify(
+            trip.organiser, _NOTIFIED[wanted], message=trip.title, audience="passenger", action_url=f"/trips/{trip.pk}/"
+        )
     return trip
 
 
-def _begin_driving(trip: Trip, wanted: TripStatus, role: Role, by_id: int, *said: Any, **history: Any) -> None:
+def _begin_driving(trip: Trip, wanted: TripStatus, role: Role, **history: Any) -> None:
     """The first step of an accepted trip: its driver is busy from now on. Driver and trip are locked."""
     if trip.driver_id is None or Trip.objects.filter(driver=trip.driver_id, status__in=sorted(DRIVING)).exists():
         raise Conflict("driver.busy", _("Finish the trip you are driving first."))
-    trip.move(wanted, role, by_id, *said, **history)
-    make_busy(trip.driver_id)
+    trip.move(wanted, role, **history)
+    mark_busy(trip.driver_id)
 
 
 def _judge(trip: Trip, wanted: TripStatus, settings: ServiceSettings) -> dict[str, Any]:
@@ -107,11 +111,11 @@ def _judge(trip: Trip, wanted: TripStatus, settings: ServiceSettings) -> dict[st
         _require_waited(trip, settings)
     if wanted == TripStatus.PASSENGERS_BOARDED:
         _require_boarding_open(trip, settings)
-    if not allowed(trip.status, wanted, Role.DRIVER):
+    if not allowed(trip.status, wanted, role=Role.DRIVER):
         return {}  # refused as a step that there is not
     if wanted == TripStatus.DRIVER_ARRIVED:
         _require_arrival_open(trip, settings)
-    judged = arrival.judge(trip, wanted, settings)
+    judged = arrival.judge(trip, wanted, settings=settings)
     history: dict[str, Any] = {"doubt": judged.doubt, "away_km": judged.away_km}
     if wanted == TripStatus.DRIVER_ARRIVED:
         if judged.doubt == Doubt.FAR:
@@ -131,13 +135,13 @@ def _confirm_arrival(driver_id: int, trip_id: int) -> None:
     flagged = Trip.objects.filter(pk=trip_id, driver=driver_id, status=TripStatus.DRIVER_ARRIVED, arrival_flagged=True)
     if not flagged.exists():
         return
-    driver = locked(driver_id)
-    trip = _own(driver, trip_id)
+    driver = lock_driver(driver_id)
+    trip = _lock_own_trip(driver, trip_id)
     if trip.awaits_confirmation:
-        arrival.confirm_if_there(trip, Role.DRIVER, ServiceSettings.current(), driver.user_id)
+        arrival.confirm_if_there(trip, Role.DRIVER, settings=ServiceSettings.current(), by_id=driver.user_id)
 
 
-def _own(driver: Driver, trip_id: int) -> Trip:
+def _lock_own_trip(driver: Driver, trip_id: int) -> Trip:
     mine = Trip.objects.for_page().select_related("driver__position").locked()
     trip = mine.filter(pk=trip_id, driver=driver).first()
     if trip is None:
@@ -188,12 +192,12 @@ def no_show_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
 
 
 @in_transaction
-def _delay(driver_id: int, trip_id: int, minutes: int | None, reason: str) -> Trip:
+def _delay(driver_id: int, trip_id: int, *, minutes: int | None, reason: str) -> Trip:
     """A delay is a property, announced like a status."""
     if minutes is None or isinstance(minutes, bool) or not 1 <= minutes <= 1440:
         raise InvalidInput("input.invalid", _("How long is the delay?"), {"delay_minutes": [_("1 to 1440 minutes.")]})
-    driver = locked(driver_id)
-    trip = _own(driver, trip_id)
+    driver = lock_driver(driver_id)
+    trip = _lock_own_trip(driver, trip_id)
     if trip.status not in ASSIGNED:
         raise Conflict("trip.transition_refused", _("This trip is over."))
     if (trip.delay_minutes, trip.delay_reason) == (minutes, reason[:200]):
@@ -202,7 +206,7 @@ def _delay(driver_id: int, trip_id: int, minutes: int | None, reason: str) -> Tr
     notify(
         trip.organiser,
         gettext_lazy("Your driver is delayed"),
-        f"{minutes} min. {reason}".strip(),
+        message=f"{minutes} min. {reason}".strip(),
         audience="passenger",
         priority="high",
         action_url=f"/trips/{trip.pk}/",
@@ -217,15 +221,15 @@ def complete_by_staff(trip_id: int, user: User) -> Trip:
     Raises:
         NotFound, NotPermitted, Conflict (trip.transition_refused)
     """
-    dispatch.require_staff(user)
+    access.require_staff(user)
     seen = trip_for(user, trip_id)
     if seen.driver_id:
-        locked(seen.driver_id)
+        lock_driver(seen.driver_id)
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
     if trip.driver_id != seen.driver_id:
         raise Stale
     if trip.status != TripStatus.COMPLETED:
-        end(trip, TripStatus.COMPLETED, Role.STAFF, user.pk)
+        end_trip(trip, TripStatus.COMPLETED, role=Role.STAFF, by_id=user.pk)
     return trip
 
 
@@ -238,18 +242,18 @@ def confirm_arrival(trip_id: int, user: User, reason: str = "") -> Trip:
     Raises:
         NotFound, NotPermitted, Conflict (trip.transition_refused, driver.busy)
     """
-    dispatch.require_staff(user)
+    access.require_staff(user)
     seen = trip_for(user, trip_id)
     if seen.driver_id:
-        locked(seen.driver_id)
+        lock_driver(seen.driver_id)
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
     if trip.driver_id != seen.driver_id:
         raise Stale
     if trip.awaits_confirmation:
-        arrival.confirm(trip, Role.STAFF, user.pk, reason)
+        arrival.confirm(trip, Role.STAFF, by_id=user.pk, note=reason)
     elif trip.status in EXPECTED:
         step = _begin_driving if trip.status == TripStatus.ACCEPTED else Trip.move
-        step(trip, TripStatus.DRIVER_ARRIVED, Role.STAFF, user.pk, reason, arrival_flagged=False)
+        step(trip, TripStatus.DRIVER_ARRIVED, Role.STAFF, by_id=user.pk, note=reason, arrival_flagged=False)
         arrival.tell_passenger(trip)
     elif trip.status != TripStatus.DRIVER_ARRIVED:
         raise TransitionRefused(trip.status, TripStatus.DRIVER_ARRIVED)

@@ -13,8 +13,9 @@ from msgspec import Struct
 from drivers.geo import distance_km
 from drivers.models import Availability, AvailabilityChange, Driver, DriverPosition
 from drivers.search import Fix
+from trips.driver_facts import facts
+from trips.eligibility import OFFERED, OUTCOMES, REASONS, refusals
 
-from .eligibility import OFFERED, OUTCOMES, REASONS, facts, refusals
 from .models import DispatchRound, Offer, Trip
 from .policy import Policies
 from .states import OPEN, OfferStatus
@@ -65,7 +66,7 @@ def why(trip: Trip, driver: Driver) -> Answer:
         found.append(mine or Verdict(row, driver.pk, _absent(row, changes)))
     position = DriverPosition.objects.filter(driver=driver).first()
     km_now = distance_km(position.lat, position.lng, trip.pickup_lat, trip.pickup_lng) if position else None
-    return Answer(found, _now(trip, driver, position, km_now) if trip.status in OPEN else None, km_now)
+    return Answer(found, _now(trip, driver, position=position, km=km_now) if trip.status in OPEN else None, km_now)
 
 
 # A trip's offers by round, wave and driver.
@@ -96,15 +97,15 @@ def _absent(row: DispatchRound, changes: Sequence[AvailabilityChange]) -> str:
     return "busy" if before == Availability.BUSY else "offline"
 
 
-def _now(trip: Trip, driver: Driver, position: DriverPosition | None, km: float | None) -> list[str]:
+def _now(trip: Trip, driver: Driver, *, position: DriverPosition | None, km: float | None) -> list[str]:
     policies = Policies.current()
-    judged = facts(trip, trip.asking_round, [driver.pk], policies.settings)[driver.pk]
+    judged = facts(trip, trip.asking_round, driver_ids=[driver.pk], settings=policies.settings)[driver.pk]
     fix = (
         Fix(driver.pk, position.lat, position.lng, position.accuracy_m, position.recorded_at, position.jumped)
         if position is not None
         else None
     )
-    return refusals(trip, judged, fix, km or 0.0, policies.of(trip), policies.settings)
+    return refusals(trip, judged, fix=fix, distance_km=km or 0.0, policy=policies.of(trip), settings=policies.settings)
 
 
 def outcome(verdict: Verdict) -> str:

@@ -10,8 +10,8 @@ from realtime import events
 from realtime.notify import unread_count
 from stepper.errors import NotFound
 from stepper.models import User
+from trips.access import trip_for
 
-from .bookings import trip_for
 from .forms import RatingForm
 from .panel import Panel
 from .views import active_trips, past_trips

@@ -41,9 +41,8 @@ def _match(rows: Sequence[int], costs: Sequence[Mapping[int, float]]) -> list[tu
     if len(rows) == 1:
         drivers = costs[rows[0]]
         return [(rows[0], min(drivers, key=lambda driver_id: (drivers[driver_id], driver_id)))]
-    # Here, so that a process that never matches does not carry it.
-    import numpy
-    from scipy.optimize import linear_sum_assignment
+    import numpy  # noqa: PLC0415 - a process that never matches does not carry it
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - as above
 
     columns = sorted({driver_id for row in rows for driver_id in costs[row]})
     place = {driver_id: column for column, driver_id in enumerate(columns)}

@@ -437,7 +437,7 @@ class Panel:
     @property
     def refusal(self) -> str:
         """Why cancelling is not possible now; "" where it is."""
-        error = cancel_refusal(self.trip, self.viewer, self.settings, self.now)
+        error = cancel_refusal(self.trip, self.viewer, settings=self.settings, now=self.now)
         return str(error.message) if error else ""
 
     @property

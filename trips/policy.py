@@ -9,12 +9,12 @@ from typing import NamedTuple, Self
 
 from django.utils import timezone
 
-from stepper.models import ServiceSettings
+from stepper.models import DispatchMode, ServiceSettings
 from stepper.rings import rings
+from trips.states import Urgency
 
 from . import pricing
 from .models import DispatchRule, Trip
-from .states import DispatchMode, Urgency
 
 
 class Policy(NamedTuple):

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from stepper.models import ServiceSettings
 
 if TYPE_CHECKING:
-    from .eligibility import Facts
+    from trips.driver_facts import Facts
 
 MOST_STARS = 5
 # Hours of waiting, and trips given back, beyond which it makes no difference any more.
 WAITING_H, CANCELLATIONS = 4.0, 5
 
 
-def parts(driver: "Facts", distance_km: float, settings: ServiceSettings, now: dt.datetime) -> dict[str, float]:
+def parts(driver: "Facts", distance_km: float, *, settings: ServiceSettings, now: dt.datetime) -> dict[str, float]:
     """What a driver's score is the sum of, in km; a part that weighs nothing is left out.
 
     Who has no rating, no offers or no trips yet is not held back for it; a driver who had no trip yet has waited

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from realtime import events
-from stepper.api import InstantField, IntField, NumberField, StringField
+from stepper.api.base import InstantField, IntField, NumberField, StringField
 from stepper.models import User
 
 from . import cards
@@ -100,7 +100,7 @@ class RatingGivenSerializer(serializers.ModelSerializer[Rating]):
 
 
 class TripSerializer(serializers.ModelSerializer[Trip]):
-    """A trip as `viewer` (in the context) may see it; rows come from `trips.api.answered`.
+    """A trip as `viewer` (in the context) may see it; rows come from `trips.api.with_answer_columns`.
 
     Phone numbers are shown while a driver has the trip and has not finished, to the people on it and to staff.
     """

@@ -73,14 +73,6 @@ class Difficulty(TextChoices):
     DIFFICULT = "difficult", _("Difficult")
 
 
-class DispatchMode(TextChoices):
-    """How a trip is put before drivers."""
-
-    BROADCAST = "broadcast", _("Broadcast: the first to accept")
-    TARGETED = "targeted", _("Targeted: one driver at a time")
-    BATCHED = "batched", _("Batched: trips and drivers matched together")
-
-
 class Stall(TextChoices):
     """What is wrong with a driver's way to the pickup."""
 
@@ -145,7 +137,7 @@ EXPECTED = frozenset({S.ACCEPTED, S.EN_ROUTE})
 STEPS = (S.ACCEPTED, S.EN_ROUTE, S.DRIVER_ARRIVED, S.PASSENGERS_BOARDED, S.IN_TRANSIT, S.ARRIVED, S.COMPLETED)
 
 
-def allowed(current: str, wanted: str, role: str, *, flagged: bool = False) -> bool:
+def allowed(current: str, wanted: str, *, role: str, flagged: bool = False) -> bool:
     """Whether `role` may move a trip from `current` to `wanted`.
 
     `flagged`: nothing bears out that the driver is at the pickup. Then the organiser may still cancel and there is no

@@ -11,16 +11,16 @@ from django.utils.translation import gettext_lazy
 
 from realtime.notify import notify, notify_staff
 from stepper import limits
+from stepper.db.transactions import best_effort, in_transaction, isolate_failures
 from stepper.errors import InvalidInput
 from stepper.models import ServiceSettings, User
-from stepper.transactions import afterwards, each_alone_where_needed, in_transaction
+from trips.access import require_searching, trip_for
+from trips.dispatch import start_round
+from trips.models import NO_WAVE, Trip
+from trips.offers import withdraw_offers
 
 from . import booking_limits
-from .bookings import require_looking, trip_for
-from .dispatch import withdraw_offers
-from .models import AT_REST, Trip
 from .policy import radius_of
-from .rounds import start_round
 from .states import OPEN
 
 RADIUS_MOST_KM = 200.0
@@ -43,7 +43,7 @@ def escalate_due(limit: int = 100) -> int:
     departs_before = Now() + dt.timedelta(minutes=settings.escalate_before_min)
     due = Trip.objects.filter(Q(is_now=True) | Q(departure_at__lte=departs_before), created_at__lte=booked_before)
     due = due.filter(status__in=sorted(OPEN), escalated_at__isnull=True)
-    return each_alone_where_needed(_escalate, list(due.order_by("pk").values_list("pk", flat=True)[:limit]))
+    return isolate_failures(_escalate, list(due.order_by("pk").values_list("pk", flat=True)[:limit]))
 
 
 @in_transaction
@@ -63,7 +63,7 @@ def _escalate(trip_ids: list[int]) -> int:
         notify(
             trip.organiser,
             gettext_lazy("No driver yet"),
-            gettext_lazy("You can have drivers farther away asked, or go later."),
+            message=gettext_lazy("You can have drivers farther away asked, or go later."),
             audience="passenger",
             priority="high",
             action_url=f"/trips/{trip.pk}/",
@@ -93,14 +93,14 @@ def widen(trip_id: int, user: User, radius_km: float) -> Trip:
     limits.count_call_of(user, "widen", "changes_per_min")
     trip, changed = _widen(trip_id, user, radius_km)
     if changed:
-        afterwards(start_round, trip.pk, at_once=True)
+        best_effort(start_round, trip.pk, at_once=True)
         trip.refresh_from_db()
     return trip
 
 
 @in_transaction
 def _widen(trip_id: int, user: User, radius_km: float) -> tuple[Trip, bool]:
-    trip = _mine(trip_id, user)
+    trip = _lock_open_trip(trip_id, user)
     if not 0 < radius_km <= RADIUS_MOST_KM:
         raise InvalidInput("input.invalid", _("Please correct what is marked."), {"radius_km": [_("At most 200 km.")]})
     if radius_km <= radius_of(trip, ServiceSettings.current()):
@@ -121,7 +121,7 @@ def postpone(trip_id: int, user: User, departure_at: dt.datetime) -> Trip:
     limits.count_call_of(user, "postpone", "changes_per_min")
     trip, changed = _postpone(trip_id, user, departure_at)
     if changed:
-        afterwards(start_round, trip.pk)
+        best_effort(start_round, trip.pk)
         trip.refresh_from_db()
     return trip
 
@@ -130,7 +130,7 @@ def postpone(trip_id: int, user: User, departure_at: dt.datetime) -> Trip:
 def _postpone(trip_id: int, user: User, departure_at: dt.datetime) -> tuple[Trip, bool]:
     # The account comes before the trip, as in booking: what it has at that time is counted.
     account = None if user.may_steer_trips else booking_limits.hold_account(user)
-    trip = _mine(trip_id, user)
+    trip = _lock_open_trip(trip_id, user)
     if departure_at == trip.departure_at:
         return trip, False
     now = timezone.now()
@@ -140,7 +140,7 @@ def _postpone(trip_id: int, user: User, departure_at: dt.datetime) -> tuple[Trip
     ends_at = departure_at + dt.timedelta(minutes=trip.duration_min)
     if account is not None:
         plan = booking_limits.Plan(departure_at, ends_at, trip.traveller_phone, trip.timezone)
-        booking_limits.require_free_time(account, plan, ServiceSettings.current(), trip)
+        booking_limits.require_free_time(account, plan, settings=ServiceSettings.current(), trip=trip)
     withdraw_offers(trip, "cancelled")
     trip.amend(
         departure_at=departure_at,
@@ -148,16 +148,16 @@ def _postpone(trip_id: int, user: User, departure_at: dt.datetime) -> tuple[Trip
         search_until=departure_at,
         is_now=False,
         escalated_at=None,
-        **AT_REST | {"next_look_at": now},
+        **NO_WAVE | {"next_look_at": now},
     )
     return trip, True
 
 
-def _mine(trip_id: int, user: User) -> Trip:
+def _lock_open_trip(trip_id: int, user: User) -> Trip:
     """The open trip, held, for who booked it and staff."""
     trip_for(user, trip_id)
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
-    require_looking(trip, user, _("Only who booked the trip can change it."))
+    require_searching(trip, user, _("Only who booked the trip can change it."))
     return trip
 
 

@@ -17,10 +17,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from stepper.errors import DomainError, InvalidInput, NotFound, TooManyRequests
 from stepper.models import User
-from stepper.refusals import with_retry_after
-from stepper.requests import SignedInRequest
+from stepper.web.refusals import with_retry_after
+from stepper.web.requests import SignedInRequest
+from trips import access, assignment, bookings, places, unfilled
 
-from . import bookings, dispatch, places, unfilled
 from .forms import BookingForm, CancelForm, PostponeForm, RatingForm, WidenForm
 from .models import Booking, Trip, TripQuerySet
 from .panel import Panel
@@ -30,25 +30,25 @@ PAST_PER_PAGE = 10
 ACTIVE_SHOWN = 50
 
 
-def _mine(user: User) -> TripQuerySet:
+def _own_trips(user: User) -> TripQuerySet:
     """Trips the user booked or has seats on."""
     seated = Booking.objects.filter(passenger=user).exclude(status=BookingStatus.CANCELLED).values("trip")
     return Trip.objects.for_page().filter(Q(organiser=user) | Q(pk__in=seated))
 
 
 def active_trips(user: User) -> QuerySet[Trip]:
-    return _mine(user).unfinished().order_by("departure_at", "pk")[:ACTIVE_SHOWN]
+    return _own_trips(user).unfinished().order_by("departure_at", "pk")[:ACTIVE_SHOWN]
 
 
 def past_trips(user: User, page: str | int | None) -> Page[Trip]:
-    finished = _mine(user).filter(status__in=FINISHED).order_by("-departure_at", "-pk")
+    finished = _own_trips(user).filter(status__in=FINISHED).order_by("-departure_at", "-pk")
     return Paginator(finished, PAST_PER_PAGE).get_page(page)
 
 
 def panel_for(request: SignedInRequest, trip_id: int) -> Panel:
     """The trip as this user may see it. Raises Http404 for somebody else's."""
     try:
-        return Panel(bookings.trip_for(request.user, trip_id), request.user)
+        return Panel(access.trip_for(request.user, trip_id), request.user)
     except NotFound as error:
         raise Http404 from error
 
@@ -113,7 +113,7 @@ def detail(request: SignedInRequest, trip_id: int) -> HttpResponse:
     return render(request, "trips/detail.html", {"panel": panel_for(request, trip_id), "rating_form": RatingForm()})
 
 
-def _changed(request: HttpRequest, panel: Panel) -> HttpResponse:
+def _changed_response(request: HttpRequest, panel: Panel) -> HttpResponse:
     """After a change: the panel anew on the open page, or the page itself."""
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect("trips:detail", panel.trip.pk)
@@ -141,7 +141,7 @@ def cancel(request: SignedInRequest, trip_id: int) -> HttpResponse:
             form.add_error(None, str(error.message))
             refusal = error
         else:
-            return _changed(request, panel_for(request, trip_id))
+            return _changed_response(request, panel_for(request, trip_id))
     template = "trips/cancel_form.html" if request.htmx else "trips/cancel.html"
     response = render(request, template, {"panel": panel, "form": form}, status=409 if form.errors else 200)
     return with_retry_after(response, refusal)
@@ -156,14 +156,14 @@ def rate(request: SignedInRequest, trip_id: int) -> HttpResponse:
     status = 422
     if form.is_valid():
         try:
-            bookings.rate(trip_id, request.user, form.cleaned_data["stars"], form.cleaned_data["comment"])
+            bookings.rate(trip_id, request.user, stars=form.cleaned_data["stars"], comment=form.cleaned_data["comment"])
         except TooManyRequests:
             raise
         except DomainError as error:
             form.add_error(None, str(error.message))
             status = error.status
         else:
-            return _changed(request, panel_for(request, trip_id))
+            return _changed_response(request, panel_for(request, trip_id))
     template = "trips/rating.html" if request.htmx else "trips/detail.html"
     return render(request, template, {"panel": panel, "rating_form": form}, status=status)
 
@@ -174,7 +174,7 @@ def offer_again(request: SignedInRequest, trip_id: int) -> HttpResponse:
     """The passenger does not want to wait for the next look."""
     panel_for(request, trip_id)
     try:
-        result = dispatch.offer_again(trip_id, request.user)
+        result = assignment.offer_again(trip_id, request.user)
     except TooManyRequests:
         raise
     except DomainError as error:
@@ -182,10 +182,10 @@ def offer_again(request: SignedInRequest, trip_id: int) -> HttpResponse:
     else:
         if not result.drivers_notified:
             messages.info(request, _("Nobody nearby is free at this moment. We keep looking."))
-    return _changed(request, panel_for(request, trip_id))
+    return _changed_response(request, panel_for(request, trip_id))
 
 
-def _search_changed(request: SignedInRequest, trip_id: int, form: Form, verb: Callable[..., Trip]) -> HttpResponse:
+def _search_changed(request: SignedInRequest, trip_id: int, *, form: Form, verb: Callable[..., Trip]) -> HttpResponse:
     """Calls a verb with what the form holds; a refusal is a message on the page as it now is."""
     panel_for(request, trip_id)
     try:
@@ -196,18 +196,18 @@ def _search_changed(request: SignedInRequest, trip_id: int, form: Form, verb: Ca
         raise
     except DomainError as error:
         messages.error(request, " ".join(error.reasons))
-    return _changed(request, panel_for(request, trip_id))
+    return _changed_response(request, panel_for(request, trip_id))
 
 
 @require_POST
 @login_required
 def widen(request: SignedInRequest, trip_id: int) -> HttpResponse:
     """Nobody takes it: drivers farther away are asked."""
-    return _search_changed(request, trip_id, WidenForm(request.POST), unfilled.widen)
+    return _search_changed(request, trip_id, form=WidenForm(request.POST), verb=unfilled.widen)
 
 
 @require_POST
 @login_required
 def postpone(request: SignedInRequest, trip_id: int) -> HttpResponse:
     """Nobody takes it: it leaves later."""
-    return _search_changed(request, trip_id, PostponeForm(request.POST), unfilled.postpone)
+    return _search_changed(request, trip_id, form=PostponeForm(request.POST), verb=unfilled.postpone)

@@ -21,9 +21,9 @@ from django.utils.translation import override
 from drivers.geo import distance_km
 from drivers.models import DriverPosition
 from realtime.notify import notify, notify_staff
+from stepper.db.transactions import in_transaction, isolate_failures
 from stepper.models import ServiceSettings
 from stepper.templatetags.units import clock, when
-from stepper.transactions import each_alone_where_needed, in_transaction
 
 from . import arrival, eta
 from .models import Booking, Trip, TripWatch
@@ -60,7 +60,7 @@ _STATE = [
 ]
 
 
-class _Look(NamedTuple):
+class _Watched(NamedTuple):
     """One trip as a look finds it."""
 
     trip: Trip
@@ -75,7 +75,7 @@ def watch_due(limit: int = 100) -> int:
     marked = Trip.objects.filter(watch_at__lte=Now()).order_by("watch_at").values_list("pk", flat=True)
     due = TripWatch.objects.filter(due_at__lte=Now()).order_by("due_at").values_list("pk", flat=True)
     trip_ids = sorted({*marked[:limit], *due[:limit]})
-    return each_alone_where_needed(_watch, trip_ids)
+    return isolate_failures(_watch, trip_ids)
 
 
 @in_transaction
@@ -99,13 +99,13 @@ def _watch(trip_ids: list[int]) -> int:
             # A driver has just got it or has just set off: what was before is of no more interest.
             watch = TripWatch(trip=trip, driver_id=trip.driver_id)
         if watch is not None:
-            looks.append(_Look(trip, watch, getattr(trip.driver, "position", None), trip.now, settings))
-    _judge(looks)
+            looks.append(_Watched(trip, watch, getattr(trip.driver, "position", None), trip.now, settings))
+    _check_trips(looks)
     Trip.objects.filter(pk__in=[trip.pk for trip in trips if trip.watch_at]).update(watch_at=None)
     return len(looks)
 
 
-def _judge(looks: Sequence[_Look]) -> None:
+def _check_trips(looks: Sequence[_Watched]) -> None:
     reminders, stalls = [], []
     areas = arrival.PickupAreas()
     for look in looks:
@@ -119,12 +119,14 @@ def _judge(looks: Sequence[_Look]) -> None:
                 stalls.append(look)
         else:
             watch.due_at, watch.stall, watch.stalled_at = None, "", None
-            if trip.awaits_confirmation and not arrival.confirm_if_there(trip, Role.SYSTEM, look.settings, areas=areas):
+            if trip.awaits_confirmation and not arrival.confirm_if_there(
+                trip, Role.SYSTEM, settings=look.settings, areas=areas
+            ):
                 watch.due_at = look.now + _ON_THE_WAY
     TripWatch.objects.bulk_create(
         [look.watch for look in looks], update_conflicts=True, unique_fields=["trip"], update_fields=_STATE
     )
-    _remind(reminders)
+    _send_reminders(reminders)
     if stalls:
         Trip.objects.filter(pk__in=[look.trip.pk for look in stalls]).update(version=F("version") + 1)
     for look in stalls:
@@ -136,7 +138,7 @@ def _judge(looks: Sequence[_Look]) -> None:
 # Reminders
 
 
-def _is_time_to_remind(look: _Look) -> bool:
+def _is_time_to_remind(look: _Watched) -> bool:
     """Marks the reminders whose time has come; True: one is sent. Who got the trip after that time knows of it."""
     trip, watch, now, settings = look.trip, look.watch, look.now, look.settings
     accepted_at = trip.accepted_at or now
@@ -154,7 +156,7 @@ def _is_time_to_remind(look: _Look) -> bool:
     return sent
 
 
-def _remind(looks: Iterable[_Look]) -> None:
+def _send_reminders(looks: Iterable[_Watched]) -> None:
     by_trip = {look.trip.pk: look for look in looks}
     if not by_trip:
         return
@@ -171,7 +173,7 @@ def _remind(looks: Iterable[_Look]) -> None:
                 notify(
                     user,
                     _("Your trip: %(when)s") % {"when": when(trip.departure_at, trip.timezone)},
-                    f"{trip.title}. {trip.driver.user.short_name} · {trip.vehicle}",
+                    message=f"{trip.title}. {trip.driver.user.short_name} · {trip.vehicle}",
                     audience="passenger",
                     action_url=f"/trips/{pk}/",
                 )
@@ -182,7 +184,7 @@ def _remind(looks: Iterable[_Look]) -> None:
             notify(
                 trip.driver.user,
                 _("Your trip: %(when)s") % {"when": when(trip.departure_at, trip.timezone)},
-                f"{trip.title}. {leave}",
+                message=f"{trip.title}. {leave}",
                 audience="driver",
                 action_url="/driver/",
             )
@@ -191,7 +193,7 @@ def _remind(looks: Iterable[_Look]) -> None:
 # Setting off
 
 
-def _leave_at(look: _Look) -> dt.datetime:
+def _leave_at(look: _Watched) -> dt.datetime:
     """When the driver has to leave from where they are; at once for a trip that is for now."""
     trip, position = look.trip, look.position
     if position is None:
@@ -202,7 +204,7 @@ def _leave_at(look: _Look) -> dt.datetime:
     return max(trip.departure_at - drive, trip.accepted_at or look.now)
 
 
-def _watch_setting_off(look: _Look) -> None:
+def _watch_setting_off(look: _Watched) -> None:
     trip, watch, now, settings = look.trip, look.watch, look.now, look.settings
     nudge_at = _leave_at(look) + dt.timedelta(minutes=settings.set_off_grace_min)
     flag_after = dt.timedelta(minutes=settings.set_off_flag_min)
@@ -211,7 +213,7 @@ def _watch_setting_off(look: _Look) -> None:
         watch.late_at = None
     elif watch.nudged_at is None:
         watch.nudged_at = now
-        _nudge(look)
+        _tell_to_set_off(look)
     elif watch.late_at is None and now >= watch.nudged_at + flag_after:
         watch.late_at = now
         _tell_staff(trip, partial(_late_words, trip))
@@ -225,7 +227,7 @@ def _watch_setting_off(look: _Look) -> None:
     watch.due_at = min(moment for moment in moments if moment > now)
 
 
-def _nudge(look: _Look) -> None:
+def _tell_to_set_off(look: _Watched) -> None:
     trip = look.trip
     if trip.driver is None:
         return
@@ -234,7 +236,7 @@ def _nudge(look: _Look) -> None:
         notify(
             user,
             _("Time to set off"),
-            _("%(pickup)s at %(time)s. Set off now or give the trip back.")
+            message=_("%(pickup)s at %(time)s. Set off now or give the trip back.")
             % {"pickup": trip.pickup_name, "time": clock(trip.departure_at, trip.timezone)},
             audience="driver",
             priority="urgent",
@@ -248,10 +250,10 @@ def _tell_staff(trip: Trip, told: "partial[tuple[str, str]]") -> None:
 
 def _late_words(trip: Trip) -> tuple[str, str]:
     title = _("Trip %(id)d: the driver has not set off") % {"id": trip.pk}
-    return title, _whose(trip)
+    return title, _driver_words(trip)
 
 
-def _whose(trip: Trip) -> str:
+def _driver_words(trip: Trip) -> str:
     driver = trip.driver.user.name if trip.driver else ""
     return f"{trip.title}, {when(trip.departure_at, trip.timezone)} · {driver}"
 
@@ -259,7 +261,7 @@ def _whose(trip: Trip) -> str:
 # On the way
 
 
-def _watch_the_way(look: _Look) -> bool:
+def _watch_the_way(look: _Watched) -> bool:
     """Keeps the stall of a trip whose driver is on the way; True: it is not what it was."""
     watch, now = look.watch, look.now
     watch.due_at = now + _ON_THE_WAY
@@ -267,7 +269,7 @@ def _watch_the_way(look: _Look) -> bool:
     if watch.set_off_at is None:
         watch.set_off_at = now
     before = (watch.stall, watch.stalled_at)
-    stall, since = _stall(look)
+    stall, since = _find_stall(look)
     watch.stall, watch.stalled_at = stall or "", since
     if stall and watch.stall_told_at is None:
         watch.stall_told_at = now
@@ -275,7 +277,7 @@ def _watch_the_way(look: _Look) -> bool:
     return (watch.stall, watch.stalled_at) != before
 
 
-def _stall(look: _Look) -> tuple[Stall | None, dt.datetime | None]:
+def _find_stall(look: _Watched) -> tuple[Stall | None, dt.datetime | None]:
     """What is wrong and since when; moves the watch's two marks: where the vehicle stands, how near it has been."""
     watch, position, settings = look.watch, look.position, look.settings
     set_off_at = watch.set_off_at or look.now
@@ -323,4 +325,4 @@ def _stall_words(trip: Trip, stall: Stall) -> tuple[str, str]:
         Stall.AWAY: _("Trip %(id)d: the driver moves away"),
         Stall.DARK: _("Trip %(id)d: no position of the driver"),
     }
-    return titles[stall] % {"id": trip.pk}, _whose(trip)
+    return titles[stall] % {"id": trip.pk}, _driver_words(trip)

@@ -99,7 +99,7 @@ class Bystander:
     def __init__(self, url: str, offers: int) -> None:
         from django.conf import settings
 
-        from stepper.tokens import sign_in
+        from stepper.api.tokens import sign_in
         from tests.browsing import session_cookie
         from tests.factories import DriverFactory, OfferFactory, PassengerFactory
 

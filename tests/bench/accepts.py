@@ -162,7 +162,7 @@ def _work() -> None:
     from django.db import connection
 
     from stepper.errors import DomainError
-    from trips import dispatch
+    from trips import assignment
 
     waiting: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
     results: SimpleQueue[str] = SimpleQueue()
@@ -171,7 +171,7 @@ def _work() -> None:
         connection.ensure_connection()
         while (offer := waiting.get()) is not None:
             try:
-                dispatch.accept(*offer)
+                assignment.accept(*offer)
                 results.put("accepted")
             except DomainError as error:
                 results.put(error.code)

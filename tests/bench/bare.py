@@ -17,9 +17,9 @@ django.setup(set_prefix=False)
 
 from channels.layers import get_channel_layer  # noqa: E402 - after Django is set up
 
-from drivers.positions import location_frame  # noqa: E402
+from drivers.positions.tracking import location_frame  # noqa: E402
 from realtime import events  # noqa: E402
-from realtime.consumers import SocketConsumer  # noqa: E402
+from realtime.sockets.base import SocketConsumer  # noqa: E402
 
 
 class BareConsumer(SocketConsumer):
@@ -40,7 +40,9 @@ class BareConsumer(SocketConsumer):
         if isinstance(command, events.LocationUpdate):
             point = command.points[-1]
             now = dt.datetime.now(dt.UTC)
-            frame = location_frame(1, 1, point, point.recorded_at or now, now, events.Eta())
+            frame = location_frame(
+                1, 1, point=point, recorded_at=point.recorded_at or now, timestamp=now, to_go=events.Eta()
+            )
             message = {"type": "position.relayed", "group": self.group, "key": self.group, "driver_id": 1}
             self.channel_layer.relay(self.group, message | {"frame": events.encode_bytes(frame)})
         return True
@@ -67,7 +69,7 @@ def main() -> None:
     if "uvicorn" in sys.argv:
         import uvicorn
 
-        from stepper.sansio import LeanSansIOProtocol
+        from stepper.server.uvicorn import LeanSansIOProtocol
 
         port = int(sys.argv[sys.argv.index("--port") + 1])
         uvicorn.run(
@@ -81,14 +83,14 @@ def main() -> None:
         )
         return
     # First: it installs the event loop.
-    from stepper import websocket
+    from stepper.server import daphne
 
-    websocket.install()
+    daphne.install()
 
     from daphne.endpoints import build_endpoint_description_strings
 
     port = int(sys.argv[sys.argv.index("--port") + 1])
-    websocket.SocketServer(
+    daphne.SocketServer(
         application=application,
         endpoints=build_endpoint_description_strings(host="127.0.0.1", port=port),
         server_name="stepper",

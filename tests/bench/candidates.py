@@ -123,8 +123,8 @@ def _measure_size() -> dict[str, float]:
         taken = []
         for point in sampled:
             near: list[search.Near] = []
-            once = [parts.timed_ms(lambda: near.extend(search.nearest(*point, RADIUS_KM, WANTED)))]  # noqa: B023
-            once += [parts.timed_ms(lambda: search.nearest(*point, RADIUS_KM, WANTED)) for _more in range(2)]  # noqa: B023
+            once = [parts.timed_ms(lambda: near.extend(search.nearest_drivers(*point, RADIUS_KM, WANTED)))]  # noqa: B023
+            once += [parts.timed_ms(lambda: search.nearest_drivers(*point, RADIUS_KM, WANTED)) for _more in range(2)]  # noqa: B023
             taken.append(statistics.median(once))
             wrong += [one.driver_id for one in near] != everybody.nearest(*point)
         figures[name] = statistics.median(taken)
@@ -192,8 +192,11 @@ def _with_rules(points: Sequence[Point]) -> float:
         trip = TripFactory(status="published", pickup=point, dropoff=(point[0] + 0.1, point[1]))
 
         def judged() -> int:
-            near = search.nearest(*point, RADIUS_KM, ENOUGH_TO_JUDGE)  # noqa: B023
-            return sum(one.reason is None for one in assess(trip, 1, near, policies.of(trip), policies.settings))  # noqa: B023
+            near = search.nearest_drivers(*point, RADIUS_KM, ENOUGH_TO_JUDGE)  # noqa: B023
+            return sum(
+                one.reason is None
+                for one in assess(trip, 1, near=near, policy=policies.of(trip), settings=policies.settings)  # noqa: B023
+            )
 
         if judged() < WANTED:
             print(f"fewer than {WANTED} eligible around {point}", file=sys.stderr)
@@ -206,10 +209,10 @@ def _with_nobody_and_one() -> int:
     from drivers import search
     from tests.factories import DriverFactory
 
-    wrong = int(search.nearest(43.2, 76.8, RADIUS_KM, WANTED) != [])
+    wrong = int(search.nearest_drivers(43.2, 76.8, RADIUS_KM, WANTED) != [])
     only = DriverFactory(at=(43.2, 76.8))
-    wrong += [one.driver_id for one in search.nearest(43.3, 76.8, RADIUS_KM, WANTED)] != [only.pk]
-    wrong += int(search.nearest(44.2, 76.8, RADIUS_KM, WANTED) != [])
+    wrong += [one.driver_id for one in search.nearest_drivers(43.3, 76.8, RADIUS_KM, WANTED)] != [only.pk]
+    wrong += int(search.nearest_drivers(44.2, 76.8, RADIUS_KM, WANTED) != [])
     only.position.delete()
     return wrong
 
@@ -223,13 +226,13 @@ async def _hot(movers: Sequence[tuple[int, float, float]]) -> float:
     from django.db import connection
 
     from drivers import geo
-    from drivers.positions import PositionBuffer
+    from drivers.positions.buffer import PositionBuffer
     from realtime import events
+    from stepper.db.transactions import run_in_thread
     from stepper.models import ServiceSettings
-    from stepper.transactions import in_thread
 
     # Minutes of driving in a moment: so fast is nobody else believed.
-    await in_thread(lambda: ServiceSettings.objects.update_or_create(pk=1, defaults={"max_speed_kmh": 10**6}))
+    await run_in_thread(lambda: ServiceSettings.objects.update_or_create(pk=1, defaults={"max_speed_kmh": 10**6}))
     chance = random.Random(4)
     cars: list[Any] = [[*row, chance.uniform(0, 2 * math.pi), chance.uniform(20, 60) / 3.6] for row in movers]
     degree_m = geo.EARTH_RADIUS_KM * math.pi / 180 * 1000
@@ -258,17 +261,17 @@ async def _hot(movers: Sequence[tuple[int, float, float]]) -> float:
         return buffer.flush()
 
     buffer = PositionBuffer()
-    before = await in_thread(counted)
+    before = await run_in_thread(counted)
     buffer.open()
     for car in cars:
         buffer.hold(int(car[0]))
     written = 0
     for _fix in range(FIXES):
-        written += await in_thread(drive, buffer)
+        written += await run_in_thread(drive, buffer)
     await buffer.close()
     # The server's counters come a little later.
     for _wait in range(150):
-        after = await in_thread(counted)
+        after = await run_in_thread(counted)
         if after[0] - before[0] >= written:
             break
         await asyncio.sleep(0.1)

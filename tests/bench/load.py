@@ -263,12 +263,12 @@ class City:
     def _lost(self, first_event: int) -> list[str]:
         """Events of the run that did not reach everybody they were for. In a database thread."""
         from realtime.models import Event
-        from realtime.publish import CONTROL
+        from realtime.outbox import PERMISSIONS_REFRESH
         from trips.models import Trip
 
         trips = {trip.pk: trip for trip in Trip.objects.filter(pk__in=self.booked)}
         lost = []
-        for event in Event.objects.filter(id__gt=first_event).exclude(type=CONTROL).order_by("id"):
+        for event in Event.objects.filter(id__gt=first_event).exclude(type=PERMISSIONS_REFRESH).order_by("id"):
             kind, _dot, number = event.group.partition(".")
             audience: list[Witness] = []
             if kind == "driver" and int(number) in self.taxis:

@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from drivers import geo
 from drivers.models import Availability, Driver, DriverPosition, Vehicle
+from stepper.api.tokens import sign_in
 from stepper.models import User
-from stepper.tokens import sign_in
 from tests.factories import DriverFactory, PassengerFactory, TripFactory, UserFactory, VehicleFactory
 from trips.models import Booking, Trip
 from trips.states import BookingStatus, TripStatus

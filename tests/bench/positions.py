@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tests.bench import harness
 
 if TYPE_CHECKING:
-    from drivers.positions import PositionBuffer
+    from drivers.positions.buffer import PositionBuffer
 
 DRIVERS = 10_000
 # One UPDATE each is so slow that a few say enough.
@@ -37,10 +37,10 @@ def main() -> None:
 
 
 async def run(rounds: int) -> None:
-    from drivers.positions import TRAIL_STEP, PositionBuffer
-    from stepper.transactions import in_thread
+    from drivers.positions.buffer import TRAIL_STEP, PositionBuffer
+    from stepper.db.transactions import run_in_thread
 
-    crowds = await in_thread(_populate)
+    crowds = await run_in_thread(_populate)
     buffer = PositionBuffer()
     buffer.open()
     figures, rows = {}, []
@@ -50,14 +50,14 @@ async def run(rounds: int) -> None:
             buffer.hold(pk)
         whole, flushed, single = [], [], []
         # First what the buffer has to learn of its drivers once.
-        await in_thread(_batch, buffer, ids, 0)
+        await run_in_thread(_batch, buffer, ids, 0)
         for number in range(1, rounds + 1):
             await asyncio.sleep(TRAIL_STEP.total_seconds())  # a trail keeps no more points than that
-            reported_s, flushed_s = await in_thread(_batch, buffer, ids, number)
+            reported_s, flushed_s = await run_in_thread(_batch, buffer, ids, number)
             flushed.append(len(ids) / flushed_s)
             whole.append(len(ids) / (reported_s + flushed_s))
-            single.append(SINGLE / await in_thread(_one_by_one, some, number))
-        await in_thread(_check, trip_of, rounds)
+            single.append(SINGLE / await run_in_thread(_one_by_one, some, number))
+        await run_in_thread(_check, trip_of, rounds)
         rows += [
             (f"{name}: PositionBuffer.flush", harness.spread(flushed), harness.ratio(flushed, single)),
             (f"{name}: report and flush", harness.spread(whole), harness.ratio(whole, single)),

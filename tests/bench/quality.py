@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tests.bench import harness
 
 if TYPE_CHECKING:
-    from stepper.city.clock import Spot
-    from stepper.city.picks import Picks, Ride
+    from stepper.simulator.clock import Spot
+    from stepper.simulator.pickups import Pickups, Ride
 
 PICKS = harness.ROOT / ".." / "shared" / "data" / "uber_nyc_2014-04-03_to_05.csv"
 # Stretches of the file, by where they begin in it, and rides of each.
@@ -43,7 +43,7 @@ class Result(NamedTuple):
 
     @property
     def p95(self) -> float:
-        from stepper.city.report import percentile
+        from stepper.simulator.report import percentile
 
         return percentile(self.pickup_km, 95)
 
@@ -62,10 +62,10 @@ def main() -> None:
 
 
 def _run(file: Path, count: int, seed: int) -> None:
-    from stepper.city import picks
+    from stepper.simulator import pickups
 
-    found = picks.read(file)
-    stretches = [picks.Picks(found.rows[int(len(found.rows) * start) :]).rides(seed, count) for start in FROM]
+    found = pickups.read(file)
+    stretches = [pickups.Pickups(found.rows[int(len(found.rows) * start) :]).rides(seed, count) for start in FROM]
     figures: dict[str, float] = {}
     for crowd, busy in BUSY.items():
         results: dict[str, list[Result]] = {name: [] for name in (*MODES, *AHEAD)}
@@ -95,13 +95,13 @@ def _run(file: Path, count: int, seed: int) -> None:
     harness.finish(figures)
 
 
-def _homes(rides: Sequence["Ride"], found: "Picks", busy: float, seed: int) -> list["Spot"]:
+def _homes(rides: Sequence["Ride"], found: "Pickups", busy: float, seed: int) -> list["Spot"]:
     """Where the drivers begin, as many as are on a trip for that share of the time.
 
     At pick-ups of the whole file: at those of the rides themselves they would stand where they will be wanted.
     """
-    from stepper.city.clock import km_between
-    from stepper.city.optimum import driving
+    from stepper.simulator.clock import km_between
+    from stepper.simulator.optimum import driving
 
     chance = Random(seed)
     # A kilometre to the pickup is near enough to the truth for this.
@@ -124,15 +124,15 @@ def _row(name: str, result: Result, best: Result) -> tuple[str, str, str, str, s
 
 
 def _optimum(rides: Sequence["Ride"], homes: Sequence["Spot"], seed: int, window: dt.timedelta) -> Result:
-    from stepper.city.drivers import Manners
-    from stepper.city.optimum import pickup_km
+    from stepper.simulator.drivers import Manners
+    from stepper.simulator.optimum import pickup_km
 
     declines = Manners().declines
 
     def would(driver: int, ride: int) -> bool:
         return not _declines(_chance(seed, driver, ride), declines)
 
-    km = [one for one in pickup_km(rides, homes, PATIENCE, would, window) if one is not None]
+    km = [one for one in pickup_km(rides, homes, patience=PATIENCE, would=would, window=window) if one is not None]
     return Result(len(km) / len(rides), km)
 
 
@@ -149,9 +149,9 @@ class City:
     """A city's drivers and rides in one mode. `now` is the file's clock."""
 
     def __init__(self, mode: str, rides: Sequence["Ride"], homes: Sequence["Spot"], seed: int) -> None:
-        from stepper.city import people
-        from stepper.city.drivers import Manners
         from stepper.models import ServiceSettings, User
+        from stepper.simulator import people
+        from stepper.simulator.drivers import Manners
 
         self.seed = seed
         self.manners = Manners()
@@ -169,7 +169,7 @@ class City:
             answers_per_min=1_000_000,
         ).save()
         self._clear()
-        crowd = people.make(f"{mode}-{len(homes)}", len(homes), 1)
+        crowd = people.make(f"{mode}-{len(homes)}", len(homes), passengers=1)
         User.objects.filter(email__in=crowd.passengers).update(max_overlapping_trips=1_000_000)
         self.passenger = User.objects.get(email=crowd.passengers[0])
         self.drivers = self._settle(crowd.drivers, homes)
@@ -191,7 +191,7 @@ class City:
     def _settle(self, emails: Sequence[str], homes: Sequence["Spot"]) -> list[int]:
         from drivers import geo
         from drivers.models import Driver, DriverPosition
-        from stepper.city.clock import now
+        from stepper.simulator.clock import now
 
         drivers = list(Driver.objects.filter(user__email__in=emails).order_by("pk"))
         Driver.objects.filter(pk__in=[driver.pk for driver in drivers]).update(availability="available", is_online=True)
@@ -237,15 +237,15 @@ class City:
         self.booked[trip.pk] = number
 
     def _dispatch(self) -> None:
-        from trips import rounds
+        from trips import deadlines
 
-        while rounds.expire_due() + rounds.look_due() + rounds.give_up_due():
+        while deadlines.expire_due_offers() + deadlines.start_due_rounds() + deadlines.cancel_due_searches():
             pass
 
     def _answer(self) -> None:
         """Each driver answers when they would; who comes too late hears so."""
         from stepper.errors import Conflict
-        from trips import dispatch
+        from trips import assignment
         from trips.models import Offer
 
         for offer in Offer.objects.open():
@@ -261,9 +261,9 @@ class City:
                 continue
             try:
                 if declines:
-                    dispatch.decline(mine.driver_id, offer_id)
+                    assignment.decline(mine.driver_id, offer_id)
                 else:
-                    dispatch.accept(mine.driver_id, offer_id)
+                    assignment.accept(mine.driver_id, offer_id)
                     self._drive(mine)
             except Conflict:
                 continue
@@ -278,8 +278,8 @@ class City:
     def _drive(self, offer: Any) -> None:
         """Steps of a trip are not what is measured: the driver is away for as long as it takes."""
         from drivers.models import Driver, DriverPosition
-        from stepper.city.clock import km_between
-        from stepper.city.optimum import driving
+        from stepper.simulator.clock import km_between
+        from stepper.simulator.optimum import driving
 
         ride = self.rides[self.booked[offer.trip_id]]
         takes = driving(offer.distance_km) + driving(km_between(ride.pickup, ride.dropoff))
@@ -291,8 +291,8 @@ class City:
     def _free_drivers(self) -> None:
         from drivers import geo
         from drivers.models import Driver, DriverPosition
-        from stepper.city.clock import now
-        from trips import rounds
+        from stepper.simulator.clock import now
+        from trips import waking
         from trips.models import Trip
 
         free = {driver_id: spot for driver_id, (at, spot) in self.driving.items() if at <= self.now}
@@ -303,7 +303,7 @@ class City:
             DriverPosition.objects.filter(driver=driver_id).update(
                 lat=spot.lat, lng=spot.lng, cell=geo.cell(*spot), recorded_at=now(), dispatchable=True
             )
-        rounds.wake_around(free)
+        waking.wake_trips_around(free)
 
     def _pass_time(self) -> None:
         """Everything that is waited for comes nearer by a tick."""

@@ -71,7 +71,7 @@ def full_connections(tokens: list[tuple[str, str]], ports: tuple[int, int]) -> l
 
 def people() -> list[tuple[str, str]]:
     """Access tokens of drivers on the way to a pickup and of the passengers who watch them."""
-    from stepper.tokens import sign_in
+    from stepper.api.tokens import sign_in
     from tests.factories import TripFactory
 
     trips: list[Any] = [TripFactory(status="en_route") for _ in range(PAIRS)]

@@ -11,7 +11,7 @@ from drivers.models import Driver
 from tests.browsing import DESKTOP, PHONE
 from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory
 from tests.live import LiveServer
-from trips import rounds
+from trips import dispatch
 from trips.models import Trip
 
 pytestmark = pytest.mark.browser
@@ -40,7 +40,7 @@ def test_why_did_this_driver_not_get_it(live: LiveServer, open_as: Open, viewpor
     there(1, "Aida Nurlan")
     there(12, "Berik Omarov", max_distance_km=5)
     there(14, "Dana Serik")
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
     page = open_as(StaffFactory(is_superuser=True), f"/admin/trips/trip/{trip.pk}/change/", viewport=viewport)
 
     follow(page, "Why not?")

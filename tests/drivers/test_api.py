@@ -14,7 +14,7 @@ from stepper.models import ServiceSettings
 from tests.drives import step_there
 from tests.factories import AIRPORT, ALMATY, DriverFactory, PassengerFactory, StaffFactory, place
 from tests.rest import as_user
-from trips import bookings, dispatch
+from trips import assignment, bookings
 from trips.models import Offer, Trip
 from trips.states import STEPS, OfferStatus, TripStatus
 
@@ -59,7 +59,7 @@ def offered(driver, rival, passenger):
 
 @pytest.fixture
 def accepted(driver, offered):
-    return dispatch.accept_trip(driver.pk, offered.pk)
+    return assignment.accept_trip(driver.pk, offered.pk)
 
 
 # Who may come here
@@ -174,7 +174,7 @@ def test_accepting_again_gives_the_same_answer(client, offered):
 
 
 def test_accepting_what_another_has_is_refused(client, rival, offered):
-    dispatch.accept_trip(rival.pk, offered.pk)
+    assignment.accept_trip(rival.pk, offered.pk)
 
     refused = client.post(f"/api/drivers/trips/accept/{offered.pk}")
 
@@ -200,7 +200,7 @@ def test_accepting_what_was_cancelled_is_refused(client, passenger, offered):
 def test_accepting_what_overlaps_is_refused(client, driver, passenger):
     first, second = book(passenger), book(passenger)
     Offer.objects.filter(trip=second).update(status=OfferStatus.PENDING)
-    dispatch.accept_trip(driver.pk, first.pk)
+    assignment.accept_trip(driver.pk, first.pk)
     Offer.objects.filter(trip=second).update(status=OfferStatus.PENDING, responded_at=None, reason="")
     Trip.objects.filter(pk=second.pk).update(status=TripStatus.OFFERED)
 
@@ -368,7 +368,7 @@ def test_a_released_trip_is_no_longer_the_drivers(client, passenger, accepted):
 def test_a_released_trip_is_not_told_to_who_released_it_once_more(client, rival, accepted):
     """Somebody else has it: their name and number, and what the passenger wrote, are none of the former driver's."""
     step(client, accepted, "released")
-    dispatch.assign(accepted.pk, rival.pk, StaffFactory())
+    assignment.assign(accepted.pk, rival.pk, StaffFactory())
 
     response = step(client, accepted, "released")
 

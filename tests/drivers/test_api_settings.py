@@ -5,11 +5,11 @@ import datetime as dt
 import pytest
 from django.utils import timezone
 
-from drivers import positions
 from drivers.models import Availability, Driver, DriverPosition
+from drivers.positions import buffer
 from tests.factories import ALMATY, DriverFactory, PassengerFactory
 from tests.rest import as_user, book
-from trips import dispatch, driving
+from trips import assignment, driving
 
 pytestmark = pytest.mark.django_db
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def fresh_buffer(monkeypatch):
     """What this process remembers of another test's drivers is not about these, whose numbers are the same."""
-    monkeypatch.setattr(positions, "report", positions.PositionBuffer().report)
+    monkeypatch.setattr(buffer, "report", buffer.PositionBuffer().report)
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def test_going_offline_and_online(client, driver):
 
 def test_going_offline_on_a_trip_waits_for_its_end(client, driver):
     trip = book(as_user(PassengerFactory()))
-    dispatch.accept_trip(driver.pk, trip["id"])
-    driving.update_status(driver.pk, trip["id"], "en_route")
+    assignment.accept_trip(driver.pk, trip["id"])
+    driving.update_status(driver.pk, trip["id"], status="en_route")
 
     response = client.put("/api/drivers/availability", {"availability": "offline"}, format="json")
 

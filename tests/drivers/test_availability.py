@@ -87,7 +87,7 @@ def test_switch_on_a_trip_takes_effect_when_it_ends(django_capture_on_commit_cal
 
     Driver.objects.get().trips.update(status="completed")
     with django_capture_on_commit_callbacks(execute=True):
-        availability.free(driver.pk)
+        availability.mark_free(driver.pk)
     assert state(driver) == (False, "offline", False)
 
 
@@ -128,19 +128,19 @@ def test_going_online_as_nobody_is_not_found() -> None:
 def test_free_leaves_who_still_drives(online: Driver) -> None:
     TripFactory(status="in_transit", driver=online)
 
-    availability.free(online.pk)
+    availability.mark_free(online.pk)
 
     assert state(online) == (True, "busy", False)
 
 
 def test_free_leaves_who_was_not_busy(offline: Driver) -> None:
-    availability.free(offline.pk)
+    availability.mark_free(offline.pk)
 
     assert state(offline) == (False, "offline", False)
 
 
 def test_make_busy_takes_the_driver_out_of_the_search(online: Driver) -> None:
-    availability.make_busy(online.pk)
+    availability.mark_busy(online.pk)
 
     assert state(online) == (True, "busy", False)
 
@@ -231,7 +231,7 @@ def test_suspended_driver_is_offline_after_the_trip(staff: User) -> None:
     availability.suspend(trip.driver.pk, staff)
     type(trip).objects.update(status="completed")
 
-    availability.free(trip.driver.pk)
+    availability.mark_free(trip.driver.pk)
 
     assert state(trip.driver) == (False, "offline", False)
 
@@ -267,11 +267,11 @@ def history(driver: Driver) -> list[tuple[str, str, bool, str]]:
 def test_every_change_leaves_one_row_with_its_cause(offline: Driver, staff: User) -> None:
     availability.set_online(offline.pk, True)
     availability.set_online(offline.pk, True)
-    availability.make_busy(offline.pk)
-    availability.make_busy(offline.pk)
+    availability.mark_busy(offline.pk)
+    availability.mark_busy(offline.pk)
     availability.set_online(offline.pk, False)
-    availability.free(offline.pk)
-    availability.free(offline.pk)
+    availability.mark_free(offline.pk)
+    availability.mark_free(offline.pk)
     availability.set_online(offline.pk, True)
     availability.suspend(offline.pk, staff, "complaints")
 

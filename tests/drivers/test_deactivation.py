@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from drivers import availability
+from drivers import availability, working_time
 from drivers.models import AvailabilityChange, Driver, DriverPosition
 from realtime import groups
 from stepper.errors import NotPermitted
@@ -13,7 +13,7 @@ from stepper.models import User
 from tests.backoffice import page_url, signed_in
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.outbox import frames, rechecked
-from trips import dispatch, rounds
+from trips import assignment, dispatch
 from trips.models import Offer
 
 pytestmark = pytest.mark.django_db
@@ -74,13 +74,11 @@ def test_driver_leaves_the_search_and_loses_open_offers(
     assert rechecked(groups.user(online.user.pk))
     assert AvailabilityChange.objects.get().cause == "deactivated"
     trip = TripFactory(status="published")
-    assert rounds.start_round(trip.pk).considered == 0
+    assert dispatch.start_round(trip.pk).considered == 0
 
 
 def test_driver_on_a_break_does_not_come_back_from_it(online: Driver) -> None:
-    from drivers import duty
-
-    duty.take_break(online.pk, 30)
+    working_time.take_break(online.pk, 30)
     by_saving(online.user)
     assert online.breaks.get().ended_at is not None
 
@@ -92,7 +90,7 @@ def test_trip_under_way_stays_and_the_driver_is_offline_after_it() -> None:
     assert (trip.status, trip.driver.availability) == ("in_transit", "busy")
 
     type(trip).objects.update(status="completed")
-    availability.free(trip.driver.pk)
+    availability.mark_free(trip.driver.pk)
 
     assert state(trip.driver) == (False, "offline", False)
 
@@ -102,7 +100,7 @@ def test_deactivated_in_the_database_alone_a_driver_is_free_but_not_available_af
     trip = TripFactory(status="completed", driver=DriverFactory(at=ALMATY, availability="busy"))
     User._base_manager.filter(pk=trip.driver.user.pk).update(is_active=False)
 
-    availability.free(trip.driver.pk)
+    availability.mark_free(trip.driver.pk)
 
     trip.driver.refresh_from_db()
     assert trip.driver.availability == "offline"
@@ -111,7 +109,7 @@ def test_deactivated_in_the_database_alone_a_driver_is_free_but_not_available_af
 def test_deactivated_driver_cannot_go_online_or_accept(online: Driver) -> None:
     offer = OfferFactory(driver=online)
     by_saving(online.user)
-    for verb, *args in ((availability.set_online, online.pk, True), (dispatch.accept, online.pk, offer.pk)):
+    for verb, *args in ((availability.set_online, online.pk, True), (assignment.accept, online.pk, offer.pk)):
         with pytest.raises(NotPermitted) as refused:
             verb(*args)
         assert refused.value.code == "driver.not_approved"

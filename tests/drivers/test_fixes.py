@@ -9,13 +9,14 @@ import pytest
 from channels.layers import get_channel_layer
 from time_machine import TimeMachineFixture
 
-from drivers import positions
 from drivers.models import Driver, DriverPosition, TrailPoint
-from drivers.positions import PositionBuffer, ReportResult
+from drivers.positions import buffer as positions_buffer
+from drivers.positions.buffer import PositionBuffer
+from drivers.positions.types import ReportResult
 from realtime import events, groups
 from realtime.events import Point
+from stepper.db.transactions import run_in_thread
 from stepper.models import ServiceSettings
-from stepper.transactions import in_thread
 from tests.factories import AIRPORT, ALMATY, DriverFactory, TripFactory, place
 from trips.models import Trip
 
@@ -234,10 +235,10 @@ def test_neither_a_jump_nor_nowhere_is_in_the_trail(phone: Phone) -> None:
 @pytest.mark.django_db(transaction=True)
 async def test_jump_is_not_relayed(layer: Any) -> None:
     buffer = PositionBuffer()
-    trip = await in_thread(lambda: TripFactory(status="en_route"))
+    trip = await run_in_thread(lambda: TripFactory(status="en_route"))
     watching = await layer.new_channel()
     await layer.group_add(groups.trip(trip.pk), watching)
-    await in_thread(buffer.prime, trip.driver.pk)
+    await run_in_thread(buffer.prime, trip.driver.pk)
     buffer.open()
     try:
         # On the loop, the way of most fixes.
@@ -292,7 +293,7 @@ def test_process_that_heard_long_ago_judges_from_what_another_one_stored(
     phone: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a second connection, kept silent for hours, could put a driver who is far away anywhere."""
-    monkeypatch.setattr(positions, "_NEWEST_FOR_S", -1.0)
+    monkeypatch.setattr(positions_buffer, "_NEWEST_FOR_S", -1.0)
     phone.report(*MUNICH, after=1)
     other = Phone(phone.clock, phone.driver)
     for _n in range(120):

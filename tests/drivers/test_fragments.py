@@ -50,7 +50,7 @@ def test_snapshot_has_every_region(driver: Driver) -> None:
 def test_offer_created_adds_the_card_without_a_query(driver: Driver, query_count: Callable[[int, int], Any]) -> None:
     offer = OfferFactory(driver=driver)
     offer.refresh_from_db()
-    event = offer_card(offer, offer.trip, 4)
+    event = offer_card(offer, offer.trip, vehicle_seats=4)
     with query_count(0, 0):
         html = fragments.render(event, driver.pk)
     assert html.startswith('<div hx-swap-oob="beforeend:#offers-list">')

@@ -13,11 +13,12 @@ from django.utils import timezone
 
 from drivers import availability
 from drivers.models import Driver, DriverPosition, TrailPoint
-from drivers.positions import PositionBuffer, last_known
+from drivers.positions.buffer import PositionBuffer
+from drivers.positions.tracking import last_known
 from realtime import events, groups
 from realtime.events import Point
+from stepper.db.transactions import run_in_thread
 from stepper.errors import NotPermitted
-from stepper.transactions import in_thread
 from tests.factories import AIRPORT, ALMATY, MEDEU, DriverFactory, TripFactory, place
 from trips.models import Trip
 
@@ -376,26 +377,26 @@ def test_rows_are_locked_in_ascending_order(buffer: PositionBuffer, monkeypatch:
 
 @pytest.mark.django_db(transaction=True)
 async def test_server_writes_what_it_holds_in_one_go_when_it_stops(buffer: PositionBuffer, layer: Any) -> None:
-    drivers = await in_thread(DriverFactory.create_batch, 3)
+    drivers = await run_in_thread(DriverFactory.create_batch, 3)
     buffer.open()
     for seconds, lat in ((4, 43.001), (3, 43.002)):
         for driver in drivers:
-            await in_thread(buffer.report, driver.pk, [ago(seconds, lat=lat)])
+            await run_in_thread(buffer.report, driver.pk, [ago(seconds, lat=lat)])
 
     await buffer.close()
 
-    assert await in_thread(lambda: list(DriverPosition.objects.values_list("lat", flat=True))) == [43.002] * 3
+    assert await run_in_thread(lambda: list(DriverPosition.objects.values_list("lat", flat=True))) == [43.002] * 3
 
 
 @pytest.mark.django_db(transaction=True)
 async def test_server_relays_to_the_watchers_of_the_trip_and_staff(buffer: PositionBuffer, layer: Any) -> None:
-    trip = await in_thread(lambda: TripFactory(status="en_route", driver=DriverFactory(at=MEDEU)))
+    trip = await run_in_thread(lambda: TripFactory(status="en_route", driver=DriverFactory(at=MEDEU)))
     on_trip, on_map = await layer.new_channel(), await layer.new_channel()
     await layer.group_add(groups.trip(trip.pk), on_trip)
     await layer.group_add(groups.STAFF, on_map)
     buffer.open()
     try:
-        await in_thread(buffer.report, trip.driver.pk, [ago(0, *MEDEU, speed_kmh=60)])
+        await run_in_thread(buffer.report, trip.driver.pk, [ago(0, *MEDEU, speed_kmh=60)])
         relayed = await asyncio.wait_for(layer.receive(on_trip), 5)
         mapped = await asyncio.wait_for(layer.receive(on_map), 5)
     finally:
@@ -411,20 +412,20 @@ async def test_server_relays_to_the_watchers_of_the_trip_and_staff(buffer: Posit
 
 @pytest.mark.django_db(transaction=True)
 async def test_server_keeps_what_the_database_refuses_for_later(buffer: PositionBuffer, layer: Any) -> None:
-    driver = await in_thread(DriverFactory)
+    driver = await run_in_thread(DriverFactory)
     buffer.open()
-    await in_thread(buffer.report, driver.pk, [ago(1, lat=9)])
+    await run_in_thread(buffer.report, driver.pk, [ago(1, lat=9)])
     buffer._trail.append((12345, next(iter(buffer._latest.values()))))
 
     def flush_fails() -> None:
         with pytest.raises(Exception, match=r"(?i)foreign key"):
             buffer.flush()
 
-    await in_thread(flush_fails)
+    await run_in_thread(flush_fails)
     buffer._trail.clear()
     await buffer.close()
 
-    assert (await in_thread(lambda: stored(driver))).lat == 9
+    assert (await run_in_thread(lambda: stored(driver))).lat == 9
 
 
 # The last known position

@@ -33,7 +33,7 @@ def brute_force(lat: float, lng: float, radius_km: float) -> list[int]:
 
 
 def found(lat: float, lng: float, radius_km: float, enough: int) -> list[int]:
-    return [one.driver_id for one in search.nearest(lat, lng, radius_km, enough)]
+    return [one.driver_id for one in search.nearest_drivers(lat, lng, radius_km, enough)]
 
 
 @pytest.mark.parametrize("centre", [ALMATY, (0.0, 179.95), (-33.9, -179.99), (78.2, 15.6)])
@@ -56,7 +56,7 @@ def test_nearest_is_the_same_as_measuring_everybody(centre: tuple[float, float])
 def test_nearest_says_how_far() -> None:
     driver_id = at(ALMATY[0] + 5 / 111.195, ALMATY[1])
 
-    (near,) = search.nearest(*ALMATY, 50, 10)
+    (near,) = search.nearest_drivers(*ALMATY, 50, 10)
 
     assert near.driver_id == near.position.driver_id == driver_id
     assert near.distance_km == pytest.approx(5, abs=0.001)
@@ -67,14 +67,14 @@ def test_nearest_grows_only_until_there_are_enough(query_count: QueryCount) -> N
         at(*ALMATY)
 
     with query_count(1, 1):
-        assert len(search.nearest(*ALMATY, 50, 3)) == 3
+        assert len(search.nearest_drivers(*ALMATY, 50, 3)) == 3
     with query_count(4, 4):
-        assert len(search.nearest(*ALMATY, 50, 4)) == 3
+        assert len(search.nearest_drivers(*ALMATY, 50, 4)) == 3
 
 
 def test_nearest_where_nobody_is_looks_at_the_whole_ring_once() -> None:
     with CaptureQueriesContext(connection) as looked:
-        assert search.nearest(0, 0, 200, 10) == []
+        assert search.nearest_drivers(0, 0, 200, 10) == []
     assert len(looked) == 3
 
 
@@ -105,14 +105,14 @@ def test_nearest_in_a_crowd_reads_a_smaller_circle_and_misses_nobody(monkeypatch
     """A city at the rim of the circle, and more drivers than a look may read: still the nearest, in order."""
     crowd(700, ALMATY[0] + 0.33, ALMATY[1], 0.05)
     read: list[int] = []
-    look = search._look
+    look = search._search_circle
 
     def looked(*args: Any) -> Any:
         rows = look(*args)
         read.append(len(rows))
         return rows
 
-    monkeypatch.setattr(search, "_look", looked)
+    monkeypatch.setattr(search, "_search_circle", looked)
     everybody = brute_force(*ALMATY, 50)
 
     for enough in (1, 20, 60):
@@ -131,7 +131,7 @@ def test_nearest_in_a_crowd_on_one_spot_reads_it_whole() -> None:
 def test_outward_goes_on_where_it_stopped(enough: int) -> None:
     crowd(250, *ALMATY, 0.3)
 
-    batches = [[one.driver_id for one in batch] for batch in search.outward(*ALMATY, 30, enough)]
+    batches = [[one.driver_id for one in batch] for batch in search.search_outward(*ALMATY, 30, enough)]
 
     assert len(batches) > 2
     assert [driver_id for batch in batches for driver_id in batch] == brute_force(*ALMATY, 30)

@@ -17,7 +17,7 @@ if __name__ == "__main__":
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stepper.settings")
     django.setup()
-    from realtime import commands
+    from realtime.sockets import commands
 
     commands.subscribe = _fail  # type: ignore[assignment]
     execute_from_command_line(sys.argv)

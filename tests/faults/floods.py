@@ -20,8 +20,8 @@ from django.utils import timezone
 from websockets import Subprotocol
 
 from drivers.models import Driver
+from stepper.api.tokens import sign_in
 from stepper.models import ServiceSettings, User
-from stepper.tokens import sign_in
 from tests.browsing import session_cookie
 from tests.factories import PASSWORD, DriverFactory, OfferFactory, PassengerFactory, TripFactory
 from trips.states import TripStatus

@@ -13,8 +13,8 @@ from django.test import override_settings
 
 from drivers.models import Break, Driver
 from realtime.models import Notification
+from stepper.api.tokens import sign_in
 from stepper.models import ServiceSettings, User
-from stepper.tokens import sign_in
 from tests.conftest import SUITE
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.live import LiveServer

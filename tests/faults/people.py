@@ -19,11 +19,11 @@ from django.db.models import Q
 from websockets import Subprotocol
 
 from drivers.models import Driver
+from stepper.api.tokens import sign_in
 from stepper.models import User
-from stepper.tokens import sign_in
 from tests.factories import DriverFactory, PassengerFactory
 from tests.live import LiveServer
-from trips import dispatch
+from trips import offers as trips_offers
 from trips.models import Booking, Trip
 from trips.states import BookingStatus, TripStatus
 
@@ -50,7 +50,7 @@ class View(NamedTuple):
 
 def truth(user: User) -> View:
     driver_id = Driver.objects.filter(user=user).values_list("pk", flat=True).first()
-    offers = {offer.pk for offer in dispatch.open_offers(driver_id)} if driver_id else set()
+    offers = {offer.pk for offer in trips_offers.open_offers(driver_id)} if driver_id else set()
     seats = Booking.objects.filter(passenger=user).exclude(status=BookingStatus.CANCELLED).values("trip")
     mine = Q(organiser=user) | Q(driver__user=user) | Q(pk__in=seats)
     rows = Trip.objects.unfinished().filter(mine).values_list("pk", "version", "status")

@@ -13,7 +13,7 @@ from django.utils import timezone
 from websockets import Origin
 
 from realtime import events, groups
-from realtime.publish import publish_many
+from realtime.outbox import publish_many
 from tests.browsing import session_cookie
 from tests.live import LiveServer
 

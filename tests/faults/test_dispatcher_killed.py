@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from drivers import availability, duty
+from drivers import availability, working_time
 from drivers.models import Availability, AvailabilityChange, Break, Driver
 from realtime.models import Notification
 from tests.factories import ALMATY, DriverFactory, TripFactory
@@ -63,7 +63,7 @@ def test_each_effect_happens_once_though_a_dispatcher_is_killed(tmp_path: Path) 
         availability.set_online(driver.pk, True)
     resting, idle = drivers[:EACH], drivers[EACH:]
     for driver in resting:
-        duty.take_break(driver.pk, 30)
+        working_time.take_break(driver.pk, 30)
     Break.objects.update(starts_at=now - HOUR, ends_at=now, due_at=now)
     Driver.objects.filter(pk__in=[driver.pk for driver in idle]).update(
         active_at=now - 5 * HOUR, idle_look_at=now, auto_offline_at=now

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from drivers.models import Driver
-from stepper.tokens import sign_in
+from stepper.api.tokens import sign_in
 from tests.factories import ALMATY, DriverFactory
 from tests.live import LiveServer
 

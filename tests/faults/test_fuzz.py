@@ -21,8 +21,8 @@ from msgspec import DecodeError, ValidationError
 from websockets import Origin, Subprotocol
 
 from realtime import events
+from stepper.api.tokens import sign_in
 from stepper.models import User
-from stepper.tokens import sign_in
 from tests.browsing import session_cookie
 from tests.live import LiveServer
 

@@ -15,8 +15,8 @@ from websockets import Subprotocol
 
 from drivers.models import Driver
 from realtime import events
+from stepper.api.tokens import sign_in
 from stepper.models import ServiceSettings
-from stepper.tokens import sign_in
 from tests.factories import ALMATY, MEDEU, DriverFactory, PassengerFactory
 from tests.live import LiveServer
 from trips import bookings

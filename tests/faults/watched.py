@@ -19,14 +19,14 @@ from typing import Any
 def _holds() -> dict[str, Any]:
     from channels.layers import get_channel_layer
 
-    from realtime.consumers import SocketConsumer, open_sockets
-    from realtime.publish import outlet
+    from realtime.outbox import publisher
+    from realtime.sockets.base import SocketConsumer, open_sockets
 
     layer = get_channel_layer()
     gc.collect()
     # By type(): isinstance() would wake lazy objects, some of which raise.
     alive = sum(issubclass(type(one), SocketConsumer) for one in gc.get_objects())
-    tasks = asyncio.all_tasks(outlet._loop)
+    tasks = asyncio.all_tasks(publisher._loop)
     return {
         "tasks": Counter(getattr(task.get_coro(), "__qualname__", "?") for task in tasks if not task.done()),
         "sockets": len(open_sockets),
@@ -42,9 +42,9 @@ def _write(_number: int, _frame: Any) -> None:
 
 
 def _end_at_next_commit(_number: int, _frame: Any) -> None:
-    from realtime.publish import outlet
+    from realtime.outbox import publisher
 
-    outlet.send = lambda rows: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+    publisher.send = lambda rows: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

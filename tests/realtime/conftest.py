@@ -8,10 +8,10 @@ import pytest
 from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 
-from stepper import life
+from stepper.api.tokens import sign_in
 from stepper.asgi import application
 from stepper.models import User
-from stepper.tokens import sign_in
+from stepper.server import lifespan
 
 Frame = dict[str, Any]
 
@@ -61,9 +61,9 @@ class Client:
 @pytest.fixture
 async def server(transactional_db: None) -> AsyncIterator[None]:
     """What a server process does besides answering, on the test's loop."""
-    await life.start()
+    await lifespan.start()
     yield
-    await life.stop()
+    await lifespan.stop()
 
 
 Connect = Callable[..., Awaitable[Client]]

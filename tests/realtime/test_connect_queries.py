@@ -8,9 +8,9 @@ from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 from django.db.backends.utils import CursorWrapper
 
+from stepper.api.tokens import sign_in
 from stepper.asgi import application
 from stepper.models import User
-from stepper.tokens import sign_in
 from tests.factories import ALMATY, DriverFactory, PassengerFactory, TripFactory
 from trips.states import TripStatus
 

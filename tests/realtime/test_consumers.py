@@ -19,15 +19,16 @@ from django.utils import timezone
 
 from drivers import availability
 from drivers.models import Driver
-from realtime import commands, consumers, events
+from realtime import events
 from realtime.auth import origin_is_ours
 from realtime.models import Event, Notification
 from realtime.notify import notify
-from realtime.publish import recheck
-from stepper import life
+from realtime.outbox import refresh_permissions
+from realtime.sockets import base, commands
+from stepper.api.tokens import end_session, sign_in
 from stepper.asgi import application
 from stepper.models import ServiceSettings, User
-from stepper.tokens import end_session, sign_in
+from stepper.server import lifespan
 from tests.browsing import session_cookie
 from tests.factories import (
     AIRPORT,
@@ -41,7 +42,7 @@ from tests.factories import (
     UserFactory,
     place,
 )
-from trips import bookings, dispatch, driving
+from trips import assignment, bookings, driving
 from trips.models import Booking, Offer, Trip
 from trips.states import BookingStatus, OfferStatus, TripStatus
 
@@ -492,7 +493,7 @@ async def test_what_the_database_refuses_is_a_fault_and_not_tried_again(
 ) -> None:
     client = await connect((await run(DriverFactory.create)(at=ALMATY)).user)
 
-    def refuse(*_args: Any) -> None:
+    def refuse(*_args: Any, **_kwargs: Any) -> None:
         raise DataError("value too long")
 
     monkeypatch.setattr(driving, "update_status", refuse)
@@ -511,22 +512,22 @@ async def test_right_that_ends_while_a_trip_is_subscribed_to_is_not_joined(
     trip = await run(TripFactory.create)(status=TripStatus.ACCEPTED)
     client = await connect(trip.driver.user)
     staff = await run(StaffFactory.create)()
-    require, prepare = commands.require_trips, consumers.SocketConsumer._prepare
+    require, prepare = commands.require_trips, base.SocketConsumer._prepare
     heard = threading.Event()
 
     def check(user: User, trip_ids: set[int]) -> None:
         require(user, trip_ids)
-        dispatch.take_off(trip.pk, staff, "complaint")
+        assignment.take_off(trip.pk, staff, "complaint")
         assert heard.wait(5)
 
-    async def prepare_and_say(socket: consumers.SocketConsumer) -> None:
+    async def prepare_and_say(socket: base.SocketConsumer) -> None:
         if socket._changing_groups.locked():
             heard.set()  # it waits until the socket has joined
         await prepare(socket)
         heard.set()
 
     monkeypatch.setattr(commands, "require_trips", check)
-    monkeypatch.setattr(consumers.SocketConsumer, "_prepare", prepare_and_say)
+    monkeypatch.setattr(base.SocketConsumer, "_prepare", prepare_and_say)
     await client.send(type="trip.subscribe", trip_ids=[trip.pk], ref="t")
     await client.until("ack", ref="t")
     await client.send(type="ping", ref="p")
@@ -550,7 +551,7 @@ async def test_subscribing_while_rights_are_looked_at_is_not_undone(
         return found
 
     monkeypatch.setattr(commands, "membership", slow)
-    await run(recheck)(f"user.{trip.organiser_id}")
+    await run(refresh_permissions)(f"user.{trip.organiser_id}")
     await run(asked.wait)(5)
     await client.send(type="trip.subscribe", trip_ids=[trip.pk], ref="t")
     assert await client.is_silent()  # it does not slip in between
@@ -566,7 +567,7 @@ async def test_leaving_trips_that_nobody_joined_keeps_nothing(connect: Connect) 
     client = await connect(await run(PassengerFactory.create)())
     await client.send(type="trip.unsubscribe", trip_ids=list(range(1, 101)), ref="t")
     await client.until("ack", ref="t")
-    (socket,) = consumers.open_sockets
+    (socket,) = base.open_sockets
     assert not socket._left
 
 
@@ -681,6 +682,6 @@ async def test_notification_reaches_every_page_of_the_user_in_their_language(con
 
 async def test_stopping_server_sends_sockets_away_to_come_back(connect: Connect) -> None:
     client = await connect(await run(PassengerFactory.create)())
-    await life.stop()
+    await lifespan.stop()
     assert await client.closed_with() == 1012
-    await life.start()
+    await lifespan.start()

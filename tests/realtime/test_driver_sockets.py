@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from channels.db import database_sync_to_async
 
-from drivers.positions import buffer
-from realtime import consumers
-from tests.factories import ALMATY, DriverFactory, TripFactory
-from trips import dispatch
+from drivers.positions.buffer import buffer
+from realtime.sockets import base
+from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
+from trips import assignment
 from trips.models import Trip
 from trips.states import TripStatus
 
@@ -20,8 +20,8 @@ run = database_sync_to_async
 @pytest.fixture
 def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three frames at once, and no more to come."""
-    monkeypatch.setattr(consumers, "_BURST", 3.0)
-    monkeypatch.setattr(consumers, "_RATE", 0.0)
+    monkeypatch.setattr(base, "_BURST", 3.0)
+    monkeypatch.setattr(base, "_RATE", 0.0)
 
 
 @pytest.mark.usefixtures("few_frames")
@@ -55,9 +55,7 @@ async def test_position_follows_the_trip_from_its_first_moment_to_its_last(conne
 
 
 def _give(trip: Trip, driver: Any) -> None:
-    from tests.factories import OfferFactory
-
-    dispatch.accept(driver.pk, OfferFactory.create(trip=trip, driver=driver).pk)
+    assignment.accept(driver.pk, OfferFactory.create(trip=trip, driver=driver).pk)
 
 
 async def test_nothing_is_remembered_of_drivers_whose_sockets_are_gone(connect: Connect) -> None:

@@ -9,7 +9,8 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings
 from redis.asyncio import Redis
 
-from realtime.layer import RESYNC, HubChannelLayer, Mailbox
+from realtime.layer.hub import HubChannelLayer
+from realtime.layer.mailbox import RESYNC, Mailbox
 
 SILENCE_S = 0.2
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from realtime.layer import RESYNC, HubChannelLayer
+from realtime.layer.hub import HubChannelLayer
+from realtime.layer.mailbox import RESYNC
 
 T = TypeVar("T")
 

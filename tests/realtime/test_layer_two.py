@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 from redis.asyncio import Redis
 
-from realtime.layer import RESYNC, HubChannelLayer
+from realtime.layer.hub import HubChannelLayer
+from realtime.layer.mailbox import RESYNC
 
 pytestmark = pytest.mark.scaled_only
 

@@ -18,18 +18,21 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from drivers import availability, positions
+from drivers import availability
 from drivers.models import Driver, DriverPosition
-from realtime import addresses, commands, consumers, events, groups
-from realtime.consumers import open_sockets
-from realtime.layer import HubChannelLayer
+from drivers.positions import buffer
+from realtime import events, groups
+from realtime.layer.hub import HubChannelLayer
 from realtime.models import Event
 from realtime.notify import notify
-from realtime.publish import outlet, recheck
+from realtime.outbox import publisher, refresh_permissions
+from realtime.sockets import base, commands, heartbeat
+from realtime.sockets import opening as sockets_opening
+from realtime.sockets.base import open_sockets
+from stepper.api.tokens import sign_in
 from stepper.asgi import application
+from stepper.db.transactions import run_in_thread
 from stepper.models import User
-from stepper.tokens import sign_in
-from stepper.transactions import in_thread
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from trips.models import Offer
 from trips.states import OfferStatus, TripStatus
@@ -133,8 +136,8 @@ def position(trip_id: int, lat: float) -> dict[str, Any]:
 
 
 async def test_flood_is_refused_then_sent_away_with_4429(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumers, "_RATE", 0)
-    monkeypatch.setattr(consumers, "_BURST", 2)
+    monkeypatch.setattr(base, "_RATE", 0)
+    monkeypatch.setattr(base, "_BURST", 2)
     client = await connect(await run(PassengerFactory.create)())
     for number in range(4):
         await client.send(type="ping", ref=str(number))
@@ -234,18 +237,19 @@ async def test_client_that_stops_reading_is_sent_away_with_4413(open_line: OpenL
 async def test_goodbye_to_one_that_does_not_read_holds_up_no_heartbeat(
     open_line: OpenLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumers, "HEARTBEAT_S", 1)
-    monkeypatch.setattr(consumers, "_turns", itertools.repeat(0))
+    for module in (base, heartbeat):
+        monkeypatch.setattr(module, "HEARTBEAT_S", 1)
+    monkeypatch.setattr(base, "_turns", itertools.repeat(0))
     silent = await open_line(await run(PassengerFactory.create)())
     (idle,) = open_sockets
     other = await open_line(await run(PassengerFactory.create)())
     (beaten,) = open_sockets - {idle}
     # In the order of their turn: the one that says nothing first.
-    monkeypatch.setattr(consumers, "open_sockets", [idle, beaten])
+    monkeypatch.setattr(heartbeat, "open_sockets", [idle, beaten])
     idle._heard_at = -math.inf
     silent.reads.clear()
 
-    consumers._beat(0)
+    heartbeat._send_heartbeats(0)
 
     await other.until("heartbeat")
     assert silent.heard.empty()
@@ -454,13 +458,13 @@ async def test_refreshes_that_wait_for_a_socket_are_one(connect: Connect, monkey
         return found
 
     monkeypatch.setattr(commands, "membership", slow)
-    await run(recheck)(groups.user(user.pk))
+    await run(refresh_permissions)(groups.user(user.pk))
     await run(asked.wait)(5)
     # Booked while the first refresh has read already: the one that waits must see it.
     trip = await run(TripFactory.create)(status=TripStatus.ACCEPTED, organiser=user)
     for _ in range(10):
-        await run(recheck)(groups.user(user.pk))
-    await eventually(lambda: bool(socket._mailbox) and outlet._handed_over == outlet._committed)
+        await run(refresh_permissions)(groups.user(user.pk))
+    await eventually(lambda: bool(socket._mailbox) and publisher._handed_over == publisher._committed)
     answered.set()
     await eventually(lambda: groups.trip(trip.pk) in socket.joined)
     await eventually(lambda: socket._working is None)
@@ -499,19 +503,19 @@ async def test_connections_of_an_address_count_until_somebody_is_signed_in(
         await Client(communicator).until("connection.established")
     for communicator in (*signed_in, waiting, refused, elsewhere):
         await communicator.disconnect()
-    assert not addresses._opening
+    assert not sockets_opening._opening
 
 
 def test_neighbours_of_one_ipv6_network_are_one_address(settings: Settings) -> None:
     settings.OPENING_SOCKETS_PER_ADDRESS = 1
-    opening = [addresses.Opening({"client": [f"2001:db8:0:1::{n}", 5]}) for n in range(1, 3)]
-    other = addresses.Opening({"client": ["2001:db8:0:2::1", 5]})
-    unknown = [addresses.Opening({"client": None}) for _ in range(3)]
+    opening = [sockets_opening.Opening({"client": [f"2001:db8:0:1::{n}", 5]}) for n in range(1, 3)]
+    other = sockets_opening.Opening({"client": ["2001:db8:0:2::1", 5]})
+    unknown = [sockets_opening.Opening({"client": None}) for _ in range(3)]
     assert [one.is_one_too_many for one in (*opening, other, *unknown)] == [False, True] + [False] * 4
     for one in (*opening, other, *unknown):
         one.end()
         one.end()
-    assert not addresses._opening
+    assert not sockets_opening._opening
 
 
 # Threads
@@ -528,7 +532,9 @@ async def test_service_goes_on_while_clients_have_every_database_thread(connect:
     user = await run(PassengerFactory.create)()
     client = await connect(user)
     goes_on = threading.Event()
-    taken = [asyncio.ensure_future(in_thread(goes_on.wait, 20)) for _ in range(10 * django_settings.DATABASE_THREADS)]
+    taken = [
+        asyncio.ensure_future(run_in_thread(goes_on.wait, 20)) for _ in range(10 * django_settings.DATABASE_THREADS)
+    ]
     try:
         frame = events.NotificationPassenger(
             notification_id=1, title="Swept", message="", priority="low", category="system", action_url=""
@@ -538,7 +544,7 @@ async def test_service_goes_on_while_clients_have_every_database_thread(connect:
         assert (await client.until("notification.passenger"))["title"] == "Swept"
 
         offer = await run(OfferFactory.create)(driver=driver, expires_at=timezone.now())
-        await run(positions.report)(driver.pk, [events.Point(lat=43.2221, lng=76.8512)])
+        await run(buffer.report)(driver.pk, [events.Point(lat=43.2221, lng=76.8512)])
         await _eventually_true(lambda: Offer.objects.get(pk=offer.pk).status == OfferStatus.EXPIRED)
         await _eventually_true(lambda: DriverPosition.objects.get(driver=driver).lat == 43.2221)
     finally:

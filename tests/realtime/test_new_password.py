@@ -14,7 +14,7 @@ from django.test import Client
 
 from realtime import groups
 from realtime.models import Event
-from realtime.publish import CONTROL
+from realtime.outbox import PERMISSIONS_REFRESH
 from stepper.management.commands.demo import DEMO_DOMAIN
 from stepper.management.commands.prepare import Command as Prepare
 from stepper.models import User
@@ -95,7 +95,7 @@ def _demo_is_locked(user: User) -> None:
 
 def _rechecked() -> set[str]:
     """The groups whose sockets were told to check again."""
-    return set(Event.objects.filter(type=CONTROL).values_list("group", flat=True))
+    return set(Event.objects.filter(type=PERMISSIONS_REFRESH).values_list("group", flat=True))
 
 
 WAYS: dict[str, Callable[[User], object]] = {

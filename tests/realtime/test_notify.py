@@ -24,7 +24,9 @@ def user() -> User:
     ("audience", "kind"), [("driver", events.NotificationDriver), ("passenger", events.NotificationPassenger)]
 )
 def test_notify_stores_a_row_and_tells_the_users_pages(user: User, audience: Any, kind: type) -> None:
-    row = notify(user, "Title", "Text", audience=audience, priority="high", category="booking", action_url="/trips/1/")
+    row = notify(
+        user, "Title", message="Text", audience=audience, priority="high", category="booking", action_url="/trips/1/"
+    )
 
     assert Notification.objects.get() == row
     assert (row.user, row.priority, row.category, row.read_at) == (user, "high", "booking", None)
@@ -37,14 +39,14 @@ def test_notify_stores_a_row_and_tells_the_users_pages(user: User, audience: Any
 
 def test_notify_speaks_the_users_language() -> None:
     """ "Yes" is one of Django's own words, so it has a translation whatever ours are."""
-    notify(PassengerFactory(language="ru"), gettext_lazy("Yes"), gettext_lazy("No"), audience="passenger")
+    notify(PassengerFactory(language="ru"), gettext_lazy("Yes"), message=gettext_lazy("No"), audience="passenger")
 
     row = Notification.objects.get()
     assert (row.title, row.message) == ("Да", "Нет")
 
 
 def test_notify_cuts_what_is_too_long(user: User) -> None:
-    notify(user, "T" * 200, "M" * 400, audience="driver")
+    notify(user, "T" * 200, message="M" * 400, audience="driver")
 
     row = Notification.objects.get()
     assert (row.title, row.message) == ("T" * 120, "M" * 300)

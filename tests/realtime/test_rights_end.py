@@ -22,16 +22,18 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from drivers import availability, positions
+from drivers import availability
 from drivers.models import Driver
-from realtime import consumers, events, groups
-from realtime.consumers import SocketConsumer, open_sockets
+from drivers.positions import buffer
+from realtime import events, groups
+from realtime.sockets import base
+from realtime.sockets.base import SocketConsumer, open_sockets
+from stepper.api.tokens import end_session, sign_in, token_claims
 from stepper.asgi import application
 from stepper.models import User
-from stepper.tokens import end_session, sign_in, token_claims
 from tests.browsing import session_cookie
 from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory, TripFactory
-from trips import bookings, dispatch, driving
+from trips import assignment, bookings, driving
 from trips.models import Booking, Trip
 from trips.states import BookingStatus, TripStatus
 
@@ -91,11 +93,11 @@ PATHS = {
 
 
 def release(scene: Scene, _login: Login) -> None:
-    driving.update_status(scene.trip.driver.pk, scene.trip.pk, "released")
+    driving.update_status(scene.trip.driver.pk, scene.trip.pk, status="released")
 
 
 def take_off(scene: Scene, _login: Login) -> None:
-    dispatch.take_off(scene.trip.pk, scene.staff, "complaint")
+    assignment.take_off(scene.trip.pk, scene.staff, "complaint")
 
 
 def cancel(scene: Scene, _login: Login) -> None:
@@ -311,9 +313,9 @@ def _following() -> Driver:
 def _hand_over(scene: Scene) -> int:
     """Another driver gets the trip, sets off, and is somewhere."""
     following = _following()
-    dispatch.assign(scene.trip.pk, following.pk, scene.staff)
-    driving.update_status(following.pk, scene.trip.pk, "en_route")
-    positions.report(following.pk, [events.Point(lat=43.2221, lng=76.8512)])
+    assignment.assign(scene.trip.pk, following.pk, scene.staff)
+    driving.update_status(following.pk, scene.trip.pk, status="en_route")
+    buffer.report(following.pk, [events.Point(lat=43.2221, lng=76.8512)])
     return int(following.pk)
 
 
@@ -387,7 +389,7 @@ async def test_snapshot_leaves_out_a_trip_that_was_lost_since_it_was_asked_for(
 ) -> None:
     scene = await run(_scene)("driver")
     login = await run(_log_in)(scene.user, True)
-    subscribe = consumers.commands.subscribe
+    subscribe = base.commands.subscribe
 
     def lose(user: User, trip_ids: Any) -> None:
         subscribe(user, trip_ids)
@@ -395,7 +397,7 @@ async def test_snapshot_leaves_out_a_trip_that_was_lost_since_it_was_asked_for(
 
     client, _refused = await open_with("program", scene, login)
     await client.until("trip.snapshot")
-    monkeypatch.setattr(consumers.commands, "subscribe", lose)
+    monkeypatch.setattr(base.commands, "subscribe", lose)
     await client.send(type="trip.subscribe", trip_ids=[scene.trip.pk], ref="again")
     await _until_ref(client, "again")
     await client.send(type="ping", ref="end")
@@ -411,7 +413,7 @@ async def test_socket_outlives_its_access_token_but_not_its_session(
     scene = await run(_scene)("driver")
     login = await run(_log_in)(scene.user, True)
     client, _refused = await open_with("program", scene, login)
-    monkeypatch.setattr("stepper.tokens.jwt_tokens.decode_token", lambda *_token: None)  # as when it has expired
+    monkeypatch.setattr("stepper.api.tokens.jwt_tokens.decode_token", lambda *_token: None)  # as when it has expired
     await run(availability.set_online)(scene.trip.driver.pk, False)
     await client.send(type="ping", ref="alive")
     await _until_ref(client, "alive")

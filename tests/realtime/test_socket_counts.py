@@ -9,8 +9,8 @@ from django.conf import settings as django_settings
 from pytest_django import Settings
 from redis.asyncio import Redis
 
-from realtime import socket_counts
-from realtime.socket_counts import SocketCounts
+from realtime.sockets import counts as sockets_counts
+from realtime.sockets.counts import SocketCounts
 
 from .test_limits import eventually
 
@@ -65,8 +65,8 @@ async def test_process_that_stops_takes_its_sockets_with_it(process: Process) ->
 
 
 async def test_process_that_is_killed_is_forgotten(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket_counts, "TTL_S", 1)
-    monkeypatch.setattr(socket_counts, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(sockets_counts, "TTL_S", 1)
+    monkeypatch.setattr(sockets_counts, "HEARTBEAT_S", 0.2)
     killed, other = await process(), await process()
     await killed.add(USER)
     await other.add(USER)
@@ -79,7 +79,7 @@ async def test_process_that_is_killed_is_forgotten(process: Process, monkeypatch
 
 
 async def test_counts_that_redis_lost_are_written_again(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket_counts, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(sockets_counts, "HEARTBEAT_S", 0.05)
     one, other = await process(), await process()
     for _ in range(3):
         await one.add(USER)

@@ -15,7 +15,8 @@ if __name__ == "__main__":
     from django.urls import path
     from django.views.decorators.csrf import csrf_exempt
 
-    from stepper import request_limits, urls
+    from stepper import urls
+    from stepper.server import request_limits
 
     @csrf_exempt
     def upload(request: HttpRequest) -> HttpResponse:

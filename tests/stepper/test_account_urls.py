@@ -11,7 +11,7 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from stepper import account_urls
+from stepper.accounts import urls
 from tests.factories import StaffFactory
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +50,7 @@ OTHERS = [(name, path) for name, path in ALLAUTH if name not in IN_USE]
 
 
 def test_table_is_what_is_in_use():
-    assert {pattern.name for pattern in account_urls.urlpatterns} == IN_USE
+    assert {pattern.name for pattern in urls.urlpatterns} == IN_USE
     assert {name for name, _path in ALLAUTH} >= IN_USE
     assert len(OTHERS) > 20
 
@@ -65,7 +65,7 @@ def test_no_other_page_of_allauth_answers(path):
 
 def test_nothing_of_allauth_is_routed_beside_the_table():
     """By who wrote the view: whatever includes it."""
-    table = {pattern.callback for pattern in account_urls.urlpatterns}
+    table = {pattern.callback for pattern in urls.urlpatterns}
     routed = list(views(get_resolver().url_patterns))
     assert len(routed) > 50
     assert [view for view in routed if view.__module__.startswith("allauth") and view not in table] == []

@@ -8,7 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from realtime.models import ServerBeat
-from stepper.accounts import AccountAdapter, normal_phone
+from stepper.accounts.adapter import AccountAdapter, normal_phone
 from stepper.models import User
 from tests.factories import PASSWORD, DriverFactory, PassengerFactory
 

@@ -7,7 +7,7 @@ from django.core import mail as django_mail
 from django.core.cache import cache
 from django.test import Client
 
-from stepper.addresses import CHANGES_PER_HOUR
+from stepper.accounts.addresses import CHANGES_PER_HOUR
 from stepper.models import AddressChange, User
 from tests.factories import PASSWORD, PassengerFactory
 

@@ -15,8 +15,8 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.test import Client, RequestFactory
 
-from stepper import addresses, sign_in
-from stepper.addresses import (
+from stepper.accounts import addresses, sign_in
+from stepper.accounts.addresses import (
     CHANGES_PER_HOUR,
     CHANGES_TO_ADDRESS_PER_HOUR,
     CODE_TRIES,
@@ -55,7 +55,7 @@ def without_password(**fields):
 
 
 def ask(user, email=NEW, proof=PASSWORD):
-    request_change(REQUEST, user, email, proof=proof, base_url=BASE)
+    request_change(REQUEST, user, email=email, proof=proof, base_url=BASE)
     return token()
 
 
@@ -309,7 +309,7 @@ def test_account_with_a_password_gets_no_code(user):
 def test_account_with_neither_password_nor_address_is_left_to_staff(proof):
     user = without_password(email=None)
     with pytest.raises(NotPermitted) as refused:
-        request_change(REQUEST, user, NEW, proof=proof, base_url=BASE)
+        request_change(REQUEST, user, email=NEW, proof=proof, base_url=BASE)
     assert refused.value.code == "address.no_proof"
     assert "staff" in str(refused.value.message)
     assert refusal(send_code, user) == "address.no_proof"

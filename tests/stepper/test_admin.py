@@ -13,9 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from realtime.models import Event, Notification, ServerBeat
-from realtime.publish import recheck
+from realtime.outbox import refresh_permissions
+from stepper.admin.base import phone_term
 from stepper.models import ServiceSettings, User
-from stepper.staff import phone_term
 from tests.backoffice import list_url, member_of_staff, page_url, queries_of, signed_in
 from tests.factories import PASSWORD, DriverFactory, PassengerFactory, StaffFactory, UserFactory
 
@@ -125,7 +125,7 @@ def test_the_event_log_is_filtered_by_the_types_of_the_contract(client):
 
 
 def test_a_word_between_servers_has_no_frame(client):
-    recheck("driver.1")
+    refresh_permissions("driver.1")
     assert client.get(page_url(Event.objects.get())).status_code == 200
 
 

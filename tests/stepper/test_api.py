@@ -14,11 +14,12 @@ from rest_framework import exceptions, serializers
 from rest_framework.test import APIClient
 
 from stepper import limits
-from stepper.api import InstantField, IntField, NumberField, StringField, come_back, exception_handler, server_error
+from stepper.api.base import InstantField, IntField, NumberField, StringField
+from stepper.api.errors import exception_handler, refuse_for_now, server_error
+from stepper.api.tokens import sign_in
 from stepper.errors import Conflict, InvalidInput, TooManyRequests
-from stepper.middleware import ApiTrailingSlashMiddleware, ContentSecurityPolicyMiddleware
 from stepper.models import ServiceSettings, User
-from stepper.tokens import sign_in
+from stepper.web.middleware import ApiTrailingSlashMiddleware, ContentSecurityPolicyMiddleware
 from tests.failing import failing
 
 pytestmark = pytest.mark.django_db
@@ -205,12 +206,12 @@ def test_a_fault_elsewhere_is_a_page(rf):
 
 @pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed"), RedisConnectionError("gone")])
 def test_what_needs_the_database_or_redis_while_they_are_away_says_come_back(rf, error):
-    answers = [answer for path in ("/api/trips", "/trips/") if (answer := come_back(rf.get(path), error))]
+    answers = [answer for path in ("/api/trips", "/trips/") if (answer := refuse_for_now(rf.get(path), error))]
 
     assert [(answer.status_code, answer["Retry-After"]) for answer in answers] == [(503, "5"), (503, "5")]
     assert json.loads(answers[0].content)["code"] == "server.unavailable"
     assert answers[1].headers["Content-Type"].startswith("text/html")
-    assert come_back(rf.get("/api/trips"), ValueError()) is None
+    assert refuse_for_now(rf.get("/api/trips"), ValueError()) is None
 
 
 def test_an_endpoint_answers_503_when_the_database_goes_away(client):
@@ -308,7 +309,7 @@ def test_requests_that_race_cannot_slip_through_a_limit():
 
     def ask():
         gate.wait()
-        waits.extend(limits.wait_s("race", 1, 10) for _request in range(5))
+        waits.extend(limits.wait_s("race", 1, most=10) for _request in range(5))
         connections.close_all()
 
     threads = [threading.Thread(target=ask) for _thread in range(8)]
@@ -321,9 +322,9 @@ def test_requests_that_race_cannot_slip_through_a_limit():
 
 
 def test_spend_raises_with_the_time_to_wait():
-    limits.spend("scope", 1, 1)
+    limits.spend("scope", 1, most=1)
     with pytest.raises(TooManyRequests) as refused:
-        limits.spend("scope", 1, 1)
+        limits.spend("scope", 1, most=1)
 
     assert refused.value.code == "rate.limited"
     assert 1 <= refused.value.retry_after_s <= 61

@@ -13,7 +13,7 @@ from django.urls.converters import IntConverter
 
 from realtime.routing import websocket_urlpatterns
 from stepper.asgi import application
-from stepper.converters import RowConverter
+from stepper.web.converters import RowConverter
 from tests.factories import ALMATY, DriverFactory, StaffFactory
 
 LONGEST = "9" * 18

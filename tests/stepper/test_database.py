@@ -9,7 +9,7 @@ from pytest_django import DjangoDbBlocker
 
 def test_database_is_its_owners_only(tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> None:
     """Password hashes, phone numbers and where people went are in it; and in the files that SQLite puts beside it."""
-    made = {"ENGINE": "stepper.database.sqlite", "NAME": str(tmp_path / "made.sqlite3")}
+    made = {"ENGINE": "stepper.db.sqlite", "NAME": str(tmp_path / "made.sqlite3")}
     connection = ConnectionHandler({"default": made})["default"]
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute("PRAGMA journal_mode=wal")

@@ -85,7 +85,7 @@ def test_demo_history_took_steps_the_table_allows(people: dict[str, User]) -> No
     for trip in trips:
         steps = list(TripTransition.objects.filter(trip=trip))
         assert [step.to_status for step in steps] == [TripStatus.PUBLISHED, TripStatus.OFFERED, *STEPS]
-        assert all(allowed(step.from_status, step.to_status, step.role) for step in steps)
+        assert all(allowed(step.from_status, step.to_status, role=step.role) for step in steps)
         assert trip.version == len(steps)
         assert trip.accepted_at == steps[2].created_at
         assert trip.completed_at == steps[-1].created_at

@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from drivers.models import TrailPoint
 from realtime.models import Event, ServerBeat
-from stepper import dispatcher
 from stepper.models import ServiceSettings
+from stepper.server import dispatcher
 from tests.factories import TripFactory
 from trips.models import DispatchRound
 

@@ -20,8 +20,8 @@ AWAY = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "L
 @override_settings(CACHES=AWAY)
 def test_nobody_is_refused_while_redis_is_away(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "stepper.limits"):
-        limits.spend("status", 1, 1)
-        limits.spend("status", 1, 1)
+        limits.spend("status", 1, most=1)
+        limits.spend("status", 1, most=1)
     assert "nobody's requests are counted" in caplog.text
 
 
@@ -59,8 +59,8 @@ def test_a_counter_that_ends_between_its_two_statements_begins_anew(monkeypatch:
         return real(key)
 
     monkeypatch.setattr(cache, "incr", incr)
-    assert limits.wait_s("scope", 1, 1) is None
-    assert limits.wait_s("scope", 1, 1) is not None
+    assert limits.wait_s("scope", 1, most=1) is None
+    assert limits.wait_s("scope", 1, most=1) is not None
 
 
 @pytest.mark.django_db

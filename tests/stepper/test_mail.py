@@ -7,15 +7,16 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from allauth.core import context
 from django.core import mail as django_mail
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from django.test import RequestFactory, override_settings
 
-from stepper import mail
-from stepper.accounts import AccountAdapter
-from stepper.mail import MailQueue
-from stepper.mail_settings import read_email_url
+from stepper.accounts.adapter import AccountAdapter
+from stepper.mail import sending
+from stepper.mail.configuration import read_email_url
+from stepper.mail.sending import MailQueue
 from tests.factories import PassengerFactory
 from tests.smtp import PASSWORD, USER, mail_server
 
@@ -37,8 +38,8 @@ def configured(server):
 
 
 def deliver(to="aigerim@example.test"):
-    message = mail.write("address_code", to, "en", CODE)
-    MailQueue().add(lambda: mail._deliver(message))
+    message = sending.write("address_code", to, "en", CODE)
+    MailQueue().add(lambda: sending._deliver(message))
 
 
 def test_mail_goes_over_starttls_with_the_password(server, monkeypatch):
@@ -52,7 +53,7 @@ def test_mail_goes_over_starttls_with_the_password(server, monkeypatch):
 
 
 def test_mail_server_with_an_unknown_certificate_gets_neither_password_nor_mail(server, caplog):
-    with caplog.at_level(logging.WARNING, "stepper.mail"), configured(server):
+    with caplog.at_level(logging.WARNING, "stepper.mail.sending"), configured(server):
         deliver()
     assert server.received == []
     assert "SSLCertVerificationError" in caplog.text
@@ -63,7 +64,7 @@ def test_failure_is_logged_without_its_text(caplog, text):
     def fail():
         raise ValueError(text)
 
-    with caplog.at_level(logging.WARNING, "stepper.mail"):
+    with caplog.at_level(logging.WARNING, "stepper.mail.sending"):
         MailQueue().add(fail)
     assert "a mail was not sent: ValueError" in caplog.text
     assert text not in caplog.text
@@ -72,9 +73,9 @@ def test_failure_is_logged_without_its_text(caplog, text):
 def test_recipient_that_is_refused_is_not_named_in_the_log(server, monkeypatch, caplog):
     monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate))
     server.refused = {"aigerim@example.test"}
-    with caplog.at_level(logging.WARNING, "stepper.mail"), configured(server):
+    with caplog.at_level(logging.WARNING, "stepper.mail.sending"), configured(server):
         deliver()
-    [line] = [record.getMessage() for record in caplog.records if record.name == "stepper.mail"]
+    [line] = [record.getMessage() for record in caplog.records if record.name == "stepper.mail.sending"]
     assert line.startswith("a mail was not sent: SMTPRecipientsRefused")
     assert "aigerim" not in line
     assert server.received == []
@@ -83,10 +84,10 @@ def test_recipient_that_is_refused_is_not_named_in_the_log(server, monkeypatch, 
 @pytest.mark.django_db(transaction=True)
 def test_mail_is_sent_after_the_commit_only():
     with transaction.atomic():
-        mail.send("address_code", "a@example.test", "en", CODE)
+        sending.send("address_code", "a@example.test", language="en", context=CODE)
         transaction.set_rollback(True)
     with transaction.atomic():
-        mail.send("address_code", "b@example.test", "en", CODE)
+        sending.send("address_code", "b@example.test", language="en", context=CODE)
         assert django_mail.outbox == []
     assert [message.to for message in django_mail.outbox] == [["b@example.test"]]
 
@@ -115,7 +116,7 @@ def test_closing_does_not_wait_for_a_mail_server_that_hangs(caplog):
     threads = list(queue._threads)
     for _job in range(4):
         queue.add(lambda: blocked.wait(10))
-    with caplog.at_level(logging.ERROR, "stepper.mail"):
+    with caplog.at_level(logging.ERROR, "stepper.mail.sending"):
         queue.close(within_s=0)
     assert "4 mails were not sent before the server stopped" in caplog.text
     assert all(thread.daemon for thread in threads)
@@ -123,7 +124,7 @@ def test_closing_does_not_wait_for_a_mail_server_that_hangs(caplog):
 
 
 def test_queue_is_bounded(monkeypatch, caplog):
-    monkeypatch.setattr(mail, "MOST_WAITING", 1)
+    monkeypatch.setattr(sending, "MOST_WAITING", 1)
     queue, blocked, started, sent = MailQueue(), threading.Event(), threading.Semaphore(0), []
     queue.open()
 
@@ -135,7 +136,7 @@ def test_queue_is_bounded(monkeypatch, caplog):
         queue.add(hang)
         assert started.acquire(timeout=10)
     queue.add(lambda: sent.append("waits"))
-    with caplog.at_level(logging.ERROR, "stepper.mail"):
+    with caplog.at_level(logging.ERROR, "stepper.mail.sending"):
         queue.add(lambda: sent.append("one too many"))
     assert "1 wait already" in caplog.text
     blocked.set()
@@ -148,24 +149,22 @@ def test_queue_is_bounded(monkeypatch, caplog):
 
 def test_links_begin_with_the_public_address_whatever_the_host():
     request = RequestFactory().get("/", headers={"host": "localhost:81"})
-    assert mail.base_url(request) == "https://go.example.test"
+    assert sending.base_url(request) == "https://go.example.test"
 
 
 @override_settings(PUBLIC_URL="", DEBUG=True)
 def test_links_begin_with_the_requests_address_on_a_developers_machine():
-    assert mail.base_url(RequestFactory().get("/", headers={"host": "localhost:8001"})) == "http://localhost:8001"
+    assert sending.base_url(RequestFactory().get("/", headers={"host": "localhost:8001"})) == "http://localhost:8001"
 
 
 @override_settings(PUBLIC_URL="")
 def test_without_a_public_address_no_link_is_made_elsewhere():
     with pytest.raises(ImproperlyConfigured, match="PUBLIC_URL"):
-        mail.base_url(RequestFactory().get("/"))
+        sending.base_url(RequestFactory().get("/"))
 
 
 @pytest.mark.django_db(transaction=True)
 def test_what_allauth_sends_names_the_public_address_only():
-    from allauth.core import context
-
     request = RequestFactory().get("/", headers={"host": "testserver:81"})
     links = {"signup_url": "http://testserver:81/accounts/signup/"}
     with context.request_context(request):

@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from stepper.mail_settings import USE, read_email_url, read_public_url
+from stepper.mail.configuration import USE, read_email_url, read_public_url
 
 ROOT = Path(settings.BASE_DIR)
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()

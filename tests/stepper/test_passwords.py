@@ -10,8 +10,8 @@ from django.db import connection
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 
+from stepper.accounts.passwords import RESETS_PER_HOUR, request_reset
 from stepper.errors import Conflict, TooManyRequests
-from stepper.passwords import RESETS_PER_HOUR, request_reset
 from tests.factories import PASSWORD, PassengerFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -76,7 +76,7 @@ def test_known_and_unknown_cost_the_request_the_same(monkeypatch):
     """What differs happens in the job, which a server's threads run."""
     PassengerFactory(email="known@example.test")
     jobs: list[object] = []
-    monkeypatch.setattr("stepper.mail.mails.add", jobs.append)
+    monkeypatch.setattr("stepper.mail.sending.mails.add", jobs.append)
     counts = set()
     for email in ("known@example.test", "unknown@example.test"):
         with CaptureQueriesContext(connection) as queries:

@@ -7,9 +7,10 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from django.core.management import CommandError, call_command
 from websockets.sync.client import connect
 
-from stepper.proxies import without_proxies
+from stepper.server.proxies import without_proxies
 from tests.live import LiveServer
 
 # The database plays no part, so one suite is enough; the servers of a file are started once.
@@ -194,8 +195,6 @@ def test_https_redirects_all_but_health_and_believes_the_proxy(start_server: Any
 
 
 def test_https_without_a_trusted_proxy_is_refused_at_start(settings: Any) -> None:
-    from django.core.management import CommandError, call_command
-
     settings.HTTPS, settings.TRUSTED_PROXIES = True, 0
     with pytest.raises(CommandError, match="TRUSTED_PROXIES"):
         call_command("serve", port=0)

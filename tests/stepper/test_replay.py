@@ -15,8 +15,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from stepper.city import picks, report
-from stepper.city.clock import Spot, km_between
+from stepper.simulator import pickups, report
+from stepper.simulator.clock import Spot, km_between
 from tests import servers
 from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
 from tests.live import ROOT
@@ -49,8 +49,8 @@ def write(tmp_path: Path, *lines: str) -> Path:
     ],
 )
 def test_read_takes_what_cities_publish(tmp_path, header, row):
-    found = picks.read(write(tmp_path, header, row))
-    assert found.rows == [picks.Pick(dt.datetime(2014, 4, 3, 0, 5), Spot(40.7422, -74.0062))]  # noqa: DTZ001
+    found = pickups.read(write(tmp_path, header, row))
+    assert found.rows == [pickups.Pickup(dt.datetime(2014, 4, 3, 0, 5), Spot(40.7422, -74.0062))]  # noqa: DTZ001
     assert not found.bad
 
 
@@ -68,7 +68,7 @@ def test_read_orders_by_time_and_counts_bad_rows(tmp_path):
         "2014-04-03T00:03:00",
         "",
     )
-    found = picks.read(path)
+    found = pickups.read(path)
     assert [pick.spot.lat for pick in found.rows] == [40.8, 40.7]
     assert found.bad == {
         "without a readable time": 1,
@@ -76,7 +76,7 @@ def test_read_orders_by_time_and_counts_bad_rows(tmp_path):
         "with a position off the map": 3,
         "rows too short": 1,
     }
-    assert "3 with a position off the map" in picks.describe(found.bad)
+    assert "3 with a position off the map" in pickups.describe(found.bad)
 
 
 @pytest.mark.parametrize(
@@ -90,26 +90,26 @@ def test_read_orders_by_time_and_counts_bad_rows(tmp_path):
     ],
 )
 def test_read_says_what_is_missing(tmp_path, lines, words):
-    with pytest.raises(picks.NotPicks, match=words):
-        picks.read(write(tmp_path, *lines))
+    with pytest.raises(pickups.NotPickups, match=words):
+        pickups.read(write(tmp_path, *lines))
 
 
 def test_rides_go_to_other_pick_ups_within_reach():
     start = dt.datetime(2014, 4, 3)  # noqa: DTZ001
-    rows = [picks.Pick(start + dt.timedelta(minutes=n), Spot(43.2 + n / 100, 76.9)) for n in range(30)]
-    rides = picks.Picks(rows).rides(seed=7)
+    rows = [pickups.Pickup(start + dt.timedelta(minutes=n), Spot(43.2 + n / 100, 76.9)) for n in range(30)]
+    rides = pickups.Pickups(rows).rides(seed=7)
     spots = {pick.spot for pick in rows}
     assert [ride.pickup for ride in rides] == [pick.spot for pick in rows]
     assert all(ride.dropoff in spots and 1 <= km_between(ride.pickup, ride.dropoff) <= 15 for ride in rides)
-    assert rides == picks.Picks(rows).rides(seed=7)
-    assert rides != picks.Picks(rows).rides(seed=8)
-    assert rides[:5] == picks.Picks(rows).rides(seed=7, limit=5)
+    assert rides == pickups.Pickups(rows).rides(seed=7)
+    assert rides != pickups.Pickups(rows).rides(seed=8)
+    assert rides[:5] == pickups.Pickups(rows).rides(seed=7, limit=5)
 
 
 def test_a_pick_up_far_from_all_others_is_left_out():
     start = dt.datetime(2014, 4, 3)  # noqa: DTZ001
     spots = [Spot(43.20, 76.9), Spot(43.25, 76.9), Spot(51.1, 71.4)]
-    found = picks.Picks([picks.Pick(start, spot) for spot in spots])
+    found = pickups.Pickups([pickups.Pickup(start, spot) for spot in spots])
     assert [ride.pickup for ride in found.rides(seed=1)] == spots[:2]
     assert found.bad == {"no other pick-up 1 to 15 km away": 1}
 

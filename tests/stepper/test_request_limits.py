@@ -14,9 +14,9 @@ import msgspec
 import psutil
 import pytest
 
+from stepper.api.tokens import sign_in
 from stepper.models import User
-from stepper.request_limits import MAX_BODY_BYTES, largest_body
-from stepper.tokens import sign_in
+from stepper.server.request_limits import MAX_BODY_BYTES, largest_body
 from tests.live import LiveServer
 
 # The database plays no part, so one suite is enough; the servers of a file are started once.
@@ -257,7 +257,7 @@ def test_row_of_the_table_lets_those_signed_in_send_more(server: LiveServer, fra
 
 
 def test_table_is_read_by_whole_paths(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepper.request_limits.LARGER_BODIES", {r"/api/drivers/\d+/photo": 8 * MIB})
+    monkeypatch.setattr("stepper.server.request_limits.LARGER_BODIES", {r"/api/drivers/\d+/photo": 8 * MIB})
     assert largest_body("/api/drivers/7/photo") == 8 * MIB
     for other in ("/api/drivers/7/photos", "/x/api/drivers/7/photo", "/api/drivers/7/photo/", "/"):
         assert largest_body(other) == MAX_BODY_BYTES

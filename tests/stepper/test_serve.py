@@ -8,8 +8,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from stepper.api.tokens import sign_in
 from stepper.models import User
-from stepper.tokens import sign_in
 from tests.factories import DriverFactory, TripFactory
 from tests.live import LiveServer
 

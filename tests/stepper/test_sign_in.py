@@ -10,10 +10,10 @@ from django.contrib.auth.hashers import MD5PasswordHasher, PBKDF2PasswordHasher,
 from django.test import Client
 from django.urls import reverse
 
-from stepper import sign_in
+from stepper.accounts import sign_in
+from stepper.api.base import authenticate_token
+from stepper.api.tokens import sign_in as open_session
 from stepper.models import User
-from stepper.tokens import authenticate_token
-from stepper.tokens import sign_in as open_session
 from tests.factories import PASSWORD, PassengerFactory, StaffFactory
 
 pytestmark = pytest.mark.django_db

@@ -16,9 +16,9 @@ from rest_framework.test import APIClient
 
 from realtime import groups
 from realtime.models import Event
-from realtime.publish import CONTROL
+from realtime.outbox import PERMISSIONS_REFRESH
+from stepper.api.base import authenticate_token
 from stepper.models import User
-from stepper.tokens import authenticate_token
 
 pytestmark = pytest.mark.django_db
 
@@ -156,7 +156,7 @@ def test_revoke_ends_the_session_and_its_tokens(client, user, tokens):
 def test_revoke_has_the_users_sockets_looked_at(client, user, tokens):
     client.post("/api/token/revoke", headers=bearer(tokens["access"]))
 
-    assert Event.objects.filter(group=groups.user(user.pk), type=CONTROL).count() == 1
+    assert Event.objects.filter(group=groups.user(user.pk), type=PERMISSIONS_REFRESH).count() == 1
 
 
 def test_signing_out_on_the_site_has_the_users_sockets_looked_at(user):
@@ -165,7 +165,7 @@ def test_signing_out_on_the_site_has_the_users_sockets_looked_at(user):
     browser.post("/accounts/logout/")
 
     assert not Session.objects.exists()
-    assert Event.objects.filter(group=groups.user(user.pk), type=CONTROL).count() == 1
+    assert Event.objects.filter(group=groups.user(user.pk), type=PERMISSIONS_REFRESH).count() == 1
 
 
 def test_revoke_by_refresh_token(client, tokens):
@@ -244,7 +244,7 @@ def test_a_refresh_token_used_again_ends_the_session(client, user, tokens):
     assert (again.status_code, again.json()["code"]) == (401, "auth.token_invalid")
     assert authenticate_token(renewed["access"]) is None
     assert client.post("/api/token/refresh", {"refresh": renewed["refresh"]}, format="json").status_code == 401
-    assert Event.objects.filter(group=groups.user(user.pk), type=CONTROL).count() == 1
+    assert Event.objects.filter(group=groups.user(user.pk), type=PERMISSIONS_REFRESH).count() == 1
     assert authenticate_token(other["access"]) == user
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stepper.transactions import in_transaction, write_last
+from stepper.db.transactions import in_transaction, write_at_end
 
 written: list[list[int]] = []
 
@@ -18,7 +18,7 @@ def _nothing_written() -> None:
 
 @in_transaction
 def leaves(*rows: int, then: Exception | None = None) -> None:
-    write_last(write, list(rows))
+    write_at_end(write, list(rows))
     if then:
         raise then
 
@@ -61,7 +61,7 @@ def test_unit_that_fails_leaves_nothing_for_the_next() -> None:
 
 
 def test_outside_of_a_unit_rows_are_written_at_once() -> None:
-    write_last(write, [1])
-    write_last(write, [2])
+    write_at_end(write, [1])
+    write_at_end(write, [2])
 
     assert written == [[1], [2]]

@@ -11,7 +11,7 @@ from drivers.models import Approval, Driver
 from realtime.models import Event
 from tests.backoffice import action_url, list_url, member_of_staff, page_url, queries_of, run_on_list, said, signed_in
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
-from trips.admin_histories import end_in_words, round_in_words
+from trips.admin.histories import end_in_words, round_in_words
 from trips.models import Booking, DispatchRound, Offer, Rating, Trip, TripTransition
 from trips.states import BookingStatus, OfferStatus, Role, TripStatus
 
@@ -444,7 +444,7 @@ def test_cancelling_twice_changes_nothing_the_second_time(client):
 
 
 def test_too_many_rows_at_once_are_refused(client, monkeypatch):
-    monkeypatch.setattr("stepper.staff.ROWS_AT_ONCE", 1)
+    monkeypatch.setattr("stepper.admin.base.ROWS_AT_ONCE", 1)
     trips = [TripFactory.create(status=TripStatus.UNFILLED), TripFactory.create(status=TripStatus.UNFILLED)]
     response = run_on_list(client, "offer_again", trips)
     assert said(response) == ["error: Choose at most 1 at once."]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from drivers import positions
 from drivers.models import DriverPosition
+from drivers.positions import buffer as positions_buffer
 from realtime import groups
 from realtime.events import Point
 from realtime.models import Notification
@@ -27,7 +27,7 @@ METRE = 1 / 111_195  # in degrees of latitude
 
 def step(trip: Trip, status: str, **fields: Any) -> Trip:
     assert trip.driver_id is not None
-    return driving.update_status(trip.driver_id, trip.pk, status, **fields)
+    return driving.update_status(trip.driver_id, trip.pk, status=status, **fields)
 
 
 def code_of(trip: Trip, status: str, **fields: Any) -> str:
@@ -124,8 +124,8 @@ def test_a_claim_of_the_client_is_no_position() -> None:
 def test_a_fix_that_is_not_written_yet_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Positions are written once a second; a driver who stops and taps at once is there all the same."""
     trip = north(TripFactory(status="en_route"), 2000, age=2 * SECOND)
-    buffer = positions.PositionBuffer()
-    monkeypatch.setattr(positions, "buffer", buffer)
+    buffer = positions_buffer.PositionBuffer()
+    monkeypatch.setattr(positions_buffer, "buffer", buffer)
     monkeypatch.setattr(buffer, "flush", lambda: 0)
     # Nobody drives 2 km in two seconds: from a fix a few minutes ago.
     DriverPosition.objects.update(recorded_at=timezone.now() - 5 * MINUTE)

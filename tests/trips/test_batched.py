@@ -6,10 +6,10 @@ import pytest
 from django.utils import timezone
 
 from drivers.models import Driver
-from stepper.dispatcher import work
 from stepper.models import ServiceSettings
+from stepper.server.dispatcher import dispatch_due
 from tests.factories import ALMATY, DriverFactory, TripFactory
-from trips import dispatch, rounds
+from trips import assignment, dispatch, waking
 from trips.models import DispatchRound, DispatchRule, Offer, Trip
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +28,7 @@ def north(km: float) -> tuple[float, float]:
 
 def booked(km: float = 0) -> Trip:
     trip = TripFactory(status="published", pickup=north(km))
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
     return trip
 
 
@@ -53,13 +53,13 @@ def test_trips_are_collected_until_the_window_closes() -> None:
     driver(0.5)
     trip = booked()
 
-    work()
+    dispatch_due()
     assert asked() == {}
     let_time_pass(9)
-    work()
+    dispatch_due()
     assert asked() == {}
     let_time_pass(2)
-    work()
+    dispatch_due()
 
     trip.refresh_from_db()
     assert (trip.status, trip.round_number, trip.wave, trip.next_look_at) == ("offered", 1, 1, None)
@@ -72,7 +72,7 @@ def test_all_drive_the_least_together_not_the_first_alone() -> None:
     between, other_side = driver(1), driver(-1.5)
 
     let_time_pass(11)
-    work()
+    dispatch_due()
 
     assert asked() == {first.pk: other_side.pk, second.pk: between.pk}
     assert DispatchRound.objects.filter(mode="batched", offered=1).count() == 2
@@ -85,7 +85,7 @@ def test_window_that_closes_for_one_closes_for_all() -> None:
     between, other_side = driver(1), driver(-1.5)
 
     let_time_pass(3)
-    work()
+    dispatch_due()
 
     assert asked() == {first.pk: other_side.pk, second.pk: between.pk}
 
@@ -95,7 +95,7 @@ def test_who_gets_nobody_waits_for_the_next_window() -> None:
     only = driver(0)
 
     let_time_pass(11)
-    work()
+    dispatch_due()
     assert asked() == {trips[0].pk: only.pk}
     trips[1].refresh_from_db()
     assert trips[1].status == "published"
@@ -104,18 +104,18 @@ def test_who_gets_nobody_waits_for_the_next_window() -> None:
 
     newcomer = driver(2)
     let_time_pass(11)
-    work()
+    dispatch_due()
     assert asked() == {trips[0].pk: only.pk, trips[1].pk: newcomer.pk}
 
 
 def test_driver_with_an_offer_to_answer_is_left_alone() -> None:
     first, only = booked(0), driver(0.1)
     let_time_pass(11)
-    work()
+    dispatch_due()
     second = booked(0)
 
     let_time_pass(11)
-    work()
+    dispatch_due()
 
     assert asked() == {first.pk: only.pk}
     second.refresh_from_db()
@@ -127,13 +127,13 @@ def test_offer_that_is_declined_or_runs_out_is_matched_anew() -> None:
     trip = booked()
     first, second, third = driver(0.1), driver(0.5), driver(0.9)
     let_time_pass(11)
-    work()
+    dispatch_due()
 
-    dispatch.decline_trip(first.pk, trip.pk)
-    work()
+    assignment.decline_trip(first.pk, trip.pk)
+    dispatch_due()
     assert asked() == {trip.pk: second.pk}
     let_time_pass(31)
-    work()
+    dispatch_due()
 
     assert asked() == {trip.pk: third.pk}
     assert list(trip.offers.order_by("pk").values_list("wave", flat=True)) == [1, 2, 3]
@@ -143,7 +143,7 @@ def test_nobody_around_leaves_the_trip_unfilled() -> None:
     trip = booked()
     let_time_pass(11)
 
-    work()
+    dispatch_due()
 
     trip.refresh_from_db()
     assert trip.status == "unfilled"
@@ -153,7 +153,7 @@ def test_asked_for_again_by_staff_is_not_kept_waiting() -> None:
     trip = booked()
     one = driver(0.5)
 
-    assert dispatch.offer_again(trip.pk, trip.organiser).drivers_notified == 1
+    assert assignment.offer_again(trip.pk, trip.organiser).drivers_notified == 1
 
     assert asked() == {trip.pk: one.pk}
 
@@ -163,7 +163,7 @@ def test_driver_who_comes_online_does_not_close_the_window() -> None:
     trip.refresh_from_db()
     before = trip.next_look_at
 
-    rounds.wake_around([driver(1).pk])
+    waking.wake_trips_around([driver(1).pk])
 
     trip.refresh_from_db()
     assert trip.next_look_at == before
@@ -172,14 +172,14 @@ def test_driver_who_comes_online_does_not_close_the_window() -> None:
 def test_driver_who_comes_online_opens_a_window_for_a_trip_that_waits_for_the_next_round() -> None:
     trip = booked()
     let_time_pass(11)
-    work()
+    dispatch_due()
 
     one = driver(1)
-    rounds.wake_around([one.pk])
-    work()
+    waking.wake_trips_around([one.pk])
+    dispatch_due()
     assert asked() == {}
     let_time_pass(11)
-    work()
+    dispatch_due()
 
     assert asked() == {trip.pk: one.pk}
 
@@ -187,11 +187,11 @@ def test_driver_who_comes_online_opens_a_window_for_a_trip_that_waits_for_the_ne
 def test_driver_who_comes_online_while_one_is_asked_does_not_disturb() -> None:
     trip, first = booked(), driver(1)
     let_time_pass(11)
-    work()
+    dispatch_due()
 
-    rounds.wake_around([driver(0.1).pk])
+    waking.wake_trips_around([driver(0.1).pk])
     let_time_pass(11)
-    work()
+    dispatch_due()
 
     assert asked() == {trip.pk: first.pk}
     trip.refresh_from_db()
@@ -204,11 +204,11 @@ def test_trips_of_another_mode_do_not_wait() -> None:
     shared = TripFactory(status="published", trip_type="shared")
     private = booked()
 
-    rounds.start_round(shared.pk)
+    dispatch.start_round(shared.pk)
 
     assert list(asked()) == [shared.pk]
     let_time_pass(11)
-    work()
+    dispatch_due()
     private.refresh_from_db()
     # Its only driver answers the other trip.
     assert private.status == "unfilled"

@@ -15,7 +15,7 @@ from stepper.errors import Conflict, InvalidInput, TooManyRequests
 from stepper.models import ServiceSettings, User
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.rest import BOOKING, as_user
-from trips import bookings, dispatch, driving, unfilled
+from trips import access, assignment, bookings, driving, unfilled
 from trips.bookings import BookingRequest, Traveller
 from trips.models import Trip, TripTransition
 from trips.panel import Panel
@@ -137,7 +137,7 @@ def test_nine_trips_for_now_are_one(passenger: User) -> None:
         except Conflict as refused:
             outcomes.append(refused.code)
         else:
-            dispatch.accept(trip.offers.first().driver_id, trip.offers.first().pk)
+            assignment.accept(trip.offers.first().driver_id, trip.offers.first().pk)
             outcomes.append("booked")
     assert outcomes == ["booked"] + ["booking.overlapping"] * 8
 
@@ -301,7 +301,7 @@ def test_what_staff_or_the_driver_cancelled_is_not_the_passengers_doing(passenge
     for _trip in range(3):
         bookings.cancel(TripFactory(status="en_route", organiser=passenger).pk, staff)
         came = TripFactory(status="driver_arrived", organiser=passenger, in_=-HOUR)
-        driving.update_status(came.driver.pk, came.pk, "no_show")
+        driving.update_status(came.driver.pk, came.pk, status="no_show")
     bookings.book(passenger, wanted())
 
 
@@ -399,7 +399,7 @@ def test_driver_asks_for_the_traveller_and_calls_them() -> None:
     assert f'href="tel:{AIDAS_PHONE}"' in html
     assert f"booked by {trip.organiser.short_name}" in html
     assert str(trip.organiser.phone) not in html
-    panel = Panel(bookings.trip_for(trip.driver.user, trip.pk), trip.driver.user)
+    panel = Panel(access.trip_for(trip.driver.user, trip.pk), trip.driver.user)
     assert panel.phone == AIDAS_PHONE
     assert "Aida B." in page_of(trip.driver.user).get(f"/trips/{trip.pk}/").content.decode()
 
@@ -423,7 +423,7 @@ VERBS: dict[str, tuple[str, Callable[[Trip, User], Any]]] = {
     "cancel": ("changes_per_min", lambda trip, user: bookings.cancel(trip.pk, user)),
     "widen": ("changes_per_min", lambda trip, user: unfilled.widen(trip.pk, user, 100)),
     "postpone": ("changes_per_min", lambda trip, user: unfilled.postpone(trip.pk, user, LATER)),
-    "offer_again": ("changes_per_min", lambda trip, user: dispatch.offer_again(trip.pk, user)),
+    "offer_again": ("changes_per_min", lambda trip, user: assignment.offer_again(trip.pk, user)),
 }
 
 
@@ -454,12 +454,12 @@ def test_staff_are_not_limited(verb: str) -> None:
 def test_rating_has_a_limit() -> None:
     ServiceSettings.objects.create(pk=1, changes_per_min=1)
     done = TripFactory(status="completed")
-    bookings.rate(done.pk, done.organiser, 5)
+    bookings.rate(done.pk, done.organiser, stars=5)
     with pytest.raises(TooManyRequests):
-        bookings.rate(done.pk, done.organiser, 5)
+        bookings.rate(done.pk, done.organiser, stars=5)
 
 
-@pytest.mark.parametrize("verb", [dispatch.accept, dispatch.decline])
+@pytest.mark.parametrize("verb", [assignment.accept, assignment.decline])
 def test_answers_to_offers_have_a_limit(verb: Callable[[int, int], Any]) -> None:
     ServiceSettings.objects.create(pk=1, answers_per_min=2)
     offer = OfferFactory()
@@ -473,10 +473,10 @@ def test_a_driver_over_one_limit_still_finishes_the_trip() -> None:
     ServiceSettings.objects.create(pk=1, answers_per_min=1, changes_per_min=1)
     trip = TripFactory(status="arrived")
     offer = OfferFactory(driver=trip.driver)
-    dispatch.decline(trip.driver.pk, offer.pk)
+    assignment.decline(trip.driver.pk, offer.pk)
     with pytest.raises(TooManyRequests):
-        dispatch.decline(trip.driver.pk, offer.pk)
-    assert driving.update_status(trip.driver.pk, trip.pk, "completed").status == "completed"
+        assignment.decline(trip.driver.pk, offer.pk)
+    assert driving.update_status(trip.driver.pk, trip.pk, status="completed").status == "completed"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -484,7 +484,7 @@ def test_a_verb_that_is_repeated_for_the_database_counts_once(monkeypatch: pytes
     ServiceSettings.objects.create(pk=1, changes_per_min=1)
     trip = TripFactory(status="unfilled")
     reads = []
-    real = bookings.trip_for
+    real = access.trip_for
 
     def changed_meanwhile(user: User, trip_id: int) -> Trip:
         reads.append(trip_id)

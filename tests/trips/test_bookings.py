@@ -14,7 +14,7 @@ from stepper.models import ServiceSettings, User
 from tests.factories import ALMATY, ASTANA, DriverFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.failing import failing
 from tests.outbox import frames, rechecked, types
-from trips import bookings, rounds
+from trips import access, bookings, deadlines
 from trips.bookings import BookingRequest
 from trips.models import Booking, Trip
 
@@ -75,7 +75,7 @@ def passenger() -> User:
 )
 def test_check_names_the_wrong_field(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        bookings.check(wanted(**changes), ServiceSettings(), NOW)
+        bookings.check_request(wanted(**changes), ServiceSettings(), NOW)
 
     assert (refused.value.code, refused.value.status) == ("input.invalid", 400)
     assert list(refused.value.fields) == [field]
@@ -101,14 +101,14 @@ def test_check_names_the_wrong_field(changes: dict[str, Any], field: str) -> Non
     ],
 )
 def test_check_lets_the_limits_pass(changes: dict[str, Any]) -> None:
-    bookings.check(wanted(**changes), ServiceSettings(), NOW)
+    bookings.check_request(wanted(**changes), ServiceSettings(), NOW)
 
 
 def test_check_names_every_wrong_field_at_once() -> None:
     request = wanted(pickup=place(91, 0), dropoff=place(0, 181), seats=0, bags=-1, departure_at=NOW - dt.timedelta(1))
 
     with pytest.raises(InvalidInput) as refused:
-        bookings.check(request, ServiceSettings(), NOW)
+        bookings.check_request(request, ServiceSettings(), NOW)
 
     assert set(refused.value.fields) == {"pickup", "dropoff", "seats", "bags", "departure_at"}
 
@@ -116,7 +116,7 @@ def test_check_names_every_wrong_field_at_once() -> None:
 @pytest.mark.parametrize(("dropoff", "words"), [(76.0005, "are the same place"), (127, "at most 4000 km")])
 def test_check_refuses_what_is_no_way_to_drive(dropoff: float, words: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        bookings.check(wanted(pickup=place(43, 76), dropoff=place(43, dropoff)), ServiceSettings(), NOW)
+        bookings.check_request(wanted(pickup=place(43, 76), dropoff=place(43, dropoff)), ServiceSettings(), NOW)
 
     assert words in str(refused.value.fields["dropoff"][0])
 
@@ -308,7 +308,7 @@ def test_trip_is_for_its_people_and_staff() -> None:
     seated = Booking.objects.create(trip=trip, passenger=PassengerFactory(), status="confirmed", amount=1).passenger
 
     for user in (trip.organiser, seated, trip.driver.user, StaffFactory()):
-        assert bookings.trip_for(user, trip.pk) == trip
+        assert access.trip_for(user, trip.pk) == trip
 
 
 def test_trip_is_not_for_others() -> None:
@@ -317,13 +317,13 @@ def test_trip_is_not_for_others() -> None:
 
     for user in (PassengerFactory(), DriverFactory().user, left):
         with pytest.raises(NotFound) as refused:
-            bookings.trip_for(user, trip.pk)
+            access.trip_for(user, trip.pk)
         assert refused.value.code == "trip.not_found"
 
 
 def test_trip_that_does_not_exist_is_not_found(passenger: User) -> None:
     with pytest.raises(NotFound):
-        bookings.trip_for(passenger, 12345)
+        access.trip_for(passenger, 12345)
 
 
 def test_distance_between_cities_is_long(passenger: User) -> None:
@@ -341,5 +341,5 @@ def test_booking_stands_when_the_database_goes_away_before_its_round(passenger: 
         trip = bookings.book(passenger, wanted())
     assert Trip.objects.get(pk=trip.pk).status == "published"
     Trip.objects.filter(pk=trip.pk).update(next_look_at=timezone.now())
-    rounds.look_due()
+    deadlines.start_due_rounds()
     assert Trip.objects.get(pk=trip.pk).status == "offered"

@@ -110,9 +110,12 @@ def test_cancel_is_free_until_two_hours_before() -> None:
     trip = TripFactory(status="accepted", in_=dt.timedelta(minutes=120))
 
     in_time = trip.departure_at - dt.timedelta(minutes=120)
-    assert bookings.cancel_refusal(trip, trip.organiser, ServiceSettings(), in_time) is None
+    assert bookings.cancel_refusal(trip, trip.organiser, settings=ServiceSettings(), now=in_time) is None
     late = trip.departure_at - dt.timedelta(minutes=119, seconds=59)
-    assert bookings.cancel_refusal(trip, trip.organiser, ServiceSettings(), late).code == "trip.cancel_too_late"
+    assert (
+        bookings.cancel_refusal(trip, trip.organiser, settings=ServiceSettings(), now=late).code
+        == "trip.cancel_too_late"
+    )
 
 
 @pytest.mark.parametrize("status", ["published", "offered", "unfilled"])
@@ -201,7 +204,7 @@ def done() -> Trip:
 
 
 def test_passenger_rates_the_driver(done: Trip) -> None:
-    rating = bookings.rate(done.pk, done.organiser, 4, "Kind")
+    rating = bookings.rate(done.pk, done.organiser, stars=4, comment="Kind")
 
     assert (rating.role, rating.by, rating.about) == ("organiser", done.organiser, done.driver.user)
     assert (rating.stars, rating.comment) == (4, "Kind")
@@ -210,7 +213,7 @@ def test_passenger_rates_the_driver(done: Trip) -> None:
 
 
 def test_driver_rates_the_passenger(done: Trip) -> None:
-    rating = bookings.rate(done.pk, done.driver.user, 5)
+    rating = bookings.rate(done.pk, done.driver.user, stars=5)
 
     assert (rating.role, rating.about) == ("driver", done.organiser)
     done.organiser.refresh_from_db()
@@ -223,19 +226,19 @@ def test_rating_is_the_average_to_one_decimal() -> None:
     driver = DriverFactory()
     for stars in (5, 4, 4):
         trip = TripFactory(status="completed", driver=driver)
-        bookings.rate(trip.pk, trip.organiser, stars)
+        bookings.rate(trip.pk, trip.organiser, stars=stars)
 
     driver.refresh_from_db()
     assert driver.rating == 4.3
 
 
 def test_rating_is_given_once_by_each_side(done: Trip) -> None:
-    bookings.rate(done.pk, done.organiser, 5)
-    bookings.rate(done.pk, done.driver.user, 5)
+    bookings.rate(done.pk, done.organiser, stars=5)
+    bookings.rate(done.pk, done.driver.user, stars=5)
 
     for user in (done.organiser, done.driver.user):
         with pytest.raises(Conflict) as refused:
-            bookings.rate(done.pk, user, 1)
+            bookings.rate(done.pk, user, stars=1)
         assert refused.value.code == "rating.already_given"
     assert Rating.objects.count() == 2
     done.driver.refresh_from_db()
@@ -247,7 +250,7 @@ def test_rating_waits_for_completion(status: str) -> None:
     trip = TripFactory(status=status)
 
     with pytest.raises(Conflict) as refused:
-        bookings.rate(trip.pk, trip.organiser, 5)
+        bookings.rate(trip.pk, trip.organiser, stars=5)
 
     assert refused.value.code == "rating.too_early"
 
@@ -255,7 +258,7 @@ def test_rating_waits_for_completion(status: str) -> None:
 @pytest.mark.parametrize("stars", [0, 6, -1, True])
 def test_rating_is_one_to_five(done: Trip, stars: int) -> None:
     with pytest.raises(InvalidInput) as refused:
-        bookings.rate(done.pk, done.organiser, stars)
+        bookings.rate(done.pk, done.organiser, stars=stars)
 
     assert list(refused.value.fields) == ["stars"]
     assert not Rating.objects.exists()
@@ -263,9 +266,9 @@ def test_rating_is_one_to_five(done: Trip, stars: int) -> None:
 
 def test_rating_is_not_for_strangers(done: Trip) -> None:
     with pytest.raises(NotFound):
-        bookings.rate(done.pk, PassengerFactory(), 5)
+        bookings.rate(done.pk, PassengerFactory(), stars=5)
 
 
 def test_rating_is_not_for_staff(done: Trip) -> None:
     with pytest.raises(NotPermitted):
-        bookings.rate(done.pk, StaffFactory(), 5)
+        bookings.rate(done.pk, StaffFactory(), stars=5)

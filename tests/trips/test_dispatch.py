@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from drivers.models import Driver
 from realtime import groups
-from stepper.dispatcher import work
 from stepper.models import ServiceSettings
+from stepper.server.dispatcher import dispatch_due
 from tests.factories import (
     ALMATY,
     DriverFactory,
@@ -21,7 +21,7 @@ from tests.factories import (
     TripFactory,
 )
 from tests.outbox import frames, types
-from trips import dispatch, rounds
+from trips import assignment, deadlines, dispatch, offers
 from trips.models import DispatchRound, Offer, Trip
 
 pytestmark = pytest.mark.django_db
@@ -63,7 +63,7 @@ def configure(**changes: Any) -> None:
 def test_round_asks_the_nearest_first(trip: Trip) -> None:
     far, near, middle = (DriverFactory(at=north(km)) for km in (4.9, 0.3, 4))
 
-    result = rounds.start_round(trip.pk)
+    result = dispatch.start_round(trip.pk)
 
     assert asked(trip) == [near.pk, middle.pk, far.pk]
     assert (result.drivers_notified, result.eligible_drivers, result.considered) == (3, 3, 3)
@@ -75,7 +75,7 @@ def test_round_writes_whole_offers(trip: Trip) -> None:
     DriverFactory(at=north(10))
     before = timezone.now()
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     offer = Offer.objects.get()
     assert offer.distance_km == pytest.approx(10, abs=0.02)
@@ -91,7 +91,7 @@ def test_round_gives_the_time_of_its_urgency(hours: float, urgency: str, seconds
     trip = TripFactory(status="published", in_=dt.timedelta(hours=hours))
     DriverFactory(at=ALMATY)
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     offer = Offer.objects.get()
     assert offer.urgency == urgency
@@ -101,7 +101,7 @@ def test_round_gives_the_time_of_its_urgency(hours: float, urgency: str, seconds
 def test_round_sends_each_driver_their_card(trip: Trip) -> None:
     near, far = DriverFactory(at=north(1)), DriverFactory(at=north(2))
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     (card,) = frames(groups.driver(near.pk))
     (other,) = frames(groups.driver(far.pk))
@@ -119,7 +119,7 @@ def test_round_leaves_drivers_beyond_the_radius(trip: Trip) -> None:
     DriverFactory(at=north(10.5))
     inside = DriverFactory(at=north(9.5))
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     assert asked(trip) == [inside.pk]
 
@@ -128,7 +128,7 @@ def test_round_leaves_drivers_beyond_the_radius(trip: Trip) -> None:
 def test_round_leaves_drivers_who_are_not_available(trip: Trip, availability: str) -> None:
     DriverFactory(at=ALMATY, availability=availability)
 
-    assert rounds.start_round(trip.pk).considered == 0
+    assert dispatch.start_round(trip.pk).considered == 0
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_round_believes_the_driver_not_the_position(trip: Trip, change: dict[str
     Driver.objects.update(**change)
     assert driver.position.dispatchable
 
-    assert rounds.start_round(trip.pk).drivers_notified == 0
+    assert dispatch.start_round(trip.pk).drivers_notified == 0
     assert not Offer.objects.exists()
 
 
@@ -154,18 +154,18 @@ def test_round_asks_at_most_five_offers_at_once() -> None:
     trips = [TripFactory(status="published", in_=dt.timedelta(hours=8 * n)) for n in range(6)]
 
     for trip in trips:
-        rounds.start_round(trip.pk)
+        dispatch.start_round(trip.pk)
 
     assert [trip.offers.count() for trip in trips] == [1, 1, 1, 1, 1, 0]
     assert DispatchRound.objects.get(trip=trips[5]).reasons == {"offers_full": 1}
-    assert len(dispatch.open_offers(driver.pk)) == 5
+    assert len(offers.open_offers(driver.pk)) == 5
 
 
 def test_round_does_not_count_offers_past_their_deadline() -> None:
     driver = DriverFactory(at=ALMATY)
     OfferFactory.create_batch(5, driver=driver, expires_at=timezone.now() - SECOND)
 
-    assert rounds.start_round(TripFactory(status="published").pk).drivers_notified == 1
+    assert dispatch.start_round(TripFactory(status="published").pk).drivers_notified == 1
 
 
 def test_round_counts_reasons(trip: Trip) -> None:
@@ -173,7 +173,7 @@ def test_round_counts_reasons(trip: Trip) -> None:
     DriverFactory(at=ALMATY, min_earnings=1_000_000)
     DriverFactory(at=ALMATY, min_earnings=1_000_000)
 
-    result = rounds.start_round(trip.pk)
+    result = dispatch.start_round(trip.pk)
 
     assert result.reasons == {"no_vehicle": 1, "earnings_too_low": 2}
     row = DispatchRound.objects.get()
@@ -185,12 +185,12 @@ def test_round_leaves_a_trip_that_is_not_open(status: str) -> None:
     DriverFactory(at=ALMATY)
     trip = TripFactory(status=status)
 
-    assert rounds.start_round(trip.pk).considered == 0
+    assert dispatch.start_round(trip.pk).considered == 0
     assert not trip.offers.exists()
 
 
 def test_round_of_no_trip_does_nothing() -> None:
-    assert rounds.start_round(12345).considered == 0
+    assert dispatch.start_round(12345).considered == 0
 
 
 # Nobody to ask
@@ -199,7 +199,7 @@ def test_round_of_no_trip_does_nothing() -> None:
 def test_nobody_eligible_leaves_the_trip_unfilled_with_the_next_look(trip: Trip) -> None:
     before = timezone.now()
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     trip.refresh_from_db()
     assert trip.status == "unfilled"
@@ -213,7 +213,7 @@ def test_nobody_again_says_when_it_is_tried_next() -> None:
     configure(retry_min=7)
     before = timezone.now()
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     trip.refresh_from_db()
     assert (trip.status, trip.version) == ("unfilled", 5)
@@ -227,7 +227,7 @@ def test_unfilled_trip_is_offered_when_its_look_is_due() -> None:
     driver = DriverFactory(at=ALMATY)
     let_the_look_come_due()
 
-    assert rounds.look_due() == 1
+    assert deadlines.start_due_rounds() == 1
 
     trip.refresh_from_db()
     assert (trip.status, trip.next_look_at) == ("offered", None)
@@ -238,7 +238,7 @@ def test_look_that_is_not_due_is_left() -> None:
     trip = TripFactory(status="unfilled", next_look_at=timezone.now() + MINUTE)
     DriverFactory(at=ALMATY)
 
-    assert rounds.look_due() == 0
+    assert deadlines.start_due_rounds() == 0
     assert not trip.offers.exists()
 
 
@@ -246,8 +246,8 @@ def test_claimed_look_comes_back_if_its_dispatcher_dies() -> None:
     trip = TripFactory(status="unfilled")
 
     due = Trip.objects.filter(next_look_at__lte=timezone.now())
-    assert rounds._claim(due, 10) == [trip]
-    assert rounds._claim(due, 10) == []
+    assert deadlines._claim(due, 10) == [trip]
+    assert deadlines._claim(due, 10) == []
 
     trip.refresh_from_db()
     assert trip.next_look_at <= timezone.now() + 31 * SECOND
@@ -258,7 +258,7 @@ def test_published_trip_whose_booking_process_died_is_offered() -> None:
     trip = TripFactory(status="published")
     DriverFactory(at=ALMATY)
 
-    work()
+    dispatch_due()
 
     trip.refresh_from_db()
     assert trip.status == "offered"
@@ -269,11 +269,11 @@ def test_published_trip_whose_booking_process_died_is_offered() -> None:
 
 def test_offers_past_their_deadline_expire(trip: Trip) -> None:
     driver = DriverFactory(at=ALMATY)
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
     let_offers_run_out()
 
-    assert rounds.expire_due() == 1
-    assert rounds.look_due() == 1
+    assert deadlines.expire_due_offers() == 1
+    assert deadlines.start_due_rounds() == 1
 
     offer = trip.offers.get()
     assert (offer.status, offer.reason) == ("expired", "timeout")
@@ -286,18 +286,18 @@ def test_offers_past_their_deadline_expire(trip: Trip) -> None:
 
 def test_offers_within_their_deadline_stay(trip: Trip) -> None:
     DriverFactory(at=ALMATY)
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
-    assert rounds.expire_due() == 0
+    assert deadlines.expire_due_offers() == 0
     assert trip.offers.get().status == "pending"
 
 
 def test_round_goes_on_while_an_offer_is_open(trip: Trip) -> None:
     late, open_still = DriverFactory(at=north(1)), DriverFactory(at=north(2))
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
     Offer.objects.filter(driver=late).update(expires_at=timezone.now() - SECOND)
 
-    rounds.expire_due()
+    deadlines.expire_due_offers()
 
     trip.refresh_from_db()
     assert trip.status == "offered"
@@ -306,12 +306,12 @@ def test_round_goes_on_while_an_offer_is_open(trip: Trip) -> None:
 
 def test_driver_who_ran_out_of_time_is_asked_again(trip: Trip) -> None:
     driver = DriverFactory(at=ALMATY)
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
     let_offers_run_out()
-    work()
+    dispatch_due()
     let_the_look_come_due()
 
-    work()
+    dispatch_due()
 
     assert asked(trip) == [driver.pk, driver.pk]
     assert sorted(trip.offers.values_list("round_number", "status")) == [(1, "expired"), (2, "pending")]
@@ -319,11 +319,11 @@ def test_driver_who_ran_out_of_time_is_asked_again(trip: Trip) -> None:
 
 def test_driver_who_declined_is_never_asked_again(trip: Trip) -> None:
     driver = DriverFactory(at=ALMATY)
-    rounds.start_round(trip.pk)
-    dispatch.decline_trip(driver.pk, trip.pk)
+    dispatch.start_round(trip.pk)
+    assignment.decline_trip(driver.pk, trip.pk)
     let_the_look_come_due()
 
-    result = rounds.start_round(trip.pk)
+    result = dispatch.start_round(trip.pk)
 
     assert (result.drivers_notified, result.reasons) == (0, {"declined_before": 1})
 
@@ -331,11 +331,11 @@ def test_driver_who_declined_is_never_asked_again(trip: Trip) -> None:
 def test_more_drivers_than_a_round_holds_are_asked_at_once_after_it(trip: Trip) -> None:
     configure(round_size=2)
     drivers = [DriverFactory(at=north(km)) for km in (1, 2, 3)]
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
     assert asked(trip) == [drivers[0].pk, drivers[1].pk]
     let_offers_run_out()
 
-    work()
+    dispatch_due()
 
     trip.refresh_from_db()
     assert (trip.status, trip.round_number, trip.wave, trip.next_look_at) == ("offered", 1, 2, None)
@@ -348,9 +348,9 @@ def test_nobody_is_asked_over_and_over_without_a_pause(trip: Trip) -> None:
     for km in (1, 2, 3):
         DriverFactory(at=north(km))
     for _wave in range(3):
-        work()
+        dispatch_due()
         let_offers_run_out()
-    work()
+    dispatch_due()
 
     trip.refresh_from_db()
     assert (trip.status, trip.offers.count()) == ("unfilled", 3)
@@ -360,14 +360,14 @@ def test_nobody_is_asked_over_and_over_without_a_pause(trip: Trip) -> None:
 
 def test_last_decline_ends_the_round(trip: Trip) -> None:
     first, second = DriverFactory(at=north(1)), DriverFactory(at=north(2))
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
-    dispatch.decline_trip(first.pk, trip.pk)
+    assignment.decline_trip(first.pk, trip.pk)
     trip.refresh_from_db()
     assert trip.status == "offered"
 
-    dispatch.decline_trip(second.pk, trip.pk)
-    work()
+    assignment.decline_trip(second.pk, trip.pk)
+    dispatch_due()
     trip.refresh_from_db()
     assert trip.status == "unfilled"
 
@@ -379,7 +379,7 @@ def test_everything_due_after_a_stop_is_done_at_the_first_look() -> None:
     due = TripFactory(status="unfilled", in_=dt.timedelta(hours=5), next_look_at=timezone.now() - 30 * MINUTE)
     over = TripFactory(status="unfilled", search_until=timezone.now() - SECOND)
 
-    work()
+    dispatch_due()
 
     statuses = dict(Trip.objects.values_list("pk", "status"))
     assert statuses == {expired.pk: "unfilled", due.pk: "offered", over.pk: "cancelled"}

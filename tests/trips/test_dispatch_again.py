@@ -9,9 +9,9 @@ from django.utils import timezone
 from drivers import availability
 from drivers.models import Driver
 from realtime import groups
-from stepper.dispatcher import work
 from stepper.errors import Conflict, NotFound, NotPermitted
 from stepper.models import ServiceSettings
+from stepper.server.dispatcher import dispatch_due
 from tests.factories import (
     ALMATY,
     ASTANA,
@@ -23,7 +23,7 @@ from tests.factories import (
     TripFactory,
 )
 from tests.outbox import frames, types
-from trips import dispatch, rounds
+from trips import assignment, deadlines, dispatch, waking
 from trips.models import Offer, Trip
 
 pytestmark = pytest.mark.django_db
@@ -52,12 +52,12 @@ def asked(trip: Trip) -> list[int]:
 
 def test_driver_coming_online_is_asked_during_the_round(trip: Trip) -> None:
     DriverFactory(at=north(1))
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
     version = Trip.objects.values_list("version", flat=True).get()
     late = DriverFactory(at=north(2), is_online=False)
 
     availability.set_online(late.pk, True)
-    rounds.look_due()
+    deadlines.start_due_rounds()
 
     trip.refresh_from_db()
     assert asked(trip)[1:] == [late.pk]
@@ -70,7 +70,7 @@ def test_driver_coming_online_finds_a_waiting_trip() -> None:
     driver = DriverFactory(at=north(3), is_online=False)
 
     availability.set_online(driver.pk, True)
-    work()
+    dispatch_due()
 
     assert asked(trip) == [driver.pk]
 
@@ -85,23 +85,25 @@ def test_driver_coming_online_while_the_trip_is_looked_at_is_not_forgotten(
     trip = TripFactory(status="published", next_look_at=timezone.now() - MINUTE)
     first = DriverFactory(at=north(1), is_online=somebody_there)
     late = DriverFactory(at=north(2), is_online=False)
-    survey = rounds._survey
+    survey = dispatch.shortlist_drivers
 
-    def overtaken(*args: Any) -> rounds.Survey:
+    def overtaken(*args: Any) -> dispatch.Shortlist:
         found = survey(*args)
         availability.set_online(late.pk, True)
         return found
 
-    monkeypatch.setattr(rounds, "_survey", overtaken)
-    work()
-    monkeypatch.setattr(rounds, "_survey", survey)
+    for module in (dispatch, deadlines):
+        monkeypatch.setattr(module, "shortlist_drivers", overtaken)
+    dispatch_due()
+    for module in (dispatch, deadlines):
+        monkeypatch.setattr(module, "shortlist_drivers", survey)
 
     trip.refresh_from_db()
     assert asked(trip) == [first.pk] * somebody_there
     assert trip.next_look_at is not None
     assert trip.next_look_at < timezone.now() + MINUTE
     Trip.objects.update(next_look_at=timezone.now() - MINUTE)
-    work()
+    dispatch_due()
     joins = mode == "broadcast" or not somebody_there
     assert asked(trip) == [first.pk] * somebody_there + [late.pk] * joins
 
@@ -111,19 +113,19 @@ def test_wave_that_ends_while_the_trip_is_looked_at_is_followed_by_the_next(
 ) -> None:
     ServiceSettings.objects.create(pk=1, round_size=1)
     first, second = DriverFactory(at=north(1)), DriverFactory(at=north(2))
-    rounds.start_round(trip.pk)
-    survey = rounds._survey
+    dispatch.start_round(trip.pk)
+    survey = dispatch.shortlist_drivers
 
-    def overtaken(*args: Any) -> rounds.Survey:
+    def overtaken(*args: Any) -> dispatch.Shortlist:
         found = survey(*args)
-        dispatch.decline(first.pk, Offer.objects.get().pk)
+        assignment.decline(first.pk, Offer.objects.get().pk)
         return found
 
-    monkeypatch.setattr(rounds, "_survey", overtaken)
+    monkeypatch.setattr(dispatch, "shortlist_drivers", overtaken)
     Trip.objects.update(next_look_at=timezone.now() - MINUTE)
-    rounds.look_due()
-    monkeypatch.setattr(rounds, "_survey", survey)
-    rounds.look_due()
+    deadlines.start_due_rounds()
+    monkeypatch.setattr(dispatch, "shortlist_drivers", survey)
+    deadlines.start_due_rounds()
 
     assert asked(trip) == [first.pk, second.pk]
 
@@ -133,8 +135,8 @@ def test_postponed_trip_that_is_woken_too_early_waits_for_its_time() -> None:
     trip = TripFactory(status="unfilled", in_=30 * 24 * 60 * MINUTE)
     DriverFactory(at=ALMATY)
 
-    rounds.wake_around(Driver.objects.values_list("pk", flat=True))
-    work()
+    waking.wake_trips_around(Driver.objects.values_list("pk", flat=True))
+    dispatch_due()
 
     trip.refresh_from_db()
     assert asked(trip) == []
@@ -146,7 +148,7 @@ def test_wake_leaves_trips_elsewhere_and_taken_ones() -> None:
     far = TripFactory(status="unfilled", pickup=ASTANA, dropoff=ALMATY, next_look_at=later)
     taken = TripFactory(status="accepted")
 
-    rounds.wake_around([DriverFactory(at=ALMATY).pk])
+    waking.wake_trips_around([DriverFactory(at=ALMATY).pk])
 
     far.refresh_from_db()
     taken.refresh_from_db()
@@ -155,11 +157,11 @@ def test_wake_leaves_trips_elsewhere_and_taken_ones() -> None:
 
 def test_look_during_a_round_that_finds_nobody_new_changes_nothing(trip: Trip) -> None:
     DriverFactory(at=ALMATY)
-    rounds.start_round(trip.pk)
-    rounds.wake_around(Driver.objects.values_list("pk", flat=True))
+    dispatch.start_round(trip.pk)
+    waking.wake_trips_around(Driver.objects.values_list("pk", flat=True))
     before = len(frames(groups.trip(trip.pk)))
 
-    rounds.look_due()
+    deadlines.start_due_rounds()
 
     trip.refresh_from_db()
     assert (trip.status, trip.next_look_at, trip.round_number) == ("offered", None, 1)
@@ -176,7 +178,7 @@ def test_offer_again_looks_at_once(by: str, role: str) -> None:
     DriverFactory(at=ALMATY)
     DriverFactory(at=ALMATY, vehicle=None)
 
-    result = dispatch.offer_again(trip.pk, trip.organiser if by == "organiser" else StaffFactory())
+    result = assignment.offer_again(trip.pk, trip.organiser if by == "organiser" else StaffFactory())
 
     assert (result.drivers_notified, result.eligible_drivers, result.considered) == (1, 1, 2)
     trip.refresh_from_db()
@@ -189,8 +191,8 @@ def test_offer_again_before_the_round_is_over_asks_who_is_new(status: str) -> No
     trip = TripFactory(status=status)
     driver = DriverFactory(at=ALMATY)
 
-    assert dispatch.offer_again(trip.pk, trip.organiser).drivers_notified == 1
-    assert dispatch.offer_again(trip.pk, trip.organiser).drivers_notified == 0
+    assert assignment.offer_again(trip.pk, trip.organiser).drivers_notified == 1
+    assert assignment.offer_again(trip.pk, trip.organiser).drivers_notified == 0
     assert asked(trip) == [driver.pk]
 
 
@@ -199,14 +201,14 @@ def test_offer_again_needs_an_open_trip(status: str) -> None:
     trip = TripFactory(status=status)
 
     with pytest.raises(Conflict) as refused:
-        dispatch.offer_again(trip.pk, trip.organiser)
+        assignment.offer_again(trip.pk, trip.organiser)
 
     assert refused.value.code == "trip.transition_refused"
 
 
 def test_offer_again_is_not_for_strangers() -> None:
     with pytest.raises(NotFound):
-        dispatch.offer_again(TripFactory(status="unfilled").pk, PassengerFactory())
+        assignment.offer_again(TripFactory(status="unfilled").pk, PassengerFactory())
 
 
 def test_offer_again_is_not_for_a_fellow_passenger() -> None:
@@ -215,7 +217,7 @@ def test_offer_again_is_not_for_a_fellow_passenger() -> None:
     trip.bookings.create(passenger=fellow, status="confirmed", amount=1)
 
     with pytest.raises(NotPermitted):
-        dispatch.offer_again(trip.pk, fellow)
+        assignment.offer_again(trip.pk, fellow)
 
 
 # Giving up
@@ -224,7 +226,7 @@ def test_offer_again_is_not_for_a_fellow_passenger() -> None:
 def test_trip_nobody_took_is_cancelled_by_the_system() -> None:
     offer = OfferFactory(trip__search_until=timezone.now() - SECOND)
 
-    assert rounds.give_up_due() == 1
+    assert deadlines.cancel_due_searches() == 1
 
     trip = Trip.objects.get()
     assert (trip.status, trip.next_look_at) == ("cancelled", None)
@@ -239,20 +241,20 @@ def test_trip_nobody_took_is_cancelled_by_the_system() -> None:
 def test_trip_that_is_not_open_is_not_given_up(status: str) -> None:
     TripFactory(status=status, search_until=timezone.now() - SECOND)
 
-    assert rounds.give_up_due() == 0
+    assert deadlines.cancel_due_searches() == 0
 
 
 def test_trip_is_not_given_up_before_its_time() -> None:
     TripFactory(status="unfilled")
 
-    assert rounds.give_up_due() == 0
+    assert deadlines.cancel_due_searches() == 0
 
 
 def test_trip_that_is_given_up_is_not_offered_once_more() -> None:
     TripFactory(status="unfilled", search_until=timezone.now() - SECOND)
     driver = DriverFactory(at=MEDEU)
 
-    work()
+    dispatch_due()
 
     assert types(groups.driver(driver.pk)) == []
 
@@ -276,7 +278,7 @@ def test_one_trip_that_cannot_be_handled_holds_up_no_other(due: str, monkeypatch
     monkeypatch.setattr(Trip, "move", spoilt)
     DriverFactory(at=ALMATY)
 
-    work()
+    dispatch_due()
 
     bad.refresh_from_db()
     good.refresh_from_db()

@@ -10,9 +10,9 @@ from django.utils import timezone
 from drivers.models import Driver
 from realtime import groups
 from realtime.models import Notification
-from stepper.dispatcher import work
 from stepper.errors import DomainError, NotFound, NotPermitted
 from stepper.models import User
+from stepper.server.dispatcher import dispatch_due
 from tests.factories import (
     ALMATY,
     DriverFactory,
@@ -23,7 +23,7 @@ from tests.factories import (
     VehicleFactory,
 )
 from tests.outbox import rechecked, types
-from trips import dispatch, rounds
+from trips import assignment, deadlines, review
 from trips.models import Offer, Trip
 
 pytestmark = pytest.mark.django_db
@@ -58,7 +58,7 @@ def test_release_offers_the_trip_again_at_once(status: str, django_capture_on_co
     former, other = trip.driver, DriverFactory(at=ALMATY)
 
     with django_capture_on_commit_callbacks(execute=True):
-        dispatch.release(former.pk, trip.pk, "flat tyre")
+        assignment.release(former.pk, trip.pk, "flat tyre")
 
     trip.refresh_from_db()
     assert (trip.status, trip.driver, trip.vehicle, trip.accepted_at) == ("offered", None, None, None)
@@ -76,7 +76,7 @@ def test_release_is_never_offered_to_them_again(django_capture_on_commit_callbac
     OfferFactory(trip=trip, driver=trip.driver, status="accepted")
 
     with django_capture_on_commit_callbacks(execute=True):
-        dispatch.release(trip.driver.pk, trip.pk)
+        assignment.release(trip.driver.pk, trip.pk)
 
     assert trip.rounds.get().reasons == {"declined_before": 1}
     trip.refresh_from_db()
@@ -87,9 +87,9 @@ def test_release_whose_process_dies_is_taken_up_by_the_dispatcher() -> None:
     """Without the callback after commit the trip is still looked at."""
     trip = TripFactory(status="accepted")
     other = DriverFactory(at=ALMATY)
-    dispatch.release(trip.driver.pk, trip.pk)
+    assignment.release(trip.driver.pk, trip.pk)
 
-    rounds.look_due()
+    deadlines.start_due_rounds()
 
     assert trip.offers.get(status="pending").driver == other
 
@@ -97,7 +97,7 @@ def test_release_whose_process_dies_is_taken_up_by_the_dispatcher() -> None:
 def test_release_gives_the_search_time_again() -> None:
     trip = TripFactory(status="accepted", search_until=timezone.now() + MINUTE)
 
-    dispatch.release(trip.driver.pk, trip.pk)
+    assignment.release(trip.driver.pk, trip.pk)
 
     trip.refresh_from_db()
     assert trip.search_until > timezone.now() + 59 * MINUTE
@@ -111,8 +111,8 @@ def test_take_off_about_departure_gives_the_next_driver_time(late: int) -> None:
     Trip.objects.update(departure_at=left_at, search_until=left_at, created_at=left_at - HOUR)
     other = DriverFactory(at=ALMATY)
 
-    dispatch.take_off(trip.pk, StaffFactory(), "does not set off")
-    work()
+    assignment.take_off(trip.pk, StaffFactory(), "does not set off")
+    dispatch_due()
 
     trip.refresh_from_db()
     assert (trip.status, trip.offers.get(status="pending").driver) == ("offered", other)
@@ -121,9 +121,9 @@ def test_take_off_about_departure_gives_the_next_driver_time(late: int) -> None:
 
 def test_release_twice_changes_nothing() -> None:
     trip = TripFactory(status="accepted")
-    dispatch.release(trip.driver.pk, trip.pk)
+    assignment.release(trip.driver.pk, trip.pk)
 
-    assert dispatch.release(trip.driver.pk, trip.pk).status == "offered"
+    assert assignment.release(trip.driver.pk, trip.pk).status == "offered"
     assert trip.transitions.count() == 1
 
 
@@ -131,8 +131,8 @@ def test_release_is_possible_until_a_quarter_of_an_hour_before() -> None:
     in_time = TripFactory(status="accepted", in_=16 * MINUTE)
     late = TripFactory(status="accepted", in_=14 * MINUTE)
 
-    assert dispatch.release(in_time.driver.pk, in_time.pk).status == "offered"
-    assert code_of(dispatch.release, late.driver.pk, late.pk) == "trip.release_too_late"
+    assert assignment.release(in_time.driver.pk, in_time.pk).status == "offered"
+    assert code_of(assignment.release, late.driver.pk, late.pk) == "trip.release_too_late"
 
 
 @pytest.mark.parametrize("status", ["driver_arrived", "passengers_boarded", "in_transit", "arrived", "completed"])
@@ -140,7 +140,7 @@ def test_release_is_refused_once_at_the_pickup(status: str) -> None:
     trip = TripFactory(status=status, in_=3 * HOUR)
     held = OfferFactory(trip=trip, driver=trip.driver, status="accepted")
 
-    assert code_of(dispatch.release, trip.driver.pk, trip.pk) == "trip.transition_refused"
+    assert code_of(assignment.release, trip.driver.pk, trip.pk) == "trip.transition_refused"
     held.refresh_from_db()
     assert held.released_at is None
 
@@ -148,15 +148,15 @@ def test_release_is_refused_once_at_the_pickup(status: str) -> None:
 def test_release_of_somebody_elses_trip_is_not_found() -> None:
     trip = TripFactory(status="accepted", in_=3 * HOUR)
 
-    assert code_of(dispatch.release, DriverFactory().pk, trip.pk) == "trip.not_found"
-    assert code_of(dispatch.release, trip.driver.pk, 12345) == "trip.not_found"
+    assert code_of(assignment.release, DriverFactory().pk, trip.pk) == "trip.not_found"
+    assert code_of(assignment.release, trip.driver.pk, 12345) == "trip.not_found"
 
 
 def test_accept_after_releasing_is_withdrawn(offer: Offer) -> None:
-    dispatch.accept(offer.driver.pk, offer.pk)
-    dispatch.release(offer.driver.pk, offer.trip.pk)
+    assignment.accept(offer.driver.pk, offer.pk)
+    assignment.release(offer.driver.pk, offer.trip.pk)
 
-    assert code_of(dispatch.accept, offer.driver.pk, offer.pk) == "offer.withdrawn"
+    assert code_of(assignment.accept, offer.driver.pk, offer.pk) == "offer.withdrawn"
 
 
 # Staff
@@ -167,7 +167,7 @@ def test_assign_gives_the_trip_to_a_driver(staff: User, status: str) -> None:
     trip, driver = TripFactory(status=status), DriverFactory()
     other = OfferFactory(trip=trip)
 
-    assigned = dispatch.assign(trip.pk, driver.pk, staff)
+    assigned = assignment.assign(trip.pk, driver.pk, staff)
 
     assert (assigned.status, assigned.driver, assigned.vehicle) == ("accepted", driver, driver.vehicle)
     assert assigned.transitions.get().role == "staff"
@@ -177,7 +177,7 @@ def test_assign_gives_the_trip_to_a_driver(staff: User, status: str) -> None:
 
 
 def test_assign_to_who_was_asked_settles_their_offer(offer: Offer, staff: User) -> None:
-    dispatch.assign(offer.trip.pk, offer.driver.pk, staff)
+    assignment.assign(offer.trip.pk, offer.driver.pk, staff)
 
     offer.refresh_from_db()
     assert offer.status == "accepted"
@@ -187,7 +187,7 @@ def test_assign_takes_back_what_overlaps(offer: Offer, staff: User) -> None:
     overlapping = OfferFactory(driver=offer.driver)
     later = OfferFactory(driver=offer.driver, trip=TripFactory(status="offered", in_=48 * HOUR))
 
-    dispatch.assign(offer.trip.pk, offer.driver.pk, staff)
+    assignment.assign(offer.trip.pk, offer.driver.pk, staff)
 
     overlapping.refresh_from_db()
     later.refresh_from_db()
@@ -196,9 +196,9 @@ def test_assign_takes_back_what_overlaps(offer: Offer, staff: User) -> None:
 
 
 def test_assign_twice_changes_nothing(offer: Offer, staff: User) -> None:
-    first = dispatch.assign(offer.trip.pk, offer.driver.pk, staff)
+    first = assignment.assign(offer.trip.pk, offer.driver.pk, staff)
 
-    assert dispatch.assign(offer.trip.pk, offer.driver.pk, staff).version == first.version
+    assert assignment.assign(offer.trip.pk, offer.driver.pk, staff).version == first.version
 
 
 def test_assign_refuses_who_cannot_drive_it(staff: User) -> None:
@@ -206,7 +206,7 @@ def test_assign_refuses_who_cannot_drive_it(staff: User) -> None:
     busy = TripFactory(status="accepted").driver
 
     def code(driver: Driver) -> str:
-        return code_of(dispatch.assign, trip.pk, driver.pk, staff)
+        return code_of(assignment.assign, trip.pk, driver.pk, staff)
 
     assert code(DriverFactory(approval="suspended")) == "driver.not_approved"
     assert code(DriverFactory(vehicle=None)) == "driver.no_vehicle"
@@ -219,7 +219,7 @@ def test_assign_refuses_who_cannot_drive_it(staff: User) -> None:
 def test_assign_may_give_a_smaller_class(staff: User) -> None:
     trip = TripFactory(status="unfilled", vehicle_class="van")
 
-    assert dispatch.assign(trip.pk, DriverFactory().pk, staff).status == "accepted"
+    assert assignment.assign(trip.pk, DriverFactory().pk, staff).status == "accepted"
 
 
 # What staff change about a driver
@@ -230,7 +230,7 @@ def test_review_withdraws_offers_that_the_driver_does_not_fit_any_more() -> None
     small, large = OfferFactory(driver=driver, trip__seats=2), OfferFactory(driver=driver, trip__seats=4)
     Driver.objects.filter(pk=driver.pk).update(vehicle=VehicleFactory(seats=2))
 
-    dispatch.review_driver(driver.pk)
+    review.review_driver(driver.pk)
 
     small.refresh_from_db()
     large.refresh_from_db()
@@ -243,8 +243,8 @@ def test_review_gives_a_trip_that_has_not_begun_the_new_vehicle(status: str) -> 
     vehicle = VehicleFactory(plate="777 NEW 02")
     Driver.objects.filter(pk=trip.driver.pk).update(vehicle=vehicle)
 
-    dispatch.review_driver(trip.driver.pk)
-    dispatch.review_driver(trip.driver.pk)
+    review.review_driver(trip.driver.pk)
+    review.review_driver(trip.driver.pk)
 
     trip.refresh_from_db()
     assert (trip.vehicle, trip.version) == (vehicle, 2)
@@ -258,7 +258,7 @@ def test_review_leaves_a_trip_with_passengers_on_board(staff: User) -> None:
     vehicle = trip.vehicle
     Driver.objects.filter(pk=trip.driver.pk).update(vehicle=VehicleFactory(seats=1))
 
-    dispatch.review_driver(trip.driver.pk)
+    review.review_driver(trip.driver.pk)
 
     trip.refresh_from_db()
     assert (trip.vehicle, trip.version) == (vehicle, 1)
@@ -269,7 +269,7 @@ def test_review_tells_staff_of_a_trip_that_its_driver_does_not_fit(staff: User) 
     trip = TripFactory(status="accepted", seats=4)
     Driver.objects.filter(pk=trip.driver.pk).update(licence_expires_on=timezone.localdate() - 24 * HOUR)
 
-    dispatch.review_driver(trip.driver.pk)
+    review.review_driver(trip.driver.pk)
 
     told = Notification.objects.get()
     assert (told.user, told.title) == (staff, f"Trip {trip.pk}: its driver does not fit any more")
@@ -282,13 +282,13 @@ def test_review_tells_staff_of_a_trip_that_its_driver_does_not_fit(staff: User) 
 def test_assign_needs_an_open_trip(staff: User, status: str) -> None:
     trip = TripFactory(status=status)
 
-    assert code_of(dispatch.assign, trip.pk, DriverFactory().pk, staff) == "trip.transition_refused"
+    assert code_of(assignment.assign, trip.pk, DriverFactory().pk, staff) == "trip.transition_refused"
 
 
 def test_assign_of_the_trip_they_drive_is_not_an_overlap(staff: User) -> None:
     trip = TripFactory(status="en_route")
 
-    assert code_of(dispatch.assign, trip.pk, trip.driver.pk, staff) == "trip.transition_refused"
+    assert code_of(assignment.assign, trip.pk, trip.driver.pk, staff) == "trip.transition_refused"
 
 
 def test_take_off_offers_the_trip_again_but_not_to_them(staff: User, django_capture_on_commit_callbacks: Any) -> None:
@@ -297,7 +297,7 @@ def test_take_off_offers_the_trip_again_but_not_to_them(staff: User, django_capt
     former, other = trip.driver, DriverFactory(at=ALMATY)
 
     with django_capture_on_commit_callbacks(execute=True):
-        dispatch.take_off(trip.pk, staff, "complaint")
+        assignment.take_off(trip.pk, staff, "complaint")
 
     assert trip.offers.get(status="pending").driver == other
     former.refresh_from_db()
@@ -307,10 +307,10 @@ def test_take_off_offers_the_trip_again_but_not_to_them(staff: User, django_capt
 
 def test_take_off_after_assigning_is_not_offered_to_them(staff: User, django_capture_on_commit_callbacks: Any) -> None:
     trip, driver = TripFactory(status="unfilled"), DriverFactory(at=ALMATY)
-    dispatch.assign(trip.pk, driver.pk, staff)
+    assignment.assign(trip.pk, driver.pk, staff)
 
     with django_capture_on_commit_callbacks(execute=True):
-        dispatch.take_off(trip.pk, staff)
+        assignment.take_off(trip.pk, staff)
 
     assert not trip.offers.filter(status="pending").exists()
 
@@ -319,8 +319,8 @@ def test_take_off_and_assign_may_be_repeated(staff: User, django_capture_on_comm
     trip, driver = TripFactory(status="unfilled"), DriverFactory(at=ALMATY)
     for _time in range(3):
         with django_capture_on_commit_callbacks(execute=True):
-            dispatch.assign(trip.pk, driver.pk, staff)
-            dispatch.take_off(trip.pk, staff)
+            assignment.assign(trip.pk, driver.pk, staff)
+            assignment.take_off(trip.pk, staff)
 
     trip.refresh_from_db()
     assert trip.status == "unfilled"
@@ -328,20 +328,20 @@ def test_take_off_and_assign_may_be_repeated(staff: User, django_capture_on_comm
 
 @pytest.mark.parametrize("status", ["offered", "driver_arrived", "in_transit", "completed"])
 def test_take_off_needs_a_driver_on_the_way_at_most(staff: User, status: str) -> None:
-    assert code_of(dispatch.take_off, TripFactory(status=status).pk, staff) == "trip.transition_refused"
+    assert code_of(assignment.take_off, TripFactory(status=status).pk, staff) == "trip.transition_refused"
 
 
 def test_assign_and_take_off_are_for_staff_alone() -> None:
     trip, driver = TripFactory(status="unfilled"), DriverFactory()
     for user in (trip.organiser, driver.user, PassengerFactory()):
         with pytest.raises(NotPermitted):
-            dispatch.assign(trip.pk, driver.pk, user)
+            assignment.assign(trip.pk, driver.pk, user)
         with pytest.raises(NotPermitted):
-            dispatch.take_off(trip.pk, user)
+            assignment.take_off(trip.pk, user)
 
 
 def test_assign_of_what_does_not_exist_is_not_found(staff: User) -> None:
     with pytest.raises(NotFound):
-        dispatch.assign(12345, DriverFactory().pk, staff)
+        assignment.assign(12345, DriverFactory().pk, staff)
     with pytest.raises(NotFound):
-        dispatch.assign(TripFactory().pk, 12345, staff)
+        assignment.assign(TripFactory().pk, 12345, staff)

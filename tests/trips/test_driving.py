@@ -25,7 +25,7 @@ STEPS = ["accepted", "en_route", "driver_arrived", "passengers_boarded", "in_tra
 
 def step(trip: Trip, status: str, **fields: Any) -> Trip:
     assert trip.driver_id is not None
-    return driving.update_status(trip.driver_id, trip.pk, status, **fields)
+    return driving.update_status(trip.driver_id, trip.pk, status=status, **fields)
 
 
 def code_of(trip: Trip, status: str, **fields: Any) -> str:
@@ -165,7 +165,7 @@ def test_step_of_somebody_elses_trip_is_not_found() -> None:
 
     for wanted in ("en_route", "delayed", "released", "no_show"):
         with pytest.raises(NotFound) as refused:
-            driving.update_status(DriverFactory().pk, trip.pk, wanted, delay_minutes=5)
+            driving.update_status(DriverFactory().pk, trip.pk, status=wanted, delay_minutes=5)
         assert refused.value.code == "trip.not_found"
 
 

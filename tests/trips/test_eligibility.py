@@ -19,7 +19,8 @@ from tests.factories import (
     VehicleFactory,
     place,
 )
-from trips.eligibility import REASONS, assess, facts, in_words, refusals, tally
+from trips.driver_facts import facts
+from trips.eligibility import REASONS, assess, in_words, refusals, tally
 from trips.models import Trip
 from trips.policy import Policies
 
@@ -36,8 +37,8 @@ def trip() -> Trip:
 def reason(trip: Trip, round_number: int = 2) -> str | None:
     """What is said of the only driver around."""
     settings = ServiceSettings.current()
-    near = search.nearest(trip.pickup_lat, trip.pickup_lng, settings.discovery_radius_km, 10)
-    (candidate,) = assess(trip, round_number, near, Policies.current().of(trip), settings)
+    near = search.nearest_drivers(trip.pickup_lat, trip.pickup_lng, settings.discovery_radius_km, 10)
+    (candidate,) = assess(trip, round_number, near=near, policy=Policies.current().of(trip), settings=settings)
     return candidate.reason
 
 
@@ -249,24 +250,26 @@ def test_outside_radius(trip: Trip, km: float, code: list[str]) -> None:
     policies = Policies.current()
     driver = there(km)
     fix = search.Fix(driver.pk, driver.position.lat, driver.position.lng, 5, timezone.now(), False)
-    known = facts(trip, 1, [driver.pk], policies.settings)[driver.pk]
+    known = facts(trip, 1, driver_ids=[driver.pk], settings=policies.settings)[driver.pk]
 
-    assert refusals(trip, known, fix, km, policies.of(trip), policies.settings) == code
+    assert refusals(trip, known, fix=fix, distance_km=km, policy=policies.of(trip), settings=policies.settings) == code
 
 
 def test_no_position(trip: Trip) -> None:
     policies = Policies.current()
-    (known,) = facts(trip, 1, [there().pk], policies.settings).values()
+    (known,) = facts(trip, 1, driver_ids=[there().pk], settings=policies.settings).values()
 
-    assert refusals(trip, known, None, 0, policies.of(trip), policies.settings) == ["no_position"]
+    assert refusals(trip, known, fix=None, distance_km=0, policy=policies.of(trip), settings=policies.settings) == [
+        "no_position"
+    ]
 
 
 def test_every_reason_that_applies_is_known(trip: Trip) -> None:
     policies = Policies.current()
     driver = there(vehicle=None, trip_types=["shared"], min_earnings=10_000_000)
-    (known,) = facts(trip, 1, [driver.pk], policies.settings).values()
+    (known,) = facts(trip, 1, driver_ids=[driver.pk], settings=policies.settings).values()
 
-    found = refusals(trip, known, None, 0, policies.of(trip), policies.settings)
+    found = refusals(trip, known, fix=None, distance_km=0, policy=policies.of(trip), settings=policies.settings)
 
     assert found == ["no_position", "no_vehicle", "trip_type", "earnings_too_low"]
 
@@ -307,7 +310,9 @@ def test_candidates_know_how_often_they_were_asked(trip: Trip) -> None:
     OfferFactory.create_batch(2, driver=driver)
     settings = ServiceSettings.current()
 
-    (candidate,) = assess(trip, 3, search.nearest(*ALMATY, 10, 10), Policies.current().of(trip), settings)
+    (candidate,) = assess(
+        trip, 3, near=search.nearest_drivers(*ALMATY, 10, 10), policy=Policies.current().of(trip), settings=settings
+    )
 
     assert (candidate.driver_id, candidate.facts.asked, candidate.reason) == (driver.pk, 2, None)
 
@@ -315,11 +320,11 @@ def test_candidates_know_how_often_they_were_asked(trip: Trip) -> None:
 def test_candidates_are_judged_in_three_queries(trip: Trip, django_assert_num_queries: Any) -> None:
     for km in range(8):
         there(km / 10)
-    near = search.nearest(*ALMATY, 10, 10)
+    near = search.nearest_drivers(*ALMATY, 10, 10)
     policies = Policies.current()
 
     with django_assert_num_queries(3):
-        assert len(assess(trip, 2, near, policies.of(trip), policies.settings)) == 8
+        assert len(assess(trip, 2, near=near, policy=policies.of(trip), settings=policies.settings)) == 8
 
 
 def test_reasons_are_counted_and_said_in_words(trip: Trip) -> None:
@@ -327,10 +332,10 @@ def test_reasons_are_counted_and_said_in_words(trip: Trip) -> None:
     there(max_distance_km=0.5, vehicle=None)
     there(4, max_distance_km=1)
     there()
-    near = search.nearest(*ALMATY, 10, 10)
+    near = search.nearest_drivers(*ALMATY, 10, 10)
 
     policies = Policies.current()
-    counted = tally(assess(trip, 2, near, policies.of(trip), policies.settings))
+    counted = tally(assess(trip, 2, near=near, policy=policies.of(trip), settings=policies.settings))
 
     assert counted == {"no_vehicle": 2, "too_far": 1}
     assert in_words(counted) == "2 no vehicle, 1 too far for the driver"

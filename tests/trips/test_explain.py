@@ -10,11 +10,11 @@ from django.utils import timezone
 
 from drivers import availability
 from drivers.models import AvailabilityChange, Driver
-from stepper.dispatcher import work
 from stepper.models import ServiceSettings
+from stepper.server.dispatcher import dispatch_due
 from tests.backoffice import action_url, member_of_staff
 from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory, TripFactory
-from trips import dispatch, explain, rounds
+from trips import assignment, dispatch, explain
 from trips.eligibility import OUTCOMES, REASONS
 from trips.models import DispatchRound, Offer, Trip
 
@@ -38,7 +38,7 @@ def codes(trip: Trip, driver: Driver) -> list[str]:
 def test_everybody_a_look_considered_has_a_verdict(trip: Trip) -> None:
     asked, later, refused = there(1), there(10), there(2, vehicle=None)
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     ((_row, verdicts),) = explain.looks(trip, 10)
     assert [(one.driver_id, one.code) for one in verdicts] == [
@@ -52,9 +52,9 @@ def test_everybody_a_look_considered_has_a_verdict(trip: Trip) -> None:
 
 def test_driver_is_followed_through_the_waves(trip: Trip) -> None:
     first, second = there(1), there(10)
-    rounds.start_round(trip.pk)
-    dispatch.decline_trip(first.pk, trip.pk, "too short")
-    work()
+    dispatch.start_round(trip.pk)
+    assignment.decline_trip(first.pk, trip.pk, "too short")
+    dispatch_due()
 
     assert codes(trip, first) == ["offered", "declined_before"]
     assert codes(trip, second) == ["later", "offered"]
@@ -72,7 +72,7 @@ def test_driver_who_was_not_available_then_is_told_apart(trip: Trip, was: str) -
     AvailabilityChange.objects.create(driver=driver, availability=was, is_online=True, cause="driver")
     AvailabilityChange.objects.update(created_at=now - hour)
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
     AvailabilityChange.objects.create(
         driver=driver, previous=was, availability="available", is_online=True, cause="driver"
     )
@@ -82,7 +82,7 @@ def test_driver_who_was_not_available_then_is_told_apart(trip: Trip, was: str) -
 
 def test_driver_whose_history_begins_after_the_look(trip: Trip) -> None:
     driver = there(1, availability="offline", is_online=False)
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     availability.set_online(driver.pk, True)
 
@@ -98,7 +98,7 @@ def test_driver_beyond_where_the_look_ended(trip: Trip) -> None:
     AvailabilityChange.objects.create(driver=beyond, availability="available", is_online=True, cause="driver")
     AvailabilityChange.objects.update(created_at=timezone.now() - dt.timedelta(hours=1))
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     assert codes(trip, beyond) == ["not_reached"]
 
@@ -108,7 +108,7 @@ def test_driver_outside_the_radius(trip: Trip) -> None:
     AvailabilityChange.objects.create(driver=outside, availability="available", is_online=True, cause="driver")
     AvailabilityChange.objects.update(created_at=timezone.now() - dt.timedelta(hours=1))
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     assert codes(trip, outside) == ["outside_radius"]
     assert explain.why(trip, outside).now == ["outside_radius"]
@@ -116,8 +116,8 @@ def test_driver_outside_the_radius(trip: Trip) -> None:
 
 def test_trip_that_has_a_driver_is_not_judged_any_more(trip: Trip) -> None:
     winner, loser = there(1), there(2)
-    rounds.start_round(trip.pk)
-    dispatch.accept_trip(winner.pk, trip.pk)
+    dispatch.start_round(trip.pk)
+    assignment.accept_trip(winner.pk, trip.pk)
     trip.refresh_from_db()
 
     answer = explain.why(trip, loser)
@@ -146,7 +146,7 @@ def text(response: Any) -> str:
 
 def test_trip_page_lists_whom_each_look_considered(trip: Trip) -> None:
     near, far = there(1), there(12, max_distance_km=5)
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     page = text(member_of_staff("trips.view_trip", "drivers.view_driver").get(action_url(trip, "why")))
 
@@ -158,7 +158,7 @@ def test_trip_page_lists_whom_each_look_considered(trip: Trip) -> None:
 
 def test_trip_page_answers_for_one_driver(trip: Trip) -> None:
     driver = there(12, max_distance_km=5)
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     client = member_of_staff("trips.view_trip", "drivers.view_driver")
     page = text(client.get(action_url(trip, "why"), {"driver": driver.pk}))
@@ -169,7 +169,7 @@ def test_trip_page_answers_for_one_driver(trip: Trip) -> None:
 
 def test_driver_page_answers_for_one_trip(trip: Trip) -> None:
     driver = there(1)
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
     Offer.objects.update(status="expired", reason="timeout", responded_at=timezone.now())
 
     client = member_of_staff("trips.view_trip", "drivers.view_driver")
@@ -211,7 +211,7 @@ def test_page_of_nothing_is_not_found(client: Any) -> None:
 def test_trip_page_costs_the_same_for_few_and_many_looks(trip: Trip, django_assert_num_queries: Any) -> None:
     client = member_of_staff("trips.view_trip", "drivers.view_driver")
     there(1)
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
     url = action_url(trip, "why")
     client.get(url)
     with CaptureQueriesContext(connection) as one_look:

@@ -62,6 +62,6 @@ def test_town_full_of_trips_and_drivers() -> None:
 
 
 def test_process_that_never_matches_does_not_load_the_solver() -> None:
-    code = "import sys, django; django.setup(); import trips.rounds; sys.exit('scipy' in sys.modules)"
+    code = "import sys, django; django.setup(); import trips.dispatch; sys.exit('scipy' in sys.modules)"
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "stepper.settings"}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

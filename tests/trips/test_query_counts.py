@@ -11,10 +11,10 @@ import pytest
 from django.test import Client
 
 from drivers.models import Driver
-from stepper import dispatcher
 from stepper.models import ServiceSettings, User
+from stepper.server import dispatcher
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
-from trips import bookings, dispatch, driving, rounds
+from trips import assignment, bookings, deadlines, dispatch, driving
 from trips.bookings import BookingRequest
 from trips.cards import dropoff, pickup
 from trips.models import Trip
@@ -45,7 +45,7 @@ def test_offering_costs_the_same_for_10_and_50_drivers(query_count: QueryCount, 
     trip = TripFactory(status="published")
 
     with query_count(18, 18):
-        assert rounds.start_round(trip.pk).drivers_notified == drivers
+        assert dispatch.start_round(trip.pk).drivers_notified == drivers
 
 
 @pytest.mark.parametrize(("drivers", "embedded"), [(62, 21), (63, 22), (153, 24)])
@@ -58,7 +58,7 @@ def test_offering_costs_sqlite_one_insert_more_per_999_parameters(
     trip = TripFactory(status="published")
 
     with query_count(embedded, 21):
-        assert rounds.start_round(trip.pk).drivers_notified == drivers
+        assert dispatch.start_round(trip.pk).drivers_notified == drivers
 
 
 @pytest.mark.parametrize("drivers", [1, 3])
@@ -68,7 +68,7 @@ def test_finding_nobody_costs_the_same_for_1_and_3_drivers(query_count: QueryCou
     trip = TripFactory(status="published")
 
     with query_count(17, 17):
-        assert rounds.start_round(trip.pk).considered == drivers
+        assert dispatch.start_round(trip.pk).considered == drivers
 
 
 @pytest.mark.parametrize("offers", [1, 3])
@@ -78,12 +78,12 @@ def test_expiring_costs_the_same_for_1_and_3_offers(query_count: QueryCount, off
     trip.offers.update(expires_at=trip.created_at - HOUR)
 
     with query_count(8, 8):
-        assert rounds.expire_due() == 1
+        assert deadlines.expire_due_offers() == 1
 
 
 def test_dispatcher_with_nothing_to_do(query_count: QueryCount) -> None:
     with query_count(1, 1):
-        assert dispatcher.work() == 0
+        assert dispatcher.dispatch_due() == 0
 
 
 # Answering and driving
@@ -95,16 +95,16 @@ def test_accept_costs_the_same_whatever_the_losers(query_count: QueryCount, lose
     OfferFactory.create_batch(losers, trip=offer.trip)
 
     with query_count(15, 15):
-        dispatch.accept(offer.driver.pk, offer.pk)
+        assignment.accept(offer.driver.pk, offer.pk)
 
 
 def test_accept_too_late(query_count: QueryCount) -> None:
     offer = OfferFactory()
     late = OfferFactory(trip=offer.trip)
-    dispatch.accept(offer.driver.pk, offer.pk)
+    assignment.accept(offer.driver.pk, offer.pk)
 
-    with query_count(1, 1), pytest.raises(dispatch.Conflict):
-        dispatch.accept(late.driver.pk, late.pk)
+    with query_count(1, 1), pytest.raises(assignment.Conflict):
+        assignment.accept(late.driver.pk, late.pk)
 
 
 def test_decline(query_count: QueryCount) -> None:
@@ -112,7 +112,7 @@ def test_decline(query_count: QueryCount) -> None:
     OfferFactory(trip=offer.trip)
 
     with query_count(8, 8):
-        dispatch.decline(offer.driver.pk, offer.pk)
+        assignment.decline(offer.driver.pk, offer.pk)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_status_step(query_count: QueryCount, current: str, status: str, embedde
     trip = TripFactory(status=current)
 
     with query_count(embedded, scaled):
-        driving.update_status(trip.driver.pk, trip.pk, status)
+        driving.update_status(trip.driver.pk, trip.pk, status=status)
 
 
 def test_booking_with_nobody_around(query_count: QueryCount) -> None:
@@ -150,7 +150,7 @@ def three_kinds_of_trips(driver: Driver, rows: int) -> None:
         OfferFactory(driver=driver, trip__in_=(10 + 5 * number) * HOUR)
         TripFactory(status="accepted", driver=driver, in_=(100 + 5 * number) * HOUR)
         done = TripFactory(status="completed", driver=driver)
-        bookings.rate(done.pk, done.organiser, 5)
+        bookings.rate(done.pk, done.organiser, stars=5)
 
 
 @pytest.mark.parametrize("rows", [1, 3])

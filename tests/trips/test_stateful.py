@@ -21,15 +21,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from drivers import availability
 from drivers.models import Driver, DriverPosition, Vehicle
 from realtime import events
-from stepper import dispatcher
 from stepper.errors import DomainError
-from stepper.models import ServiceSettings, User
+from stepper.models import DispatchMode, ServiceSettings, User
+from stepper.server import dispatcher
 from tests.drives import step_there
 from tests.factories import AIRPORT, ALMATY, DriverFactory, PassengerFactory, StaffFactory
-from trips import bookings, dispatch, driving
+from trips import assignment, bookings, driving, review
 from trips.bookings import BookingRequest
 from trips.models import Booking, Offer, Trip
-from trips.states import ASSIGNED, DRIVING, FINISHED, OPEN, DispatchMode, OfferStatus, TripStatus, next_step
+from trips.states import ASSIGNED, DRIVING, FINISHED, OPEN, OfferStatus, TripStatus, next_step
 
 HISTORIES = int(os.environ.get("STEPPER_STATEFUL", "6"))
 STEPS = 25
@@ -58,9 +58,9 @@ class City(RuleBasedStateMachine):
     def driver(self, number: int) -> int:
         return self.drivers[number % len(self.drivers)].pk
 
-    def attempt(self, verb: Callable[..., Any], *args: Any) -> None:
+    def attempt(self, verb: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         with contextlib.suppress(DomainError):
-            verb(*args)
+            verb(*args, **kwargs)
 
     def some(self, rows: Any, number: int) -> Any:
         found = list(rows.order_by("pk"))
@@ -79,32 +79,32 @@ class City(RuleBasedStateMachine):
     @rule(which=pick)
     def accept(self, which: int) -> None:
         if offer := self.some(Offer.objects.filter(status=OfferStatus.PENDING), which):
-            self.attempt(dispatch.accept, offer.driver_id, offer.pk)
+            self.attempt(assignment.accept, offer.driver_id, offer.pk)
 
     @rule(which=pick)
     def accept_anything(self, which: int) -> None:
         if offer := self.some(Offer.objects.all(), which):
-            self.attempt(dispatch.accept, offer.driver_id, offer.pk)
+            self.attempt(assignment.accept, offer.driver_id, offer.pk)
 
     @rule(which=pick)
     def decline(self, which: int) -> None:
         if offer := self.some(Offer.objects.all(), which):
-            self.attempt(dispatch.decline, offer.driver_id, offer.pk, "not now")
+            self.attempt(assignment.decline, offer.driver_id, offer.pk, "not now")
 
     @rule(which=pick)
     def release(self, which: int) -> None:
         if trip := self.some(Trip.objects.filter(driver__isnull=False), which):
-            self.attempt(dispatch.release, trip.driver_id, trip.pk, "a flat tyre")
+            self.attempt(assignment.release, trip.driver_id, trip.pk, "a flat tyre")
 
     @rule(which=pick)
     def take_off(self, which: int) -> None:
         if trip := self.some(Trip.objects.all(), which):
-            self.attempt(dispatch.take_off, trip.pk, self.staff, "asked to")
+            self.attempt(assignment.take_off, trip.pk, self.staff, "asked to")
 
     @rule(which=pick, who=pick)
     def assign(self, which: int, who: int) -> None:
         if trip := self.some(Trip.objects.filter(status__in=sorted(OPEN)), which):
-            self.attempt(dispatch.assign, trip.pk, self.driver(who), self.staff)
+            self.attempt(assignment.assign, trip.pk, self.driver(who), self.staff)
 
     @rule(which=pick)
     def cancel(self, which: int) -> None:
@@ -123,7 +123,7 @@ class City(RuleBasedStateMachine):
             if there:
                 self.attempt(step_there, trip.pk, step)
             else:
-                self.attempt(driving.update_status, trip.driver_id, trip.pk, step)
+                self.attempt(driving.update_status, trip.driver_id, trip.pk, status=step)
 
     @rule(which=pick)
     def say_arrived_without_a_position(self, which: int) -> None:
@@ -131,13 +131,13 @@ class City(RuleBasedStateMachine):
         if trip:
             of_driver = DriverPosition.objects.filter(driver=trip.driver_id)
             of_driver.update(accuracy_m=5000)
-            self.attempt(driving.update_status, trip.driver_id, trip.pk, "driver_arrived")
+            self.attempt(driving.update_status, trip.driver_id, trip.pk, status="driver_arrived")
             of_driver.update(accuracy_m=None)
 
     @rule(which=pick)
     def report_a_no_show(self, which: int) -> None:
         if trip := self.some(Trip.objects.filter(status__in=sorted(ASSIGNED)), which):
-            self.attempt(driving.update_status, trip.driver_id, trip.pk, "no_show")
+            self.attempt(driving.update_status, trip.driver_id, trip.pk, status="no_show")
 
     @rule(which=pick)
     def confirm_an_arrival(self, which: int) -> None:
@@ -156,7 +156,7 @@ class City(RuleBasedStateMachine):
         Vehicle.objects.filter(driver=driver_id).update(seats=seats)
         expires_on = timezone.localdate() + dt.timedelta(days=-1 if expired else 100)
         Driver.objects.filter(pk=driver_id).update(licence_expires_on=expires_on)
-        dispatch.review_driver(driver_id)
+        review.review_driver(driver_id)
 
     @rule(which=pick)
     def suspend(self, which: int) -> None:
@@ -183,7 +183,7 @@ class City(RuleBasedStateMachine):
     @rule()
     def dispatch_what_is_due(self) -> None:
         for _look in range(20):
-            if not dispatcher.work():
+            if not dispatcher.dispatch_due():
                 return
         raise AssertionError("the dispatcher finds something to do for ever")
 

@@ -67,7 +67,7 @@ def test_table_knows_every_status_and_role() -> None:
 
 @pytest.mark.parametrize(("current", "wanted", "role"), list(itertools.product(STATUSES, STATUSES, ROLES)))
 def test_transition_is_allowed_as_in_the_facts(current: str, wanted: str, role: str) -> None:
-    assert allowed(current, wanted, role) is ((current, wanted, role) in PERMITTED)
+    assert allowed(current, wanted, role=role) is ((current, wanted, role) in PERMITTED)
 
 
 @pytest.mark.parametrize(("current", "wanted", "role"), list(itertools.product(STATUSES, STATUSES, ROLES)))
@@ -76,7 +76,7 @@ def test_flagged_arrival_can_be_cancelled_by_the_organiser_and_is_no_no_show(
 ) -> None:
     """From the facts: "organiser while the arrival is flagged"; the no-show is what it must never lead to."""
     facts = PERMITTED - {("driver_arrived", "cancelled", "driver")} | {("driver_arrived", "cancelled", "organiser")}
-    assert allowed(current, wanted, role, flagged=True) is ((current, wanted, role) in facts)
+    assert allowed(current, wanted, role=role, flagged=True) is ((current, wanted, role) in facts)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_door_moves_the_row_and_counts_the_version(trip: Trip) -> None:
 def test_door_writes_the_history(trip: Trip) -> None:
     by = trip.driver.user
 
-    trip.move(TripStatus.EN_ROUTE, Role.DRIVER, by.pk, "on my way", 43.2, 76.9)
+    trip.move(TripStatus.EN_ROUTE, Role.DRIVER, by_id=by.pk, note="on my way", lat=43.2, lng=76.9)
 
     row = TripTransition.objects.get()
     assert (row.trip, row.from_status, row.to_status, row.role, row.by) == (trip, "accepted", "en_route", "driver", by)
@@ -139,7 +139,7 @@ def test_door_announces_to_the_trip_its_driver_and_staff(trip: Trip) -> None:
 def test_door_announces_to_the_driver_who_loses_the_trip(trip: Trip) -> None:
     former = trip.driver
 
-    trip.move(TripStatus.OFFERED, Role.STAFF, StaffFactory().pk, driver=None, vehicle=None)
+    trip.move(TripStatus.OFFERED, Role.STAFF, by_id=StaffFactory().pk, driver=None, vehicle=None)
 
     (frame,) = frames(groups.driver(former.pk))
     assert (frame.new, frame.driver_name) == ("offered", None)

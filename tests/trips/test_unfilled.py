@@ -11,12 +11,12 @@ from django.utils import timezone
 from drivers.models import Driver
 from realtime import groups
 from realtime.models import Notification
-from stepper.dispatcher import look_after
 from stepper.errors import DomainError
 from stepper.models import ServiceSettings, User
+from stepper.server.dispatcher import supervise_due
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.outbox import frames, types
-from trips import dispatch, rounds, unfilled
+from trips import assignment, deadlines, unfilled, waking
 from trips.models import Trip
 
 pytestmark = pytest.mark.django_db
@@ -52,8 +52,8 @@ def test_staff_and_passenger_are_told_once(trip: Trip) -> None:
     staff = StaffFactory(is_superuser=True)
     booked(trip, 11 * MINUTE)
 
-    look_after()
-    look_after()
+    supervise_due()
+    supervise_due()
 
     trip.refresh_from_db()
     assert trip.escalated_at is not None
@@ -142,8 +142,8 @@ def test_driver_far_away_who_comes_online_is_asked_about_a_widened_trip(trip: Tr
     unfilled.widen(trip.pk, trip.organiser, 100)
     Trip.objects.update(next_look_at=timezone.now() + HOUR)
 
-    rounds.wake_around([there(km).pk])
-    rounds.look_due()
+    waking.wake_trips_around([there(km).pk])
+    deadlines.start_due_rounds()
 
     assert trip.offers.exists() == asked
 
@@ -247,7 +247,7 @@ def test_offer_of_the_old_time_cannot_be_accepted_any_more() -> None:
     offer = OfferFactory()
     unfilled.postpone(offer.trip.pk, offer.trip.organiser, timezone.now() + HOUR)
 
-    assert code_of(dispatch.accept, offer.driver.pk, offer.pk) == "offer.withdrawn"
+    assert code_of(assignment.accept, offer.driver.pk, offer.pk) == "offer.withdrawn"
 
 
 # The page and REST

@@ -68,7 +68,7 @@ def accepted(in_: dt.timedelta = dt.timedelta(), north_km: float = 0.0, ago: dt.
 
 def on_the_way(north_km: float = 5.0) -> Trip:
     trip = accepted(north_km=north_km)
-    driving.update_status(trip.driver.pk, trip.pk, "en_route")
+    driving.update_status(trip.driver.pk, trip.pk, status="en_route")
     look()
     return trip
 
@@ -203,14 +203,14 @@ def test_a_trip_for_now_is_set_off_for_within_minutes() -> None:
 
 def test_setting_off_ends_it() -> None:
     trip = flagged()
-    driving.update_status(trip.driver.pk, trip.pk, "en_route")
+    driving.update_status(trip.driver.pk, trip.pk, status="en_route")
     look()
     assert (of(trip).late_at, of(trip).nudged_at) == (None, None)
 
 
 def test_another_driver_begins_anew_and_a_trip_given_back_is_left_alone() -> None:
     trip = flagged()
-    driving.update_status(trip.driver.pk, trip.pk, "released")
+    driving.update_status(trip.driver.pk, trip.pk, status="released")
     go_on(trip, 1, 3)
     assert of(trip).due_at is None
     assert look() == 0
@@ -302,7 +302,7 @@ def test_waiting_around_the_corner_is_no_stall() -> None:
 def test_what_happened_before_setting_off_is_no_stall() -> None:
     trip = accepted(north_km=5)
     place(driver_of(trip), ALMATY[0] + 5 * KM, ALMATY[1], age=20 * MINUTE)
-    driving.update_status(trip.driver.pk, trip.pk, "en_route")
+    driving.update_status(trip.driver.pk, trip.pk, status="en_route")
     look()
     assert of(trip).stall == ""
 
@@ -320,7 +320,7 @@ def test_at_the_pickup_the_watch_ends() -> None:
 def test_a_flagged_arrival_is_watched_until_a_position_confirms_it() -> None:
     trip = on_the_way()
     DriverPosition.objects.all().delete()
-    driving.update_status(trip.driver.pk, trip.pk, "driver_arrived")
+    driving.update_status(trip.driver.pk, trip.pk, status="driver_arrived")
     look()
     assert Trip.objects.get().arrival_flagged
     assert of(trip).due_at is not None
@@ -340,7 +340,7 @@ def test_a_flagged_arrival_is_looked_at_at_once_whenever_its_watch_was_due() -> 
     look()
     assert TripWatch.objects.filter(pk=trip.pk, due_at__gt=timezone.now() + MINUTE).exists()
     DriverPosition.objects.all().delete()
-    driving.update_status(trip.driver.pk, trip.pk, "driver_arrived")
+    driving.update_status(trip.driver.pk, trip.pk, status="driver_arrived")
     place(driver_of(trip), *ALMATY)
 
     assert look() == 1
@@ -398,11 +398,11 @@ def test_staff_find_arrivals_and_steps_that_no_position_bears_out() -> None:
     fine = TripFactory(status="en_route")
     step_there(fine.pk, "driver_arrived")
     DriverPosition.objects.filter(driver=unconfirmed.driver).delete()
-    driving.update_status(unconfirmed.driver.pk, unconfirmed.pk, "driver_arrived")
+    driving.update_status(unconfirmed.driver.pk, unconfirmed.pk, status="driver_arrived")
     for trip in (far, past):
         step_there(trip.pk, "driver_arrived")
         place(driver_of(trip), ALMATY[0] + 9 * KM, ALMATY[1])
-        driving.update_status(trip.driver.pk, trip.pk, "passengers_boarded")
+        driving.update_status(trip.driver.pk, trip.pk, status="passengers_boarded")
     for status in ("in_transit", "arrived", "completed"):
         step_there(past.pk, status)
     client = signed_in(StaffFactory())

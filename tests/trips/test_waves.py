@@ -7,12 +7,12 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from drivers import availability, standing
+from drivers import availability, metrics
 from drivers.models import Driver, DriverPosition, DriverStanding
-from stepper.dispatcher import work
 from stepper.models import ServiceSettings
+from stepper.server.dispatcher import dispatch_due
 from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
-from trips import dispatch, rounds
+from trips import assignment, dispatch
 from trips.models import DispatchRound, DispatchRule, Offer, Trip
 from trips.policy import Policies
 
@@ -59,13 +59,13 @@ def state(trip: Trip) -> tuple[str, int, int]:
 def test_nearest_ring_is_asked_first_then_the_next(trip: Trip) -> None:
     far, near, middle, nearest = there(40), there(4.9), there(14), there(1)
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
     assert waves(trip) == [[nearest.pk, near.pk]]
     let_offers_run_out()
-    work()
+    dispatch_due()
     assert waves(trip)[1:] == [[middle.pk]]
     let_offers_run_out()
-    work()
+    dispatch_due()
 
     assert waves(trip)[2:] == [[far.pk]]
     assert state(trip) == ("offered", 1, 3)
@@ -73,13 +73,13 @@ def test_nearest_ring_is_asked_first_then_the_next(trip: Trip) -> None:
 
 def test_wave_starts_when_all_have_declined(trip: Trip) -> None:
     drivers = [there(1), there(2), there(20)]
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
-    dispatch.decline_trip(drivers[0].pk, trip.pk)
-    work()
+    assignment.decline_trip(drivers[0].pk, trip.pk)
+    dispatch_due()
     assert waves(trip) == [[drivers[0].pk, drivers[1].pk]]
-    dispatch.decline_trip(drivers[1].pk, trip.pk)
-    work()
+    assignment.decline_trip(drivers[1].pk, trip.pk)
+    dispatch_due()
 
     assert waves(trip)[1:] == [[drivers[2].pk]]
 
@@ -87,7 +87,7 @@ def test_wave_starts_when_all_have_declined(trip: Trip) -> None:
 def test_rings_with_nobody_in_them_cost_no_time(trip: Trip) -> None:
     driver = there(45)
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     assert waves(trip) == [[driver.pk]]
     assert state(trip) == ("offered", 1, 1)
@@ -98,7 +98,7 @@ def test_ring_with_more_than_a_wave_asks_is_asked_in_batches(trip: Trip) -> None
     drivers = [there(km) for km in (1, 2, 3, 20)]
 
     for _wave in range(3):
-        work()
+        dispatch_due()
         let_offers_run_out()
 
     assert waves(trip) == [[drivers[0].pk, drivers[1].pk], [drivers[2].pk], [drivers[3].pk]]
@@ -109,7 +109,7 @@ def test_without_rings_the_nearest_so_many_are_asked(trip: Trip) -> None:
     drivers = [there(km) for km in (1, 20, 40)]
 
     for _wave in range(2):
-        work()
+        dispatch_due()
         let_offers_run_out()
 
     assert waves(trip) == [[drivers[0].pk, drivers[1].pk], [drivers[2].pk]]
@@ -117,16 +117,16 @@ def test_without_rings_the_nearest_so_many_are_asked(trip: Trip) -> None:
 
 def test_round_is_over_when_nobody_is_left_and_the_next_asks_again(trip: Trip) -> None:
     driver, refuser = there(1), there(20)
-    work()
+    dispatch_due()
     let_offers_run_out()
-    work()
-    dispatch.decline_trip(refuser.pk, trip.pk)
-    work()
+    dispatch_due()
+    assignment.decline_trip(refuser.pk, trip.pk)
+    dispatch_due()
     assert state(trip) == ("unfilled", 1, 0)
     assert trip.next_look_at is not None
 
     Trip.objects.update(next_look_at=timezone.now() - MINUTE)
-    work()
+    dispatch_due()
 
     assert waves(trip) == [[driver.pk], [refuser.pk], [driver.pk]]
     assert state(trip) == ("offered", 2, 1)
@@ -137,7 +137,7 @@ def test_rings_end_at_the_radius(trip: Trip) -> None:
     there(13)
     driver = there(11)
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     assert waves(trip) == [[driver.pk]]
     assert Policies.current().of(trip).rings == (5, 12)
@@ -159,16 +159,16 @@ def come_online(driver: Driver) -> None:
 
 def test_driver_within_reach_joins_the_wave_and_no_other_does(trip: Trip) -> None:
     first = there(1)
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
     near, far = there(4), there(10)
 
     come_online(near)
     come_online(far)
-    work()
+    dispatch_due()
 
     assert waves(trip) == [[first.pk, near.pk]]
     let_offers_run_out()
-    work()
+    dispatch_due()
     assert waves(trip)[1:] == [[far.pk]]
 
 
@@ -176,10 +176,10 @@ def test_full_wave_is_joined_by_nobody(trip: Trip) -> None:
     configure(round_size=1)
     first, second = there(3), there(1)
     DriverPosition.objects.filter(driver=second).update(dispatchable=False)
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     come_online(second)
-    work()
+    dispatch_due()
 
     assert waves(trip) == [[first.pk]]
 
@@ -191,10 +191,10 @@ def test_targeted_asks_one_driver_after_the_other(trip: Trip) -> None:
     configure(dispatch_mode="targeted")
     near, far = there(1), there(30)
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
     assert waves(trip) == [[near.pk]]
-    dispatch.decline_trip(near.pk, trip.pk)
-    work()
+    assignment.decline_trip(near.pk, trip.pk)
+    dispatch_due()
 
     assert waves(trip) == [[near.pk], [far.pk]]
     assert state(trip) == ("offered", 1, 2)
@@ -205,7 +205,7 @@ def test_targeted_gives_half_a_minute(trip: Trip) -> None:
     there(1)
     before = timezone.now()
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     offer = trip.offers.get()
     assert before + dt.timedelta(seconds=29) < offer.expires_at < timezone.now() + dt.timedelta(seconds=31)
@@ -251,7 +251,7 @@ def test_drivers_are_ranked_by_distance_and_weights_and_the_offer_says_how(trip:
     configure(dispatch_mode="targeted", weight_rating_km=1, weight_cancellations_km=0, weight_waiting_km=0)
     poor, good = there(1, rating_sum=6, rating_count=2), there(2, rating_sum=10, rating_count=2)
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     assert waves(trip) == [[good.pk]]
     offer = trip.offers.get()
@@ -281,7 +281,7 @@ def test_weight_moves_a_driver_so_many_kilometres(
     ago = standing_of.pop("last_trip_at", dt.timedelta())
     DriverStanding.objects.create(driver=there(1), last_trip_at=timezone.now() - ago, **standing_of)
 
-    rounds.start_round(trip.pk)
+    dispatch.start_round(trip.pk)
 
     parts = trip.offers.get().score_parts
     assert parts.pop("distance") == pytest.approx(1, abs=0.01)
@@ -300,8 +300,8 @@ def test_standing_is_counted_from_a_week_of_offers_and_the_last_trip() -> None:
     TripFactory(status="completed", driver=driver, completed_at=ended)
     come_online(driver)
 
-    assert standing.work(10) == 1
-    assert standing.work(10) == 0
+    assert metrics.count_due(10) == 1
+    assert metrics.count_due(10) == 0
 
     row = DriverStanding.objects.get(driver=driver)
     assert (row.acceptance, row.cancellations, row.last_trip_at) == (0.5, 1, ended)
@@ -313,7 +313,7 @@ def test_standing_of_who_is_offline_is_not_counted_again() -> None:
     come_online(driver)
     availability.set_online(driver.pk, False)
 
-    standing.work(10)
+    metrics.count_due(10)
 
     assert DriverStanding.objects.get(driver=driver).due_at is None
 
@@ -326,13 +326,13 @@ def test_trip_booked_for_later_is_offered_when_its_time_comes() -> None:
     there(1)
     trip = TripFactory(status="published", in_=dt.timedelta(hours=72), next_look_at=timezone.now() - MINUTE)
 
-    work()
+    dispatch_due()
     trip.refresh_from_db()
     assert (trip.status, trip.next_look_at) == ("published", trip.departure_at - dt.timedelta(hours=48))
     assert not trip.offers.exists()
 
     Trip.objects.update(departure_at=timezone.now() + dt.timedelta(hours=47), next_look_at=timezone.now() - MINUTE)
-    work()
+    dispatch_due()
     assert state(trip) == ("offered", 1, 1)
 
 
@@ -342,4 +342,4 @@ def test_trip_within_its_time_is_offered_at_once(ahead: int) -> None:
     there(1)
     trip = TripFactory(status="published", in_=dt.timedelta(hours=72))
 
-    assert rounds.start_round(trip.pk).drivers_notified == 1
+    assert dispatch.start_round(trip.pk).drivers_notified == 1

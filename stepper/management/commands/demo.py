@@ -19,8 +19,8 @@ from django.utils import timezone
 
 from drivers.geo import cell
 from drivers.models import Approval, Driver, Vehicle
-from stepper.city.people import DEMO_PASSENGERS, TRIPS_AT_ONCE
 from stepper.models import ServiceSettings, User
+from stepper.simulator.people import DEMO_PASSENGERS, TRIPS_AT_ONCE
 from trips import eta, pricing
 from trips.models import Booking, DispatchRound, Offer, PickupArea, Rating, Trip, TripTransition
 from trips.states import STEPS, BookingStatus, OfferStatus, Role, TripStatus, Urgency, VehicleClass
@@ -236,13 +236,17 @@ def write_history(driver: Driver, vehicle: Vehicle, passenger: User) -> None:
     for past in HISTORY:
         quote = pricing.quote(past.pickup.point, past.dropoff.point, past.seats, vehicle.vehicle_class, service)
         times.append(Times.of(past, dt.timedelta(minutes=quote.duration_min), now))
-        trips.append(_trip(past, times[-1], quote, driver, vehicle, passenger))
+        trips.append(_trip(past, times[-1], quote=quote, driver=driver, vehicle=vehicle, passenger=passenger))
     Trip.objects.bulk_create(trips)
     chapters = list(zip(HISTORY, times, trips, strict=True))
-    Offer.objects.bulk_create(_offer(when, trip, driver, service) for _past, when, trip in chapters)
-    ratings = [rating for past, when, trip in chapters for rating in _ratings(past, when, trip, driver, passenger)]
+    Offer.objects.bulk_create(_offer(when, trip, driver=driver, service=service) for _past, when, trip in chapters)
+    ratings = [
+        rating
+        for past, when, trip in chapters
+        for rating in _ratings(past, when, trip=trip, driver=driver, passenger=passenger)
+    ]
     _create_in_the_past(
-        [_booking(past, when, trip, passenger) for past, when, trip in chapters],
+        [_booking(past, when, trip=trip, passenger=passenger) for past, when, trip in chapters],
         [
             DispatchRound(trip=trip, number=1, considered=1, offered=1, created_at=when.departure_at)
             for _past, when, trip in chapters
@@ -270,7 +274,7 @@ def _create_in_the_past(*lists: Sequence[Booking | DispatchRound | TripTransitio
         table.bulk_update(rows, ["created_at"])
 
 
-def _trip(past: Past, when: Times, quote: pricing.Quote, driver: Driver, vehicle: Vehicle, passenger: User) -> Trip:
+def _trip(past: Past, when: Times, *, quote: pricing.Quote, driver: Driver, vehicle: Vehicle, passenger: User) -> Trip:
     return Trip(
         organiser=passenger,
         status=TripStatus.COMPLETED,
@@ -305,7 +309,7 @@ def _trip(past: Past, when: Times, quote: pricing.Quote, driver: Driver, vehicle
     )
 
 
-def _booking(past: Past, when: Times, trip: Trip, passenger: User) -> Booking:
+def _booking(past: Past, when: Times, *, trip: Trip, passenger: User) -> Booking:
     return Booking(
         trip=trip,
         passenger=passenger,
@@ -316,7 +320,7 @@ def _booking(past: Past, when: Times, trip: Trip, passenger: User) -> Booking:
     )
 
 
-def _offer(when: Times, trip: Trip, driver: Driver, service: ServiceSettings) -> Offer:
+def _offer(when: Times, trip: Trip, *, driver: Driver, service: ServiceSettings) -> Offer:
     approach_km = round(1.1 + trip.fare % 7 * 0.4, 1)
     return Offer(
         trip=trip,
@@ -361,7 +365,7 @@ def _transitions(when: Times, trip: Trip, driver: Driver, passenger: User) -> li
     ]
 
 
-def _ratings(past: Past, when: Times, trip: Trip, driver: Driver, passenger: User) -> list[Rating]:
+def _ratings(past: Past, when: Times, *, trip: Trip, driver: Driver, passenger: User) -> list[Rating]:
     def rating(role: Role, by: User, about: User, stars: int, comment: str = "") -> Rating:
         at = when.completed_at + dt.timedelta(minutes=4)
         return Rating(trip=trip, role=role, by=by, about=about, stars=stars, comment=comment, created_at=at)

@@ -7,8 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from realtime.publish import outlet
-from stepper.dispatcher import Dispatcher
+from realtime.outbox import publisher
+from stepper.server.dispatcher import Dispatcher
 
 
 class Command(BaseCommand):
@@ -25,8 +25,8 @@ class Command(BaseCommand):
             loop.add_signal_handler(number, stopped.set)
         if settings.REDIS_URL:
             # Its events reach the servers at once; without a bus their sweep takes them.
-            await outlet.open()
+            await publisher.open()
         dispatcher.start()
         await stopped.wait()
         await dispatcher.stop()
-        await outlet.close()
+        await publisher.close()

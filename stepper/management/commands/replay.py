@@ -23,12 +23,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from stepper.city import chart, optimum, people, picks, report, servers
-from stepper.city.clock import Clock, Spot
-from stepper.city.playback import NotServed, Playback, Progress
-from stepper.models import ServiceSettings
+from stepper.models import DispatchMode, ServiceSettings
+from stepper.simulator import chart, optimum, people, pickups, report, servers
+from stepper.simulator.clock import Clock, Spot
+from stepper.simulator.playback import NotServed, Playback, Progress
 from trips.models import Trip
-from trips.states import DispatchMode, TripStatus
+from trips.states import TripStatus
 
 # Limits that a city running faster than life would meet without anybody misbehaving.
 PACED = (
@@ -129,18 +129,18 @@ class Command(BaseCommand):
             console.print(self._table(one.report, f"Replay, {mode}" if mode else "Replay"))
         found: dict[str, Any] = {name: one.report.as_json() for name, one in played.items()}
         if options["compare"]:
-            found |= self._compare(console, played, rides, options)
+            found |= self._compare(console, played, rides=rides, options=options)
         self.stdout.write(json.dumps(found if options["compare"] else next(iter(found.values()))))
         if not all(one.report.passed for one in played.values()):
             raise SystemExit(1)
 
     def _compare(
-        self, console: Console, played: dict[str, Played], rides: list[picks.Ride], options: dict[str, Any]
+        self, console: Console, played: dict[str, Played], *, rides: list[pickups.Ride], options: dict[str, Any]
     ) -> dict[str, Any]:
         """The modes beside each other and the optimum of the same rides and drivers, as a table and as figures."""
         homes = next(iter(played.values())).homes
         patience = dt.timedelta(minutes=ServiceSettings().patience_min) * options["speed"]
-        best = [km for km in optimum.pickup_km(rides, homes, patience) if km is not None]
+        best = [km for km in optimum.pickup_km(rides, homes, patience=patience) if km is not None]
         bars = [
             _bars(mode, one.report.accepted / one.report.trips, one.report.pickup_km) for mode, one in played.items()
         ]
@@ -176,14 +176,14 @@ class Command(BaseCommand):
         if options["svg"] and not options["compare"]:
             raise CommandError("--svg draws what --compare found.")
 
-    def _rides(self, options: dict[str, Any]) -> list[picks.Ride]:
+    def _rides(self, options: dict[str, Any]) -> list[pickups.Ride]:
         try:
-            found = picks.read(options["file"])
-        except (OSError, picks.NotPicks) as error:
+            found = pickups.read(options["file"])
+        except (OSError, pickups.NotPickups) as error:
             raise CommandError(str(error)) from error
         rides = found.rides(options["seed"], options["limit"])
         if found.bad:
-            self.stderr.write(f"Left out: {picks.describe(found.bad)}.")
+            self.stderr.write(f"Left out: {pickups.describe(found.bad)}.")
         if not rides:
             raise CommandError("No pick-up of the file has another one at a distance to drive.")
         return rides
@@ -198,7 +198,9 @@ class Command(BaseCommand):
             database_url = stack.enter_context(servers.scratch_database(options["database_url"]))
             redis_url = stack.enter_context(servers.scratch_redis(options["redis_url"]))
         dispatchers = options["dispatchers"]
-        processes = servers.Processes(folder, servers.environment(folder, database_url, redis_url, dispatchers > 0))
+        processes = servers.Processes(
+            folder, servers.environment(folder, database_url, redis_url=redis_url, external_dispatchers=dispatchers > 0)
+        )
         stack.callback(processes.stop)
         processes.run("migrate", "--verbosity", "0")
         servers.attach(SCRATCH, database_url, folder)
@@ -225,10 +227,10 @@ class Command(BaseCommand):
             self.stderr.write(f"Limit for this replay: {name} {before} → {getattr(row, name)} (× {factor:g})")
         row.save(using=SCRATCH)
 
-    def _play(self, stage: Stage, rides: list[picks.Ride], options: dict[str, Any]) -> Played:
+    def _play(self, stage: Stage, rides: list[pickups.Ride], options: dict[str, Any]) -> Played:
         passengers = max(1, len(rides) // PASSENGERS_PER_TRIP)
         group = f"replay-{secrets.token_hex(3)}"
-        crowd = people.make(group, options["drivers"], passengers, stage.using)
+        crowd = people.make(group, options["drivers"], passengers=passengers, using=stage.using)
         with self._bars() as bars:
             task = bars.add_task("signing in", total=len(rides))
             playback = Playback(

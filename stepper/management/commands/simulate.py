@@ -11,11 +11,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from stepper.city import people
-from stepper.city.client import Refused
-from stepper.city.clock import DRIVING_KMH, Clock
-from stepper.city.town import Town
 from stepper.models import ServiceSettings, User
+from stepper.simulator import people
+from stepper.simulator.client import Refused
+from stepper.simulator.clock import DRIVING_KMH, Clock
+from stepper.simulator.simulation import Simulation
 
 from .replay import positive, speed
 
@@ -46,7 +46,7 @@ class Command(BaseCommand):
                 "or raise the setting there."
             )
         try:
-            town = Town(
+            town = Simulation(
                 options["url"], crowd, persons, Clock(options["speed"]), Random(options["seed"]), self.stdout.write
             )
             asyncio.run(self._live(town))
@@ -55,19 +55,19 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(str(error)) from error
 
-    async def _live(self, town: Town) -> None:
+    async def _live(self, town: Simulation) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         await town.live(stop)
 
-    def _crowd(self, options: dict[str, Any]) -> tuple[people.Crowd, people.Persons | None]:
+    def _crowd(self, options: dict[str, Any]) -> tuple[people.People, people.Persons | None]:
         drivers = list(people.DEMO_DRIVERS[: options["drivers"]])
         passengers = list(people.DEMO_PASSENGERS[: options["passengers"]])
         more_drivers = options["drivers"] - len(drivers)
         more_passengers = options["passengers"] - len(passengers)
-        crowd = people.Crowd(drivers, passengers, people.DEMO_PASSWORD)
+        crowd = people.People(drivers, passengers, people.DEMO_PASSWORD)
         if not self._is_our_database(options["url"]):
             if more_drivers or more_passengers:
                 self.stderr.write(
@@ -78,7 +78,7 @@ class Command(BaseCommand):
         if more_drivers or more_passengers:
             if not (settings.DEBUG or options["yes"]):
                 raise CommandError("DEBUG is off: this would make accounts in the real database. --yes does it.")
-            crowd = crowd.joined_by(people.make(GROUP, more_drivers, more_passengers))
+            crowd = crowd.joined_by(people.make(GROUP, more_drivers, passengers=more_passengers))
         return crowd, people.Persons(frozenset([*crowd.drivers, *crowd.passengers, *people.DEMO_DRIVERS]))
 
     def _is_our_database(self, url: str) -> bool:

@@ -1,0 +1,64 @@
+"""How drivers did lately: the figures that the ranking weighs, counted by the dispatcher and kept with the driver.
+
+Nobody is ranked by counting a week of offers while a passenger waits. A driver is counted when they come online or a
+trip of theirs ends, and every quarter of an hour while they are online.
+"""
+
+import datetime as dt
+
+from django.db.models import Case, Count, Max, Q, QuerySet, Value, When
+from django.db.models.functions import Now
+
+from drivers.models import Availability, Driver, DriverStanding
+from stepper.db.transactions import in_transaction, isolate_failures
+from trips.models import Offer, Trip
+from trips.states import OfferStatus, TripStatus
+
+PERIOD = dt.timedelta(days=7)
+COUNTED_EVERY = dt.timedelta(minutes=15)
+
+
+def schedule_count(driver_id: int) -> None:
+    """Has the dispatcher count the driver at its next look. Inside a transaction that holds the driver."""
+    row = DriverStanding(driver_id=driver_id, due_at=Now())
+    DriverStanding.objects.bulk_create([row], update_conflicts=True, unique_fields=["driver"], update_fields=["due_at"])
+
+
+def count_due(limit: int) -> int:
+    """Counts drivers that are due, `limit` at most; returns their number."""
+    due = DriverStanding.objects.filter(due_at__lte=Now()).order_by("due_at")
+    return isolate_failures(_count, list(due.values_list("pk", flat=True)[:limit]))
+
+
+@in_transaction
+def _count(driver_ids: list[int]) -> int:
+    mine = DriverStanding.objects.filter(pk__in=driver_ids, due_at__lte=Now()).order_by("pk")
+    rows = {row.pk: row for row in mine.select_for_update(skip_locked=True, of=("self",))}
+    offers: QuerySet[Offer] = Offer.objects.filter(driver__in=rows, created_at__gt=Now() - PERIOD)
+    accepted = Q(status=OfferStatus.ACCEPTED)
+    # What another driver took or the passenger cancelled was not this driver's to answer any more.
+    answered = accepted | Q(status__in=[OfferStatus.DECLINED, OfferStatus.EXPIRED])
+    counted = (
+        offers.order_by()
+        .values("driver")
+        .annotate(
+            accepted=Count("pk", filter=accepted),
+            answered=Count("pk", filter=answered),
+            given_back=Count("pk", filter=Q(released_at__isnull=False)),
+        )
+    )
+    for row in rows.values():
+        row.acceptance, row.cancellations, row.last_trip_at = None, 0, None
+    for of_driver in counted:
+        row = rows[of_driver["driver"]]
+        row.acceptance = of_driver["accepted"] / of_driver["answered"] if of_driver["answered"] else None
+        row.cancellations = of_driver["given_back"]
+    ended = Trip.objects.filter(driver__in=rows, status=TripStatus.COMPLETED).order_by().values("driver")
+    for found in ended.annotate(last=Max("completed_at")):
+        rows[found["driver"]].last_trip_at = found["last"]
+    DriverStanding.objects.bulk_update(rows.values(), ["acceptance", "cancellations", "last_trip_at"], batch_size=100)
+    online = Driver.objects.filter(pk__in=rows).exclude(availability=Availability.OFFLINE).values("pk")
+    DriverStanding.objects.filter(pk__in=rows).update(
+        due_at=Case(When(pk__in=online, then=Now() + COUNTED_EVERY), default=Value(None))
+    )
+    return len(rows)

@@ -1,0 +1,150 @@
+"""Which of a driver's fixes are believed.
+
+A fix that nobody can have driven to from the last believed one is kept aside. The believed position moves there when
+`AGREEING` fixes in a row are plausible among themselves and came over at least `AGREEING_FOR`, by the server's clock:
+that is what a phone does whose first fix was wrong, and a batch of invented points does not. A plausible fix in
+between discards what was kept aside. What is kept aside lives in the memory of one process; where it is lost, more
+fixes are needed.
+"""
+
+import datetime as dt
+
+from msgspec import Struct
+
+from drivers import geo
+from realtime.events import Point
+
+# So many fixes in a row, over so long, move the believed position to where nobody can have driven.
+AGREEING = 3
+AGREEING_FOR = dt.timedelta(seconds=20)
+# A believed fix older than this says nothing about where the driver can be now.
+OLDEST = dt.timedelta(days=1)
+# A fix that may be this far off is dropped.
+WORST_ACCURACY_M = 1000.0
+# Around latitude and longitude 0, where phones are that have no fix: about 110 m, in open sea.
+_NOWHERE_DEG = 0.001
+# Nearer than this, two fixes a second apart differ by what satellites are wrong about.
+_WANDER_KM = 0.5
+# Within this, of both coordinates together, nothing is that far, whatever the latitude.
+_NEAR_DEG = 0.004
+# Of a meridian; a parallel's degrees are shorter.
+_KM_PER_DEG = 111.2
+# Many short steps are measured from where they began, over so long, or they would add up to any speed.
+_ANCHORED_FOR = dt.timedelta(seconds=60)
+
+
+# Where the driver was believed to be up to a minute before: lat, lng, when, until when it is measured from there.
+Anchor = tuple[float, float, dt.datetime, dt.datetime]
+
+
+class Fix(Struct, frozen=True, gc=False):
+    """A believed fix, or one that is kept aside."""
+
+    driver_id: int
+    point: Point
+    # The phone's clock, clamped to the server's; and the server's own.
+    recorded_at: dt.datetime
+    received_at: dt.datetime
+    # When this process last knew it to be the newest, by time.monotonic(): others hear of the driver, too.
+    known_at: float
+    anchor: Anchor
+    # Newer fixes are kept aside: whether the driver is still there is in doubt.
+    is_doubted: bool = False
+
+
+class Doubt(Struct, frozen=True, gc=False):
+    """What is kept aside of one driver: the newest of a row of fixes that agree, and how many there were."""
+
+    # When the first implausible fix came, of this row or of an earlier one.
+    since: dt.datetime
+    began_at: dt.datetime
+    agreeing: int
+    latest: Fix
+
+    @property
+    def is_settled(self) -> bool:
+        return self.agreeing >= AGREEING and self.latest.received_at - self.began_at >= AGREEING_FOR
+
+
+def is_noise(point: Point) -> bool:
+    """Whether a fix says nothing at all: latitude and longitude 0, or an accuracy worse than a kilometre."""
+    accuracy_m = point.accuracy_m
+    return (accuracy_m is not None and accuracy_m > WORST_ACCURACY_M) or (
+        -_NOWHERE_DEG < point.lat < _NOWHERE_DEG and -_NOWHERE_DEG < point.lng < _NOWHERE_DEG
+    )
+
+
+def first_fix(
+    driver_id: int, point: Point, *, recorded_at: dt.datetime, received_at: dt.datetime, known_at: float
+) -> Fix:
+    """A fix that nothing before it speaks for or against."""
+    anchor = (point.lat, point.lng, recorded_at, recorded_at + _ANCHORED_FOR)
+    return Fix(driver_id, point, recorded_at, received_at, known_at, anchor)
+
+
+def next_fix(
+    before: Fix, point: Point, *, recorded_at: dt.datetime, received_at: dt.datetime, known_at: float, max_kmh: float
+) -> Fix | None:
+    """The fix after the one `before`; None where nobody can have driven there from that one or from its anchor.
+
+    Every position of every driver comes by here.
+    """
+    lat, lng, last, anchor = point.lat, point.lng, before.point, before.anchor
+    apart_deg = abs(lat - last.lat) + abs(lng - last.lng)
+    if apart_deg > _NEAR_DEG and _is_out_of_reach(
+        apart_deg,
+        last.lat,
+        lng=last.lng,
+        since=before.recorded_at,
+        point=point,
+        recorded_at=recorded_at,
+        max_kmh=max_kmh,
+    ):
+        return None
+    from_lat, from_lng, since, until = anchor
+    apart_deg = abs(lat - from_lat) + abs(lng - from_lng)
+    if apart_deg > _NEAR_DEG and _is_out_of_reach(
+        apart_deg, from_lat, lng=from_lng, since=since, point=point, recorded_at=recorded_at, max_kmh=max_kmh
+    ):
+        return None
+    if recorded_at >= until:
+        anchor = (lat, lng, recorded_at, recorded_at + _ANCHORED_FOR)
+    return Fix(before.driver_id, point, recorded_at, received_at, known_at, anchor)
+
+
+def _is_out_of_reach(
+    apart_deg: float,
+    lat: float,
+    *,
+    lng: float,
+    since: dt.datetime,
+    point: Point,
+    recorded_at: dt.datetime,
+    max_kmh: float,
+) -> bool:
+    """Whether nobody can have driven from a place to `point` since; `apart_deg`: the degrees of both coordinates."""
+    elapsed = recorded_at - since
+    reach_km = max(_WANDER_KM, max_kmh * elapsed.total_seconds() / 3600)
+    # No distance is longer than this, and most are so short that it need not be computed.
+    if apart_deg * _KM_PER_DEG <= reach_km or elapsed > OLDEST:
+        return False
+    return geo.distance_km(lat, lng, point.lat, point.lng) > reach_km
+
+
+def keep_aside(doubt: Doubt | None, fix: Fix, max_kmh: float) -> Doubt:
+    """What is kept aside after an implausible `first_fix`: it continues the row that there is, or begins a new one."""
+    if doubt is None:
+        return Doubt(fix.received_at, fix.received_at, 1, fix)
+    if fix.recorded_at < doubt.latest.recorded_at:
+        return doubt
+    continued = next_fix(
+        doubt.latest,
+        fix.point,
+        recorded_at=fix.recorded_at,
+        received_at=fix.received_at,
+        known_at=fix.known_at,
+        max_kmh=max_kmh,
+    )
+    if continued is None:
+        return Doubt(doubt.since, fix.received_at, 1, fix)
+    return Doubt(doubt.since, doubt.began_at, doubt.agreeing + 1, continued)

@@ -1,0 +1,379 @@
+"""A driver's working time: activity and going offline without it, breaks, weekly hours.
+
+Each effect happens once: the rows say when something is due, the dispatcher locks the driver, looks again and
+changes the availability, its history and what is due next in one transaction. So any number of dispatchers may run
+and be killed; what fell due while none ran is judged by how things stand now. None of it touches a trip: on one,
+the driver stays busy, and what they are afterwards follows from what happened meanwhile.
+
+What counts as activity is what a driver does: the switch, answers, steps, settings (`seen`), and driving a real
+distance. An open dashboard or a phone that reports from a parking place is none.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+import msgspec
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, override
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from drivers import hours
+from drivers.availability import IDLE_CHECK, change_availability, end_running_break, lock_driver, require_ready
+from drivers.geo import distance_km
+from drivers.models import AUTO_OFFLINE_MAX, AUTO_OFFLINE_MIN, Availability, Break, Cause, Driver
+from realtime import groups
+from realtime.notify import notify
+from realtime.outbox import refresh_permissions
+from stepper import limits
+from stepper.db.transactions import best_effort, in_transaction, isolate_failures
+from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted, Text
+from stepper.models import ServiceSettings
+from stepper.templatetags.units import clock
+from trips.waking import wake_trips_around
+
+# Activity is kept to the minute: a driver at work costs one write a minute at most.
+_RECORDED_EVERY = dt.timedelta(minutes=1)
+
+BREAK_MIN, BREAK_MAX = 5, 720
+_PLAN_AHEAD = dt.timedelta(days=30)
+_BREAKS_AHEAD = 20
+
+_Time = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+
+
+class DayHours(Struct, frozen=True, rename={"start": "from", "end": "to"}):
+    """A span of one day, wall-clock; an end that is not after the start is the next day's."""
+
+    start: _Time
+    end: _Time
+
+
+class WorkingTime(Struct, frozen=True, kw_only=True):
+    """A driver's settings; what is left out stays. `hours` are replaced as a whole, a day without them is free."""
+
+    timezone: Annotated[str, Meta(max_length=40)] | UnsetType = UNSET
+    hours: dict[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], DayHours] | UnsetType = UNSET
+    auto_offline_min: Annotated[int, Meta(ge=AUTO_OFFLINE_MIN, le=AUTO_OFFLINE_MAX)] | UnsetType = UNSET
+
+
+# Activity
+
+
+def record_activity(driver_id: int) -> None:
+    """The driver did something: they stay online, and a warning is taken back. At most one write a minute."""
+    stale = Q(active_at__lt=Now() - _RECORDED_EVERY) | Q(auto_offline_at__isnull=False)
+    online = Driver.objects.filter(pk=driver_id, availability=Availability.AVAILABLE)
+    before = online.filter(stale).values("auto_offline_at").first()
+    if before is None:
+        return
+    if before["auto_offline_at"] is None:
+        # No index has this column: the cheapest of updates.
+        online.update(active_at=Now())
+    else:
+        online.update(active_at=Now(), auto_offline_at=None, idle_look_at=Now() + IDLE_CHECK)
+        # The warning goes from the other tabs and devices as well.
+        refresh_permissions(groups.driver(driver_id))
+
+
+def idle_due(limit: int = 100) -> int:
+    """Warns drivers who have done nothing for long, takes offline who was warned; returns how many it looked at."""
+    due = Driver.objects.filter(idle_look_at__lte=Now()).order_by("idle_look_at")
+    return isolate_failures(_check_idle, list(due.values_list("pk", flat=True)[:limit]))
+
+
+@in_transaction
+def _check_idle(driver_ids: list[int]) -> int:
+    settings = ServiceSettings.current()
+    warning = dt.timedelta(minutes=settings.auto_offline_warn_min)
+    due = Driver.objects.filter(pk__in=driver_ids, idle_look_at__lte=Now()).annotate(now=Now())
+    drivers = list(
+        due.order_by("pk")
+        .select_for_update(no_key=True, skip_locked=True, of=("self",))
+        .select_related("user", "vehicle", "position")
+    )
+    looked = []
+    for driver in drivers:
+        now = driver.now
+        _notice_driving(driver, settings)
+        offline_at = (driver.active_at or now) + dt.timedelta(minutes=driver.auto_offline_min)
+        if driver.availability != Availability.AVAILABLE:
+            driver.idle_look_at = None
+        elif driver.auto_offline_at is not None and now >= driver.auto_offline_at:
+            change_availability(driver, Cause.AUTO_OFFLINE, is_online=False)
+            _notify_driver(
+                driver,
+                gettext_lazy("You are offline now"),
+                message=gettext_lazy("Nothing happened for a while. Go online again when you are back."),
+            )
+            continue
+        elif driver.auto_offline_at is None and now >= offline_at - warning:
+            # However late this look is, the driver has the whole warning to answer.
+            driver.auto_offline_at = driver.idle_look_at = max(offline_at, now + warning)
+            _notify_driver(
+                driver,
+                gettext_lazy("Are you still there?"),
+                message=format_lazy(
+                    gettext_lazy("You go offline at {time}. Press “Stay online” to go on receiving offers."),
+                    time=clock(driver.auto_offline_at, driver.timezone),
+                ),
+            )
+        else:
+            driver.idle_look_at = driver.auto_offline_at or min(now + IDLE_CHECK, offline_at - warning)
+        looked.append(driver)
+    Driver.objects.bulk_update(
+        looked, ["active_at", "active_lat", "active_lng", "auto_offline_at", "idle_look_at"], batch_size=80
+    )
+    return len(drivers)
+
+
+def _notice_driving(driver: Driver, settings: ServiceSettings) -> None:
+    """Counts a real distance from where the vehicle stood as activity at the time of the fix."""
+    position = getattr(driver, "position", None)
+    if position is None or not position.is_plausible(settings.position_accuracy_m):
+        return
+    if driver.active_at and position.recorded_at <= driver.active_at:
+        return
+    here = (position.lat, position.lng)
+    if driver.active_lat is None or driver.active_lng is None:
+        driver.active_lat, driver.active_lng = here
+    elif distance_km(driver.active_lat, driver.active_lng, *here) * 1000 >= settings.active_move_m:
+        driver.active_lat, driver.active_lng = here
+        driver.active_at, driver.auto_offline_at = position.recorded_at, None
+
+
+def _notify_driver(driver: Driver, title: Text, *, message: Text, priority: str = "high") -> None:
+    notify(
+        driver.user,
+        title,
+        message=message,
+        audience="driver",
+        priority=priority,
+        category="system",
+        action_url="/driver/",
+    )
+
+
+# Settings
+
+
+@limits.counted("hours", "changes_per_min")
+@in_transaction
+def set_working_time(driver_id: int, wanted: WorkingTime) -> Driver:
+    """Stores hours, zone and how long the driver stays online without activity; now changes nothing.
+
+    The hours act when they next begin and end: at the beginning the driver is put online, at the end offline. In
+    between the driver's own switch decides.
+
+    Raises:
+        NotFound, InvalidInput: there is no such zone
+        TooManyRequests: more than `changes_per_min`
+    """
+    driver = lock_driver(driver_id)
+    if wanted.timezone is not UNSET:
+        if wanted.timezone not in available_timezones():
+            raise _invalid("timezone", _("There is no such time zone."))
+        driver.timezone = wanted.timezone
+    if wanted.hours is not UNSET:
+        driver.weekly_hours = {day: msgspec.to_builtins(wanted.hours[day]) for day in hours.DAYS if day in wanted.hours}
+    if wanted.auto_offline_min is not UNSET:
+        driver.auto_offline_min = wanted.auto_offline_min
+    driver.hours_due_at = _next_change(driver, timezone.now())
+    driver.save(update_fields=["timezone", "weekly_hours", "auto_offline_min", "hours_due_at"])
+    # A shorter time may have passed already; a warning given for the old one is judged anew.
+    waiting = Driver.objects.filter(pk=driver.pk, idle_look_at__isnull=False)
+    waiting.update(idle_look_at=Now(), auto_offline_at=None)
+    refresh_permissions(groups.driver(driver.pk))
+    return driver
+
+
+def _invalid(field: str, message: Text) -> InvalidInput:
+    return InvalidInput("input.invalid", _("Please correct what is marked."), {field: [message]})
+
+
+def _next_change(driver: Driver, now: dt.datetime) -> dt.datetime | None:
+    return hours.next_change(driver.weekly_hours, ZoneInfo(driver.timezone), now)
+
+
+# Weekly hours
+
+
+def hours_due(limit: int = 100) -> int:
+    """Puts drivers online and offline whose hours have begun or ended; returns how many it looked at."""
+    due = Driver.objects.filter(hours_due_at__lte=Now()).order_by("hours_due_at")
+    return _apply_each(list(due.values_list("pk", flat=True)[:limit]), _change_by_hours)
+
+
+def _change_by_hours(driver: Driver) -> None:
+    """Also when nobody looked for days: what counts is whether the hours are now."""
+    if driver.hours_due_at is None or driver.hours_due_at > driver.now:  # type: ignore[attr-defined]
+        return  # another dispatcher got there first
+    now: dt.datetime = driver.now  # type: ignore[attr-defined]
+    Driver.objects.filter(pk=driver.pk).update(hours_due_at=_next_change(driver, now))
+    begin = hours.are_now(driver.weekly_hours, ZoneInfo(driver.timezone), now)
+    if driver.on_break_until is not None:
+        # The break goes on, and ends into what the hours say.
+        driver.breaks.running().update(resumes=begin)
+        return
+    if begin:
+        _resume(driver, Cause.HOURS, gettext_lazy("Your hours have begun: you are online"))
+    elif change_availability(driver, Cause.HOURS, is_online=False):
+        _notify_driver(driver, gettext_lazy("Your hours are over: you are offline"), message="", priority="normal")
+
+
+def _resume(driver: Driver, cause: Cause, title: Text) -> None:
+    """Puts a driver online who asked for it beforehand; where that is not possible they are told why."""
+    try:
+        with override(driver.user.language):
+            require_ready(driver)
+    except NotPermitted:
+        return  # they have been told of that by staff
+    except Conflict as error:
+        _notify_driver(driver, gettext_lazy("You were not put online"), message=error.message)
+        return
+    if change_availability(driver, cause, is_online=True):
+        _notify_driver(driver, title, message="", priority="normal")
+
+
+# Breaks
+
+
+@limits.counted("break", "changes_per_min")
+@in_transaction
+def take_break(driver_id: int, minutes: int) -> Break:
+    """A break from now on: offline at once, or after the trip.
+
+    Raises:
+        NotFound, InvalidInput (minutes), Conflict (driver.offline, driver.break_overlap)
+        TooManyRequests: more than `changes_per_min`
+    """
+    if isinstance(minutes, bool) or not BREAK_MIN <= minutes <= BREAK_MAX:
+        raise _invalid("minutes", _("Choose %(least)d to %(most)d minutes.") % _BREAK_RANGE)
+    driver = lock_driver(driver_id)
+    if not driver.is_online:
+        raise Conflict("driver.offline", _("You are offline: there is nothing to take a break from."))
+    now = timezone.now()
+    row = _add(driver, now, now + dt.timedelta(minutes=minutes))
+    _start(driver, row)
+    row.refresh_from_db()
+    return row
+
+
+@limits.counted("break", "changes_per_min")
+@in_transaction
+def plan_break(driver_id: int, starts_at: dt.datetime, ends_at: dt.datetime) -> Break:
+    """A break later on, which starts and ends by itself.
+
+    Raises:
+        NotFound, InvalidInput (starts_at, ends_at), Conflict (driver.break_overlap, driver.too_many_breaks)
+        TooManyRequests: more than `changes_per_min`
+    """
+    now = timezone.now()
+    if not now <= starts_at <= now + _PLAN_AHEAD:
+        raise _invalid("starts_at", _("Choose a time within the next 30 days."))
+    if not dt.timedelta(minutes=BREAK_MIN) <= ends_at - starts_at <= dt.timedelta(minutes=BREAK_MAX):
+        raise _invalid("ends_at", _("A break lasts %(least)d to %(most)d minutes.") % _BREAK_RANGE)
+    driver = lock_driver(driver_id)
+    if driver.breaks.ahead().count() >= _BREAKS_AHEAD:
+        raise Conflict("driver.too_many_breaks", _("You have planned as many breaks as can be kept."))
+    row = _add(driver, starts_at, ends_at)
+    refresh_permissions(groups.driver(driver_id))
+    return row
+
+
+_BREAK_RANGE = {"least": BREAK_MIN, "most": BREAK_MAX}
+
+
+def _add(driver: Driver, starts_at: dt.datetime, ends_at: dt.datetime) -> Break:
+    other = driver.breaks.ahead().filter(starts_at__lt=ends_at, ends_at__gt=starts_at).order_by("starts_at").first()
+    if other is not None:
+        span = {"start": clock(other.starts_at, driver.timezone), "end": clock(other.ends_at, driver.timezone)}
+        raise Conflict("driver.break_overlap", _("You have a break from %(start)s to %(end)s.") % span)
+    return driver.breaks.create(starts_at=starts_at, ends_at=ends_at, due_at=starts_at)
+
+
+@limits.counted("break_end", "changes_per_min")
+@in_transaction
+def end_break(driver_id: int, break_id: int) -> Break:
+    """Ends a running break now, with its effect, or drops a planned one. Repeating it changes nothing.
+
+    Raises:
+        NotFound: break.not_found
+        TooManyRequests: more than `changes_per_min`
+    """
+    driver = lock_driver(driver_id)
+    row = driver.breaks.filter(pk=break_id).first()
+    if row is None:
+        raise NotFound("break.not_found", _("There is no such break."))
+    if row.ended_at is None:
+        _end(driver, row)
+        row.refresh_from_db()
+    return row
+
+
+def breaks_due(limit: int = 100) -> int:
+    """Starts and ends breaks whose time has come; returns how many drivers it looked at."""
+    due = Break.objects.filter(due_at__lte=Now()).order_by("due_at")
+    return _apply_each(list(dict.fromkeys(due.values_list("driver_id", flat=True)[:limit])), _follow_breaks)
+
+
+def _follow_breaks(driver: Driver) -> None:
+    for row in driver.breaks.filter(due_at__lte=Now()).order_by("starts_at"):
+        if row.ends_at <= driver.now:  # type: ignore[attr-defined]
+            _end(driver, row)
+        else:
+            _start(driver, row)
+
+
+def _start(driver: Driver, row: Break) -> None:
+    row.resumes = driver.is_online
+    Break.objects.filter(pk=row.pk).update(started_at=Now(), due_at=row.ends_at, resumes=row.resumes)
+    driver.on_break_until = row.ends_at
+    Driver.objects.filter(pk=driver.pk).update(on_break_until=row.ends_at)
+    if not change_availability(driver, Cause.BREAK_STARTED, is_online=False):
+        refresh_permissions(groups.driver(driver.pk))
+
+
+def _end(driver: Driver, row: Break) -> None:
+    """A planned break that nobody started in time ends without ever having had an effect."""
+    if row.started_at is None:
+        Break.objects.filter(pk=row.pk).update(ended_at=Now(), due_at=None)
+    else:
+        end_running_break(driver)
+        if row.resumes:
+            _resume(driver, Cause.BREAK_ENDED, gettext_lazy("Your break is over: you are online"))
+    refresh_permissions(groups.driver(driver.pk))
+
+
+# What the dispatcher does
+
+
+def apply_due(limit: int = 100) -> int:
+    """One look at everything that is due; returns the most drivers that one kind of it concerned, `limit`: or more."""
+    return max(breaks_due(limit), hours_due(limit), idle_due(limit))
+
+
+def _apply_each(driver_ids: Iterable[int], follow: Callable[[Driver], None]) -> int:
+    """Holds one driver after the other, each in a transaction; those that others hold are left to the next look."""
+
+    def look_at(driver_ids: list[int]) -> int:
+        driver = _apply_one(driver_ids[0], follow)
+        if driver is not None and driver.availability == Availability.AVAILABLE:
+            best_effort(wake_trips_around, driver_ids)
+        return driver is not None
+
+    return sum(isolate_failures(look_at, [driver_id]) for driver_id in driver_ids)
+
+
+@in_transaction
+def _apply_one(driver_id: int, follow: Callable[[Driver], None]) -> Driver | None:
+    free: QuerySet[Driver] = Driver.objects.select_for_update(no_key=True, skip_locked=True, of=("self",))
+    driver = free.annotate(now=Now()).select_related("user", "vehicle").filter(pk=driver_id).first()
+    if driver is not None:
+        follow(driver)
+    return driver

@@ -1,0 +1,193 @@
+"""The channel layer: local delivery at once, what other processes need in batches over Redis pub/sub.
+
+Implements the full Channels interface. A message to a group reaches the sockets of this process by a call, uncopied
+(senders do not touch it afterwards): straight to the socket where its owner takes it at once, else into its bounded
+mailbox. Of messages with a `key` (positions) the newest replaces the waiting one; when a mailbox overflows, or when the
+bus was away, its owner is told to `layer.resync` instead of silently missing something.
+
+Between processes there are two ways. Events go out as one PUBLISH a group, in one round trip a tick, to whoever is
+subscribed: a process subscribes only to the groups its sockets joined, and joining returns once Redis has confirmed.
+Positions, of which the next one makes up for a lost one, are sent only to the processes that announced to have
+members (`relay`): all of a tick in one PUBLISH for each such process, and none at all where nobody elsewhere watches.
+"""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from channels.layers import BaseChannelLayer
+
+from realtime.layer.bus import Bus
+from realtime.layer.mailbox import RESYNC, Backlog, Mailbox, Message, Taker
+
+
+class HubChannelLayer(BaseChannelLayer):
+    """`redis_url` empty: this process only. `capacity` bounds each mailbox."""
+
+    extensions = ["groups", "flush"]
+
+    def __init__(self, redis_url: str = "", capacity: int = 500, prefix: str = "stepper", **_config: Any) -> None:
+        super().__init__(capacity=capacity)
+        self._mailboxes: dict[str, Mailbox] = {}
+        self._backlog = Backlog()
+        self._groups: dict[str, dict[str, Mailbox]] = {}
+        self._process = secrets.token_hex(6)
+        self._bus = Bus(self, redis_url, prefix, self._process) if redis_url else None
+
+    async def start(self) -> None:
+        """Connects to the bus. Optional: whatever needs it does so, too."""
+        if self._bus is not None:
+            await self._bus.start()
+
+    # Channels
+
+    async def new_channel(self, prefix: str = "specific") -> str:
+        name = f"{prefix}.{self._process}!{secrets.token_hex(8)}"
+        self._mailboxes[name] = Mailbox(self.capacity, self._backlog)
+        return name
+
+    def attach(self, channel: str, taker: Taker) -> Mailbox:
+        """The mailbox of a channel whose owner is called for each message, on the loop that delivers it.
+
+        The owner must not take a message at once while others wait in the mailbox.
+        """
+        mailbox = self._mailboxes[channel]
+        mailbox.taker = taker
+        return mailbox
+
+    async def send(self, channel: str, message: Message) -> None:
+        self.require_valid_channel_name(channel)
+        process = self._process_of(channel)
+        if process in (None, self._process) or self._bus is None:
+            self.hand_over(channel, message)
+        else:
+            await self._bus.start()
+            self._bus.publish(f"p:{process}", {"channel": channel, "message": message})
+            await self._bus.drain()
+
+    def hand_over(self, channel: str, message: Message) -> None:
+        """To a channel of this process. One that is gone gets nothing; a name without a process is made up for."""
+        mailbox = self._mailboxes.get(channel)
+        if mailbox is None and "!" not in channel:
+            mailbox = self._mailbox(channel)
+        if mailbox is not None:
+            mailbox.put(message)
+
+    @staticmethod
+    def _process_of(channel: str) -> str | None:
+        return channel.partition("!")[0].rpartition(".")[2] if "!" in channel else None
+
+    async def receive(self, channel: str) -> Message:
+        if self._bus is not None:
+            await self._bus.start()
+        return await self._mailbox(channel).get()
+
+    def _mailbox(self, channel: str) -> Mailbox:
+        mailbox = self._mailboxes.get(channel)
+        if mailbox is None:
+            mailbox = self._mailboxes[channel] = Mailbox(self.capacity, self._backlog)
+        return mailbox
+
+    def discard_channel(self, channel: str, groups: Iterable[str]) -> None:
+        """Forgets a channel whose socket is gone; `groups` are those it had joined."""
+        for group in groups:
+            self._leave(group, channel)
+        mailbox = self._mailboxes.pop(channel, None)
+        if mailbox is not None:
+            mailbox.taker = None
+            mailbox.clear()
+
+    # Groups
+
+    async def group_add(self, group: str, channel: str) -> None:
+        """Returns when messages sent from now on, by any process, reach the channel."""
+        await self.join((group,), channel)
+
+    async def join(self, groups: Sequence[str], channel: str) -> None:
+        """`group_add` for several groups, with one wait for Redis."""
+        self.require_valid_channel_name(channel)
+        for group in groups:
+            self.require_valid_group_name(group)
+        mailbox = self._mailbox(channel)
+        for group in groups:
+            self._groups.setdefault(group, {})[channel] = mailbox
+        if self._bus is not None:
+            await self._bus.subscribe(groups)
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        self.require_valid_group_name(group)
+        self._leave(group, channel)
+
+    def _leave(self, group: str, channel: str) -> None:
+        members = self._groups.get(group)
+        if members is None:
+            return
+        members.pop(channel, None)
+        if not members:
+            del self._groups[group]
+            if self._bus is not None:
+                self._bus.unsubscribe(group)
+
+    async def group_send(self, group: str, message: Message) -> None:
+        self.require_valid_group_name(group)
+        self.deliver(group, message)
+        await self.send_elsewhere(group, message)
+
+    async def send_elsewhere(self, group: str, message: Message) -> None:
+        """`group_send` to the other processes only: the members here have it already."""
+        if self._bus is not None:
+            await self._bus.start()
+            self._bus.publish(f"g:{group}", message)
+
+    def relay(self, group: str, message: Message) -> None:
+        """`group_send` on the loop, without waiting, for a message that the next one of its `key` makes up for.
+
+        Reaches other processes only for groups whose name begins with one of RELAYED, as `group_add` announces those.
+        """
+        self.deliver(group, message)
+        if self._bus is not None:
+            self._bus.relay(group, message)
+
+    def is_watched(self, group: str) -> bool:
+        """Whether a relayed message would reach anybody, here or elsewhere."""
+        return group in self._groups or (self._bus is not None and group in self._bus.routes)
+
+    def deliver(self, group: str, message: Message) -> None:
+        """To the members in this process."""
+        members = self._groups.get(group)
+        if members:
+            for mailbox in tuple(members.values()):
+                # `put`, without the call: this is done for every position and everybody who watches it.
+                if mailbox.taker is None or not mailbox.taker(message):
+                    mailbox.keep(message)
+
+    def resync(self) -> None:
+        """Messages may have been missed: every channel of this process is told."""
+        for mailbox in tuple(self._mailboxes.values()):
+            mailbox.put(RESYNC)
+
+    @property
+    def waiting(self) -> int:
+        """Events that the sockets of this process, but those whose clients do not read, have not been handed yet."""
+        return self._backlog.count
+
+    @property
+    def joined(self) -> list[str]:
+        return list(self._groups)
+
+    async def drain(self) -> None:
+        """Waits until what was sent so far is with Redis. Raises OSError while Redis is away."""
+        if self._bus is not None:
+            await self._bus.drain()
+
+    async def flush(self) -> None:
+        for mailbox in self._mailboxes.values():
+            mailbox.clear()
+        self._mailboxes.clear()
+        self._groups.clear()
+        if self._bus is not None:
+            await self._bus.close()
+
+    async def close(self) -> None:
+        if self._bus is not None:
+            await self._bus.close()

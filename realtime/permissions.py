@@ -1,0 +1,82 @@
+"""Open sockets look again who their user is whenever passwords, permissions or a session change, wherever that is.
+
+By signals, so that a shell and a management command are heard as the admin is.
+"""
+
+from collections.abc import Collection, Iterable
+from functools import partial
+from typing import Any
+
+from django.contrib.auth import SESSION_KEY
+from django.contrib.auth.models import Group
+from django.contrib.sessions.models import Session
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models.signals import m2m_changed, post_delete, pre_delete
+from django.utils import timezone
+
+from realtime import groups
+from realtime.outbox import refresh_permissions
+from stepper.accounts.sign_in import forget_failures
+from stepper.models import User, rights_changed
+
+_CHANGED = {"post_add", "post_remove", "post_clear"}
+
+
+def connect() -> None:
+    m2m_changed.connect(_on_group_permissions_changed, sender=Group.permissions.through)
+    m2m_changed.connect(_on_user_permissions_changed, sender=User.groups.through)
+    m2m_changed.connect(_on_user_permissions_changed, sender=User.user_permissions.through)
+    # In the transaction of the deletion, so told when that has committed.
+    pre_delete.connect(_on_group_deleted, sender=Group)
+    pre_delete.connect(_on_user_deleted, sender=User)
+    rights_changed.connect(_on_account_rights_changed, sender=User)
+    post_delete.connect(_on_session_deleted, sender=Session)
+
+
+def _refresh_users(user_ids: Iterable[int]) -> None:
+    names = [groups.user(pk) for pk in sorted(set(user_ids))]
+    if names:
+        refresh_permissions(*names)
+
+
+def _staff_in_groups(group_ids: Iterable[Any]) -> list[int]:
+    return list(User.objects.filter(groups__in=list(group_ids), is_staff=True).values_list("pk", flat=True))
+
+
+def _on_group_permissions_changed(
+    instance: Any, action: str, reverse: bool, pk_set: set[int] | None, **_more: Any
+) -> None:
+    if action in _CHANGED:
+        _refresh_users(_staff_in_groups(pk_set or () if reverse else [instance.pk]))
+
+
+def _on_user_permissions_changed(
+    instance: Any, action: str, reverse: bool, pk_set: set[int] | None, **_more: Any
+) -> None:
+    if action in _CHANGED:
+        _refresh_users(pk_set or () if reverse else [instance.pk])
+
+
+def _on_group_deleted(instance: Group, **_more: Any) -> None:
+    _refresh_users(_staff_in_groups([instance.pk]))
+
+
+def _on_user_deleted(instance: User, using: str, **_more: Any) -> None:
+    _on_account_rights_changed([instance.pk], (), using)
+
+
+def _on_account_rights_changed(user_ids: list[int], fields: Collection[str], using: str, **_more: Any) -> None:
+    if using != DEFAULT_DB_ALIAS:  # the simulator's own database, whose servers are not this service's
+        return
+    _refresh_users(user_ids)
+    if "password" in fields:
+        for user_id in user_ids:
+            transaction.on_commit(partial(forget_failures, user_id))
+
+
+def _on_session_deleted(instance: Session, using: str, **_more: Any) -> None:
+    """Signed out, by whatever page or program. One that has expired is noticed by its sockets themselves."""
+    if using == DEFAULT_DB_ALIAS and instance.expire_date > timezone.now():
+        user_id = instance.get_decoded().get(SESSION_KEY)
+        if user_id is not None:
+            _refresh_users([int(user_id)])

@@ -1,0 +1,233 @@
+"""What commands and snapshots of a socket do in the database: each calls the same verb as its REST twin.
+
+Everything here is synchronous and runs in a database thread.
+"""
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import override
+from msgspec import Struct, structs
+
+from drivers import availability, working_time
+from drivers.positions import buffer, tracking
+from realtime import events, groups
+from realtime.auth import Identity, identify
+from realtime.models import Event
+from realtime.outbox import events_since, parse_cursor
+from stepper import limits
+from stepper.errors import DomainError, NotFound, NotPermitted
+from stepper.models import ServiceSettings, User
+from trips import access, assignment, cards, driving, offers
+from trips.models import Booking, Trip
+from trips.states import FINISHED, BookingStatus
+
+# More than this was missed: a snapshot is quicker.
+_RESUME_LIMIT = 1000
+# What it is (1: the user's driver row, 0: an unfinished trip they booked or have a seat in, 2: one they drive) and its
+# id. A part for each index: one condition with OR reads every unfinished trip there is.
+_UNFINISHED = "trip.status NOT IN ({})".format(", ".join(f"'{status}'" for status in sorted(FINISHED)))
+_DRIVER, _BOOKED, _DRIVEN = 1, 0, 2
+_MEMBER = (
+    "SELECT 1, id FROM drivers_driver WHERE user_id = %(user)s "  # noqa: S608 - constants only
+    f"UNION SELECT 0, trip.id FROM trips_trip AS trip WHERE trip.organiser_id = %(user)s AND {_UNFINISHED} "
+    "UNION SELECT 2, trip.id FROM trips_trip AS trip JOIN drivers_driver AS driver ON driver.id = trip.driver_id "
+    f"WHERE driver.user_id = %(user)s AND {_UNFINISHED} "
+    "UNION SELECT 0, trip.id FROM trips_booking AS booking JOIN trips_trip AS trip ON trip.id = booking.trip_id "
+    f"WHERE booking.passenger_id = %(user)s AND booking.status <> '{BookingStatus.CANCELLED}' AND {_UNFINISHED}"
+)
+
+
+class Membership(Struct, frozen=True):
+    """What a user's sockets may join now. `driver_id` None: not a driver."""
+
+    driver_id: int | None
+    trip_ids: set[int]
+    # Of these, the ones that are theirs for nothing but driving them.
+    driven_ids: set[int]
+    # Staff who see everybody's trips.
+    sees_all: bool
+
+
+def identify_and_count(scope: dict[str, Any]) -> Identity:
+    """`identify`, and how often this account opens sockets: each costs more than most commands.
+
+    Raises:
+        NotSignedIn, NotPermitted: as `identify`
+        TooManyRequests: rate.limited, more than SOCKETS_OPENED_PER_MIN in this minute
+    """
+    identity = identify(scope)
+    limits.spend("socket.open", identity.user.pk, most=settings.SOCKETS_OPENED_PER_MIN)
+    return identity
+
+
+def current_settings() -> ServiceSettings:
+    return ServiceSettings.current()
+
+
+def membership(user: User, watched: frozenset[int]) -> Membership:
+    """The user's driver row, their unfinished trips, and which of `watched` they may still see."""
+    with connection.cursor() as cursor:
+        cursor.execute(_MEMBER, {"user": user.pk})
+        rows = cursor.fetchall()
+    driver_id = next((pk for what, pk in rows if what == _DRIVER), None)
+    trip_ids = {pk for what, pk in rows if what != _DRIVER}
+    driven_ids = {pk for what, pk in rows if what == _DRIVEN} - {pk for what, pk in rows if what == _BOOKED}
+    if others := watched - trip_ids:
+        trip_ids |= _visible_among(user, others)
+    sees_all = user.may_see_trips
+    return Membership(driver_id, trip_ids, set() if sees_all else driven_ids, sees_all)
+
+
+def _visible_among(user: User, trip_ids: Iterable[int]) -> set[int]:
+    return set(access.visible_to(user).filter(pk__in=list(trip_ids)).order_by().values_list("pk", flat=True))
+
+
+def require_trips(user: User, trip_ids: Iterable[int]) -> None:
+    """Raises NotFound (trip.not_found) unless the user may see all of them."""
+    wanted = set(trip_ids)
+    if wanted - _visible_among(user, wanted):
+        raise NotFound("trip.not_found", _("There is no such trip."))
+
+
+def watch(user: User, trip_id: int) -> int | None:
+    """Require that the user may see the trip; the driver's id where they may only because they drive it.
+
+    Raises:
+        NotFound: trip.not_found
+    """
+    found = access.visible_to(user).filter(pk=trip_id).order_by()
+    row = found.values_list("organiser_id", "driver_id", "driver__user_id").first()
+    if row is None:
+        raise NotFound("trip.not_found", _("There is no such trip."))
+    organiser_id, driver_id, driving_id = row
+    return driver_id if driving_id == user.pk != organiser_id and not user.may_see_trips else None
+
+
+def subscribe(user: User, trip_ids: Iterable[int]) -> None:
+    """`require_trips` for a command. Raises TooManyRequests (rate.limited), NotFound (trip.not_found)."""
+    _spend(user.pk, "trip.subscribe")
+    require_trips(user, trip_ids)
+
+
+def resume(user: User, cursor: str, joined: list[str]) -> list[Event] | None:
+    """`missed_events` for a command. Raises TooManyRequests (rate.limited)."""
+    _spend(user.pk, "resume")
+    return missed_events(user, cursor, joined)
+
+
+def _spend(user_id: int, command: str) -> None:
+    """Count a costly command for all sockets of the user in all processes."""
+    limits.spend(f"socket.{command}", user_id, most=settings.SOCKET_COMMANDS_PER_MIN)
+
+
+def snapshot(user: User, driver_id: int | None, trip_ids: Iterable[int]) -> list[events.Frame]:
+    """Open offers with their deadlines, then each trip as it stands with its last position."""
+    frames: list[events.Frame] = []
+    if driver_id is not None:
+        frames += [
+            cards.offer_card(offer, offer.trip, vehicle_seats=cards.seats_of(offer.driver))
+            for offer in offers.open_offers(driver_id)
+        ]
+    return frames + trip_snapshots(user, trip_ids)
+
+
+def trip_snapshots(user: User, trip_ids: Iterable[int]) -> list[events.Frame]:
+    wanted = list(trip_ids)
+    if not wanted:
+        return []
+    # Asked in the same statement whether they may be seen: a right may have ended since it was last looked at.
+    seen = access.visible_to(user).for_page().select_related("driver__position")
+    trips = list(seen.filter(pk__in=wanted).order_by("pk"))
+    settings = ServiceSettings.current() if any(trip.driver_id for trip in trips) else None
+    return [cards.snapshot(trip, _tracked(trip, settings) if settings else None) for trip in trips]
+
+
+def last_location(user: User, trip_id: int) -> events.DriverLocationUpdated | None:
+    trip = access.visible_to(user).select_related("driver__position").filter(pk=trip_id).first()
+    return _tracked(trip, ServiceSettings.current()) if trip else None
+
+
+def _tracked(trip: Trip, settings: ServiceSettings) -> events.DriverLocationUpdated | None:
+    """The last position of the driver, which was read with the trip; before tracking opens it is nobody's business."""
+    opens_at = trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
+    if timezone.now() < opens_at:
+        return None
+    return tracking.replayed(trip, getattr(trip.driver, "position", None), settings.position_replay_s)
+
+
+def missed_events(user: User, cursor: str, joined: list[str]) -> list[Event] | None:
+    """What was published for the groups since the cursor; None: too old or too much, a snapshot is due.
+
+    Of a trip that the user only drives they get what happened since they have it: what was said to another driver
+    before is not theirs.
+    """
+    place = parse_cursor(cursor, dt.timedelta(hours=ServiceSettings.current().event_log_hours))
+    if place is None:
+        return None
+    rows = events_since(joined, place, _RESUME_LIMIT + 1)
+    if len(rows) > _RESUME_LIMIT:
+        return None
+    since = {} if user.may_see_trips else _driving_since(user)
+    rows = [row for row in rows if row.group not in since or row.created_at >= since[row.group]]
+    # One event reached several of the socket's groups: the first row stands for all.
+    return list({row.event_id: row for row in reversed(rows)}.values())[::-1]
+
+
+def _driving_since(user: User) -> dict[str, dt.datetime]:
+    """Groups of the trips that the user drives and is not on otherwise -> when they got the trip."""
+    driven = Trip.objects.unfinished().filter(driver__user=user, accepted_at__isnull=False).exclude(organiser=user)
+    booked = Booking.objects.filter(passenger=user).exclude(status=BookingStatus.CANCELLED).values("trip")
+    rows = driven.exclude(pk__in=booked).values_list("pk", "accepted_at")
+    # The event that says so was logged a moment after the instant it names.
+    return {groups.trip(pk): accepted_at for pk, accepted_at in rows if accepted_at is not None}
+
+
+def run(command: events.Command, identity: Identity, driver_id: int | None) -> events.Ack | None:
+    """Runs a driver's command as the signed-in user. Raises DomainError."""
+    with override(identity.language):
+        return _run(command, identity.user.pk, driver_id)
+
+
+def _run(command: events.Command, user_id: int, driver_id: int | None) -> events.Ack | None:
+    if driver_id is None:
+        raise NotPermitted("driver.not_a_driver", _("Only drivers can do this."))
+    ref = command.ref or ""
+    if not isinstance(command, events.LocationUpdate):
+        working_time.record_activity(driver_id)
+    match command:
+        case events.OfferAccept():
+            trip = assignment.accept(driver_id, command.offer_id)
+            return events.Ack(ref=ref, trip_id=trip.pk, offer_id=command.offer_id, status=trip.status)
+        case events.OfferDecline():
+            offer = assignment.decline(driver_id, command.offer_id, command.reason)
+            return events.Ack(ref=ref, trip_id=offer.trip_id, offer_id=offer.pk, status=offer.status)
+        case events.LocationUpdate():
+            return events.Ack(ref=ref, **structs.asdict(buffer.report(driver_id, command.points)))
+        case events.AvailabilityUpdate():
+            driver = availability.set_online(driver_id, command.availability == "available")
+            return events.Ack(ref=ref, status=driver.availability)
+        case events.StatusUpdate():
+            trip = driving.update_status(
+                driver_id,
+                command.trip_id,
+                status=command.status,
+                note=command.note,
+                lat=command.lat,
+                lng=command.lng,
+                delay_minutes=command.delay_minutes,
+                delay_reason=command.delay_reason,
+            )
+            return events.Ack(ref=ref, trip_id=trip.pk, status=trip.status)
+        case events.DriverSubscribe():
+            _spend(user_id, "driver.subscribe")
+            if command.filters is not None:
+                availability.set_filters(driver_id, command.filters)
+            return events.Ack(ref=ref)
+        case _:
+            raise DomainError("message.invalid", _("This message is not for this address."))

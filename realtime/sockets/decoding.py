@@ -1,0 +1,82 @@
+"""What a client sent, read: a command, or the error that says why it is none."""
+
+import msgspec
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
+from realtime import events
+from stepper.errors import DomainError, InvalidInput, Misfit
+
+# What msgspec raises for a frame it cannot read: not JSON, a number out of range, nesting deeper than the stack, a text
+# that UTF-8 has no bytes for.
+UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeError)
+
+COMMAND_NAMES = frozenset(str(kind.__struct_config__.tag) for kind in events.Command.__args__)
+
+
+class RefusedFrame(Exception):
+    """The frame is no command: `error` says why; `ref` is the frame's own, None where it has none or is unreadable."""
+
+    def __init__(self, error: DomainError, ref: str | None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.ref = ref
+
+
+class _Head(msgspec.Struct):
+    """The `ref` of a frame, whatever else is in it: a member that is not asked for is passed over unread."""
+
+    ref: str | None = None
+
+
+_head_decoder = msgspec.json.Decoder(_Head)
+
+
+def read_command(text: str) -> events.Command:
+    """Decode a frame.
+
+    Raises:
+        RefusedFrame: frame.malformed, message.unknown_type, message.invalid
+    """
+    try:
+        return events.decode_command(text)
+    except msgspec.ValidationError as error:
+        misfit = error
+    except UNREADABLE:
+        raise RefusedFrame(_malformed(), ref_of(text)) from None
+    # The decoder stops at the first wrong field; only now is it known whether the rest is JSON at all.
+    try:
+        frame = msgspec.json.decode(text)
+    except UNREADABLE:
+        raise RefusedFrame(_malformed(), ref_of(text)) from None
+    kind = frame.get("type") if isinstance(frame, dict) else None
+    if isinstance(kind, str) and kind in COMMAND_NAMES:
+        raise RefusedFrame(_invalid(misfit), ref_of(text))
+    unknown = InvalidInput("message.unknown_type", _("There is no such message type."))
+    raise RefusedFrame(unknown, ref_of(text))
+
+
+def ref_of(text: str) -> str | None:
+    """The `ref` of a frame, cut to what an answer may carry; None where there is none or the frame is unreadable."""
+    try:
+        ref = _head_decoder.decode(text).ref
+    except UNREADABLE:
+        return None
+    return None if ref is None else ref[:64]
+
+
+def _malformed() -> DomainError:
+    return InvalidInput("frame.malformed", _("This is not JSON."))
+
+
+def _invalid(error: msgspec.ValidationError) -> DomainError:
+    """What is wrong with a command, and where: `points[0].lat`."""
+    misfit = Misfit.of(error)
+    path = ".".join(part for part in (misfit.path, misfit.missing) if part)
+    if misfit.missing:
+        message = format_lazy(_("{field} is missing."), field=path)
+    elif path:
+        message = format_lazy(_("{field} is not what it should be."), field=path)
+    else:
+        message = _("The message is not what it should be.")
+    return InvalidInput("message.invalid", message, {path: [message]} if path else None)

@@ -1,0 +1,15 @@
+from django.utils.translation import override
+
+from realtime import events
+from stepper.errors import DomainError, TooManyRequests
+
+
+def error_frame(error: DomainError, ref: str | None = None, language: str = "en") -> events.Error:
+    with override(language):
+        return events.Error(
+            code=error.code,
+            message=str(error.message),
+            ref=ref,
+            fields={name: [str(one) for one in texts] for name, texts in error.fields.items()} or None,
+            retry_after_s=error.retry_after_s if isinstance(error, TooManyRequests) else None,
+        )

@@ -1,0 +1,27 @@
+import asyncio
+import logging
+
+from realtime import events
+from realtime.outbox import publisher
+from realtime.sockets.base import HEARTBEAT_S, open_sockets
+
+logger = logging.getLogger("stepper.sockets")
+
+
+async def send_heartbeats_for_ever() -> None:
+    """Heartbeats of all sockets of the process, a thirtieth of them a second: one timer instead of ten thousand."""
+    turn = 0
+    while True:
+        await asyncio.sleep(1)
+        turn = (turn + 1) % HEARTBEAT_S
+        _send_heartbeats(turn)
+
+
+def _send_heartbeats(turn: int) -> None:
+    """Apart from the loop, which would hold on to the last socket while it sleeps, also when that has gone."""
+    frame = events.encode(events.Heartbeat(cursor=publisher.cursor))
+    for socket in [one for one in open_sockets if one.turn == turn]:
+        try:
+            socket.beat(frame)
+        except Exception:  # nobody else's connection may go silent for it
+            logger.exception("a heartbeat failed")

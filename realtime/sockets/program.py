@@ -1,0 +1,148 @@
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from realtime import events, groups
+from realtime.outbox import PERMISSIONS_REFRESH, publisher
+from realtime.sockets import commands
+from realtime.sockets.base import SocketConsumer
+from stepper.db.transactions import run_in_thread
+
+
+class ProgramConsumer(SocketConsumer):
+    """`/ws/`: JSON for programs, by the contract of realtime.events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._offers_wanted = True
+        # Trips asked for by trip.subscribe, beyond the user's own unfinished ones.
+        self._watched: set[int] = set()
+        self._left: set[int] = set()
+
+    async def prepare(self) -> None:
+        member = await run_in_thread(commands.membership, self.identity.user, frozenset(self._watched))
+        self.drive_as(member.driver_id)
+        self._watched &= member.trip_ids
+        self._left &= member.trip_ids
+        self._driven = {groups.trip(pk): member.driver_id for pk in member.driven_ids if member.driver_id is not None}
+        wanted = {groups.user(self.identity.user.pk)}
+        wanted |= {groups.trip(pk) for pk in member.trip_ids - self._left}
+        if member.driver_id is not None:
+            # Also where offers are not wanted: it says when what the driver may do has changed.
+            wanted.add(groups.driver(member.driver_id))
+        if member.sees_all:
+            wanted.add(groups.STAFF)
+        await self.leave(*(self.joined - wanted))
+        await self.join(*sorted(wanted - self.joined))
+
+    async def show(self) -> None:
+        await self._show(self.driver_id if self._offers_wanted else None, self._trip_ids())
+
+    async def _show_offers(self) -> None:
+        await self._show(self.driver_id, [])
+
+    async def _show(self, offers_of: int | None, trip_ids: list[int]) -> None:
+        for frame in await run_in_thread(commands.snapshot, self.identity.user, offers_of, trip_ids):
+            if isinstance(frame, events.OfferCreated):
+                self.remember_sent(frame.id)
+            await self._send_frame(frame)
+
+    def is_new(self, message: dict[str, Any]) -> bool:
+        return self._is_wanted(message["group"]) and super().is_new(message)
+
+    def _is_wanted(self, group: str) -> bool:
+        return self._offers_wanted or self.driver_id is None or group != groups.driver(self.driver_id)
+
+    def _trip_ids(self) -> list[int]:
+        return sorted(int(name.removeprefix("trip.")) for name in self.joined if name.startswith("trip."))
+
+    async def recheck(self) -> None:
+        before = set(self._trip_ids())
+        await super().recheck()
+        joined = sorted(set(self._trip_ids()) - before)
+        if joined and not self._closing:
+            for frame in await run_in_thread(commands.trip_snapshots, self.identity.user, joined):
+                await self._send_frame(frame)
+
+    async def forward(self, message: dict[str, Any]) -> None:
+        await self.send_text(events.with_cursor(message["frame"], publisher.cursor))
+
+    def forward_now(self, message: dict[str, Any]) -> bool:
+        if message["type"] != "event.logged" or message["event"] == PERMISSIONS_REFRESH:
+            return False
+        if self._is_in_question(message):
+            return False
+        if not self.is_new(message) or self._send_now(events.with_cursor(message["frame"], publisher.cursor)):
+            return True
+        self.forget_sent()
+        return False
+
+    async def layer_resync(self, message: dict[str, Any]) -> None:
+        await self._send_error("resync.required", _("Something may have been missed; here is the state as it stands."))
+        await super().layer_resync(message)
+
+    async def obey(self, command: events.Command) -> None:
+        match command:
+            case events.Ping():
+                await self._send_frame(events.Heartbeat(cursor=publisher.cursor, ref=command.ref))
+            case events.Resume():
+                await self._resume(command)
+            case events.TripSubscribe():
+                await self._subscribe(command)
+            case events.TripUnsubscribe():
+                async with self._changing_groups:
+                    left = set(command.trip_ids)
+                    self._watched -= left
+                    # Only those that `prepare` would join again: a client may name as many others as it likes.
+                    self._left |= left & set(self._trip_ids())
+                    await self.leave(*(groups.trip(pk) for pk in left))
+                await self._acknowledge(command)
+            case events.DriverSubscribe():
+                await super().obey(command)
+                if not self._offers_wanted:
+                    self._offers_wanted = True
+                    await self._show_offers()
+            case events.DriverUnsubscribe():
+                self._offers_wanted = False
+                await self._acknowledge(command)
+            case _:
+                await super().obey(command)
+
+    async def _acknowledge(self, command: events.Command) -> None:
+        if command.ref is not None:
+            await self._send_frame(events.Ack(ref=command.ref))
+
+    async def _subscribe(self, command: events.TripSubscribe) -> None:
+        trip_ids = set(command.trip_ids)
+        # Asked and joined in one go: a right that is lost meanwhile is looked at again afterwards, not in between.
+        async with self._changing_groups:
+            await run_in_thread(commands.subscribe, self.identity.user, trip_ids)
+            self._watched |= trip_ids
+            self._left -= trip_ids
+            await self.join(*(groups.trip(pk) for pk in sorted(trip_ids)))
+        await self._acknowledge(command)
+        for frame in await run_in_thread(commands.trip_snapshots, self.identity.user, sorted(trip_ids)):
+            await self._send_frame(frame)
+
+    async def _resume(self, command: events.Resume) -> None:
+        # What happens meanwhile comes after what was missed.
+        self._is_open = False
+        try:
+            await self._catch_up(command)
+        finally:
+            self._go_on()
+
+    async def _catch_up(self, command: events.Resume) -> None:
+        wanted = [name for name in sorted(self.joined) if self._is_wanted(name)]
+        rows = await run_in_thread(commands.resume, self.identity.user, command.cursor, wanted)
+        if rows is None:
+            await self._send_error(
+                "resync.required", _("That is too long ago; here is the state as it stands."), command.ref
+            )
+            await self.show()
+            return
+        for row in rows:
+            if row.group in self.joined:  # it may have lost its right to it while the rows were read
+                self.remember_sent(row.event_id)
+                await self.send_text(events.with_cursor(row.frame, publisher.cursor))
+        await self._acknowledge(command)

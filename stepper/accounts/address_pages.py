@@ -1,0 +1,115 @@
+"""The account page: what an account signs in with, and changing its e-mail address."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from stepper.accounts import addresses
+from stepper.accounts.addresses import Proof
+from stepper.errors import DomainError, TooManyRequests
+from stepper.mail import sending
+from stepper.web.requests import SignedInRequest
+
+
+class AddressForm(forms.Form):
+    """A new address, and the password or the code that proves who asks."""
+
+    email = forms.CharField(
+        label=gettext_lazy("New e-mail"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "email", "autocapitalize": "none"}),
+    )
+    proof = forms.CharField(max_length=1024, strip=False)
+
+    def __init__(self, proof: Proof, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["proof"]
+        if proof is Proof.PASSWORD:
+            field.label = _("Your password")
+            field.widget = forms.PasswordInput(attrs={"autocomplete": "current-password"})
+        else:
+            field.label = _("Code from the mail")
+            field.widget = forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"})
+
+    def refuse(self, error: DomainError) -> None:
+        for name, texts in error.fields.items():
+            self.add_error(name, [str(text) for text in texts])
+        if not error.fields:
+            self.add_error(None, str(error.message))
+
+
+@never_cache
+@sensitive_post_parameters("proof")
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def account(request: SignedInRequest) -> HttpResponse:
+    """The address and the phone of the account, and the form that asks for another address."""
+    proof = addresses.proof_of(request.user)
+    form = AddressForm(proof, request.POST if request.method == "POST" else None)
+    status = 200
+    if request.method == "POST":
+        status = 422
+        if form.is_valid():
+            try:
+                email = form.cleaned_data["email"]
+                base = sending.base_url(request) if sending.is_offered() else ""
+                proof_given = form.cleaned_data["proof"]
+                addresses.request_change(request, request.user, email=email, proof=proof_given, base_url=base)
+            except DomainError as error:
+                form.refuse(error)
+                status = error.status
+                retry_after_s = error.retry_after_s if isinstance(error, TooManyRequests) else None
+                return _page(request, form, proof, status, retry_after_s)
+            messages.success(request, _("We sent a link to %(email)s. Open it to confirm.") % {"email": email})
+            return redirect("stepper:account")
+    return _page(request, form, proof, status)
+
+
+def _page(
+    request: SignedInRequest, form: AddressForm, proof: Proof, status: int, retry_after_s: int | None = None
+) -> HttpResponse:
+    context = {"form": form, "proof": proof.value, "pending": addresses.pending_change(request.user)}
+    response = render(request, "account/account.html", context, status=status)
+    if retry_after_s is not None:
+        response["Retry-After"] = str(retry_after_s)
+    return response
+
+
+@require_POST
+@login_required
+def code(request: SignedInRequest) -> HttpResponse:
+    """Send a code to the present address of an account without a password."""
+    try:
+        addresses.send_code(request.user)
+    except DomainError as error:
+        messages.error(request, str(error.message))
+    else:
+        messages.success(request, _("We sent a code to %(email)s.") % {"email": request.user.email})
+    return redirect("stepper:account")
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def confirm(request: SignedInRequest, token: str) -> HttpResponse:
+    """Where the link of the mail leads. A button confirms: programs that look into mails open links, too."""
+    if request.method == "POST":
+        try:
+            addresses.confirm_change(request.user, token)
+        except DomainError as error:
+            return render(request, "account/address_refused.html", {"error": error}, status=error.status)
+        messages.success(request, _("Your e-mail is changed."))
+        return redirect("stepper:account")
+    change = addresses.change_of_link(request.user, token)
+    if change is None:
+        return render(request, "account/address_refused.html", status=409)
+    return render(request, "account/address_confirm.html", {"change": change})

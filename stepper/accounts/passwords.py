@@ -1,0 +1,57 @@
+"""A forgotten password: a link to the account's own address, and one answer for whoever asks."""
+
+from typing import Any
+
+from allauth.account.forms import ResetPasswordForm as BaseResetPasswordForm
+from django.contrib.auth.tokens import default_token_generator
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.http import int_to_base36
+from django.utils.translation import gettext_lazy as _
+
+from stepper import limits
+from stepper.accounts.addresses import require_mail
+from stepper.mail import sending
+from stepper.models import User
+
+RESETS_PER_HOUR = 5
+
+
+def request_reset(email: str, *, base_url: str) -> None:
+    """Send a link that sets a new password to the account of `email`, if there is one.
+
+    The account is looked for after the answer, by the thread that sends: neither what is answered nor how long it
+    takes says whether there is one. `base_url` is what the link begins with.
+
+    Raises:
+        Conflict: mail.not_offered.
+        TooManyRequests: this address was asked for too often.
+    """
+    require_mail()
+    limits.spend("password-reset", limits.digest(email), most=RESETS_PER_HOUR, window_s=limits.HOUR_S)
+    sending.run_after_commit(lambda: _send_link(email, base_url))
+
+
+def _send_link(email: str, base_url: str) -> None:
+    user = User.by_email(email)
+    if user is None or not user.is_active or user.email is None:
+        return
+    key = default_token_generator.make_token(user)
+    path = reverse("account_reset_password_from_key", kwargs={"uidb36": int_to_base36(user.pk), "key": key})
+    # To the address as it is stored: one that only looks like it is somebody else's.
+    sending.write("password_reset", user.email, user.language, {"user": user, "url": base_url + path}).send()
+
+
+class ResetPasswordForm(BaseResetPasswordForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].label = _("E-mail")
+        self.fields["email"].widget.attrs.pop("placeholder", None)
+
+    def clean_email(self) -> str:
+        return str(self.cleaned_data["email"]).strip().lower()
+
+    def save(self, request: HttpRequest, **_kwargs: Any) -> str:
+        email: str = self.cleaned_data["email"]
+        request_reset(email, base_url=sending.base_url(request))
+        return email

@@ -1,0 +1,285 @@
+"""Signing in with a password: one verb for every way in, with its limits.
+
+Whoever asks for a password (the page, the administration, `POST /api/token`, a form that wants it once more) comes
+through `authenticate` or `check_password`.
+
+- Failures are counted by account, whatever name it was called by, else by the login as it would be stored; and by the
+  client's address. A login without an account is counted, answered and hashed like one with an account.
+- After too many failures the account is locked for a minute, then for two, four … at most an hour. Nobody waits in a
+  thread: the refusal says when to come back.
+- A device that has signed in to the account before brings a signed cookie and has a count of its own, so a stranger
+  who guesses does not lock the owner out ("device cookies", OWASP). The cookie ends with the password.
+- Successes are limited too, by account and by address: a hash costs 19 MiB and some ten milliseconds of a core.
+
+All counters are in the cache: Redis where several processes share one, and nobody signs in while it is away.
+"""
+
+import contextlib
+import hashlib
+import logging
+import math
+import secrets
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.core import signing
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse
+from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from redis.exceptions import RedisError
+
+from stepper.errors import TooManyRequests
+from stepper.limits import Window
+from stepper.models import User
+from stepper.phones import normal_phone
+from stepper.server.proxies import network_of
+
+logger = logging.getLogger("stepper.accounts.sign_in")
+
+LOCKOUT_S = 60
+LONGEST_LOCKOUT_S = 60 * 60
+# An account that was not locked for so long starts again with the shortest lockout.
+LOCKOUTS_KEPT_S = 24 * 60 * 60
+
+DEVICE_COOKIE = "device"
+DEVICE_KEPT_S = 365 * 24 * 60 * 60
+# Accounts that one browser is known to; the one that signed in longest ago is forgotten.
+ACCOUNTS_PER_DEVICE = 5
+_DEVICE_SALT = "stepper.accounts.sign_in.device"
+
+
+def client_address(request: HttpRequest) -> str:
+    """The network that a request came from, for limits by address; `stepper.server.proxies` has settled whose it is."""
+    return network_of(request.META.get("REMOTE_ADDR", ""))
+
+
+def authenticate(request: HttpRequest, password: str, *, email: str = "", phone: str = "") -> User | None:
+    """The account of an e-mail address or phone number, active or not; None: there is none, or a wrong password.
+
+    Raises:
+        TooManyRequests: rate.limited, too many failures or sign-ins of this account or from this address.
+        RedisError: the counters are away.
+    """
+    email = email.strip().lower()
+    phone = (normal_phone(phone) or phone.strip()) if phone else ""
+    user = User.objects.filter(email=email).first() if email else None
+    if user is None and phone:
+        user = User.objects.filter(phone=phone).first()
+    return user if _check(request, user, login=email or phone, password=password) else None
+
+
+def check_password(request: HttpRequest, user: User, password: str) -> bool:
+    """Whether it is the password of a user who is asked for it once more; counted like a sign-in.
+
+    Raises:
+        TooManyRequests: rate.limited
+        RedisError: the counters are away.
+    """
+    return _check(request, user, login="", password=password)
+
+
+def count_sign_up(request: HttpRequest) -> None:
+    """Count one form sent for a new account, which may also be a way to find out who has one.
+
+    Raises:
+        TooManyRequests: rate.limited, too many from this address.
+        RedisError: the counters are away.
+    """
+    window = Window(f"sign_up:address:{client_address(request)}")
+    if window.increment() > settings.SIGN_UPS_PER_ADDRESS:
+        raise TooManyRequests("rate.limited", _("Too many requests. Try again in a moment."), window.closes_in_s)
+
+
+def _check(request: HttpRequest, user: User | None, *, login: str, password: str) -> bool:
+    address = client_address(request)
+    who = str(user.pk) if user is not None else f"unknown:{hashlib.sha256(login.encode()).hexdigest()}"
+    device = known_device(request, user)
+    sign_ins = _sign_in_windows(who, address)
+    if device is not None:
+        # Not by address either: somebody else behind the same one may be guessing.
+        failures = [Failures(f"device:{who}:{device}", settings.SIGN_IN_FAILURES_PER_ACCOUNT, locks=True)]
+    else:
+        failures = [
+            Failures(f"address:{address}", settings.SIGN_IN_FAILURES_PER_ADDRESS, locks=False),
+            Failures(f"account:{who}", settings.SIGN_IN_FAILURES_PER_ACCOUNT, locks=True),
+        ]
+    with _counted_as_failed(failures) as attempts:
+        is_right = _verify(user, password)
+    for attempt in attempts:
+        attempt.end(is_right)
+    for window, limit in sign_ins if is_right else ():
+        if window.increment() > limit:
+            raise _too_many(window.closes_in_s)
+    return is_right
+
+
+def _verify(user: User | None, password: str) -> bool:
+    if user is None:
+        # So that the time says nothing about whether there is an account.
+        make_password(password)
+        return False
+    return user.check_password(password)
+
+
+def _sign_in_windows(who: str, address: str) -> list[tuple[Window, int]]:
+    """What successes are counted in, with their limits. Raises TooManyRequests where one is used up: nothing is hashed
+    then."""
+    limits = [
+        (Window(f"sign_in:address:{address}"), settings.SIGN_INS_PER_ADDRESS),
+        (Window(f"sign_in:account:{who}"), settings.SIGN_INS_PER_ACCOUNT),
+    ]
+    for window, limit in limits:
+        if window.number >= limit:
+            raise _too_many(window.closes_in_s)
+    return limits
+
+
+def _too_many(retry_after_s: int) -> TooManyRequests:
+    minutes = math.ceil(retry_after_s / 60)
+    text = ngettext(
+        "Too many attempts to sign in. Try again in %(count)d minute.",
+        "Too many attempts to sign in. Try again in %(count)d minutes.",
+        minutes,
+    )
+    return TooManyRequests("rate.limited", text % {"count": minutes}, retry_after_s)
+
+
+# Failures
+
+
+class Failures(NamedTuple):
+    """Failed attempts in a minute of one account, device or address."""
+
+    name: str
+    limit: int
+    # Whether the last failure allowed locks it, each time for longer; otherwise the window's end lets in again.
+    locks: bool
+
+    @property
+    def _locked_until(self) -> str:
+        return f"sign_in:locked:{self.name}"
+
+    @property
+    def _lockouts(self) -> str:
+        return f"sign_in:lockouts:{self.name}"
+
+    def locked_for_s(self) -> int:
+        """Seconds until a lockout ends; 0: not locked."""
+        until = cache.get(self._locked_until)
+        return max(0, math.ceil(until - time.time())) if until else 0
+
+    def lock(self) -> None:
+        """Twice as long as the last time, at most an hour."""
+        lockouts = cache.get(self._lockouts, 0)
+        lockout_s = min(LOCKOUT_S * 2 ** min(lockouts, 16), LONGEST_LOCKOUT_S)
+        until = time.time() + lockout_s
+        # By this machine's clock an older one is over, by the cache's perhaps not yet.
+        if self.locked_for_s() == 0:
+            cache.delete(self._locked_until)
+        if cache.add(self._locked_until, until, lockout_s):
+            cache.set(self._lockouts, lockouts + 1, LOCKOUTS_KEPT_S)
+            logger.info("%s is locked for %d s after %d failed attempts to sign in", self.name, lockout_s, self.limit)
+
+    def forget(self) -> None:
+        window = Window(f"sign_in:failed:{self.name}")
+        cache.delete_many([self._locked_until, self._lockouts, window.key])
+
+
+class _Attempt(NamedTuple):
+    """One attempt, counted as failed before the password is looked at: guesses sent at once cannot all slip through."""
+
+    failures: Failures
+    window: Window
+    number: int
+
+    @classmethod
+    def begin(cls, failures: Failures) -> "_Attempt":
+        """Raises TooManyRequests; then it is not counted."""
+        locked_for_s = failures.locked_for_s() if failures.locks else 0
+        if locked_for_s:
+            raise _too_many(locked_for_s)
+        window = Window(f"sign_in:failed:{failures.name}")
+        number = window.increment()
+        if number > failures.limit:
+            window.take_back()
+            raise _too_many(window.closes_in_s)
+        return cls(failures, window, number)
+
+    def end(self, is_right: bool) -> None:
+        if is_right:
+            self.window.take_back()
+        elif self.failures.locks and self.number >= self.failures.limit:
+            self.failures.lock()
+
+
+@contextlib.contextmanager
+def _counted_as_failed(failures: list[Failures]) -> Iterator[list[_Attempt]]:
+    """Count an attempt as failed everywhere or, where it is refused or breaks off, nowhere."""
+    attempts = []
+    with contextlib.ExitStack() as undo:
+        for one in failures:
+            attempt = _Attempt.begin(one)
+            undo.callback(attempt.window.take_back)
+            attempts.append(attempt)
+        yield attempts
+        undo.pop_all()
+
+
+def forget_failures(user_id: int) -> None:
+    """Let a locked account in again: it has a new password, which nobody has guessed at yet."""
+    try:
+        Failures(f"account:{user_id}", settings.SIGN_IN_FAILURES_PER_ACCOUNT, locks=True).forget()
+    except RedisError as error:
+        logger.warning("failed attempts to sign in are not forgotten: %s", error)
+
+
+# Devices
+
+
+class Device(NamedTuple):
+    """That a browser has signed in to an account with the password it has now."""
+
+    user_id: int
+    device_id: str
+    password_mark: str
+
+
+def _mark(user: User) -> str:
+    return user.get_session_auth_hash()[:16]
+
+
+def _read_devices(request: HttpRequest) -> list[Device]:
+    try:
+        cookie = signing.loads(request.COOKIES.get(DEVICE_COOKIE, ""), salt=_DEVICE_SALT, max_age=DEVICE_KEPT_S)
+    except signing.BadSignature:
+        return []
+    return [Device(*one) for one in cookie]
+
+
+def known_device(request: HttpRequest, user: User | None) -> str | None:
+    """The id of a device that has signed in to the account before; None: a stranger, as far as one can tell."""
+    if user is None:
+        return None
+    for device in _read_devices(request):
+        if device.user_id == user.pk and constant_time_compare(device.password_mark, _mark(user)):
+            return device.device_id
+    return None
+
+
+def remember_device(request: HttpRequest, response: HttpResponse, user: User) -> None:
+    """Give the browser that has just signed in the cookie by which it is known the next time."""
+    device = Device(user.pk, known_device(request, user) or secrets.token_urlsafe(12), _mark(user))
+    others = [one for one in _read_devices(request) if one.user_id != user.pk]
+    response.set_cookie(
+        DEVICE_COOKIE,
+        signing.dumps([device, *others][:ACCOUNTS_PER_DEVICE], salt=_DEVICE_SALT, compress=True),
+        max_age=DEVICE_KEPT_S,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )

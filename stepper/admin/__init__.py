@@ -1,0 +1,5 @@
+"""The administration of people and settings, and what every page of it shares (`base`); Django finds it here."""
+
+from . import people
+
+__all__ = ["people"]

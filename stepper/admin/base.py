@@ -1,0 +1,297 @@
+"""What the admin pages of all apps share: view-only histories, saves that write only what was edited, and actions.
+
+An action calls one domain verb per row, from the list (over the rows chosen) and from the row's own page. Each row
+is a transaction of its own, so a refusal of one leaves the others done; the outcome is reported in words. A page's
+action is a link, so it leads to a form that says what will happen and posts; so does a list's action that destroys
+something or asks for something.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Any, NamedTuple
+
+import phonenumbers
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.admin import helpers, site
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
+from django.db.models import ForeignKey, IntegerField, ManyToManyField, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import formats, timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.dataclasses import UnfoldAction
+from unfold.decorators import action
+from unfold.enums import ActionVariant
+
+from stepper.db.transactions import Stale
+from stepper.errors import DomainError
+
+Text = str | Promise
+
+# For `display(label=…)`: the theme's names of colours.
+COLOURS = {name: name for name in ("default", "info", "primary", "success", "warning", "danger")}
+
+# Rows one list action may change: each is a transaction, and the page waits for all of them.
+ROWS_AT_ONCE = 200
+REFUSALS_SHOWN = 10
+PHONE_DIGITS = 10
+KEY_DIGITS = 18
+
+
+def phone_term(term: str) -> str:
+    """A phone number as people write it, `8 701 123 45 67`, as it is stored; anything else unchanged."""
+    digits = "".join(character for character in term if character.isdigit())
+    if len(digits) < PHONE_DIGITS or not set(term) <= set("+-() 0123456789"):
+        return term
+    try:
+        number = phonenumbers.parse(term, settings.PHONENUMBER_DEFAULT_REGION)
+    except phonenumbers.NumberParseException:
+        return term
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def moment(instant: dt.datetime | None) -> str:
+    """`23 Nov 04:25:10` in the service's zone: histories are read by the second."""
+    return formats.date_format(timezone.localtime(instant), "j M H:i:s") if instant else "–"
+
+
+class _Named:
+    """Mixin: the box that stands for a select has no label of its own, so its placeholder names it."""
+
+    def build_attrs(self, base_attrs: Any, extra_attrs: Any = None) -> dict[str, Any]:
+        attrs: dict[str, Any] = super().build_attrs(base_attrs, extra_attrs)  # type: ignore[misc]
+        return {**attrs, "data-placeholder": _("Search…")}
+
+
+class SearchSelect(_Named, AutocompleteSelect):
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        """An address may ask for what is no key: the form says so, the list of choices must not fail on it."""
+        keys = [one for one in value if str(one).isdecimal() and len(str(one)) <= KEY_DIGITS]
+        return super().optgroups(name, keys, attr)
+
+
+def search_for(form: forms.Form, name: str, db_field: Any) -> None:
+    """Has a form's choice of a row made by searching for it, among the rows that `db_field` offers.
+
+    Called when the form is made, not where its class is: the site has to know the row's own page by then.
+    """
+    widget = SearchSelect(db_field, site)
+    widget.choices = form.fields[name].choices  # type: ignore[attr-defined]
+    form.fields[name].widget = widget
+
+
+class SearchSelectMultiple(_Named, AutocompleteSelectMultiple):
+    pass
+
+
+class Label(NamedTuple):
+    """A coloured word, in a list with `display(label=COLOURS)` and on a page."""
+
+    colour: str
+    text: Text
+
+    def __html__(self) -> str:
+        return render_to_string("unfold/helpers/label.html", {"type": self.colour, "text": self.text})
+
+
+def _can_be_key(field: Any, text: str) -> bool:
+    """Return whether a database can compare a key with what an address holds: no NUL, no number of too many digits.
+
+    Django knows the range of a model's own integers, not of a key that is another model's.
+    """
+    while field.is_relation:
+        field = field.target_field
+    return "\x00" not in text and not (isinstance(field, IntegerField) and len(text) > KEY_DIGITS)
+
+
+class StaffAdmin(ModelAdmin):
+    """Base of every page of the admin."""
+
+    list_per_page = 50
+    # A second COUNT over the whole table tells staff nothing they search for.
+    show_full_result_count = False
+    warn_unsaved_form = True
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return super().get_search_results(request, queryset, phone_term(search_term))
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the row of an address; None also where no row can have such a key, which a database refuses."""
+        field = self.opts.pk if from_field is None else self.opts.get_field(from_field)
+        return super().get_object(request, object_id, from_field) if _can_be_key(field, object_id) else None
+
+    def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs.setdefault("widget", SearchSelect(db_field, self.admin_site))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(self, db_field: ManyToManyField, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs.setdefault("widget", SearchSelectMultiple(db_field, self.admin_site))
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
+        """Writes only what was edited: a whole row would put back what drivers and the dispatcher changed meanwhile."""
+        if not change:
+            obj.save()
+            return
+        columns = {field.name for field in obj._meta.concrete_fields}
+        edited = [name for name in form.changed_data if name in columns]
+        if edited:
+            obj.save(update_fields=edited)
+
+    def actions_for(self, obj: Any) -> set[str] | None:
+        """Names of the actions that make sense for a row now, None: all. Only hides; the verbs decide."""
+        return None
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[UnfoldAction]:
+        actions: list[UnfoldAction] = super().get_actions_detail(request, object_id)
+        row = self.get_object(request, unquote(str(object_id))) if actions else None
+        sensible = self.actions_for(row) if row else None
+        if sensible is None:
+            return actions
+        return [one for one in actions if one.method.original_function_name in sensible]
+
+
+class ViewOnly:
+    """Mixin: a history; written by the code, never by hand."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class HistoryAdmin(ViewOnly, StaffAdmin):
+    pass
+
+
+class HistoryInline(ViewOnly, TabularInline):
+    """Rows of a history on the page of what they belong to."""
+
+    extra = 0
+    tab = True
+    per_page = 25
+    hide_title = True
+
+
+Verb = Callable[..., object]
+
+
+def staff_action(
+    description: Text,
+    *,
+    done: Text,
+    effect: Text,
+    icon: str,
+    variant: ActionVariant = ActionVariant.DEFAULT,
+    form: type[forms.Form] = forms.Form,
+    permission: str = "change",
+) -> Callable[[Verb], Any]:
+    """Makes an admin action, for `actions` and `actions_detail` alike, from a method that calls a domain verb.
+
+    The method gets the row's id, the member of staff and what `form` (without fields: nothing) asked for. `done` is
+    the past participle for the report ("2 cancelled"), `effect` the sentence over the confirmation. `permission`
+    names the `has_<permission>_permission` that is needed. A danger is confirmed in a list, too.
+    """
+
+    def decorate(verb: Verb) -> Any:
+        @action(description=description, icon=icon, variant=variant, permissions=[permission])
+        @wraps(verb)
+        def run(
+            self: StaffAdmin, request: HttpRequest, queryset: QuerySet[Any] | None = None, object_id: str | None = None
+        ) -> HttpResponse | None:
+            page = queryset is None
+            if queryset is None:
+                row = self.get_object(request, unquote(str(object_id)))
+                if row is None:
+                    raise Http404
+                rows: Sequence[Any] = [row]
+                back = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[row.pk])
+                asked = request.method == "POST"
+                certain = False
+            else:
+                rows = list(queryset[: ROWS_AT_ONCE + 1])
+                back = request.get_full_path()
+                asked = "confirmed" in request.POST
+                certain = form is forms.Form and variant is not ActionVariant.DANGER
+            if len(rows) > ROWS_AT_ONCE:
+                messages.error(request, _("Choose at most %(count)d at once.") % {"count": ROWS_AT_ONCE})
+                return None
+            bound = form(request.POST if asked else None)
+            if certain or (asked and bound.is_valid()):
+                data = bound.cleaned_data if asked else {}
+                refused = _run(self, request, rows, verb, data, description, done)
+                # What was chosen was refused: choose again, rather than find the form a second time.
+                if not (refused and page and form is not forms.Form):
+                    return HttpResponseRedirect(back)
+            context = {
+                **self.admin_site.each_context(request),
+                "opts": self.opts,
+                "title": description,
+                "subtitle": None,
+                "rows": rows,
+                "effect": effect,
+                "form": bound,
+                "media": self.media + bound.media,
+                "back": back,
+                "danger": variant is ActionVariant.DANGER,
+                "action": None if page else verb.__name__,
+                "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+            }
+            return TemplateResponse(request, "admin/staff_action.html", context)
+
+        return run
+
+    return decorate
+
+
+def _run(
+    admin: StaffAdmin,
+    request: HttpRequest,
+    rows: Iterable[Any],
+    verb: Verb,
+    data: dict[str, Any],
+    description: Text,
+    done: Text,
+) -> int:
+    """Calls the verb for each row and reports; returns how many were refused."""
+    succeeded = 0
+    refusals = []
+    for row in rows:
+        try:
+            verb(admin, row.pk, request.user, **data)
+        except DomainError as error:
+            refusals.append(f"{row}: {' '.join(error.reasons)}")
+        except Stale:
+            refusals.append(f"{row}: {_('it changed at this moment; try again.')}")
+        else:
+            admin.log_change(request, row, str(description))
+            succeeded += 1
+    parts = []
+    if succeeded:
+        parts.append(f"{succeeded} {done}")
+    if refusals:
+        shown = "; ".join(refusals[:REFUSALS_SHOWN])
+        more = len(refusals) - REFUSALS_SHOWN
+        rest = " " + ngettext("and %(count)d more", "and %(count)d more", more) % {"count": more} if more > 0 else ""
+        parts.append(_("%(count)d refused: %(reasons)s") % {"count": len(refusals), "reasons": shown} + rest)
+    level = messages.SUCCESS if not refusals else messages.WARNING if succeeded else messages.ERROR
+    if parts:
+        messages.add_message(request, level, ", ".join(parts))
+    return len(refusals)

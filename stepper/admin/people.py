@@ -1,0 +1,354 @@
+"""People, groups and the service's settings in the admin."""
+
+from typing import Any
+
+import allauth.account.admin  # noqa: F401 (registers what is unregistered below)
+from allauth.account.models import EmailAddress
+from allauth.core import context
+from django import forms
+from django.contrib import admin
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.views import PasswordChangeView, redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import display
+from unfold.forms import AdminOwnPasswordChangeForm, AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from stepper.accounts import addresses, sign_in
+from stepper.admin.base import COLOURS, HistoryAdmin, Label, StaffAdmin
+from stepper.models import AddressChange, AddressCode, ServiceSettings, User
+
+
+class SignsInSomehow(forms.ModelForm):
+    """Mixin: an e-mail address or a phone number is needed, and the message stands at the field."""
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        if not data.get("email") and not data.get("phone") and not self.errors.keys() & {"email", "phone"}:
+            self.add_error("email", _("Give an e-mail address or a phone number."))
+        return data
+
+
+class StaffUserCreationForm(SignsInSomehow, UserCreationForm):
+    usable_password = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password1"].required = self.fields["password2"].required = True
+
+    class Meta:
+        model = User
+        fields = ["name", "email", "phone", "language"]
+
+
+class StaffUserChangeForm(SignsInSomehow, UserChangeForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "password" in self.fields:
+            link = format_html('<a class="text-link underline" href="../password/">{}</a>', _("Set a new one"))
+            self.fields["password"].help_text = format_html("{} {}.", _("Nobody can read it."), link)
+
+    class Meta:
+        model = User
+        fields = [
+            "name",
+            "email",
+            "phone",
+            "phone_verified",
+            "language",
+            "password",
+            "max_overlapping_trips",
+            "is_active",
+            "is_staff",
+            "is_superuser",
+            "groups",
+            "user_permissions",
+        ]
+        field_classes: dict[str, Any] = {}
+
+
+class OwnPasswordChangeForm(AdminOwnPasswordChangeForm):
+    """Staff change their own password. The old one is asked for with the limits of signing in."""
+
+    def clean_old_password(self) -> str:
+        """Raises TooManyRequests: a stolen session must not try passwords."""
+        password: str = self.cleaned_data["old_password"]
+        if not sign_in.check_password(context.request, self.user, password):
+            raise forms.ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
+        return password
+
+
+def change_own_password(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+    view = PasswordChangeView.as_view(
+        form_class=OwnPasswordChangeForm,
+        success_url=reverse("admin:password_change_done"),
+        extra_context={**admin.site.each_context(request), **(extra_context or {})},
+    )
+    return view(request)
+
+
+def lead_to_sign_in(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+    """The administration has no sign-in of its own, for the signed-in either: it would have no limits."""
+    if request.user.is_authenticated:
+        if not admin.site.has_permission(request):
+            raise PermissionDenied
+        return HttpResponseRedirect(reverse("admin:index"))
+    return redirect_to_login(request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index"))
+
+
+admin.site.login = lead_to_sign_in  # type: ignore[assignment,method-assign]
+admin.site.password_change = change_own_password  # type: ignore[assignment,method-assign]
+admin.site.unregister(Group)
+# The address stands on the user; a second place to change it would only disagree.
+admin.site.unregister(EmailAddress)
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, StaffAdmin):
+    filter_horizontal = []
+    autocomplete_fields = ["permissions"]
+    list_display = ["name", "members"]
+    list_filter = [("user", admin.EmptyFieldListFilter)]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        return super().get_queryset(request).annotate(members=Count("user"))
+
+    @display(description=_("members"), ordering="members")
+    def members(self, group: Group) -> int:
+        members: int = group.members  # type: ignore[attr-defined]
+        return members
+
+    # Whoever could change a group could give it, and so themselves, every permission.
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)
+
+
+@admin.register(Permission)
+class PermissionAdmin(HistoryAdmin):
+    """Only what the search for permissions of a group or user needs; not listed."""
+
+    list_select_related = ["content_type"]
+    search_fields = ["name", "codename", "content_type__app_label"]
+    ordering = ["content_type__app_label", "codename"]
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Permission]:
+        return super().get_queryset(request).select_related("content_type")
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, StaffAdmin):
+    form = StaffUserChangeForm
+    add_form = StaffUserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ["name", "email", "phone", "role", "rating_shown", "is_active", "date_joined"]
+    list_display_links = ["name", "email", "phone"]
+    list_filter = ["is_active", "is_staff", "is_superuser", ("driver", admin.EmptyFieldListFilter), "language"]
+    list_select_related = ["driver"]
+    search_fields = ["=id", "name", "email", "phone"]
+    ordering = ["-date_joined", "-pk"]
+    date_hierarchy = "date_joined"
+    readonly_fields = ["rating_shown", "last_login", "date_joined"]
+    filter_horizontal = []
+    autocomplete_fields = ["groups", "user_permissions"]
+    fieldsets = [
+        (None, {"fields": ["name", "email", "phone", "phone_verified", "language", "password", "rating_shown"]}),
+        (_("Booking"), {"fields": ["max_overlapping_trips"]}),
+        (_("Permissions"), {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]}),
+        (_("Dates"), {"fields": ["last_login", "date_joined"]}),
+    ]
+    add_fieldsets = [(None, {"fields": ["name", "email", "phone", "language", "password1", "password2"]})]
+
+    # Whoever could give permissions could give themselves all of them.
+    superusers_only = ["is_staff", "is_superuser", "groups", "user_permissions"]
+
+    @display(description=_("role"), label=COLOURS)
+    def role(self, user: User) -> Label:
+        if user.is_staff:
+            return Label("primary", _("Staff"))
+        return Label("info", _("Driver")) if hasattr(user, "driver") else Label("default", _("Passenger"))
+
+    @display(description=_("rating as a passenger"))
+    def rating_shown(self, user: User) -> Any:
+        return _("new") if user.rating is None else f"{user.rating} ★ ({user.rating_count})"
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        fields = list(self.readonly_fields)
+        return fields if request.user.is_superuser else fields + self.superusers_only
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # A colleague's password is a way into the colleague's permissions.
+        if isinstance(obj, User) and (obj.is_staff or obj.is_superuser) and not request.user.is_superuser:
+            return False
+        return bool(super().has_change_permission(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)
+
+    def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change:
+            if "phone" in form.changed_data and "phone_verified" not in form.changed_data:
+                # That was said of the other number.
+                obj.phone_verified = False
+                obj.save(update_fields=["phone_verified"])
+            old_email = (form.initial.get("email") or "").lower()
+            if old_email != (obj.email or ""):
+                addresses.tell_old_address(obj, old_email)
+
+    def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response: HttpResponse = super().user_change_password(request, *args, **kwargs)
+        if isinstance(response, TemplateResponse) and response.context_data:
+            response.context_data["title"] = _("Password of %(user)s") % {"user": response.context_data["original"]}
+        return response
+
+
+@admin.register(AddressChange)
+class AddressChangeAdmin(HistoryAdmin):
+    """Why somebody's new address does not count yet; what would confirm it is not shown."""
+
+    fields = ["user", "old_email", "new_email", "expires_at"]
+    list_display = fields
+    list_filter = ["expires_at"]
+    list_select_related = ["user"]
+    search_fields = ["=user__id", "user__name", "old_email", "new_email"]
+    ordering = ["-expires_at", "-pk"]
+
+
+@admin.register(AddressCode)
+class AddressCodeAdmin(HistoryAdmin):
+    """Whether a code was sent and guessed at; the code itself nobody can read."""
+
+    fields = ["user", "email", "tries", "expires_at"]
+    list_display = fields
+    list_filter = ["expires_at"]
+    list_select_related = ["user"]
+    search_fields = ["=user__id", "user__name", "email"]
+    ordering = ["-expires_at", "-pk"]
+
+
+@admin.register(ServiceSettings)
+class ServiceSettingsAdmin(StaffAdmin):
+    """One row: the list leads straight to it."""
+
+    readonly_fields = ["updated_at"]
+    fieldsets = [
+        (
+            _("Money"),
+            {
+                "fields": [
+                    ("base_fare", "fare_per_km"),
+                    ("road_factor", "platform_fee_percent"),
+                    ("multiplier_sedan", "multiplier_suv"),
+                    ("multiplier_van", "multiplier_bus"),
+                ]
+            },
+        ),
+        (
+            _("Dispatch"),
+            {
+                "fields": [
+                    ("dispatch_mode", "discovery_radius_km"),
+                    ("wave_rings_km", "round_size"),
+                    ("max_open_offers", "retry_min"),
+                    ("offer_urgent_s", "offer_high_s"),
+                    ("offer_normal_s", "offer_low_s"),
+                    ("targeted_s", "match_window_s"),
+                    ("patience_min", "offer_ahead_h"),
+                    ("escalate_after_min", "escalate_before_min"),
+                    ("overlap_margin_min", "position_fresh_s"),
+                ]
+            },
+        ),
+        (
+            _("Ranking of drivers"),
+            {
+                "fields": [
+                    ("weight_rating_km", "weight_acceptance_km"),
+                    ("weight_waiting_km", "weight_cancellations_km"),
+                ]
+            },
+        ),
+        (
+            _("Rules of a trip"),
+            {
+                "fields": [
+                    ("boarding_opens_min", "free_cancel_min"),
+                    ("release_until_min", "now_tolerance_min"),
+                    ("tracking_opens_min", "no_show_wait_min"),
+                    ("max_open_trips", "booking_gap_min"),
+                    ("max_overlapping_traveller", "max_overlapping_account"),
+                    "late_cancels_per_day",
+                    ("arrival_radius_m", "arrival_fresh_s"),
+                    "step_far_m",
+                ]
+            },
+        ),
+        (
+            _("Looking after trips that have a driver"),
+            {
+                "fields": [
+                    ("reminder_first_min", "reminder_last_min"),
+                    ("set_off_grace_min", "set_off_flag_min"),
+                    ("stall_min", "stall_dark_min"),
+                    ("stall_move_m", "stall_away_m"),
+                ]
+            },
+        ),
+        (_("Drivers' working time"), {"fields": [("auto_offline_warn_min", "active_move_m")]}),
+        (
+            _("Positions"),
+            {
+                "fields": [
+                    ("position_trip_s", "position_idle_s"),
+                    ("position_move_m", "position_replay_s"),
+                    ("position_accuracy_m", "max_speed_kmh"),
+                ]
+            },
+        ),
+        (
+            _("Limits"),
+            {
+                "fields": [
+                    ("api_per_min", "status_per_min"),
+                    ("bookings_per_min", "changes_per_min"),
+                    ("answers_per_min", "light_per_min"),
+                    ("event_log_hours", "rounds_kept_days"),
+                    "trail_kept_days",
+                    "updated_at",
+                ]
+            },
+        ),
+    ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        row, _created = ServiceSettings.objects.get_or_create(pk=1)
+        return HttpResponseRedirect(reverse("admin:stepper_servicesettings_change", args=[row.pk]))
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj.save()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -1,0 +1,216 @@
+"""What every REST endpoint shares: one error shape, sign-in by token, rate limits, strict JSON, typed fields.
+
+Every refusal is `{"code", "message", "fields"?}`: the code is for programs and stable, the message for people
+and in their language, `fields` maps a dotted path of the input ("pickup.lat") to what is wrong with it.
+Does not import `rest_framework.views`, whose classes load this module through the settings.
+"""
+
+import datetime as dt
+import math
+import re
+from collections.abc import Mapping
+from typing import IO, Any, TypeVar
+
+import msgspec
+from allauth.headless.contrib.rest_framework.authentication import JWTTokenAuthentication
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext_lazy as _
+from rest_framework import exceptions, pagination, parsers, serializers, throttling
+from rest_framework.request import Request
+
+from stepper import limits
+from stepper.api.errors import INVALID
+from stepper.errors import InvalidInput, Misfit, Text
+from stepper.models import ServiceSettings, User
+
+T = TypeVar("T")
+
+
+class ApiRequest(Request):
+    """The request that views get: nobody reaches one without being signed in."""
+
+    user: User
+
+
+# Sign-in
+
+
+class BearerAuthentication(JWTTokenAuthentication):
+    """`Authorization: Bearer <access token>`; the token's session and its user are looked up on every request."""
+
+    def authenticate_credentials(self, key: str) -> tuple[User, dict[str, Any]]:
+        user, payload = super().authenticate_credentials(key)
+        if not user.is_active:
+            raise exceptions.AuthenticationFailed()
+        return user, payload
+
+
+# Limits
+
+
+def authenticate_token(token: str) -> User | None:
+    """The active user whose session the access token belongs to; None: wrong, expired or revoked."""
+    try:
+        user, _payload = BearerAuthentication().authenticate_credentials(token)
+    except exceptions.AuthenticationFailed:
+        return None
+    return user
+
+
+class UserThrottle(throttling.BaseThrottle):
+    """So many requests a minute for one user, whatever they signed in with. Nobody signed in is not counted here."""
+
+    def __init__(self) -> None:
+        self._wait_s: int | None = None
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        if request.user.pk is None:
+            return True
+        self._wait_s = limits.wait_s("api", request.user.pk, most=ServiceSettings.current().api_per_min)
+        return self._wait_s is None
+
+    def wait(self) -> float | None:
+        return self._wait_s
+
+
+# Input
+
+
+class JSONParser(parsers.JSONParser):
+    """UTF-8 JSON without NaN and Infinity; nesting without end is malformed, not a fault."""
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        try:
+            return msgspec.json.decode(stream.read())
+        except (ValueError, RecursionError) as error:
+            raise exceptions.ParseError() from error
+
+
+def read(request: Request, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
+    """The body's validated fields.
+
+    Raises:
+        rest_framework.exceptions.ValidationError: answered as `input.invalid` with `fields`.
+    """
+    bound = serializer(data=request.data)
+    bound.is_valid(raise_exception=True)
+    validated: dict[str, Any] = bound.validated_data
+    return validated
+
+
+_BOUND = re.compile(r"^Expected `(?:int|float)` (?P<sign>[<>]=?) (?P<limit>-?[\d.]+)$")
+_BOUNDS = {
+    ">=": _("At least %(limit)s."),
+    "<=": _("At most %(limit)s."),
+    ">": _("More than %(limit)s."),
+    "<": _("Less than %(limit)s."),
+}
+
+
+def read_struct(request: Request, kind: type[T]) -> T:
+    """The body as a struct of the event contract, by the same rules as over a socket.
+
+    Raises:
+        InvalidInput: names the first field that is wrong.
+    """
+    try:
+        return msgspec.convert(request.data, kind)
+    except msgspec.ValidationError as error:
+        misfit = Misfit.of(error)
+        # Which member of an object it was is not said.
+        path = re.sub(r"\[(\d+)\]", r".\1", misfit.path.replace("[...]", ""))
+        message: Text = _("This is not what it should be.")
+        if misfit.missing:
+            path, message = f"{path}.{misfit.missing}", _("This field is required.")
+        elif bound := _BOUND.search(misfit.words):
+            message = _BOUNDS[bound["sign"]] % {"limit": bound["limit"].removesuffix(".0")}
+        raise InvalidInput("input.invalid", INVALID, {path.lstrip(".") or "body": [message]}) from error
+
+
+class StringField(serializers.CharField):
+    """A string, not a number that could be written as one."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class IntField(serializers.IntegerField):
+    """A whole number: not "3", not true, not 3.5. Give a `max_value`, integers of JSON have none."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return data
+
+
+class NumberField(serializers.FloatField):
+    """A finite number, not "3.5" and not true."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        try:
+            value = float(data)
+        except OverflowError:
+            self.fail("invalid")
+        if not math.isfinite(value):
+            self.fail("invalid")
+        return value
+
+
+class InstantField(serializers.DateTimeField):
+    """An instant: ISO 8601 with its offset when read, UTC when written."""
+
+    default_error_messages = {"naive": _("Give the offset from UTC, such as 2030-05-01T09:00:00+05:00.")}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(default_timezone=dt.UTC, **kwargs)
+
+    def to_internal_value(self, value: Any) -> dt.datetime:
+        if not isinstance(value, str):
+            self.fail("invalid", format="YYYY-MM-DDThh:mm:ss±hh:mm")
+        try:
+            parsed = parse_datetime(value)
+        except ValueError:
+            parsed = None
+        if parsed is None:
+            self.fail("invalid", format="YYYY-MM-DDThh:mm:ss±hh:mm")
+        if parsed.tzinfo is None:
+            self.fail("naive")
+        return self.enforce_timezone(parsed)
+
+
+# Lists
+
+
+class NewestFirst(pagination.CursorPagination):
+    """Pages by the row's id, newest first: stable while rows are added, and one query however deep."""
+
+    ordering = "-pk"
+    page_size = 20
+    page_size_query_param = "page_size"
+    max_page_size = 100
+
+    def get_page_size(self, request: Request) -> int:
+        """Raises InvalidInput for what is no number of rows; more than `max_page_size` gives that many."""
+        asked = request.query_params.get(self.page_size_query_param, str(self.page_size))
+        if not re.fullmatch(r"[1-9][0-9]{0,8}", asked):
+            raise InvalidInput("input.invalid", INVALID, {self.page_size_query_param: [_("A number from 1 on.")]})
+        return min(int(asked), self.max_page_size)
+
+    def decode_cursor(self, request: Request) -> Any:
+        try:
+            cursor = super().decode_cursor(request)
+        except exceptions.NotFound as error:
+            raise self._invalid() from error
+        # The position goes into the query as it is.
+        if cursor and cursor.position is not None and not re.fullmatch(r"[0-9]{1,18}", str(cursor.position)):
+            raise self._invalid()
+        return cursor
+
+    def _invalid(self) -> InvalidInput:
+        return InvalidInput("input.invalid", INVALID, {"cursor": [_("Not a cursor that this list gave out.")]})

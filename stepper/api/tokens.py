@@ -1,0 +1,193 @@
+"""Sign-in for programs: access and refresh tokens that belong to a session, and who a token speaks for.
+
+A token is worth what its session is worth: signing out, a new password or a deactivated account ends all three.
+A wrong password, an unknown account and a deactivated one get the same answer.
+
+A refresh token works once. Whoever presents one that is used up may have stolen it, or the one who used it has: so the
+session ends, and with it every token that came from it (RFC 9700, section 4.14.2).
+"""
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+# allauth reaches for these through a lazy module that fails once something else has imported a part of the package.
+import cryptography.hazmat.primitives.ciphers.algorithms
+import cryptography.hazmat.primitives.ciphers.modes  # noqa: F401
+from allauth.headless import app_settings
+from allauth.headless.tokens.strategies.jwt import JWTTokenStrategy
+from allauth.headless.tokens.strategies.jwt import internal as jwt_tokens
+from django.conf import settings
+from django.contrib.auth import get_user, login, logout
+from django.contrib.sessions.backends.base import SessionBase, UpdateError
+from django.contrib.sessions.models import Session
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from stepper.accounts.sign_in import authenticate
+from stepper.api.base import StringField, authenticate_token, read
+from stepper.db.transactions import in_transaction
+from stepper.errors import NotSignedIn
+from stepper.models import User
+
+strategy = JWTTokenStrategy()
+
+
+class TokenClaims(NamedTuple):
+    """What a genuine access token says: whose it is, and the session it is worth as much as."""
+
+    user_id: str
+    session_key: str
+
+
+def token_claims(token: str) -> TokenClaims | None:
+    """What an access token claims, for who reads the session themselves; None: wrong or expired."""
+    payload = jwt_tokens.decode_token(token, "access")
+    session_key = jwt_tokens.session_key_from_sid(payload["sid"]) if payload is not None else None
+    return TokenClaims(payload["sub"], session_key) if payload is not None and session_key else None
+
+
+class SignInSerializer(serializers.Serializer[Any]):
+    email = StringField(max_length=254, required=False)
+    phone = StringField(max_length=40, required=False)
+    password = StringField(max_length=1024, trim_whitespace=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("email" in attrs) == ("phone" in attrs):
+            raise serializers.ValidationError({"email": [_("Give either an e-mail address or a phone number.")]})
+        return attrs
+
+
+class RefreshSerializer(serializers.Serializer[Any]):
+    refresh = StringField(max_length=4096)
+
+
+def _bare_request(session: SessionBase) -> HttpRequest:
+    """A request that carries nothing but a session: signing in to a token must not touch the caller's cookies."""
+    request = HttpRequest()
+    request.session = session
+    request.user = get_user(request)
+    return request
+
+
+def _tokens(access: str, refresh: str) -> dict[str, Any]:
+    return {"access": access, "refresh": refresh, "expires_in": app_settings.JWT_ACCESS_TOKEN_EXPIRES_IN}
+
+
+def check_credentials(request: HttpRequest, credentials: dict[str, str]) -> User:
+    """The active user of an e-mail address or phone number and its password.
+
+    Raises:
+        NotSignedIn: auth.invalid_credentials, whatever of them is wrong.
+        TooManyRequests: rate.limited, too many failures or sign-ins of this account or from this address.
+    """
+    user = authenticate(request, **credentials)
+    if user is None or not user.is_active:
+        raise NotSignedIn("auth.invalid_credentials", _("The account or the password is wrong."))
+    return user
+
+
+def sign_in(user: User) -> dict[str, Any]:
+    """Opens a session for a program and returns its tokens."""
+    request = _bare_request(import_module(settings.SESSION_ENGINE).SessionStore())
+    login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
+    made = strategy.create_access_token_payload(request)
+    request.session.save()
+    return _tokens(made["access_token"], made["refresh_token"])
+
+
+def refresh_tokens(refresh: str) -> dict[str, Any]:
+    """Use up a refresh token for a new pair.
+
+    Of several requests with one token exactly one wins; the others end its session (`_use_up`).
+
+    Raises:
+        NotSignedIn: auth.token_invalid, the token is wrong, expired, used before, or its session has ended.
+    """
+    try:
+        pair = _use_up(refresh)
+    except UpdateError:  # the session ended while this ran
+        pair = None
+    if pair is None:
+        raise _invalid()
+    return _tokens(*pair)
+
+
+def _invalid() -> NotSignedIn:
+    return NotSignedIn("auth.token_invalid", _("The token is wrong, expired or revoked."))
+
+
+@in_transaction
+def _use_up(refresh: str) -> tuple[str, str] | None:
+    """The new access and refresh token; None: wrong, expired or used before, in which case its session ends now.
+
+    1. Lock the session's row: who comes at the same time waits, and then finds the token used up.
+    2. Let the library check the token and replace it in the session.
+    3. A token of ours that a living session no longer knows has been used before: end that session.
+    """
+    payload = jwt_tokens.decode_token(refresh, "refresh")
+    key = jwt_tokens.session_key_from_sid(payload["sid"]) if payload else None
+    if key is None or not Session.objects.select_for_update().filter(session_key=key).exists():
+        return None
+    pair: tuple[str, str] | None = strategy.refresh_token(refresh)
+    if pair is None:
+        _end_session(key)
+    return pair
+
+
+def end_session(access: str) -> None:
+    """End the session of an access token: none of its tokens is worth anything afterwards."""
+    bearer = HttpRequest()
+    bearer.META["HTTP_AUTHORIZATION"] = f"Bearer {access}"
+    key = strategy.get_session_token(bearer)
+    if key:
+        _end_session(key)
+
+
+def _end_session(key: str) -> None:
+    """The session's sockets are closed as well."""
+    session = strategy.lookup_session(key)
+    if session is None:
+        return
+    request = _bare_request(session)
+    logout(request)
+
+
+class TokenView(APIView):
+    """Sign in: e-mail or phone and password for tokens."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def post(self, request: Request) -> Response:
+        credentials = read(request, SignInSerializer)
+        return Response(sign_in(check_credentials(request._request, credentials)))
+
+
+class TokenRefreshView(APIView):
+    """A new pair for a refresh token, which is used up."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def post(self, request: Request) -> Response:
+        return Response(refresh_tokens(read(request, RefreshSerializer)["refresh"]))
+
+
+class TokenRevokeView(APIView):
+    """Sign out: ends the session behind the bearer token, or behind `refresh` where the other has expired."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def post(self, request: Request) -> Response:
+        scheme, _space, access = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not access.strip():
+            access = refresh_tokens(read(request, RefreshSerializer)["refresh"])["access"]
+        elif authenticate_token(access.strip()) is None:
+            raise _invalid()
+        end_session(access.strip())
+        return Response(status=204)

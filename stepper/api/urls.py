@@ -1,0 +1,39 @@
+"""The REST addresses, each without its trailing slash (`stepper.web.middleware.ApiTrailingSlashMiddleware`)."""
+
+from django.urls import path, re_path
+
+import drivers.api as drivers
+import trips.api as trips
+from stepper.api import tokens
+from stepper.api.errors import unknown_address
+
+app_name = "api"
+
+
+urlpatterns = [
+    path("token", tokens.TokenView.as_view(), name="token"),
+    path("token/refresh", tokens.TokenRefreshView.as_view(), name="token-refresh"),
+    path("token/revoke", tokens.TokenRevokeView.as_view(), name="token-revoke"),
+    path("me", drivers.MeView.as_view(), name="me"),
+    path("trips", trips.TripsView.as_view(), name="trips"),
+    path("trips/quote", trips.QuoteView.as_view(), name="trip-quote"),
+    path("trips/<row:trip_id>", trips.TripView.as_view(), name="trip"),
+    path("trips/<row:trip_id>/cancel", trips.CancelView.as_view(), name="trip-cancel"),
+    path("trips/<row:trip_id>/rate", trips.RateView.as_view(), name="trip-rate"),
+    path("trips/<row:trip_id>/location", trips.LocationView.as_view(), name="trip-location"),
+    path("trips/<row:trip_id>/broadcast-offer", trips.BroadcastOfferView.as_view(), name="trip-broadcast-offer"),
+    path("trips/<row:trip_id>/widen", trips.WidenView.as_view(), name="trip-widen"),
+    path("trips/<row:trip_id>/postpone", trips.PostponeView.as_view(), name="trip-postpone"),
+    path("drivers/offers", drivers.OffersView.as_view(), name="driver-offers"),
+    path("drivers/trips/accept/<row:trip_id>", drivers.AcceptView.as_view(), name="driver-accept"),
+    path("drivers/trips/decline/<row:trip_id>", drivers.DeclineView.as_view(), name="driver-decline"),
+    path("drivers/trips/<row:trip_id>/status", drivers.StatusView.as_view(), name="driver-status"),
+    path("drivers/availability", drivers.AvailabilityView.as_view(), name="driver-availability"),
+    path("drivers/availability/changes", drivers.AvailabilityChangesView.as_view(), name="driver-availability-changes"),
+    path("drivers/hours", drivers.HoursView.as_view(), name="driver-hours"),
+    path("drivers/breaks", drivers.BreaksView.as_view(), name="driver-breaks"),
+    path("drivers/breaks/<row:break_id>", drivers.BreakView.as_view(), name="driver-break"),
+    path("drivers/location", drivers.PositionView.as_view(), name="driver-location"),
+    path("drivers/filters", drivers.FiltersView.as_view(), name="driver-filters"),
+    re_path(r"", unknown_address),
+]

@@ -1,0 +1,150 @@
+"""Units of work in the database: retried transactions, and the thread pools of sockets and of the service's own loops.
+
+Deadlocks and serialisation failures are part of PostgreSQL's contract, so a verb that runs in its own
+transaction is repeated up to three times before its caller sees one.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import functools
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections, connection, transaction
+
+logger = logging.getLogger("stepper.db.transactions")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TRIES = 3
+# serialization_failure, deadlock_detected (PostgreSQL, appendix A)
+_RETRIABLE = {"40001", "40P01"}
+
+
+class Stale(Exception):
+    """What decided the lock order changed before the lock was held; the unit is run again."""
+
+
+class _Unit(threading.local):
+    """What the unit of work of this thread writes at its end; None outside of one."""
+
+    writes: list[tuple[Callable[[list[Any]], None], list[Any]]] | None = None
+
+
+_unit = _Unit()
+
+
+def write_at_end(write: Callable[[list[Any]], None], rows: list[Any]) -> None:
+    """Rows that nobody reads before the commit: `write` gets those of a whole unit of work at once, at its end.
+
+    Outside of `in_transaction` they are written now.
+    """
+    if _unit.writes is None:
+        write(rows)
+    else:
+        _unit.writes.append((write, rows))
+
+
+@contextlib.contextmanager
+def _deferred_writes() -> Iterator[None]:
+    """Around a verb, inside its transaction: what a verb within another one leaves is written by the outer."""
+    outer = _unit.writes
+    if outer is not None:
+        kept = len(outer)
+        try:
+            yield
+        except BaseException:
+            del outer[kept:]  # its savepoint is rolled back
+            raise
+        return
+    _unit.writes = []
+    try:
+        yield
+        gathered: dict[Callable[[list[Any]], None], list[Any]] = {}
+        for write, rows in _unit.writes:
+            gathered.setdefault(write, []).extend(rows)
+    finally:
+        _unit.writes = None
+    for write, rows in gathered.items():
+        write(rows)
+
+
+def in_transaction(verb: Callable[P, T]) -> Callable[P, T]:
+    """Runs `verb` in `atomic()`, again when the database or the verb (by `Stale`) asks for it.
+
+    Inside somebody else's transaction it cannot be repeated, so it runs once.
+    """
+
+    @functools.wraps(verb)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        for left in reversed(range(TRIES)):
+            nested = connection.in_atomic_block
+            try:
+                with transaction.atomic(), _deferred_writes():
+                    return verb(*args, **kwargs)
+            except Stale:
+                if nested or not left:
+                    raise
+            except OperationalError as error:
+                if nested or not left or getattr(error.__cause__, "sqlstate", None) not in _RETRIABLE:
+                    raise
+        raise AssertionError("unreachable")
+
+    return run
+
+
+def best_effort(verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Does now, after a commit, what the dispatcher would do later anyway.
+
+    What was committed stands, so a database that fails now is no fault of the change that led here.
+    """
+    try:
+        verb(*args, **kwargs)
+    except DatabaseError as error:
+        logger.warning("%s is left to the dispatcher: %s", verb.__qualname__, error)
+
+
+def isolate_failures(work: Callable[[list[int]], int], ids: list[int]) -> int:
+    """`work` over all rows at once; where that fails over each alone, so that one bad row costs the others nothing.
+
+    What is wrong with a row is logged. A database that is away is the caller's to wait for.
+    """
+    if not ids:
+        return 0
+    try:
+        return work(ids)
+    except (InterfaceError, OperationalError):
+        raise
+    except Exception:
+        if len(ids) == 1:
+            logger.exception("%s failed for row %d", getattr(work, "__name__", "work"), ids[0])
+            return 0
+    return sum(isolate_failures(work, [pk]) for pk in ids)
+
+
+database_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="database")
+# For the loops that keep the service going, and nothing else: deadlines and rounds, working time and watches, the sweep
+# of events, the flush of positions. Each does one thing at a time, so each always finds a thread, whatever clients do.
+service_pool = ThreadPoolExecutor(4, thread_name_prefix="service")
+
+
+async def run_in_thread(func: Callable[..., T], *args: Any, pool: ThreadPoolExecutor = database_pool) -> T:
+    """Runs database work in a bounded pool (by default that of sockets), its connection returned afterwards.
+
+    Not `sync_to_async`: its default is one thread for the whole process.
+    """
+
+    def unit() -> T:
+        try:
+            return func(*args)
+        finally:
+            close_old_connections()
+
+    context = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(pool, context.run, unit)

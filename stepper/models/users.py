@@ -1,0 +1,183 @@
+"""People who sign in, and the settings that staff tune while the service runs."""
+
+from typing import Any, ClassVar
+
+from django.contrib.auth import hashers
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models, router, transaction
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.dispatch import Signal
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from phonenumber_field.modelfields import PhoneNumberField
+
+# Sent in the transaction that changes what somebody's sessions are worth or may do: `user_ids`, `fields`, `using`.
+rights_changed = Signal()
+RIGHTS = frozenset({"password", "is_active", "is_staff", "is_superuser"})
+
+
+class UserQuerySet(models.QuerySet["User"]):
+    def update(self, **values: Any) -> int:
+        """As Django's; the sockets of whose rights may have changed are told."""
+        fields = RIGHTS & values.keys()
+        if not fields:
+            return super().update(**values)
+        with transaction.atomic(using=self.db):
+            user_ids = list(self.order_by().values_list("pk", flat=True))
+            updated = super().update(**values)
+            rights_changed.send(User, user_ids=user_ids, fields=fields, using=self.db)
+        return updated
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+
+def short_name(name: str) -> str:
+    """Shorten a full name to what a stranger sees: "Daniyar Seitkali" to "Daniyar S."."""
+    first, _space, rest = name.strip().partition(" ")
+    return f"{first} {rest.strip()[0]}." if rest.strip() else first
+
+
+def initials(name: str) -> str:
+    """Return the first letters of the first two words, in capitals."""
+    return "".join(word[0] for word in name.split()[:2]).upper()
+
+
+class UserManager(BaseUserManager["User"]):
+    def get_queryset(self) -> UserQuerySet:
+        return UserQuerySet(self.model, using=self._db)
+
+    def create_user(self, email: str | None = None, password: str | None = None, **fields: Any) -> "User":
+        user = self.model(email=email or None, **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str | None = None, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """Somebody who signs in by e-mail or phone: a passenger, a driver (has a `driver` row) or staff."""
+
+    email = models.EmailField(_("e-mail"), unique=True, null=True, blank=True)
+    phone = PhoneNumberField(_("phone"), unique=True, null=True, blank=True)
+    phone_verified = models.BooleanField(_("phone verified"), default=False)
+    name = models.CharField(_("name"), max_length=80)
+    language = models.CharField(
+        _("language"), max_length=2, default="en", choices=[("kk", "Қазақша"), ("ru", "Русский"), ("en", "English")]
+    )
+    is_staff = models.BooleanField(_("staff"), default=False)
+    is_active = models.BooleanField(_("active"), default=True)
+    date_joined = models.DateTimeField(_("joined"), default=timezone.now)
+    # None: as the settings say.
+    max_overlapping_trips = models.PositiveIntegerField(
+        _("trips at the same time"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
+        help_text=_(
+            "For a hotel or a company: so many at once for one traveller and in all, as many waiting for a driver, "
+            "as many cancelled late in a day. Empty: as in the settings."
+        ),
+    )
+    # Where the stored hash was upgraded at a sign-in: "<what sessions would be bound to now>$<what they are bound to>".
+    # It counts for that hash only, so whatever changes the password ends the sessions.
+    session_binding = models.CharField(max_length=160, default="", db_default="", blank=True, editable=False)
+    # What drivers gave this passenger; the average is never stored.
+    rating_sum = models.PositiveIntegerField(default=0, editable=False)
+    rating_count = models.PositiveIntegerField(default=0, editable=False)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS = ["name"]
+
+    class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
+        constraints = [
+            models.UniqueConstraint(Lower("email"), name="user_email_unique_ci"),
+            models.CheckConstraint(
+                condition=Q(email__isnull=False) | Q(phone__isnull=False), name="user_email_or_phone"
+            ),
+        ]
+
+    def clean(self) -> None:
+        super().clean()
+        # Two people without an address must not collide on "".
+        self.email = UserManager.normalize_email(self.email).lower() or None if self.email else None
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.email = self.email.lower() if self.email else None
+        self.phone = self.phone or None
+        update_fields = kwargs.get("update_fields")
+        fields = RIGHTS if update_fields is None else RIGHTS & set(update_fields)
+        if self._state.adding or not fields:
+            super().save(*args, **kwargs)
+            return
+        using = kwargs.get("using") or router.db_for_write(User, instance=self)
+        with transaction.atomic(using=using):
+            # Compared with the row, not with what this object was once read as: that may be old.
+            rows = User._base_manager.using(using).select_for_update(no_key=True).filter(pk=self.pk)
+            stored = rows.values(*sorted(fields)).first() or {}
+            super().save(*args, **kwargs)
+            changed = {name for name in stored if stored[name] != getattr(self, name)}
+            if changed:
+                rights_changed.send(User, user_ids=[self.pk], fields=changed, using=using)
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """As Django's, but when it upgrades the stored hash, the password is the same and sessions go on."""
+        return hashers.check_password(raw_password, self.password, self._upgrade_hash)
+
+    def _upgrade_hash(self, raw_password: str | None) -> None:
+        old, kept = self.password, self.get_session_auth_hash()
+        upgraded = User(pk=self.pk, password=hashers.make_password(raw_password))
+        binding = f"{upgraded.get_session_auth_hash()}${kept}"
+        # Not over a password that is set at this moment.
+        rows = User._base_manager.filter(pk=self.pk, password=old)
+        if rows.update(password=upgraded.password, session_binding=binding):
+            self.password, self.session_binding = upgraded.password, binding
+
+    def _get_session_auth_hash(self, secret: Any = None) -> str:
+        """What sessions are bound to."""
+        of_password: str = super()._get_session_auth_hash(secret)  # type: ignore[misc]
+        now, _dollar, kept = self.session_binding.partition("$")
+        return kept if kept and now == of_password else of_password
+
+    def __str__(self) -> str:
+        return self.name or self.email or str(self.phone)
+
+    @classmethod
+    def by_email(cls, email: str) -> "User | None":
+        """The account of an address in whatever case it is written."""
+        return cls.objects.filter(email=email.lower()).first()
+
+    def get_full_name(self) -> str:
+        return self.name
+
+    @property
+    def short_name(self) -> str:
+        """ "Daniyar S.": what a stranger on the same trip sees."""
+        return short_name(self.name)
+
+    @property
+    def may_see_trips(self) -> bool:
+        """Whether they see everybody's trips and where all drivers are, wherever the admin lets them see trips."""
+        return self.is_staff and self.has_perm("trips.view_trip")
+
+    @property
+    def may_steer_trips(self) -> bool:
+        """Whether they do with everybody's trips what the admin lets them do."""
+        return self.is_staff and self.has_perm("trips.change_trip")
+
+    @property
+    def initials(self) -> str:
+        return initials(self.name)
+
+    @property
+    def rating(self) -> float | None:
+        """Average of the stars received, one decimal; None: nobody has rated them yet ("new")."""
+        return round(self.rating_sum / self.rating_count, 1) if self.rating_count else None

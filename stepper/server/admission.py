@@ -1,0 +1,32 @@
+"""Whose turn it is when many want something at once: what happened is told before the next one is asked in."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from realtime.outbox import publisher
+from stepper.db.transactions import database_pool, run_in_thread
+
+T = TypeVar("T")
+
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ThreadPoolExecutor, asyncio.Semaphore]] = WeakKeyDictionary()
+
+
+async def run_admitted(func: Callable[..., T], *args: Any, pool: ThreadPoolExecutor = database_pool) -> T:
+    """`run_in_thread` for a request or command from outside: at most a pool's worth at once, after what has to be told.
+
+    Who is cancelled (the client hung up) keeps the turn until the thread is done: it goes on, and would find the
+    request's body closed under it; and hanging up must not let others crowd into the pool.
+    """
+    loop = asyncio.get_running_loop()
+    places = _slots.setdefault(loop, {}).setdefault(pool, asyncio.Semaphore(pool._max_workers))
+    async with places:
+        await publisher.settled()
+        working = asyncio.ensure_future(run_in_thread(func, *args, pool=pool))
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            await asyncio.wait([working])
+            raise

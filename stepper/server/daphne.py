@@ -1,0 +1,185 @@
+"""Daphne's WebSocket protocol as a `Line`, with close codes that reach the client.
+
+Autobahn's `sendClose` refuses the codes that servers have a use for (1009 too large, 1012 restart), and a frame over
+the size limit drops the connection without a close frame, after which clients reconnect for ever. And Daphne writes
+without limit to a client that does not read, so its transport is watched here.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from daphne import server
+from daphne.endpoints import build_endpoint_description_strings
+from daphne.server import Server
+from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from django.core.management.base import CommandError
+from django.utils.module_loading import import_string
+from twisted.internet import defer
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from stepper.server import lifespan
+from stepper.server.daphne_http import LimitedHTTPFactory
+from stepper.server.frames import Listener, Unheard, read_short_frames
+from stepper.server.request_limits import READ_AHEAD_BYTES
+from stepper.server.single_process import AlreadyRunning, claim_data_directory
+
+
+@implementer(IPushProducer)
+class CodedWebSocketProtocol(WebSocketProtocol):
+    is_writable = True
+    listener: Listener | None = None
+    _unheard: Unheard | None = None
+
+    def onFrameBegin(self) -> None:  # noqa: N802 - Autobahn's name
+        if self.current_frame.opcode > 7 or self.inside_message or self.state != self.STATE_OPEN:
+            if self._unheard is None:
+                self._unheard = Unheard()
+            if self._unheard.is_one_too_many():
+                self.dropConnection(abort=True)
+                return
+        super().onFrameBegin()
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        super().connectionMade()
+        # Say 1009 instead of hanging up when a frame exceeds the server's limit.
+        self.failByDrop = False
+        # The HTTP channel was asked to pause until now, when the client did not read.
+        self.transport.unregisterProducer()
+        self.transport.registerProducer(self, True)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        if (
+            self.listener is not None
+            and self.state == self.STATE_OPEN
+            and not self.data
+            and self.current_frame is None
+            and not self.inside_message
+        ):
+            self.last_ping = time.time()  # it lives
+            done = read_short_frames(data, self.listener, lambda body: self.onMessage(body, False))
+            if done == len(data):
+                return
+            data = data[done:]
+        super().dataReceived(data)
+
+    def write(self, wire: bytes) -> bool:
+        if not self.is_writable:
+            return False
+        if self.state == self.STATE_OPEN:
+            self.transport.write(wire)
+        return True
+
+    def hang_up(self) -> None:
+        self.transport.abortConnection()
+
+    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
+        self.is_writable = False
+
+    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
+        self.is_writable = True
+
+    def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
+        self.is_writable = True  # nobody is there any more: writing comes to nothing
+
+    def serverClose(self, code: int | None = None) -> None:  # noqa: N802 - Daphne's name
+        self.sendCloseFrame(code=code or 1000)
+
+
+class ReadAhead(asyncio.Queue[dict[str, Any]]):
+    """What has come over a socket and its consumer has not taken; while that is much, nothing more is read."""
+
+    def __init__(self, protocol: CodedWebSocketProtocol) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self._size = 0
+        self._is_paused = False
+
+    def _put(self, item: dict[str, Any]) -> None:
+        super()._put(item)
+        self._size += _size(item)
+        if self._size > READ_AHEAD_BYTES and not self._is_paused:
+            self._is_paused = True
+            self._protocol.transport.pauseProducing()
+
+    def _get(self) -> dict[str, Any]:
+        item: dict[str, Any] = super()._get()
+        self._size -= _size(item)
+        if self._is_paused and self._size <= READ_AHEAD_BYTES:
+            self._is_paused = False
+            self._protocol.transport.resumeProducing()
+        return item
+
+
+def _size(message: dict[str, Any]) -> int:
+    # A message of its own is worth something, however short its text.
+    return 256 + len(message.get("text") or message.get("bytes") or "")
+
+
+class SocketServer(Server):
+    # Called when the server is told to stop, before its connections are ended.
+    before_end: Callable[[], Awaitable[None]] | None = None
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        if scope["type"] == "websocket":
+            scope["stepper.line"] = protocol
+            queue = ReadAhead(protocol)
+            self._run(protocol, scope, queue.get)
+            return queue
+        self._run(protocol, scope, protocol.body.receive)
+        return protocol.body
+
+    def _run(self, protocol: Any, scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        """Do what Daphne's `create_application` does, with a bound to what waits for the application."""
+        scope["asgi"] = {"version": "3.0"}
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(
+            self.application(scope, receive, partial(self.handle_reply, protocol))
+        )
+
+    def kill_all_applications(self) -> Any:
+        """Do what comes before the end first: whom Daphne ends, it ends without a code."""
+        return defer.Deferred.fromFuture(asyncio.ensure_future(self._end()))
+
+    async def _end(self) -> None:
+        if self.before_end is not None:
+            await self.before_end()
+        for details in self.connections.values():
+            # Its head has not come, or its answer has gone; Daphne expects one.
+            details.setdefault("application_instance", asyncio.ensure_future(asyncio.sleep(0)))
+        await super().kill_all_applications().asFuture(asyncio.get_running_loop())
+
+
+def install() -> None:
+    """Makes Daphne servers of this process use it and our HTTP; there is no argument for them."""
+    WebSocketFactory.protocol = CodedWebSocketProtocol
+    server.HTTPFactory = LimitedHTTPFactory
+
+
+def serve(host: str, port: int) -> None:
+    """Serve until SIGINT or SIGTERM, holding the data directory where only one server may run.
+
+    Raises:
+        CommandError: another server runs on the same data, or the port is taken.
+    """
+    try:
+        lock = claim_data_directory()
+    except AlreadyRunning as error:
+        raise CommandError(str(error)) from error
+    install()
+    running = SocketServer(
+        application=import_string("stepper.asgi.application"),
+        endpoints=build_endpoint_description_strings(host=host, port=port),
+        # A handshake waits for a database thread; a crowd that comes back at once must not be turned away.
+        websocket_handshake_timeout=30,
+        ready_callable=lambda: asyncio.get_event_loop().create_task(lifespan.start()),
+        server_name="stepper",
+    )
+    running.before_end = lifespan.stop
+    running.run()
+    if lock is not None:
+        lock.close()
+    if not running.listening_addresses:
+        raise CommandError(f"Could not listen on {host}:{port}; is another server running there?")

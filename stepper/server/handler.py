@@ -1,0 +1,60 @@
+"""Django's ASGI handler with one thread hop a request, in a bounded pool.
+
+Django runs each synchronous middleware of an asynchronous chain in hops of its own (about twenty a request here, each
+waiting for the interpreter when it is busy) and every request in a thread of its own. Here the chain is synchronous
+and runs as a whole in a pool, so a crowd that arrives together (two hundred drivers accepting one trip) queues
+instead of taking the interpreter away from the event loop, and the sockets hear of the outcome at once.
+
+Requests that hash a password run in a small pool of their own: a hash takes a hundred times as long as the rest of a
+request, and a crowd that signs in would take every thread from those who are at work. A bounded number waits for it.
+"""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from os import SEEK_END
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
+from django.utils.translation import gettext_lazy as _
+
+from stepper.errors import Unavailable
+from stepper.server.admission import run_admitted
+
+request_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="http")
+_hashing_pool = ThreadPoolExecutor(settings.SIGN_IN_THREADS, thread_name_prefix="hashing")
+
+# Whatever is sent to an account's pages, but signing out and asking for a mail: a page that is new hashes until known
+# otherwise. Tokens are made for a password; staff set passwords.
+_HASHES = re.compile(r"/accounts/(?!logout/|password/reset/$)|/api/token/?$|/admin/(?:password_change|stepper/user)/")
+
+
+class PooledHandler(ASGIHandler):
+    def __init__(self) -> None:
+        super().__init__()
+        self._hashing = 0
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        super().load_middleware(is_async=False)
+
+    def create_request(self, scope: Any, body_file: Any) -> Any:
+        """Say how long a body is that came in chunks: the REST framework takes one without a length for empty."""
+        request, refusal = super().create_request(scope, body_file)
+        if request is not None and "CONTENT_LENGTH" not in request.META:
+            size = body_file.seek(0, SEEK_END)
+            body_file.seek(0)
+            if size:
+                request.META["CONTENT_LENGTH"] = str(size)
+        return request, refusal
+
+    async def get_response_async(self, request: Any) -> Any:
+        if request.method != "POST" or not _HASHES.match(request.path_info):
+            return await run_admitted(self.get_response, request, pool=request_pool)
+        if self._hashing >= settings.SIGN_IN_THREADS + settings.SIGN_IN_QUEUE:
+            request.refusal = Unavailable("server.busy", _("Many people are signing in. Try again in a few seconds."))
+            return await run_admitted(self.get_response, request, pool=request_pool)
+        self._hashing += 1
+        try:
+            return await run_admitted(self.get_response, request, pool=_hashing_pool)
+        finally:
+            self._hashing -= 1

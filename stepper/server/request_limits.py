@@ -1,0 +1,36 @@
+"""What one HTTP request may cost before anybody has looked at it. Every server and the application read it here.
+
+The seconds are settings (`REQUEST_HEAD_S`, `REQUEST_BODY_SILENCE_S`, `REQUEST_BODY_S`); the example proxies in the
+README carry the same numbers.
+"""
+
+import re
+
+# The request line and each header line; `websockets` takes no longer ones at a handshake (8,192 with its ends).
+MAX_LINE_BYTES = 8000
+# The request line and all headers.
+MAX_HEAD_BYTES = 32 * 1024
+MAX_HEADERS = 100
+
+# Requests sent ahead on one connection while the first is answered; browsers send none.
+MAX_PIPELINED = 20
+
+MAX_BODY_BYTES = 1 << 20
+# A Content-Length of more digits is no length of anything, and may have too many for `int`.
+LENGTH_DIGITS = 15
+# A regular expression that matches a whole path -> bytes that somebody signed in may send there.
+LARGER_BODIES: dict[str, int] = {}
+
+# Received ahead of an application that is busy; then reading pauses.
+READ_AHEAD_BYTES = 64 * 1024
+# After a refusal a client may go on sending for so long and so much, thrown away unread, so that it gets to read the
+# answer: closing at once would reset the connection.
+LINGER_S = 2
+LINGER_BYTES = 8 << 20
+# The name in a request's scope by which Django's middleware finds why its body was refused.
+REFUSAL = "stepper.refusal"
+
+
+def largest_body(path: str) -> int:
+    """Return the number of bytes that somebody signed in may send to a decoded path."""
+    return max((size for pattern, size in LARGER_BODIES.items() if re.fullmatch(pattern, path)), default=MAX_BODY_BYTES)

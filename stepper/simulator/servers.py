@@ -1,0 +1,225 @@
+"""Processes and databases of a replay's own: made for the run, gone after it.
+
+Servers and dispatchers are started as a company would start them, `manage.py serve` and `manage.py dispatcher`,
+with an environment of their own; what they write goes to logs that are read for trouble at the end.
+"""
+
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+import psycopg
+import redis
+from django.conf import settings
+from django.db import connections
+from environs import Env
+from psycopg import sql
+
+READY_S = 60
+STOP_S = 15
+TROUBLE = re.compile(r"Traceback|\bERROR\b|\bCRITICAL\b")
+# Redis counts its databases from 0 to 15 unless told otherwise; 0 is everybody's.
+REDIS_DATABASES = range(15, 0, -1)
+CLAIM_S = 2 * 60 * 60
+
+
+class CannotStart(Exception):
+    """A process ended or stayed silent instead of starting; the message carries the end of its log."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Processes:
+    """`manage.py` processes in one environment, their logs in `folder`."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def run(self, *arguments: str) -> None:
+        """One command to its end. Raises CannotStart."""
+        process = self._spawn(arguments[0], arguments)
+        if process.wait() != 0:
+            raise CannotStart(f"manage.py {arguments[0]} failed:\n{self._end_of_log(arguments[0])}")
+
+    def serve(self, name: str) -> str:
+        """Starts a server on a free port; its address."""
+        port = free_port()
+        arguments = ("serve", "--host", "127.0.0.1", "--port", str(port))
+        self._running[name] = self._spawn(name, arguments)
+        return f"http://127.0.0.1:{port}"
+
+    def dispatch(self, name: str) -> None:
+        self._running[name] = self._spawn(name, ("dispatcher",))
+
+    def wait_until_ready(self, urls: list[str]) -> None:
+        """Raises CannotStart where a server does not answer in time or a process has ended."""
+        deadline = time.monotonic() + READY_S
+        with httpx.Client(trust_env=False, timeout=5) as client:
+            for url in urls:
+                while not self._is_ready(client, url):
+                    self.check()
+                    if time.monotonic() > deadline:
+                        logs = "\n".join(self._end_of_log(name) for name in self._running)
+                        raise CannotStart(f"No server answered as ready within {READY_S} s:\n{logs}")
+                    time.sleep(0.2)
+
+    @staticmethod
+    def _is_ready(client: httpx.Client, url: str) -> bool:
+        try:
+            return client.get(f"{url}/health/ready/").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def check(self) -> None:
+        """Raises CannotStart where a process has ended by itself."""
+        for name in self.ended():
+            raise CannotStart(f"{name} has ended:\n{self._end_of_log(name)}")
+
+    def ended(self) -> list[str]:
+        return [name for name, process in self._running.items() if process.poll() is not None]
+
+    def stop(self) -> None:
+        for process in self._running.values():
+            process.terminate()
+        deadline = time.monotonic() + STOP_S
+        for process in self._running.values():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._running.clear()
+
+    def trouble(self) -> Counter[str]:
+        """Lines of the logs that say something went wrong."""
+        found: Counter[str] = Counter()
+        for log in sorted(self.folder.glob("*.log")):
+            for line in log.read_text(errors="replace").splitlines():
+                if TROUBLE.search(line):
+                    found[f"{log.stem}: {line.strip()[:160]}"] += 1
+        return found
+
+    def _spawn(self, name: str, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
+        with self._log(name).open("ab") as log:
+            # A session of its own: Ctrl-C is for the replay, which stops them in order.
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=dict(self.environment),
+                cwd=settings.BASE_DIR,
+                start_new_session=True,
+            )
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def _end_of_log(self, name: str) -> str:
+        lines = self._log(name).read_text(errors="replace").splitlines()
+        return "\n".join(lines[-15:])
+
+
+def environment(folder: Path, database_url: str, *, redis_url: str, external_dispatchers: bool) -> dict[str, str]:
+    """The environment of a scratch service: this one's, with nothing of the real service in it."""
+    return {
+        **os.environ,
+        "DEBUG": "false",
+        "HTTPS": "false",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "DATA_DIR": str(folder),
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "DISPATCHER": "external" if external_dispatchers else "inside",
+        "PYTHONUNBUFFERED": "1",
+        # All virtual people sign in from this machine.
+        "SIGN_INS_PER_ADDRESS": "1000000",
+    }
+
+
+def attach(alias: str, database_url: str, folder: Path) -> None:
+    """Lets this process read and write the scratch database as `alias`."""
+    if database_url:
+        config = {**Env().dj_db_url("", database_url), "CONN_MAX_AGE": 0}
+    else:
+        config = {
+            "ENGINE": "stepper.db.sqlite",
+            "NAME": str(folder / "stepper.sqlite3"),
+            "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 30},
+        }
+    connections.databases[alias] = connections.configure_settings({"default": {}, alias: config})[alias]
+
+
+def detach(alias: str) -> None:
+    connections[alias].close()
+    del connections[alias]
+    del connections.databases[alias]
+
+
+@contextmanager
+def scratch_database(database_url: str) -> Iterator[str]:
+    """A new database on the server of `database_url`; yields its address and drops it at the end."""
+    parts = urlsplit(database_url)
+    name = f"stepper_replay_{os.getpid()}_{secrets.token_hex(4)}"
+    identifier = sql.Identifier(name)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(identifier))
+    try:
+        yield urlunsplit(parts._replace(path=f"/{name}"))
+    finally:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(identifier))
+
+
+@contextmanager
+def scratch_redis(redis_url: str) -> Iterator[str]:
+    """An empty database of the Redis at `redis_url`, emptied again; the one in the address where there is one."""
+    parts = urlsplit(redis_url)
+    if parts.path.strip("/"):
+        yield redis_url
+        return
+    everybodys = urlunsplit(parts._replace(path="/0"))
+    with redis.Redis.from_url(everybodys) as claims:
+        number = _claim(claims)
+        url = urlunsplit(parts._replace(path=f"/{number}"))
+        try:
+            yield url
+        finally:
+            with redis.Redis.from_url(url) as client:
+                client.flushdb()
+            claims.delete(_claim_name(number))
+
+
+def _claim_name(number: int) -> str:
+    """Kept in database 0, by the name that the tests use: emptying a cache empties its database, claims included."""
+    return f"stepper:claimed:{number}"
+
+
+def _claim(claims: Any) -> int:
+    """A numbered database with nothing in it and nobody listening, ours for two hours at most."""
+    sizes = claims.info("keyspace")
+    for number in REDIS_DATABASES:
+        in_use = f"db{number}" in sizes or claims.pubsub_channels(f"stepper:{number}:*")
+        if not in_use and claims.set(_claim_name(number), "replay", nx=True, ex=CLAIM_S):
+            return number
+    raise CannotStart("Every database of that Redis is in use; name one: redis://host:6379/7")

@@ -1,0 +1,378 @@
+"""What drivers answer to offers, and what staff and passengers do about who has a trip. Who is asked: trips.dispatch.
+
+Everything is decided in the database, so any number of processes may run this at once, be killed and come back.
+Lock order, everywhere: driver, trip, offers, bookings. Deadlines are judged by the database's clock.
+"""
+
+import datetime as dt
+from functools import partial
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from drivers.availability import lock_driver, mark_free, require_approved
+from drivers.models import Driver
+from realtime import events, groups
+from realtime.notify import notify
+from realtime.outbox import publish, refresh_permissions
+from stepper import limits
+from stepper.db.transactions import Stale, best_effort, in_transaction
+from stepper.errors import Conflict, NotFound
+from stepper.models import ServiceSettings, User
+from stepper.templatetags.units import clock
+from trips import overlap, pricing
+from trips.access import require_searching, require_staff, trip_for
+from trips.cards import driver_card, vehicle_card
+from trips.dispatch import RoundResult, start_round
+from trips.eligibility import unfit
+from trips.models import NO_WAVE, Offer, Trip
+from trips.offers import (
+    NO_LONGER_ELIGIBLE,
+    _withdraw_from_trip,
+    end_waves_if_settled,
+    latest_offer,
+    withdraw_offers,
+    withdraw_overlapping,
+)
+from trips.states import ASSIGNED, OPEN, OfferStatus, Role, TripStatus
+
+
+class Unfit(Conflict):
+    """The driver's licence or vehicle, as they are now, are not what the trip needs."""
+
+
+def offer_again(trip_id: int, user: User) -> RoundResult:
+    """The organiser or staff have the trip offered now instead of at the next look.
+
+    Raises:
+        NotFound, NotPermitted, Conflict (trip.transition_refused): it has a driver or is over
+        TooManyRequests: more than `changes_per_min`
+    """
+    limits.count_call_of(user, "offer_again", "changes_per_min")
+    trip = trip_for(user, trip_id)
+    require_searching(trip, user, _("Only who booked the trip can have it offered again."))
+    if trip.status != TripStatus.UNFILLED:
+        return start_round(trip_id, at_once=True)
+    return start_round(trip_id, Role.STAFF if user.may_steer_trips else Role.ORGANISER, by_id=user.pk, at_once=True)
+
+
+# Answers
+
+
+def accept(driver_id: int, offer_id: int) -> Trip:
+    """The driver takes the trip; exactly one can. The winner repeating it gets the same answer.
+
+    Raises:
+        NotFound: offer.not_found
+        NotPermitted: driver.not_approved
+        Conflict: the first that applies of offer.taken, offer.withdrawn, offer.declined, offer.expired,
+            driver.licence_expired, driver.no_vehicle, driver.too_few_seats, driver.vehicle_class, driver.overlap
+        TooManyRequests: more than `answers_per_min`
+    """
+    mine = Offer.objects.filter(pk=offer_id, driver_id=driver_id)
+    seen = mine.order_by().values_list("trip_id", "trip__driver_id").first()
+    # Most of a crowd comes too late: they are answered without queuing for the locks, which costs less than counting.
+    if seen is not None and seen[1] not in (None, driver_id):
+        raise Conflict("offer.taken", _("Another driver was faster."))
+    limits.count_call("accept", driver_id, "answers_per_min")
+    if seen is None:
+        with transaction.atomic():
+            lock_driver(driver_id)  # says so where there is no such driver
+        raise NotFound("offer.not_found", _("There is no such offer."))
+    trip_id, _taken_by = seen
+    settings = ServiceSettings.current()
+    try:
+        trip = _accept(driver_id, trip_id, offer_id, settings)
+    except Unfit:
+        # It will not become theirs: the next driver need not wait until the offer expires.
+        best_effort(_withdraw_from_trip, driver_id, trip_id, NO_LONGER_ELIGIBLE)
+        raise
+    if trip.status in ASSIGNED:  # not where it is over, and repeated late
+        # Also for who repeats it: the first time may have ended between the two.
+        best_effort(withdraw_overlapping, driver_id, trip, settings)
+    return trip
+
+
+@in_transaction
+def _accept(driver_id: int, trip_id: int, offer_id: int, settings: ServiceSettings) -> Trip:
+    driver = lock_driver(driver_id)
+    trip = Trip.objects.select_related("organiser").locked().get(pk=trip_id)
+    mine = Offer.objects.filter(pk=offer_id)
+    # The database's clock decides, not this process's. A refusal below takes it back with the transaction.
+    in_time = mine.open().update(status=OfferStatus.ACCEPTED, responded_at=Now())
+    can_be_had = in_time and trip.driver_id is None and trip.status == TripStatus.OFFERED
+    if not can_be_had and _is_mine_already(mine.get(), trip, driver_id=driver_id, in_time=bool(in_time)):
+        return trip
+    require_approved(driver)
+    _require_fit(driver, trip)
+    _require_free(driver, trip, settings)
+    _assign(trip, driver, role=Role.DRIVER, by_id=driver.user_id, offer_id=offer_id, settings=settings)
+    return trip
+
+
+def _is_mine_already(mine: Offer, trip: Trip, *, driver_id: int, in_time: bool) -> bool:
+    """Why an offer cannot be accepted, as the first that applies of what `accept` raises; True: it was, by them."""
+    if trip.driver_id == driver_id and not in_time and mine.status == OfferStatus.ACCEPTED and not mine.released_at:
+        return True
+    if trip.driver_id is not None and trip.driver_id != driver_id:
+        raise Conflict("offer.taken", _("Another driver was faster."))
+    if trip.status == TripStatus.CANCELLED or mine.status in (OfferStatus.WITHDRAWN, OfferStatus.ACCEPTED):
+        raise Conflict("offer.withdrawn", _("This trip is no longer offered."))
+    if mine.status == OfferStatus.DECLINED:
+        raise Conflict("offer.declined", _("You declined this trip."))
+    raise Conflict("offer.expired", _("Time ran out for this offer."))
+
+
+def _require_fit(driver: Driver, trip: Trip, *, by_staff: bool = False) -> None:
+    """Refuse a driver whose licence or vehicle, as they are now, are not what the trip needs.
+
+    Staff may give a trip to a smaller class of vehicle; nobody may to too few seats or without a licence.
+
+    Raises:
+        Unfit: driver.licence_expired, driver.no_vehicle, driver.too_few_seats, driver.vehicle_class
+    """
+    codes = unfit(trip, driver)
+    if "licence_expired" in codes:
+        yours = _("Your licence has expired; please send our staff the new one.")
+        raise Unfit("driver.licence_expired", _("This driver's licence has expired.") if by_staff else yours)
+    if "no_vehicle" in codes:
+        yours = _("You have no vehicle yet; please contact our staff.")
+        raise Unfit("driver.no_vehicle", _("This driver has no vehicle.") if by_staff else yours)
+    if "too_few_seats" in codes:
+        yours = _("Your vehicle has too few seats for this trip.")
+        raise Unfit("driver.too_few_seats", _("This driver's vehicle has too few seats.") if by_staff else yours)
+    if "vehicle_class" in codes and not by_staff:
+        raise Unfit("driver.vehicle_class", _("The passenger booked a larger class of vehicle than yours."))
+
+
+def _require_free(driver: Driver, trip: Trip, settings: ServiceSettings) -> None:
+    margin = dt.timedelta(minutes=settings.overlap_margin_min)
+    others = Trip.objects.filter(driver=driver).overlapping(trip.departure_at, trip.ends_at, margin)
+    other = others.order_by("departure_at").values_list("departure_at", "timezone").first()
+    if other is not None:
+        raise Conflict("driver.overlap", _("Overlaps with your trip at %(time)s.") % {"time": clock(*other)})
+
+
+def _assign(
+    trip: Trip, driver: Driver, *, role: Role, by_id: int, offer_id: int | None, settings: ServiceSettings
+) -> None:
+    """The driver has the trip: settles the other offers, tells everybody. Driver and trip are locked."""
+    now = timezone.now()
+    trip.driver = None  # so that `move` sees no former driver
+    taken: dict[str, Any] = {"driver": driver, "vehicle": driver.vehicle, "accepted_at": now}
+    taken |= overlap.span(trip, settings) | NO_WAVE
+    try:
+        trip.move(TripStatus.ACCEPTED, role, by_id=by_id, **taken)
+    except IntegrityError as error:
+        if overlap.NAME not in str(error):
+            raise
+        raise Conflict("driver.overlap", _("Overlaps with another trip of this driver.")) from error
+    withdraw_offers(trip, "accepted_by_another")
+    publish(
+        events.OfferAccepted(
+            trip_id=trip.pk,
+            offer_id=offer_id,
+            version=trip.version,
+            driver=driver_card(driver),
+            vehicle=vehicle_card(driver.vehicle),
+            accepted_at=now,
+        ),
+        groups.trip(trip.pk),
+        groups.driver(driver.pk),
+    )
+    notify(
+        trip.organiser,
+        gettext_lazy("Driver found"),
+        message=f"{driver.user.short_name} · {driver.vehicle}",
+        audience="passenger",
+        action_url=f"/trips/{trip.pk}/",
+    )
+
+
+@limits.counted("decline", "answers_per_min")
+@in_transaction
+def decline(driver_id: int, offer_id: int, reason: str = "") -> Offer:
+    """The driver does not want it and is never asked about this trip again. Repeating it changes nothing.
+
+    Raises:
+        NotFound: offer.not_found
+        Conflict: offer.taken, offer.withdrawn or offer.expired: it had ended already
+        TooManyRequests: more than `answers_per_min`
+    """
+    offer = Offer.objects.filter(pk=offer_id, driver_id=driver_id).first()
+    if offer is None:
+        raise NotFound("offer.not_found", _("There is no such offer."))
+    trip = Trip.objects.for_page().locked().get(pk=offer.trip_id)
+    changed = Offer.objects.filter(pk=offer_id, status=OfferStatus.PENDING).update(
+        status=OfferStatus.DECLINED, responded_at=Now(), reason=reason[:200]
+    )
+    offer.refresh_from_db()
+    if not changed:
+        if offer.status == OfferStatus.DECLINED:
+            return offer
+        if offer.status == OfferStatus.EXPIRED:
+            raise Conflict("offer.expired", _("Time ran out for this offer."))
+        if offer.reason == "accepted_by_another":
+            raise Conflict("offer.taken", _("Another driver was faster."))
+        raise Conflict("offer.withdrawn", _("This trip is no longer offered."))
+    # The driver's other tabs drop the card as well.
+    refresh_permissions(groups.driver(driver_id))
+    end_waves_if_settled([trip.pk])
+    return offer
+
+
+def accept_trip(driver_id: int, trip_id: int) -> Trip:
+    """`accept` by the trip: the driver's latest offer of it."""
+    return accept(driver_id, latest_offer(driver_id, trip_id, "accept"))
+
+
+def decline_trip(driver_id: int, trip_id: int, reason: str = "") -> Offer:
+    """`decline` by the trip: the driver's latest offer of it."""
+    return decline(driver_id, latest_offer(driver_id, trip_id, "decline"), reason)
+
+
+# Giving back, assigning
+
+
+@in_transaction
+def release(driver_id: int, trip_id: int, reason: str = "") -> Trip:
+    """The driver gives an accepted trip back: offered again at once, never to them again.
+
+    Raises:
+        NotFound, Conflict (trip.release_too_late, trip.transition_refused)
+    """
+    driver = lock_driver(driver_id)
+    trip = Trip.objects.for_page().locked().filter(pk=trip_id).first()
+    if trip is None or trip.driver_id != driver_id:
+        if trip is not None and trip.offers.filter(driver_id=driver_id, released_at__isnull=False).exists():
+            return trip
+        raise NotFound("trip.not_found", _("There is no such trip."))
+    until = trip.departure_at - dt.timedelta(minutes=ServiceSettings.current().release_until_min)
+    # A trip for now departs when it is booked; it can be given back until the driver is at the pickup.
+    if not trip.is_now and timezone.now() > until:
+        raise Conflict("trip.release_too_late", _("It is too late to release this trip; please contact our staff."))
+    _give_back(trip, driver, role=Role.DRIVER, by_id=driver.user_id, reason=reason)
+    return trip
+
+
+@in_transaction
+def take_off(trip_id: int, user: User, reason: str = "") -> Trip:
+    """Staff take the trip off its driver; it is offered again at once, not to them.
+
+    Raises:
+        NotFound, NotPermitted, Conflict (trip.transition_refused)
+    """
+    require_staff(user)
+    seen = trip_for(user, trip_id)
+    if seen.driver_id is None:
+        raise Conflict("trip.transition_refused", _("This trip has no driver."))
+    driver = lock_driver(seen.driver_id)
+    trip = Trip.objects.for_page().locked().get(pk=trip_id)
+    if trip.driver_id != seen.driver_id:
+        raise Stale
+    _give_back(trip, driver, role=Role.STAFF, by_id=user.pk, reason=reason)
+    notify(
+        driver.user,
+        gettext_lazy("A trip was taken off you"),
+        message=f"{trip.title}. {reason}".strip(),
+        audience="driver",
+        priority="high",
+        action_url="/driver/",
+    )
+    return trip
+
+
+def _give_back(trip: Trip, driver: Driver, *, role: Role, by_id: int, reason: str) -> None:
+    now = timezone.now()
+    mine = trip.offers.filter(driver=driver)
+    held = mine.filter(status=OfferStatus.ACCEPTED, released_at__isnull=True)
+    if not held.update(released_at=now) and not mine.filter(released_at__isnull=False).exists():
+        # Assigned by staff without an offer: leave one behind, so that they are not asked again.
+        Offer.objects.create(
+            trip=trip,
+            driver=driver,
+            round_number=trip.round_number + 1,
+            status=OfferStatus.ACCEPTED,
+            urgency=pricing.urgency(trip.departure_at, now),
+            difficulty=pricing.difficulty(trip.distance_km),
+            distance_km=0,
+            pickup_min=0,
+            created_at=now,
+            expires_at=now,
+            responded_at=now,
+            released_at=now,
+        )
+    # Whether the driver gave it back late or never set off: a trip that begins about now is searched for like one
+    # that was booked for now.
+    search_until = max(trip.search_until, now + dt.timedelta(minutes=ServiceSettings.current().patience_min))
+    trip.move(
+        TripStatus.OFFERED,
+        role,
+        by_id=by_id,
+        note=reason,
+        driver=None,
+        vehicle=None,
+        accepted_at=None,
+        **NO_WAVE | {"next_look_at": now},
+        search_until=search_until,
+        delay_minutes=0,
+        delay_reason="",
+    )
+    transaction.on_commit(partial(best_effort, start_round, trip.pk))
+    mark_free(driver.pk)
+    notify(
+        trip.organiser,
+        gettext_lazy("Your driver had to give up the trip"),
+        message=gettext_lazy("We are asking other drivers now."),
+        audience="passenger",
+        priority="high",
+        action_url=f"/trips/{trip.pk}/",
+    )
+
+
+def assign(trip_id: int, driver_id: int, user: User) -> Trip:
+    """Staff give the trip to a driver, whoever was asked.
+
+    Raises:
+        NotFound, NotPermitted, Conflict (driver.overlap, driver.own_trip, driver.licence_expired, driver.no_vehicle,
+            driver.too_few_seats, trip.transition_refused)
+    """
+    require_staff(user)
+    trip = _assign_by_staff(trip_id, driver_id, user)
+    best_effort(withdraw_overlapping, driver_id, trip, ServiceSettings.current())
+    return trip
+
+
+@in_transaction
+def _assign_by_staff(trip_id: int, driver_id: int, user: User) -> Trip:
+    driver = lock_driver(driver_id)
+    trip = Trip.objects.for_page().locked().filter(pk=trip_id).first()
+    if trip is None:
+        raise NotFound("trip.not_found", _("There is no such trip."))
+    if trip.driver_id == driver_id and trip.status == TripStatus.ACCEPTED:
+        return trip
+    if trip.status not in OPEN:
+        raise Conflict("trip.transition_refused", _("This trip is not looking for a driver."))
+    require_approved(driver)
+    if driver.user_id == trip.organiser_id:
+        raise Conflict("driver.own_trip", _("This driver booked the trip."))
+    _require_fit(driver, trip, by_staff=True)
+    settings = ServiceSettings.current()
+    _require_free(driver, trip, settings)
+    mine = trip.offers.filter(driver=driver, status=OfferStatus.PENDING)
+    offer_id = mine.values_list("pk", flat=True).first()
+    mine.update(status=OfferStatus.ACCEPTED, responded_at=Now())
+    _assign(trip, driver, role=Role.STAFF, by_id=user.pk, offer_id=offer_id, settings=settings)
+    notify(
+        driver.user,
+        gettext_lazy("A trip was assigned to you"),
+        message=trip.title,
+        audience="driver",
+        priority="high",
+        action_url="/driver/",
+    )
+    return trip

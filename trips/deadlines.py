@@ -1,0 +1,228 @@
+import datetime as dt
+import functools
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from django.db import connection
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from realtime import events, groups
+from realtime.outbox import publish_many
+from stepper.db.transactions import in_transaction, isolate_failures
+from stepper.models import DispatchMode
+from trips import matching
+from trips.dispatch import (
+    MATCHED_AT_MOST,
+    RANKED_AT_LEAST,
+    Shortlist,
+    create_wave,
+    offers_open_at,
+    postpone_round,
+    run_round,
+    shortlist_drivers,
+)
+from trips.ending import end_trip
+from trips.models import Offer, Trip, TripQuerySet
+from trips.offers import end_waves_if_settled
+from trips.policy import Policies
+from trips.states import OPEN, OfferStatus, Role, TripStatus
+
+logger = logging.getLogger("stepper.dispatch")
+# Trips whose offers are settled in one transaction.
+EXPIRED_AT_ONCE = 100
+
+
+# What the dispatcher does
+
+
+def _handle_each(verb: Callable[[int], object], trip_ids: Iterable[int]) -> int:
+    """One trip after the other, each in a transaction of its own; returns how many `verb` did something about."""
+
+    def one(trip_ids: list[int]) -> int:
+        return bool(verb(trip_ids[0]))
+
+    return sum(isolate_failures(one, [trip_id]) for trip_id in trip_ids)
+
+
+# What is due, by the database's clock
+
+
+def _offers_due() -> QuerySet[Offer]:
+    return Offer.objects.due().order_by()
+
+
+def _searching() -> QuerySet[Trip]:
+    return Trip.objects.filter(search_until__gt=Now(), status__in=sorted(OPEN)).order_by()
+
+
+def _rounds_due() -> QuerySet[Trip]:
+    return _searching().filter(next_look_at__lte=Now())
+
+
+def _searches_expired() -> TripQuerySet:
+    return Trip.objects.filter(search_until__lte=Now(), status__in=sorted(OPEN)).order_by()
+
+
+@functools.cache
+def _anything_due() -> tuple[str, tuple[Any, ...]]:
+    """The query of `is_anything_due`; building it takes longer than the database takes to answer it."""
+    parts = [due.values("pk").query.sql_with_params() for due in (_offers_due(), _rounds_due(), _searches_expired())]
+    sql = " OR ".join(f"EXISTS ({part})" for part, _params in parts)
+    return f"SELECT {sql}", tuple(param for _part, params in parts for param in params)
+
+
+def is_anything_due() -> bool:
+    """Whether there is an offer to settle, a trip to look at or one to give up: most of the time there is not."""
+    with connection.cursor() as cursor:
+        cursor.execute(*_anything_due())
+        return bool(cursor.fetchone()[0])
+
+
+def expire_due_offers(limit: int = EXPIRED_AT_ONCE) -> int:
+    """Settles offers past their deadline; returns the number of trips it did. Trips others hold are skipped."""
+    trip_ids = list(_offers_due().values_list("trip_id", flat=True).distinct()[:limit])
+    return isolate_failures(_expire_offers, trip_ids)
+
+
+@in_transaction
+def _expire_offers(trip_ids: list[int]) -> int:
+    """Of all these trips at once: who holds one of them is not waited for, so they cannot wait for each other."""
+    free = Trip.objects.filter(pk__in=trip_ids).order_by("pk").select_for_update(no_key=True, skip_locked=True)
+    claimed = list(free.values_list("pk", flat=True))
+    due = list(Offer.objects.due().filter(trip__in=claimed).order_by("pk").values_list("pk", "trip_id", "driver_id"))
+    if not due:
+        return 0
+    Offer.objects.filter(pk__in=[pk for pk, _trip, _driver in due]).update(
+        status=OfferStatus.EXPIRED, responded_at=Now(), reason="timeout"
+    )
+    publish_many(
+        (events.OfferExpired(trip_id=trip_id, offer_id=pk, reason="timeout"), groups.driver(driver_id))
+        for pk, trip_id, driver_id in due
+    )
+    done = {trip_id for _pk, trip_id, _driver in due}
+    end_waves_if_settled(done)
+    return len(done)
+
+
+def start_due_rounds(limit: int = 50) -> int:
+    """Starts the rounds and waves that are due; returns their number."""
+    due = _claim(_rounds_due(), limit)
+    if not due:
+        return 0
+    policies = Policies.current()
+    trips = {trip.pk: trip for trip in due}
+    ways = {trip.pk: policies.of(trip) for trip in due}
+
+    def look(trip_id: int) -> bool:
+        trip = trips[trip_id]
+        opens_at = offers_open_at(trip, policies.settings)
+        if not trip.wave and opens_at > timezone.now():  # woken or put off too early, but for a wave that runs
+            return bool(postpone_round(trip, opens_at))
+        return bool(run_round(trip, ways[trip_id], settings=policies.settings))
+
+    together = {trip_id for trip_id, policy in ways.items() if policy.mode == DispatchMode.BATCHED}
+    done = _handle_each(look, [trip.pk for trip in due if trip.pk not in together])
+    if together:
+        done += match_trips(sorted(together | _claim_waiting(policies)), policies)
+    return done
+
+
+@in_transaction
+def _claim(waiting: QuerySet[Trip], limit: int) -> list[Trip]:
+    """Claims trips for this dispatcher: another one sees them again only if this one dies on the way."""
+    free = waiting.order_by("next_look_at").select_for_update(no_key=True, skip_locked=True, of=("self",))
+    trips = list(free[:limit])
+    claimed = Trip.objects.filter(pk__in=[trip.pk for trip in trips]).order_by()
+    if claimed.update(next_look_at=Now() + dt.timedelta(seconds=30)):
+        until = dict(claimed.values_list("pk", "next_look_at"))
+        for trip in trips:
+            trip.next_look_at = until[trip.pk]
+    return trips
+
+
+# Matching trips and drivers
+
+
+def _claim_waiting(policies: Policies, limit: int = 500) -> set[int]:
+    """The trips that wait to be matched: when the window closes for one of them it closes for all."""
+    window = dt.timedelta(seconds=policies.settings.match_window_s)
+    soon = _searching().filter(next_look_at__gt=Now(), next_look_at__lte=Now() + window)
+    waiting = [trip.pk for trip in soon[:limit] if policies.of(trip).mode == DispatchMode.BATCHED]
+    return {trip.pk for trip in _claim(soon.filter(pk__in=waiting), limit)} if waiting else set()
+
+
+def match_trips(trip_ids: Sequence[int], policies: Policies | None = None) -> int:
+    """Matches trips with the drivers around them for the least total distance, and puts each before its driver.
+
+    A trip whose eligible drivers go to others waits for the next window. Returns the number of trips looked at.
+    """
+    policies = policies or Policies.current()
+    settings = policies.settings
+    trips = {trip.pk: trip for trip in Trip.objects.filter(pk__in=trip_ids, status__in=sorted(OPEN)).order_by("pk")}
+    answering = set(
+        Offer.objects.filter(trip__in=trips, status=OfferStatus.PENDING).order_by().values_list("trip_id", flat=True)
+    )
+    ways = {trip_id: policies.of(trip) for trip_id, trip in trips.items()}
+    # More than there are trips nobody needs to choose from: even if all others take nearer ones.
+    wanted = min(max(len(trips), RANKED_AT_LEAST), MATCHED_AT_MOST)
+    surveys: dict[int, Shortlist] = {}
+
+    def survey(trip_id: int) -> bool:
+        surveys[trip_id] = (
+            Shortlist([], 0.0, True)
+            if trip_id in answering
+            else shortlist_drivers(trips[trip_id], ways[trip_id], settings, wanted)
+        )
+        return True
+
+    _handle_each(survey, trips)
+    looked_at = list(surveys)
+    eligible = [{one.driver_id: one for one in surveys[trip_id].eligible} for trip_id in looked_at]
+    matched = matching.match([{pk: one.distance_km for pk, one in found.items()} for found in eligible])
+    asked = {
+        trip_id: [found[driver_id]] if driver_id is not None else []
+        for trip_id, found, driver_id in zip(looked_at, eligible, matched, strict=True)
+    }
+    next_window = timezone.now() + dt.timedelta(seconds=settings.match_window_s)
+
+    def ask(trip_id: int) -> bool:
+        if not asked[trip_id] and surveys[trip_id].eligible:
+            postpone_round(trips[trip_id], next_window)
+        else:
+            create_wave(
+                trips[trip_id],
+                asked[trip_id],
+                survey=surveys[trip_id],
+                policy=ways[trip_id],
+                settings=settings,
+                role=Role.SYSTEM,
+                by_id=None,
+            )
+        return True
+
+    return _handle_each(ask, looked_at)
+
+
+def cancel_due_searches(limit: int = 50) -> int:
+    """Cancels trips that nobody took until their departure; returns their number."""
+    trip_ids = list(_searches_expired().order_by("search_until").values_list("pk", flat=True)[:limit])
+    return _handle_each(_cancel_search, trip_ids)
+
+
+@in_transaction
+def _cancel_search(trip_id: int) -> bool:
+    trip = (
+        _searches_expired()
+        .for_page()
+        .filter(pk=trip_id)
+        .select_for_update(no_key=True, of=("self",), skip_locked=True)
+        .first()
+    )
+    if trip is None:
+        return False
+    end_trip(trip, TripStatus.CANCELLED, role=Role.SYSTEM, by_id=None, note=_("No driver was found in time."))
+    return True

@@ -1,0 +1,23 @@
+"""Trips and what belongs to them: bookings, offers, rounds, history, ratings, watches."""
+
+from .bookings import Booking, Rating
+from .offers import DispatchRound, DispatchRule, Offer, OfferQuerySet
+from .pickup_areas import PickupArea
+from .trip import NO_WAVE, TransitionRefused, Trip, TripQuerySet, TripTransition
+from .watch import TripWatch
+
+__all__ = [
+    "NO_WAVE",
+    "Booking",
+    "DispatchRound",
+    "DispatchRule",
+    "Offer",
+    "OfferQuerySet",
+    "PickupArea",
+    "Rating",
+    "TransitionRefused",
+    "Trip",
+    "TripQuerySet",
+    "TripTransition",
+    "TripWatch",
+]

@@ -1,0 +1,68 @@
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from trips.models.trip import Trip
+from trips.states import BookingStatus, Role
+
+
+class Booking(models.Model):
+    """Seats of a trip held by a passenger, and what they pay."""
+
+    trip = models.ForeignKey(Trip, models.PROTECT, related_name="bookings")
+    passenger = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="bookings")
+    status = models.CharField(_("status"), max_length=10, choices=BookingStatus.choices, default=BookingStatus.PENDING)
+    seats = models.PositiveSmallIntegerField(_("seats"), default=1)
+    amount = models.PositiveIntegerField(_("amount, ₸"))
+    payment_method = models.CharField(
+        _("payment"), max_length=8, choices=[("cash", _("Cash to the driver"))], default="cash"
+    )
+    created_at = models.DateTimeField(_("booked"), auto_now_add=True)
+    cancelled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("booking")
+        verbose_name_plural = _("bookings")
+        constraints = [
+            models.CheckConstraint(condition=Q(seats__gte=1), name="booking_seats_positive"),
+            models.UniqueConstraint(
+                fields=["trip", "passenger"],
+                condition=~Q(status=BookingStatus.CANCELLED),
+                name="booking_one_open_per_passenger",
+            ),
+        ]
+        indexes = [
+            # "My trips" of a passenger who booked seats of somebody else's trip.
+            models.Index(fields=["passenger", "status"], name="booking_of_passenger"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.passenger} · {self.seats}"
+
+
+class Rating(models.Model):
+    """One to five stars from one side of a trip for the other, once."""
+
+    trip = models.ForeignKey(Trip, models.CASCADE, related_name="ratings")
+    # Who gave it: the passenger rates the driver, the driver the passenger.
+    role = models.CharField(
+        _("from"), max_length=10, choices=[(Role.ORGANISER, _("Passenger")), (Role.DRIVER, _("Driver"))]
+    )
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="ratings_given")
+    about = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="ratings_received")
+    stars = models.PositiveSmallIntegerField(_("stars"), validators=[MinValueValidator(1), MaxValueValidator(5)])
+    comment = models.CharField(_("comment"), max_length=500, blank=True)
+    created_at = models.DateTimeField(_("at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("rating")
+        verbose_name_plural = _("ratings")
+        constraints = [
+            models.UniqueConstraint(fields=["trip", "by"], name="rating_once_each"),
+            models.CheckConstraint(condition=Q(stars__gte=1, stars__lte=5), name="rating_1_to_5"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stars} ★"

@@ -1,0 +1,151 @@
+from typing import Self
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from stepper.models import DispatchMode
+from stepper.rings import validate_rings
+from trips.models.trip import Trip
+from trips.states import Difficulty, OfferStatus, TripType, Urgency
+
+
+class OfferQuerySet(models.QuerySet["Offer"]):
+    def open(self) -> Self:
+        """Can still be answered, by the database's clock."""
+        return self.filter(status=OfferStatus.PENDING, expires_at__gt=Now())
+
+    def due(self) -> Self:
+        return self.filter(status=OfferStatus.PENDING, expires_at__lte=Now())
+
+
+class Offer(models.Model):
+    """A trip put before one driver until a deadline. Answered once, whatever happens."""
+
+    trip = models.ForeignKey(Trip, models.CASCADE, related_name="offers")
+    driver = models.ForeignKey("drivers.Driver", models.CASCADE, related_name="offers")
+    round_number = models.PositiveIntegerField(_("round"))
+    wave = models.PositiveIntegerField(_("wave"), default=1)
+    # What the driver was ranked by, in km: the distance and what weights added to it or took off (trips.ranking).
+    score = models.FloatField(_("score, km"), null=True, blank=True)
+    score_parts = models.JSONField(_("parts of the score, km"), default=dict, blank=True)
+    status = models.CharField(_("status"), max_length=10, choices=OfferStatus.choices, default=OfferStatus.PENDING)
+    urgency = models.CharField(_("urgency"), max_length=8, choices=Urgency.choices)
+    difficulty = models.CharField(_("difficulty"), max_length=12, choices=Difficulty.choices)
+    # Great circle from the driver's position at the time of asking, and minutes to drive it.
+    distance_km = models.FloatField(_("distance to the pickup, km"))
+    pickup_min = models.PositiveIntegerField(_("minutes to the pickup"))
+    created_at = models.DateTimeField(_("offered"), db_default=Now())
+    expires_at = models.DateTimeField(_("answer until"))
+    responded_at = models.DateTimeField(_("settled"), null=True, blank=True)
+    # The driver's words when declining, or why it ended: timeout, accepted_by_another, cancelled, driver_busy,
+    # no_longer_eligible.
+    reason = models.CharField(_("reason"), max_length=200, blank=True)
+    # The driver accepted and gave the trip back; never asked again.
+    released_at = models.DateTimeField(_("released"), null=True, blank=True)
+
+    objects = OfferQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("offer")
+        verbose_name_plural = _("offers")
+        constraints = [
+            models.UniqueConstraint(fields=["trip", "driver", "round_number"], name="offer_once_a_round"),
+            models.UniqueConstraint(
+                fields=["trip"],
+                condition=Q(status=OfferStatus.ACCEPTED, released_at__isnull=True),
+                name="offer_one_winner_per_trip",
+            ),
+            models.CheckConstraint(
+                condition=Q(status=OfferStatus.PENDING, responded_at__isnull=True)
+                | (~Q(status=OfferStatus.PENDING) & Q(responded_at__isnull=False)),
+                name="offer_settled_has_time",
+            ),
+        ]
+        indexes = [
+            # The dispatcher's look for offers past their deadline.
+            models.Index(fields=["expires_at"], condition=Q(status=OfferStatus.PENDING), name="offer_due"),
+            # A driver's open offers.
+            models.Index(fields=["driver"], condition=Q(status=OfferStatus.PENDING), name="offer_open_of_driver"),
+            # Offers of a trip: settle the others, who declined before.
+            models.Index(fields=["trip", "status"], name="offer_of_trip"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.trip_id} → {self.driver_id} ({self.status})"
+
+
+class DispatchRule(models.Model):
+    """How dispatch differs for a type of trip or an urgency; what is left empty is as in the settings.
+
+    Where several apply, one for the type and the urgency comes before one for the urgency, that before one for the
+    type.
+    """
+
+    trip_type = models.CharField(_("type of trip"), max_length=8, choices=TripType.choices, blank=True)
+    urgency = models.CharField(_("urgency"), max_length=8, choices=Urgency.choices, blank=True)
+    mode = models.CharField(_("mode"), max_length=10, choices=DispatchMode.choices, blank=True)
+    wave_rings_km = models.CharField(
+        _("rings, km"),
+        max_length=60,
+        blank=True,
+        validators=[validate_rings],
+        help_text=_("As “5, 15, 30”; a single large one: no rings."),
+    )
+    round_size = models.PositiveIntegerField(
+        _("drivers asked at once"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(500)]
+    )
+    answer_s = models.PositiveIntegerField(
+        _("time to answer, s"), null=True, blank=True, validators=[MinValueValidator(5), MaxValueValidator(3600)]
+    )
+
+    class Meta:
+        verbose_name = _("dispatch rule")
+        verbose_name_plural = _("dispatch rules")
+        ordering = ["trip_type", "urgency"]
+        constraints = [
+            models.UniqueConstraint(fields=["trip_type", "urgency"], name="rule_once_each"),
+            models.CheckConstraint(
+                condition=~Q(trip_type="", urgency=""),
+                name="rule_for_something",
+                violation_error_message=_("Choose a type of trip, an urgency, or both."),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        for_what = [self.get_trip_type_display(), self.get_urgency_display()]
+        return ", ".join(str(one) for one in for_what if one)
+
+
+class DispatchRound(models.Model):
+    """What one look for drivers found: how many were considered, how many asked, why the others were not."""
+
+    trip = models.ForeignKey(Trip, models.CASCADE, related_name="rounds")
+    number = models.PositiveIntegerField(_("round"))
+    wave = models.PositiveIntegerField(_("wave"), default=1)
+    mode = models.CharField(_("mode"), max_length=10, choices=DispatchMode.choices, default=DispatchMode.BROADCAST)
+    # How far from the pickup drivers were considered: all within it, unless the trip was theirs to be had meanwhile.
+    looked_km = models.FloatField(_("looked as far as, km"), default=0)
+    # [driver, km, code, score in km] of each driver considered, the nearest first; codes of trips.eligibility.
+    verdicts = models.JSONField(_("drivers considered"), default=list)
+    created_at = models.DateTimeField(_("at"), auto_now_add=True)
+    considered = models.PositiveIntegerField(_("considered"), default=0)
+    offered = models.PositiveIntegerField(_("offered"), default=0)
+    # More were eligible than are asked at once: the next are asked as soon as these have answered.
+    more = models.BooleanField(_("more eligible"), default=False)
+    # Reason code -> number of drivers turned down for it.
+    reasons = models.JSONField(_("turned down"), default=dict)
+
+    class Meta:
+        verbose_name = _("round")
+        verbose_name_plural = _("rounds")
+        ordering = ["created_at", "pk"]
+        indexes = [
+            # Rounds of a trip, in order.
+            models.Index(fields=["trip", "number"], name="round_of_trip"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.trip_id} #{self.number}"

@@ -1,0 +1,354 @@
+"""Trips and what belongs to them: bookings, offers, rounds, history, ratings.
+
+`Trip.move` is the only code that assigns a trip's status.
+"""
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any, Self
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from realtime import events, groups
+from realtime.outbox import publish, refresh_permissions
+from stepper.errors import Conflict
+from stepper.models import short_name
+from trips.states import (
+    ASSIGNED,
+    DRIVING,
+    EXPECTED,
+    FINISHED,
+    OPEN,
+    Doubt,
+    Role,
+    TripStatus,
+    TripType,
+    VehicleClass,
+    allowed,
+)
+
+if TYPE_CHECKING:
+    from .watch import TripWatch
+
+# What a trip's columns say while nobody is being asked.
+NO_WAVE: dict[str, Any] = {"wave": 0, "reach_km": None, "next_look_at": None}
+
+
+class TransitionRefused(Conflict):
+    """The table has no such step for this role, or somebody else moved the trip first."""
+
+    def __init__(self, current: str, wanted: str) -> None:
+        super().__init__(
+            "trip.transition_refused",
+            _("This trip is %(current)s; it cannot become %(wanted)s now.")
+            % {"current": TripStatus(current).label, "wanted": TripStatus(wanted).label},
+        )
+        self.current = current
+        self.wanted = wanted
+
+
+class TripQuerySet(models.QuerySet["Trip"]):
+    def locked(self) -> Self:
+        """Trips come after drivers and before offers in the lock order."""
+        return self.select_for_update(no_key=True, of=("self",))
+
+    def unfinished(self) -> Self:
+        return self.exclude(status__in=FINISHED)
+
+    def for_page(self) -> Self:
+        return self.select_related("organiser", "driver__user", "vehicle")
+
+    def overlapping(self, starts_at: dt.datetime, ends_at: dt.datetime, margin: dt.timedelta) -> Self:
+        """Assigned, unfinished trips whose estimated span comes within `margin` of the given one."""
+        return self.filter(status__in=ASSIGNED, departure_at__lt=ends_at + margin, ends_at__gt=starts_at - margin)
+
+
+class Trip(models.Model):
+    organiser = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="trips", verbose_name=_("passenger")
+    )
+    trip_type = models.CharField(_("type"), max_length=8, choices=TripType.choices, default=TripType.PRIVATE)
+    status = models.CharField(_("status"), max_length=20, choices=TripStatus.choices, default=TripStatus.DRAFT)
+    # Counts every change that a watcher sees; a client ignores a frame with a lower one.
+    version = models.PositiveIntegerField(default=0)
+    # Made by the client (a form's hidden field, the Idempotency-Key header): the same booking sent twice is one trip.
+    request_key = models.CharField(max_length=64, null=True, blank=True, editable=False)
+    # Of what was asked for with that key: the same key for something else is a mistake.
+    request_digest = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
+
+    pickup_name = models.CharField(_("pickup"), max_length=120)
+    pickup_address = models.CharField(_("pickup address"), max_length=200, blank=True)
+    pickup_lat = models.FloatField()
+    pickup_lng = models.FloatField()
+    # Grid cell of the pickup: finds the waiting trips around a driver who comes online.
+    pickup_cell = models.BigIntegerField()
+    dropoff_name = models.CharField(_("dropoff"), max_length=120)
+    dropoff_address = models.CharField(_("dropoff address"), max_length=200, blank=True)
+    dropoff_lat = models.FloatField()
+    dropoff_lng = models.FloatField()
+
+    is_now = models.BooleanField(_("for now"), default=True)
+    departure_at = models.DateTimeField(_("departure"))
+    # Departure plus the estimated driving time; the span that must not overlap another of the driver's.
+    ends_at = models.DateTimeField(_("estimated end"))
+    # Until then drivers are looked for; afterwards the trip is cancelled by the system.
+    search_until = models.DateTimeField(_("looking for a driver until"))
+    timezone = models.CharField(_("time zone"), max_length=40, default="Asia/Almaty")
+
+    vehicle_class = models.CharField(
+        _("vehicle class"), max_length=8, choices=VehicleClass.choices, default=VehicleClass.SEDAN
+    )
+    seats = models.PositiveSmallIntegerField(_("seats"), default=1)
+    available_seats = models.PositiveSmallIntegerField(_("seats left"), default=0)
+    bags = models.PositiveSmallIntegerField(_("bags"), default=0)
+    note = models.CharField(_("note to the driver"), max_length=300, blank=True)
+
+    # Who travels where it is not the organiser; the number in E.164. Both or neither.
+    traveller_name = models.CharField(_("traveller"), max_length=80, blank=True, default="", db_default="")
+    traveller_phone = models.CharField(_("traveller's phone"), max_length=16, blank=True, default="", db_default="")
+
+    # Priced once, at booking, in whole tenge.
+    distance_km = models.FloatField(_("distance, km"))
+    duration_min = models.PositiveIntegerField(_("duration, min"))
+    zone = models.CharField(_("zone"), max_length=1)
+    fare = models.PositiveIntegerField(_("fare, ₸"))
+    platform_fee = models.PositiveIntegerField(_("platform fee, ₸"))
+    driver_earnings = models.PositiveIntegerField(_("driver's earnings, ₸"))
+    seat_price = models.PositiveIntegerField(_("seat price, ₸"))
+    payment_method = models.CharField(
+        _("payment"), max_length=8, choices=[("cash", _("Cash to the driver"))], default="cash"
+    )
+
+    driver = models.ForeignKey("drivers.Driver", models.PROTECT, related_name="trips", null=True, blank=True)
+    vehicle = models.ForeignKey("drivers.Vehicle", models.PROTECT, related_name="trips", null=True, blank=True)
+    # The span that is the driver's, set when they get the trip: what trips.overlap has the database guard.
+    busy_from = models.DateTimeField(null=True, blank=True)
+    busy_until = models.DateTimeField(null=True, blank=True)
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    cancelled_at = models.DateTimeField(null=True, blank=True)
+    cancel_reason = models.CharField(_("cancelled because"), max_length=200, blank=True)
+    delay_minutes = models.PositiveSmallIntegerField(_("delay, min"), default=0)
+    delay_reason = models.CharField(_("reason for the delay"), max_length=200, blank=True)
+
+    round_number = models.PositiveIntegerField(_("round"), default=0)
+    # The wave of the round that runs, and how far from the pickup it asks; 0: no round runs.
+    wave = models.PositiveIntegerField(_("wave"), default=0)
+    reach_km = models.FloatField(null=True, blank=True)
+    # How far from the pickup this trip looks for drivers; None: as the settings say.
+    radius_km = models.FloatField(_("looks for drivers within, km"), null=True, blank=True)
+    # Staff and the passenger were told that nobody takes it.
+    escalated_at = models.DateTimeField(_("unfilled, told at"), null=True, blank=True)
+    # When the dispatcher looks for drivers next; None: not waiting for any.
+    next_look_at = models.DateTimeField(_("looked at next"), null=True, blank=True)
+    # The driver says they are at the pickup, and no position bears it out (trips.arrival). Of no meaning before that.
+    arrival_flagged = models.BooleanField(_("arrival not confirmed"), default=False, db_default=False)
+    # Set with a step that trips.watch has to know of, until it has taken note.
+    watch_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(_("booked"), auto_now_add=True)
+
+    objects = TripQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("trip")
+        verbose_name_plural = _("trips")
+        ordering = ["-created_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["driver"], condition=Q(status__in=sorted(DRIVING)), name="trip_one_driving_per_driver"
+            ),
+            models.UniqueConstraint(
+                fields=["organiser", "request_key"], condition=Q(request_key__isnull=False), name="trip_booked_once"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=sorted(ASSIGNED)) | Q(driver__isnull=False, vehicle__isnull=False),
+                name="trip_assigned_has_driver",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=sorted(OPEN | {TripStatus.DRAFT})) | Q(driver__isnull=True),
+                name="trip_open_has_no_driver",
+            ),
+            models.CheckConstraint(condition=Q(seats__gte=1), name="trip_seats_positive"),
+            models.CheckConstraint(
+                condition=Q(available_seats__gte=0, available_seats__lte=F("seats")), name="trip_seats_left_in_range"
+            ),
+            models.CheckConstraint(
+                condition=Q(fare=F("platform_fee") + F("driver_earnings")), name="trip_money_adds_up"
+            ),
+            models.CheckConstraint(condition=Q(ends_at__gte=F("departure_at")), name="trip_ends_after_departure"),
+        ]
+        indexes = [
+            # "My trips" of a passenger, newest first.
+            models.Index(fields=["organiser", "-created_at"], name="trip_of_organiser"),
+            # A driver's active trips, overlap check, history and earnings.
+            models.Index(fields=["driver", "status", "departure_at"], name="trip_of_driver"),
+            # The dispatcher's look for trips that want a round.
+            models.Index(fields=["next_look_at"], condition=Q(next_look_at__isnull=False), name="trip_due_look"),
+            # Trips that have just got a driver or whose driver has set off.
+            models.Index(fields=["watch_at"], condition=Q(watch_at__isnull=False), name="trip_to_watch"),
+            # Trips waiting around a driver who comes online.
+            models.Index(fields=["pickup_cell"], condition=Q(status__in=sorted(OPEN)), name="trip_waiting_cell"),
+            # The dispatcher's look for trips nobody took in time.
+            models.Index(fields=["search_until"], condition=Q(status__in=sorted(OPEN)), name="trip_due_give_up"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {self.title}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.pickup_name} → {self.dropoff_name}"
+
+    @property
+    def traveller_short_name(self) -> str:
+        """Whom the driver meets, as a stranger reads it. Needs the organiser's row."""
+        return short_name(self.traveller_name) if self.traveller_phone else self.organiser.short_name
+
+    @property
+    def zone_info(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def stalled(self) -> "TripWatch | None":
+        """The watch of a driver who does not come nearer to the pickup as they should; None: all is well."""
+        watch: TripWatch | None = getattr(self, "watch", None) if self.status == TripStatus.EN_ROUTE else None
+        return watch if watch is not None and watch.stall else None
+
+    @property
+    def awaits_confirmation(self) -> bool:
+        """The driver says they are at the pickup, and no position bears it out."""
+        return self.arrival_flagged and self.status == TripStatus.DRIVER_ARRIVED
+
+    @property
+    def asking_round(self) -> int:
+        """The round that drivers are asked in now: the one that runs, else the next."""
+        return self.round_number if self.wave else self.round_number + 1
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in FINISHED
+
+    def move(
+        self,
+        to: TripStatus,
+        role: Role,
+        *,
+        by_id: int | None = None,
+        note: str = "",
+        lat: float | None = None,
+        lng: float | None = None,
+        doubt: str = "",
+        away_km: float | None = None,
+        **changes: Any,
+    ) -> None:
+        """The one door for the status: checks the table, compare-and-sets, writes the history, publishes.
+
+        `lat` and `lng` are what the client said, `doubt` and `away_km` what the driver's position says of the step
+        (trips.arrival). `changes` are further columns set in the same statement. Call it inside `atomic()`, the row
+        locked where a decision was read from it. Publishes `trip.status.updated` to the trip, its driver and staff on
+        commit.
+
+        Raises:
+            TransitionRefused: the table forbids the step for this role, or another worker moved the trip first.
+        """
+        previous = TripStatus(self.status)
+        if not allowed(previous, to, role=role, flagged=self.arrival_flagged):
+            raise TransitionRefused(previous, to)
+        if to in EXPECTED:
+            changes.setdefault("watch_at", timezone.now())
+        moved = Trip.objects.filter(pk=self.pk, status=previous, version=self.version).update(
+            status=to, version=F("version") + 1, **changes
+        )
+        if not moved:  # another worker got there first
+            current = Trip.objects.values_list("status", flat=True).get(pk=self.pk)
+            raise TransitionRefused(current, to)
+        former_driver_id = self.driver_id
+        former = self.driver if "driver" in changes else None
+        self.status = to
+        self.version += 1
+        for name, value in changes.items():
+            setattr(self, name, value)
+        TripTransition.objects.create(
+            trip=self,
+            from_status=previous,
+            to_status=to,
+            role=role,
+            by_id=by_id,
+            note=note,
+            lat=lat,
+            lng=lng,
+            doubt=doubt,
+            away_km=away_km,
+        )
+        self.announce(previous, note, former_driver_id=former_driver_id)
+        if "driver" in changes:
+            # All of their sockets, whatever those show: one loses the trip, the other may watch it now.
+            refresh_permissions(*(groups.user(driver.user_id) for driver in (former, self.driver) if driver))
+
+    def amend(self, said: str = "", /, **changes: Any) -> None:
+        """Changes columns without a step, announced like one with what is `said` of it. The row is locked."""
+        Trip.objects.filter(pk=self.pk).update(version=F("version") + 1, **changes)
+        self.version += 1
+        for name, value in changes.items():
+            setattr(self, name, value)
+        self.announce(self.status, said)
+
+    def announce(self, previous: str, note: str = "", former_driver_id: int | None = None) -> None:
+        """Publishes `trip.status.updated`; used by `move` and `amend`."""
+        audience = [groups.trip(self.pk), groups.STAFF]
+        audience += [groups.driver(pk) for pk in {self.driver_id, former_driver_id} if pk]
+        publish(
+            events.TripStatusUpdated(
+                trip_id=self.pk,
+                version=self.version,
+                previous=previous,
+                new=self.status,
+                note=note,
+                driver_name=self.driver.user.short_name if self.driver else None,
+                delay_minutes=self.delay_minutes,
+                delay_reason=self.delay_reason,
+                arrival_confirmed=not self.awaits_confirmation,
+            ),
+            *audience,
+        )
+
+
+class TripTransition(models.Model):
+    """History of a trip's status: who moved it, when, from where. Never changed.
+
+    Written by `Trip.move`; a row from driver_arrived to driver_arrived is a flagged arrival that was confirmed
+    (trips.arrival).
+    """
+
+    trip = models.ForeignKey(Trip, models.CASCADE, related_name="transitions")
+    from_status = models.CharField(_("from"), max_length=20, choices=TripStatus.choices)
+    to_status = models.CharField(_("to"), max_length=20, choices=TripStatus.choices)
+    role = models.CharField(_("as"), max_length=10, choices=Role.choices)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("by"))
+    note = models.CharField(_("note"), max_length=300, blank=True)
+    # Where the client said the driver was: a claim.
+    lat = models.FloatField(null=True)
+    lng = models.FloatField(null=True)
+    # Why the driver's position does not bear the step out; empty: it does, or nobody asked.
+    doubt = models.CharField(_("doubt"), max_length=12, choices=Doubt.choices, blank=True, default="", db_default="")
+    # From the driver's position to where the step belongs; None: not measured.
+    away_km = models.FloatField(_("distance, km"), null=True)
+    created_at = models.DateTimeField(_("at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("transition")
+        verbose_name_plural = _("transitions")
+        ordering = ["created_at", "pk"]
+        indexes = [
+            # A trip's timeline.
+            models.Index(fields=["trip", "created_at"], name="transition_of_trip"),
+            # Staff's look for trips with a step that was taken far away.
+            models.Index(fields=["trip"], condition=Q(doubt=Doubt.FAR), name="transition_far"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.from_status} → {self.to_status}"

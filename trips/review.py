@@ -1,0 +1,60 @@
+from functools import partial
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from drivers.availability import lock_driver
+from drivers.models import Driver
+from realtime.notify import notify, notify_staff
+from stepper.db.transactions import in_transaction
+from trips.eligibility import REASONS, unfit
+from trips.models import Offer, Trip
+from trips.offers import NO_LONGER_ELIGIBLE, _withdraw_from_trip
+from trips.states import EXPECTED, OfferStatus, TripStatus
+
+# A driver has it, nobody sits in the vehicle yet.
+BEFORE_BOARDING = EXPECTED | {TripStatus.DRIVER_ARRIVED}
+
+
+def review_driver(driver_id: int) -> None:
+    """Judge again what a driver was offered and has accepted, after staff changed their vehicle or licence.
+
+    Open offers that they do not fit any more are withdrawn. A trip that has not begun gets the driver's new vehicle,
+    and its passenger is told; staff are told where driver or vehicle are not what the trip needs.
+    """
+    driver = Driver.objects.select_related("vehicle").get(pk=driver_id)
+    offers = Offer.objects.filter(driver_id=driver_id, status=OfferStatus.PENDING).select_related("trip")
+    for offer in offers.order_by("trip_id"):
+        if unfit(offer.trip, driver):
+            _withdraw_from_trip(driver_id, offer.trip_id, NO_LONGER_ELIGIBLE)
+    ahead = Trip.objects.filter(driver_id=driver_id, status__in=sorted(BEFORE_BOARDING))
+    for trip_id in ahead.order_by("pk").values_list("pk", flat=True):
+        _review_trip(driver_id, trip_id)
+
+
+@in_transaction
+def _review_trip(driver_id: int, trip_id: int) -> None:
+    driver = lock_driver(driver_id)
+    trip = Trip.objects.for_page().locked().get(pk=trip_id)
+    if trip.driver_id != driver_id or trip.status not in BEFORE_BOARDING:
+        return  # it went on meanwhile
+    if driver.vehicle is not None and trip.vehicle_id != driver.vehicle.pk:
+        trip.amend(vehicle=driver.vehicle)
+        notify(
+            trip.organiser,
+            gettext_lazy("Your driver comes in another vehicle"),
+            message=f"{driver.user.short_name} · {driver.vehicle}",
+            audience="passenger",
+            priority="high",
+            action_url=f"/trips/{trip.pk}/",
+        )
+    codes = unfit(trip, driver)
+    if codes:
+        told = partial(_unfit_words, trip, driver, codes)
+        notify_staff("trips.change_trip", told, reverse("admin:trips_trip_change", args=[trip.pk]))
+
+
+def _unfit_words(trip: Trip, driver: Driver, codes: list[str]) -> tuple[str, str]:
+    title = _("Trip %(id)d: its driver does not fit any more") % {"id": trip.pk}
+    return title, f"{trip.title} · {driver.user.name}: {', '.join(str(REASONS[code]) for code in codes)}"
