@@ -115,7 +115,7 @@ def test_account_with_a_phone_only_adds_its_first_address_by_its_password():
 
 @pytest.mark.parametrize("proof", ["", "wrong", "!"])
 def test_wrong_password_sends_nothing(user, proof):
-    assert refusal(request_change, REQUEST, user, NEW, proof=proof, base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, email=NEW, proof=proof, base_url=BASE) == "address.proof_wrong"
     assert (recipients(), AddressChange.objects.count()) == ([], 0)
 
 
@@ -237,10 +237,10 @@ def test_account_without_a_password_proves_itself_by_a_code_to_its_address():
 @pytest.mark.parametrize("proof", ["", "!", "000000", PASSWORD])
 def test_account_without_a_password_never_passes_without_the_code(proof):
     user = without_password(email="old@example.test")
-    assert refusal(request_change, REQUEST, user, NEW, proof=proof, base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, email=NEW, proof=proof, base_url=BASE) == "address.proof_wrong"
     send_code(user)
     wrong = "111111" if proof == code() else proof
-    assert refusal(request_change, REQUEST, user, NEW, proof=wrong, base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, email=NEW, proof=wrong, base_url=BASE) == "address.proof_wrong"
     assert AddressChange.objects.count() == 0
 
 
@@ -249,14 +249,14 @@ def test_code_works_once():
     send_code(user)
     right = code()
     ask(user, proof=right)
-    assert refusal(request_change, REQUEST, user, NEW, proof=right, base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, email=NEW, proof=right, base_url=BASE) == "address.proof_wrong"
 
 
 def test_code_expires():
     user = without_password(email="old@example.test")
     with time_machine.travel(dt.datetime.now(dt.UTC) - addresses.CODE_AGE, tick=False):
         send_code(user)
-    assert refusal(request_change, REQUEST, user, NEW, proof=code(), base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, email=NEW, proof=code(), base_url=BASE) == "address.proof_wrong"
 
 
 def test_code_is_replaced_by_the_next(monkeypatch):
@@ -265,7 +265,7 @@ def test_code_is_replaced_by_the_next(monkeypatch):
     monkeypatch.setattr(addresses.secrets, "randbelow", lambda _below: next(codes))
     send_code(user)
     send_code(user)
-    assert refusal(request_change, REQUEST, user, NEW, proof="123456", base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, email=NEW, proof="123456", base_url=BASE) == "address.proof_wrong"
     ask(user, proof=" 654321 ")
 
 
@@ -274,14 +274,14 @@ def test_code_is_of_no_use_once_the_address_has_changed():
     send_code(user)
     user.email = "third@example.test"
     user.save()
-    assert refusal(request_change, REQUEST, user, NEW, proof=code(), base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, email=NEW, proof=code(), base_url=BASE) == "address.proof_wrong"
 
 
 def test_code_is_of_no_use_to_somebody_else(monkeypatch):
     monkeypatch.setattr(addresses.secrets, "randbelow", lambda _below: 123456)
     user, stranger = without_password(email="old@example.test"), without_password(email="stranger@example.test")
     send_code(user)
-    assert refusal(request_change, REQUEST, stranger, NEW, proof="123456", base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, stranger, email=NEW, proof="123456", base_url=BASE) == "address.proof_wrong"
 
 
 def test_code_can_be_guessed_at_a_few_times_only():
@@ -290,8 +290,8 @@ def test_code_can_be_guessed_at_a_few_times_only():
     right = code()
     for guess in range(CODE_TRIES):
         wrong = f"{(int(right) + guess + 1) % 1_000_000:06}"
-        assert refusal(request_change, REQUEST, user, NEW, proof=wrong, base_url=BASE) == "address.proof_wrong"
-    assert refusal(request_change, REQUEST, user, NEW, proof=right, base_url=BASE) == "address.proof_wrong"
+        assert refusal(request_change, REQUEST, user, email=NEW, proof=wrong, base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, email=NEW, proof=right, base_url=BASE) == "address.proof_wrong"
 
 
 def test_code_is_not_stored_legibly():
@@ -321,14 +321,14 @@ def test_account_with_neither_password_nor_address_is_left_to_staff(proof):
 
 def test_password_is_tried_as_often_as_at_signing_in_and_counted_with_it(user):
     for _guess in range(settings.SIGN_IN_FAILURES_PER_ACCOUNT):
-        assert refusal(request_change, REQUEST, user, NEW, proof="wrong", base_url=BASE) == "address.proof_wrong"
-    assert refusal(request_change, REQUEST, user, NEW, proof=PASSWORD, base_url=BASE) == "rate.limited"
+        assert refusal(request_change, REQUEST, user, email=NEW, proof="wrong", base_url=BASE) == "address.proof_wrong"
+    assert refusal(request_change, REQUEST, user, email=NEW, proof=PASSWORD, base_url=BASE) == "rate.limited"
     assert refusal(sign_in.check_password, REQUEST, user, PASSWORD) == "rate.limited"
 
 
 def test_changes_of_one_account_are_limited_right_or_wrong(user):
     for _change in range(CHANGES_PER_HOUR):
-        refusal(request_change, REQUEST, user, NEW, proof="wrong", base_url=BASE)
+        refusal(request_change, REQUEST, user, email=NEW, proof="wrong", base_url=BASE)
     with pytest.raises(TooManyRequests) as refused:
         ask(user)
     assert 60 < refused.value.retry_after_s <= 3600
@@ -338,7 +338,9 @@ def test_changes_of_one_account_are_limited_right_or_wrong(user):
 def test_mails_to_one_address_are_limited_whoever_asks():
     for _change in range(CHANGES_TO_ADDRESS_PER_HOUR):
         ask(PassengerFactory())
-    assert refusal(request_change, REQUEST, PassengerFactory(), NEW, proof=PASSWORD, base_url=BASE) == "rate.limited"
+    assert (
+        refusal(request_change, REQUEST, PassengerFactory(), email=NEW, proof=PASSWORD, base_url=BASE) == "rate.limited"
+    )
 
 
 def test_codes_of_one_account_are_limited():
@@ -350,7 +352,7 @@ def test_codes_of_one_account_are_limited():
 
 def test_without_a_mail_server_nothing_is_asked_for(user, settings):
     settings.MAIL_OFFERED = False
-    assert refusal(request_change, REQUEST, user, NEW, proof=PASSWORD, base_url=BASE) == "mail.not_offered"
+    assert refusal(request_change, REQUEST, user, email=NEW, proof=PASSWORD, base_url=BASE) == "mail.not_offered"
     assert refusal(send_code, without_password(email="a@example.test")) == "mail.not_offered"
 
 

@@ -57,7 +57,7 @@ def header(response: Any, name: str) -> str:
 
 
 def ask_for_token(user: User) -> Any:
-    return send("POST", "/api/token", language={"email": str(user.email), "password": PASSWORD}, json=True)
+    return send("POST", "/api/token", body={"email": str(user.email), "password": PASSWORD}, json=True)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ async def test_others_are_answered_while_many_sign_in(held: threading.Event) -> 
 
     assert (await send("GET", "/health/live/"))["status"] == 200
     assert (await send("GET", f"/trips/{trip.pk}/", cookie=cookie["value"]))["status"] == 200
-    assert (await send("POST", "/api/token/refresh", language={"refresh": "a.b.c"}, json=True))["status"] == 401
+    assert (await send("POST", "/api/token/refresh", body={"refresh": "a.b.c"}, json=True))["status"] == 401
 
     assert not any(task.done() for task in signing_in)
     held.set()
@@ -97,9 +97,7 @@ async def test_one_more_than_may_wait_is_sent_away(held: threading.Event, settin
     users = await run(PassengerFactory.create_batch)(settings.SIGN_IN_THREADS + 4)
     form = "/accounts/login/"
     asked = [
-        ask_for_token(user)
-        if over_rest
-        else send("POST", form, language={"login": str(user.email), "password": PASSWORD})
+        ask_for_token(user) if over_rest else send("POST", form, body={"login": str(user.email), "password": PASSWORD})
         for user in users
     ]
     tasks = [asyncio.create_task(one) for one in asked]
@@ -162,9 +160,7 @@ async def test_every_form_with_a_password_is_answered_by_the_threads_that_hash(
 
         monkeypatch.setattr(Argon2Hasher, name, noted)
 
-    answer = await send(
-        "POST", path, language=FORMS[form], cookie=cookie["value"] if signed_in else "", json="api" in form
-    )
+    answer = await send("POST", path, body=FORMS[form], cookie=cookie["value"] if signed_in else "", json="api" in form)
 
     assert answer["status"] in {200, 302}
     assert threads

@@ -397,8 +397,9 @@ def test_flood_of_requests_whose_answers_nobody_reads_is_cut_off(server: LiveSer
         eventually(lambda: client.port not in ports(server))
         sending.join()
         assert client.sent < BUFFERS + 8 * MIB
-    # One answer, as Daphne writes it at once.
-    assert memory(server) - before < 2 * 32 * MIB + 8 * MIB
+    # One answer of 32 MiB, as Daphne writes it at once, in the copies of it that the view, Twisted and the allocator
+    # hold for a while; a million were asked for.
+    assert memory(server) - before < 4 * 32 * MIB + 8 * MIB
 
 
 def test_requests_sent_ahead_are_answered_in_order(server: LiveServer) -> None:
