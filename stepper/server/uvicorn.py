@@ -16,11 +16,15 @@ MAX_SERVER_FRAME_BYTES = 1 << 20
 
 # The library parses all that it is given before anybody can say that it is enough.
 _PARSED_AT_ONCE = 4096
+# How long a client that was refused may go on sending, for it to see why.
+_READ_ON_S = 2.0
 
 
 class LeanSansIOProtocol(WebSocketsSansIOProtocol):
     listener: Listener | None = None
     _unheard: Unheard | None = None
+    # The library has refused what the client sends: it is read on for a moment, and thrown away.
+    _is_refused = False
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -28,13 +32,15 @@ class LeanSansIOProtocol(WebSocketsSansIOProtocol):
             self.scope["stepper.line"] = self  # type: ignore[typeddict-unknown-key]
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         if self.listener is not None and not self.conn.reader.buffer and not self.frames and not self.close_sent:
             done = read_short_frames(data, self.listener, self._queue)
             if done == len(data):
                 return
             data = data[done:]
         for start in range(0, len(data), _PARSED_AT_ONCE):
-            if self.transport.is_closing():
+            if self.transport.is_closing() or self._is_refused:
                 return
             super().data_received(data[start : start + _PARSED_AT_ONCE])
 
@@ -76,11 +82,22 @@ class LeanSansIOProtocol(WebSocketsSansIOProtocol):
         self.send_receive_event_to_app()
 
     def handle_parser_exception(self) -> None:
+        """Send the close frame, and close only when the client has or a moment later.
+
+        uvicorn closes at once; where something of the client's is unread then, its system throws the frame away and the
+        client sees an end without a reason.
+        """
         if self.conn.close_sent is None:  # the handshake itself is wrong, which uvicorn does not expect
             self.transport.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             self.transport.close()
             return
-        super().handle_parser_exception()
+        code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = self._is_refused = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(_READ_ON_S, self.transport.close)
 
     @property
     def is_writable(self) -> bool:
