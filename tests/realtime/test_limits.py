@@ -487,9 +487,11 @@ async def test_connections_of_an_address_count_until_somebody_is_signed_in(
 ) -> None:
     settings.OPENING_SOCKETS_PER_ADDRESS = 1
     users = await run(PassengerFactory.create_batch)(4)
-    signed_in = [await _from("192.0.2.1", user) for user in users[:2]]
-    for communicator in signed_in:
-        await Client(communicator).until("connection.established")
+    signed_in = []
+    for user in users[:2]:
+        # One after the other: two at once would be one too many.
+        signed_in.append(await _from("192.0.2.1", user))
+        await Client(signed_in[-1]).until("connection.established")
 
     identify = commands.identify_and_count
     goes_on = threading.Event()
