@@ -43,9 +43,14 @@ def main() -> None:
 
 
 def _run(rounds: int, uncontested: int) -> None:
+    from django.utils import timezone
+
+    from drivers.models import Driver
     from tests.bench import population
 
     population.add_drivers(1000, BATCH * CROWD, population.points(BATCH * CROWD, 1))
+    # Some of the population have let theirs run out, and accepting asks for it.
+    Driver.objects.update(licence_expires_on=timezone.localdate() + dt.timedelta(days=365))
     population.analyse()
     workers = [parts.start(__spec__.name, "--worker") for _number in range(PROCESSES)]
     for worker in workers:
