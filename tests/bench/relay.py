@@ -71,10 +71,13 @@ def full_connections(tokens: list[tuple[str, str]], ports: tuple[int, int]) -> l
 
 def people() -> list[tuple[str, str]]:
     """Access tokens of drivers on the way to a pickup and of the passengers who watch them."""
+    from drivers.models import DriverPosition
     from stepper.api.tokens import sign_in
     from tests.factories import TripFactory
 
     trips: list[Any] = [TripFactory(status="en_route") for _ in range(PAIRS)]
+    # Where the generator's first fix is: one from elsewhere would be kept aside as a jump.
+    DriverPosition.objects.update(lat=43.2, lng=76.9286)
     return [(sign_in(trip.driver.user)["access"], sign_in(trip.organiser)["access"]) for trip in trips]
 
 
