@@ -15,7 +15,6 @@ All counters are in the cache: Redis where several processes share one, and nobo
 """
 
 import contextlib
-import hashlib
 import logging
 import math
 import secrets
@@ -34,7 +33,7 @@ from django.utils.translation import ngettext
 from redis.exceptions import RedisError
 
 from stepper.errors import TooManyRequests
-from stepper.limits import Window
+from stepper.limits import Window, digest
 from stepper.models import User
 from stepper.phones import normal_phone
 from stepper.server.proxies import network_of
@@ -97,7 +96,7 @@ def count_sign_up(request: HttpRequest) -> None:
 
 def _check(request: HttpRequest, user: User | None, *, login: str, password: str) -> bool:
     address = client_address(request)
-    who = str(user.pk) if user is not None else f"unknown:{hashlib.sha256(login.encode()).hexdigest()}"
+    who = str(user.pk) if user is not None else f"unknown:{digest(login)}"
     device = known_device(request, user)
     sign_ins = _sign_in_windows(who, address)
     if device is not None:
