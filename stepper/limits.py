@@ -16,12 +16,13 @@ import time
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
-from django.core.cache import cache
+from django.core.cache import DEFAULT_CACHE_ALIAS, cache, caches
 from django.utils.translation import gettext_lazy as _
 from redis.exceptions import RedisError
 
 from .errors import TooManyRequests
 from .models import ServiceSettings, User
+from .redis_cache import CountingRedisCache
 
 logger = logging.getLogger("stepper.limits")
 
@@ -47,11 +48,8 @@ class Window:
         """Count one more and return how many there are now, this one included. Raises RedisError."""
         while True:
             now = time.time()
-            cache.add(self.key, math.ceil(now + self._window_s) * _REQUESTS, self._window_s)
-            try:
-                self._closes_at, requests = divmod(cache.incr(self.key), _REQUESTS)
-            except ValueError:
-                continue  # the window closed between the two statements
+            opened = math.ceil(now + self._window_s) * _REQUESTS
+            self._closes_at, requests = divmod(_add_and_increment(self.key, opened, self._window_s), _REQUESTS)
             if self._closes_at > now:
                 return requests
             cache.delete(self.key)  # over by this machine's clock, not yet by the cache's
@@ -72,6 +70,16 @@ class Window:
     def closes_in_s(self) -> int:
         """Seconds until the window closes, at least one."""
         return min(self._window_s, max(1, math.ceil(self._closes_at - time.time())))
+
+
+def _add_and_increment(key: str, initial: int, timeout_s: int) -> int:
+    backend = caches[DEFAULT_CACHE_ALIAS]
+    if isinstance(backend, CountingRedisCache):
+        return backend.add_and_increment(key, initial, timeout_s)
+    while True:
+        backend.add(key, initial, timeout_s)
+        with contextlib.suppress(ValueError):  # it expired between the two statements
+            return backend.incr(key)
 
 
 def wait_s(scope: str, who: int | str, *, most: int, window_s: int = WINDOW_S) -> int | None:
@@ -108,10 +116,10 @@ def _too_many(retry_after_s: int) -> TooManyRequests:
     return TooManyRequests("rate.limited", _("Too many requests. Try again in a moment."), retry_after_s)
 
 
-def count_call(verb: str, who: int, setting: str) -> None:
+def count_call(verb: str, who: int, setting: str, *, settings: ServiceSettings | None = None) -> None:
     """Count one call of a domain verb by `who` against the setting of that name.
 
-    The settings are read from the second call of a minute on: nothing is limited to less than one.
+    Without `settings` they are read from the second call of a minute on: nothing is limited to less than one.
 
     Raises:
         TooManyRequests: more than the setting allows in this minute.
@@ -119,7 +127,7 @@ def count_call(verb: str, who: int, setting: str) -> None:
     window, requests = _count(verb, who)
     if requests <= 1:
         return
-    if requests > getattr(ServiceSettings.current(), setting):
+    if requests > getattr(settings or ServiceSettings.current(), setting):
         raise _too_many(window.closes_in_s)
 
 

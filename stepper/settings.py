@@ -173,7 +173,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # What several processes share: throttle counters and sign-in failures go through Redis where there is one.
 CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    "default": {"BACKEND": "stepper.redis_cache.CountingRedisCache", "LOCATION": REDIS_URL}
     if REDIS_URL
     # The default keeps 300 entries and then drops counters at random.
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}

@@ -78,13 +78,13 @@ def accept(driver_id: int, offer_id: int) -> Trip:
     # Most of a crowd comes too late: they are answered without queuing for the locks, which costs less than counting.
     if seen is not None and seen[1] not in (None, driver_id):
         raise Conflict("offer.taken", _("Another driver was faster."))
-    limits.count_call("accept", driver_id, "answers_per_min")
+    settings = ServiceSettings.current()
+    limits.count_call("accept", driver_id, "answers_per_min", settings=settings)
     if seen is None:
         with transaction.atomic():
             lock_driver(driver_id)  # says so where there is no such driver
         raise NotFound("offer.not_found", _("There is no such offer."))
     trip_id, _taken_by = seen
-    settings = ServiceSettings.current()
     try:
         trip = _accept(driver_id, trip_id, offer_id, settings)
     except Unfit:

@@ -381,7 +381,7 @@ def test_password_is_changed_with_the_old_one(path: str) -> None:
 @ways
 def test_nobody_signs_in_while_the_counters_are_away(user: User, way: Way, settings: Any) -> None:
     # Nobody listens on port 1.
-    away = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
+    away = {"BACKEND": "stepper.redis_cache.CountingRedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
     settings.CACHES = {"default": away}
     assert way(EMAIL).status_code == 503
 
