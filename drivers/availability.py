@@ -5,7 +5,7 @@
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from django.db import transaction
@@ -16,9 +16,9 @@ from django.utils.translation import gettext_lazy
 from msgspec import UNSET
 
 from drivers import metrics
-from realtime import events, groups
-from realtime.notify import notify
-from realtime.outbox import refresh_permissions
+from drivers.updates import publish_update
+from realtime import events
+from realtime.delivery.notifications import notify
 from stepper import limits
 from stepper.db.transactions import best_effort, in_transaction
 from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted, Text
@@ -84,10 +84,12 @@ def change_availability(
     busy: bool | None = None,
     by_id: int | None = None,
     note: str = "",
+    also_changed: Sequence[events.DriverPart] = (),
 ) -> bool:
-    """The one door for a driver's availability: stores it with its history and tells the search; False: no change.
+    """Store a driver's availability with its history and tell the search; False: no change. No other code assigns it.
 
     Inside a transaction that holds the driver. What is None stays; on a trip `is_online` waits for the end of it.
+    Publishes one `driver.updated`, with what else the caller changed.
     """
     previous = (driver.is_online, driver.availability)
     if is_online is not None:
@@ -95,10 +97,11 @@ def change_availability(
     if busy is None:
         busy = driver.availability == Availability.BUSY
     may_be_asked = driver.is_online and driver.approval == Approval.APPROVED and driver.user.is_active
-    mark_free = Availability.AVAILABLE if may_be_asked else Availability.OFFLINE
-    driver.availability = Availability.BUSY if busy else mark_free
+    when_free = Availability.AVAILABLE if may_be_asked else Availability.OFFLINE
+    driver.availability = Availability.BUSY if busy else when_free
     if (driver.is_online, driver.availability) == previous:
         return False
+    driver.auto_offline_at = None
     stored = {"is_online": driver.is_online, "availability": driver.availability, "auto_offline_at": None}
     if driver.availability == Availability.AVAILABLE:
         stored |= {"active_at": Now(), "active_lat": None, "active_lng": None, "idle_look_at": Now() + IDLE_CHECK}
@@ -118,8 +121,8 @@ def change_availability(
     if driver.availability == Availability.AVAILABLE:
         metrics.schedule_count(driver.pk)
     if cause not in (Cause.TRIP_STARTED, Cause.TRIP_ENDED):
-        # The driver's tabs and devices follow; a trip's own events do that by themselves.
-        refresh_permissions(groups.driver(driver.pk))
+        # A trip's start and end are told by its own events.
+        publish_update(driver, "availability", *also_changed)
     return True
 
 
@@ -151,12 +154,18 @@ def set_online(driver_id: int, online: bool) -> Driver:
 @in_transaction
 def _set_online(driver_id: int, online: bool) -> Driver:
     driver = lock_driver(driver_id)
+    is_on_break = driver.on_break_until is not None
     if online:
         require_ready(driver)
         end_running_break(driver)
-    elif driver.on_break_until:
+    elif is_on_break:
         driver.breaks.running().update(resumes=False)
-    change_availability(driver, Cause.DRIVER, is_online=online, by_id=driver.user_id)
+    also_changed: list[events.DriverPart] = ["breaks"] if is_on_break else []
+    is_published = change_availability(
+        driver, Cause.DRIVER, is_online=online, by_id=driver.user_id, also_changed=also_changed
+    )
+    if is_on_break and not is_published:
+        publish_update(driver, "breaks")
     return driver
 
 
@@ -256,8 +265,7 @@ def set_filters(driver_id: int, filters: events.Filters) -> Driver:
     if [getattr(driver, name) for name in _FILTERS] == before:
         return driver
     driver.save(update_fields=_FILTERS)
-    # The driver's other tabs and devices follow.
-    refresh_permissions(groups.driver(driver.pk))
+    publish_update(driver, "filters")
     return driver
 
 
@@ -323,14 +331,18 @@ def _set_approval(
         current = Approval(driver.approval).label
         raise Conflict("driver.approval_refused", _("The driver's approval is “%(approval)s”.") % {"approval": current})
     driver.approval = approval
+    is_published = False
     if approval != Approval.APPROVED:
         # Off the available first: the two columns are bound by a constraint.
         end_running_break(driver)
-        change_availability(driver, Cause.SUSPENDED, is_online=False, by_id=user.pk, note=reason)
+        is_published = change_availability(
+            driver, Cause.SUSPENDED, is_online=False, by_id=user.pk, note=reason, also_changed=["approval"]
+        )
     Driver.objects.filter(pk=driver.pk).update(approval=approval)
     sync_dispatchable(driver.pk)
     notify(
         driver.user, title, message=reason, audience="driver", priority="high", category="system", action_url="/driver/"
     )
-    refresh_permissions(groups.driver(driver.pk))
+    if not is_published:
+        publish_update(driver, "approval")
     return driver

@@ -4,17 +4,19 @@ Every region has a DOM id and replaces itself (`hx-swap-oob`); static/js/dashboa
 that a repeated fragment changes nothing on the screen. Called with the driver's language active.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import assert_never
 
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from realtime import events
-from realtime.notify import unread_count
+from realtime.delivery.notifications import unread_count
 from stepper.errors import DomainError, Text
 
 from .board import Board
 from .forms import BreakForm, FiltersForm, HoursForm
+from .models import Driver
 
 # The regions that a trip's fate touches; the driver's filters are changed by the driver alone.
 TRIP_REGIONS = ("stats", "notice", "duty", "availability", "offers", "offers_empty", "active", "history", "upcoming")
@@ -36,8 +38,9 @@ def regions(board: Board, names: Iterable[str] = TRIP_REGIONS) -> str:
     return "".join(render_to_string(f"drivers/{name}.html", context) for name in names)
 
 
-def filters(board: Board, form: FiltersForm, *, saved: bool = False) -> str:
-    context = {"board": board, "form": form, "saved": saved, "filters_open": True, "oob": True}
+def filters(board: Board, form: FiltersForm, *, saved: bool = False, is_open: bool = True) -> str:
+    """Draw the panel of the filters."""
+    context = {"board": board, "form": form, "saved": saved, "filters_open": is_open, "oob": True}
     return render_to_string("drivers/filters.html", context)
 
 
@@ -57,37 +60,80 @@ def hours(board: Board, form: HoursForm, *, break_form: BreakForm, saved: bool =
 def snapshot(driver_id: int) -> str:
     """Everything, for a page that has just connected or may have missed something."""
     board = Board.of(driver_id)
-    stored = render_to_string(
-        "drivers/filters.html", {"board": board, "form": FiltersForm.of(board.driver), "oob": True}
-    )
-    working = hours(board, HoursForm(board.driver), break_form=BreakForm(board.driver), is_open=False)
-    return regions(board) + stored + working + _badge(board.driver.user_id)
+    return regions(board) + _filters_as_stored(board) + _hours_as_stored(board) + _badge(board.driver.user_id)
 
 
-def render(event: events.DurableFrame, driver_id: int) -> str:
-    """What an event changes on the driver's dashboard; empty: nothing.
+DriverPageEvent = (
+    events.OfferCreated
+    | events.OfferExpired
+    | events.OfferAccepted
+    | events.TripStatusUpdated
+    | events.BookingCancelled
+    | events.TripRated
+    | events.DriverUpdated
+    | events.NotificationDriver
+    | events.NotificationPassenger
+    | events.NotificationStaff
+)
 
-    An offer's card is drawn from the event itself; what concerns a trip is read again, because several events may
-    have happened by now.
+
+def render(event: DriverPageEvent, driver_id: int) -> str:
+    """Draw what an event changes on the driver's dashboard.
+
+    An offer's card is drawn from the event itself; what concerns a trip or the driver is read again, because several
+    events may have happened by now.
     """
     match event:
         case events.OfferCreated():
             return render_to_string("drivers/offer_added.html", {"card": event})
+        case events.OfferExpired(reason="declined"):
+            return offer_answered(event.offer_id)
         case events.OfferExpired():
             return offer_gone(event.offer_id, _ENDED[event.reason]())
-        case (
-            events.OfferAccepted() | events.TripStatusUpdated() | events.BookingConfirmed() | events.BookingCancelled()
-        ):
+        case events.OfferAccepted() | events.TripStatusUpdated() | events.BookingCancelled():
             return regions(Board.of(driver_id))
-        case events.NotificationDriver() | events.NotificationPassenger():
-            board = Board.of(driver_id)
-            toast = render_to_string("realtime/toast.html", {"notification": event})
-            return _badge(board.driver.user_id) + toast + regions(board)
+        case events.TripRated():
+            return regions(Board.of(driver_id), RATING_PLACES)
+        case events.DriverUpdated():
+            return _parts(Board.of(driver_id), event.changed)
+        case events.NotificationDriver() | events.NotificationPassenger() | events.NotificationStaff():
+            badge = _badge(Driver.objects.values_list("user_id", flat=True).get(pk=driver_id))
+            return badge + render_to_string("realtime/toast.html", {"notification": event})
         case _:
-            return ""
+            assert_never(event)
 
 
-_ENDED = {
+# What of a driver changed -> the regions that show it; the panels of filters and hours are drawn after these.
+_ONLINE_REGIONS = ("notice", "duty", "availability", "offers", "offers_empty")
+_REGIONS_OF: dict[events.DriverPart, tuple[str, ...]] = {
+    "availability": _ONLINE_REGIONS,
+    "approval": _ONLINE_REGIONS,
+    "breaks": ("duty", "availability"),
+    "hours": ("duty",),
+    "filters": (),
+    "rating": ("stats",),
+}
+
+
+def _parts(board: Board, changed: Collection[events.DriverPart]) -> str:
+    wanted = {name for part in changed for name in _REGIONS_OF[part]}
+    html = regions(board, [name for name in TRIP_REGIONS if name in wanted])
+    if "filters" in changed:
+        html += _filters_as_stored(board)
+    if {"availability", "breaks", "hours"} & set(changed):
+        html += _hours_as_stored(board)
+    return html
+
+
+def _filters_as_stored(board: Board) -> str:
+    return filters(board, FiltersForm.of(board.driver), is_open=False)
+
+
+def _hours_as_stored(board: Board) -> str:
+    return hours(board, HoursForm(board.driver), break_form=BreakForm(board.driver), is_open=False)
+
+
+_ENDED: dict[str, Callable[[], str]] = {
     "timeout": lambda: _("Time ran out."),
     "accepted_by_another": lambda: _("Another driver was faster."),
     "cancelled": lambda: _("This trip is no longer offered."),

@@ -5,8 +5,8 @@ scripts follows the tabs' links. Every button posts to one view that calls one d
 fragments (refusals: 409 with the reason, which static/js/htmx-config.js swaps) and everybody else with a redirect.
 """
 
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterable
+from functools import partial, wraps
 from typing import Concatenate, ParamSpec, cast
 
 from django import forms
@@ -16,6 +16,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
@@ -23,6 +24,10 @@ from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 from drivers import availability, board, fragments, working_time
+from realtime import events, groups
+from realtime.drawings import DrawingKey, change_of, draw_once
+from realtime.models import Event
+from realtime.outbox import committed_events
 from stepper.errors import DomainError, InvalidInput, NotFound, Text, TooManyRequests
 from stepper.web.refusals import over_limit
 from stepper.web.requests import SignedInRequest
@@ -82,6 +87,22 @@ def _refusal_response(request: SignedInRequest, error: DomainError, *, fragment:
         return HttpResponse(fragment, status=409)
     messages.error(request, str(error.message))
     return redirect("drivers:tab", tab)
+
+
+def _drawn(driver_id: int, committed: Iterable[Event]) -> str:
+    """Draw what this request's own events change on the page, for the answer and for the driver's sockets at once.
+
+    "": it caused none, as what was asked for had been done before.
+    """
+    drawn: dict[DrawingKey, str] = {}
+    for row in committed:
+        if row.group != groups.driver(driver_id):
+            continue
+        event = cast("fragments.DriverPageEvent", events.decode_frame(row.frame))
+        key = DrawingKey("driver", (driver_id,), get_language() or settings.LANGUAGE_CODE, change_of(event))
+        if key not in drawn:
+            drawn[key] = draw_once(key, partial(fragments.render, event, driver_id))
+    return "".join(drawn.values())
 
 
 def _reasons(form: forms.Form) -> dict[str, list[Text]]:
@@ -144,10 +165,12 @@ def tab(request: SignedInRequest, driver: Driver, name: str) -> HttpResponse:
 @driver_required
 def accept_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> HttpResponse:
     try:
-        assignment.accept(driver.pk, offer_id)
+        with committed_events() as committed:
+            assignment.accept(driver.pk, offer_id)
     except DomainError as error:
         return _refusal_response(request, error, fragment=fragments.offer_refused(offer_id, error), tab="offers")
-    response = _fragment_response(request, fragments.regions(Board.of(driver.pk)), "active")
+    fragment = _drawn(driver.pk, committed) or fragments.regions(Board.of(driver.pk))
+    response = _fragment_response(request, fragment, "active")
     return trigger_client_event(response, "stepper:tab", {"tab": "active"})
 
 
@@ -155,21 +178,25 @@ def accept_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> Htt
 @driver_required
 def decline_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> HttpResponse:
     try:
-        assignment.decline(driver.pk, offer_id)
+        with committed_events() as committed:
+            assignment.decline(driver.pk, offer_id)
     except DomainError as error:
         return _refusal_response(request, error, fragment=fragments.offer_refused(offer_id, error), tab="offers")
-    return _fragment_response(request, fragments.offer_answered(offer_id), "offers")
+    fragment = _drawn(driver.pk, committed) or fragments.offer_answered(offer_id)
+    return _fragment_response(request, fragment, "offers")
 
 
 @require_POST
 @driver_required
 def set_availability(request: SignedInRequest, driver: Driver) -> HttpResponse:
     try:
-        availability.set_online(driver.pk, request.POST.get("online") == "1")
+        with committed_events() as committed:
+            availability.set_online(driver.pk, request.POST.get("online") == "1")
     except DomainError as error:
         fragment = fragments.regions(Board.of(driver.pk), ("availability", "notice")) + fragments.toast(error.message)
         return _refusal_response(request, error, fragment=fragment, tab="offers")
-    return _fragment_response(request, fragments.regions(Board.of(driver.pk), REGIONS["offers"]), "offers")
+    fragment = _drawn(driver.pk, committed) or fragments.regions(Board.of(driver.pk), REGIONS["offers"])
+    return _fragment_response(request, fragment, "offers")
 
 
 @require_POST
@@ -264,10 +291,12 @@ def update_trip(request: SignedInRequest, driver: Driver, trip_id: int) -> HttpR
     try:
         if not form.is_valid():
             raise InvalidInput("input.invalid", _("Please correct what is marked."), _reasons(form))
-        driving.update_status(driver.pk, trip_id, **form.cleaned_data)
+        with committed_events() as committed:
+            driving.update_status(driver.pk, trip_id, **form.cleaned_data)
     except DomainError as error:
         return _refusal_response(request, error, fragment=fragments.trip_refused(trip_id, error), tab="active")
-    return _fragment_response(request, fragments.regions(Board.of(driver.pk)), "active")
+    fragment = _drawn(driver.pk, committed) or fragments.regions(Board.of(driver.pk))
+    return _fragment_response(request, fragment, "active")
 
 
 @require_POST
@@ -277,7 +306,9 @@ def rate_passenger(request: SignedInRequest, driver: Driver, trip_id: int) -> Ht
     try:
         if not form.is_valid():
             raise InvalidInput("input.invalid", _("Choose 1 to 5 stars."), _reasons(form))
-        bookings.rate(trip_id, request.user, stars=form.cleaned_data["stars"])
+        with committed_events() as committed:
+            bookings.rate(trip_id, request.user, stars=form.cleaned_data["stars"])
     except DomainError as error:
         return _refusal_response(request, error, fragment=fragments.rating_refused(trip_id, error), tab="history")
-    return _fragment_response(request, fragments.regions(Board.of(driver.pk), ("active", "history")), "history")
+    fragment = _drawn(driver.pk, committed) or fragments.regions(Board.of(driver.pk), fragments.RATING_PLACES)
+    return _fragment_response(request, fragment, "history")

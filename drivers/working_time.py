@@ -10,7 +10,7 @@ distance. An open dashboard or a phone that reports from a parking place is none
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -27,9 +27,9 @@ from drivers import hours
 from drivers.availability import IDLE_CHECK, change_availability, end_running_break, lock_driver, require_ready
 from drivers.geo import distance_km
 from drivers.models import AUTO_OFFLINE_MAX, AUTO_OFFLINE_MIN, Availability, Break, Cause, Driver
-from realtime import groups
-from realtime.notify import notify
-from realtime.outbox import refresh_permissions
+from drivers.updates import publish_update
+from realtime import events
+from realtime.delivery.notifications import notify
 from stepper import limits
 from stepper.db.transactions import best_effort, in_transaction, isolate_failures
 from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted, Text
@@ -78,7 +78,7 @@ def record_activity(driver_id: int) -> None:
     else:
         online.update(active_at=Now(), auto_offline_at=None, idle_look_at=Now() + IDLE_CHECK)
         # The warning goes from the other tabs and devices as well.
-        refresh_permissions(groups.driver(driver_id))
+        publish_update(Driver.objects.get(pk=driver_id), "availability")
 
 
 def idle_due(limit: int = 100) -> int:
@@ -100,6 +100,7 @@ def _check_idle(driver_ids: list[int]) -> int:
     looked = []
     for driver in drivers:
         now = driver.now
+        warned_for = driver.auto_offline_at
         _notice_driving(driver, settings)
         offline_at = (driver.active_at or now) + dt.timedelta(minutes=driver.auto_offline_min)
         if driver.availability != Availability.AVAILABLE:
@@ -125,6 +126,8 @@ def _check_idle(driver_ids: list[int]) -> int:
             )
         else:
             driver.idle_look_at = driver.auto_offline_at or min(now + IDLE_CHECK, offline_at - warning)
+        if driver.auto_offline_at != warned_for:
+            publish_update(driver, "availability")
         looked.append(driver)
     Driver.objects.bulk_update(
         looked, ["active_at", "active_lat", "active_lng", "auto_offline_at", "idle_look_at"], batch_size=80
@@ -187,8 +190,9 @@ def set_working_time(driver_id: int, wanted: WorkingTime) -> Driver:
     driver.save(update_fields=["timezone", "weekly_hours", "auto_offline_min", "hours_due_at"])
     # A shorter time may have passed already; a warning given for the old one is judged anew.
     waiting = Driver.objects.filter(pk=driver.pk, idle_look_at__isnull=False)
-    waiting.update(idle_look_at=Now(), auto_offline_at=None)
-    refresh_permissions(groups.driver(driver.pk))
+    if waiting.update(idle_look_at=Now(), auto_offline_at=None):
+        driver.auto_offline_at = None
+    publish_update(driver, "hours")
     return driver
 
 
@@ -218,7 +222,8 @@ def _change_by_hours(driver: Driver) -> None:
     begin = hours.are_now(driver.weekly_hours, ZoneInfo(driver.timezone), now)
     if driver.on_break_until is not None:
         # The break goes on, and ends into what the hours say.
-        driver.breaks.running().update(resumes=begin)
+        if driver.breaks.running().update(resumes=begin):
+            publish_update(driver, "breaks")
         return
     if begin:
         _resume(driver, Cause.HOURS, gettext_lazy("Your hours have begun: you are online"))
@@ -226,18 +231,23 @@ def _change_by_hours(driver: Driver) -> None:
         _notify_driver(driver, gettext_lazy("Your hours are over: you are offline"), message="", priority="normal")
 
 
-def _resume(driver: Driver, cause: Cause, title: Text) -> None:
-    """Puts a driver online who asked for it beforehand; where that is not possible they are told why."""
+def _resume(driver: Driver, cause: Cause, title: Text, also_changed: Sequence[events.DriverPart] = ()) -> bool:
+    """Put a driver online who asked for it beforehand; where that is not possible they are told why.
+
+    Returns whether they are online now who were not, which is published with what else the caller changed.
+    """
     try:
         with override(driver.user.language):
             require_ready(driver)
     except NotPermitted:
-        return  # they have been told of that by staff
+        return False  # they have been told of that by staff
     except Conflict as error:
         _notify_driver(driver, gettext_lazy("You were not put online"), message=error.message)
-        return
-    if change_availability(driver, cause, is_online=True):
-        _notify_driver(driver, title, message="", priority="normal")
+        return False
+    if not change_availability(driver, cause, is_online=True, also_changed=also_changed):
+        return False
+    _notify_driver(driver, title, message="", priority="normal")
+    return True
 
 
 # Breaks
@@ -282,7 +292,7 @@ def plan_break(driver_id: int, starts_at: dt.datetime, ends_at: dt.datetime) -> 
     if driver.breaks.ahead().count() >= _BREAKS_AHEAD:
         raise Conflict("driver.too_many_breaks", _("You have planned as many breaks as can be kept."))
     row = _add(driver, starts_at, ends_at)
-    refresh_permissions(groups.driver(driver_id))
+    publish_update(driver, "breaks")
     return row
 
 
@@ -335,19 +345,20 @@ def _start(driver: Driver, row: Break) -> None:
     Break.objects.filter(pk=row.pk).update(started_at=Now(), due_at=row.ends_at, resumes=row.resumes)
     driver.on_break_until = row.ends_at
     Driver.objects.filter(pk=driver.pk).update(on_break_until=row.ends_at)
-    if not change_availability(driver, Cause.BREAK_STARTED, is_online=False):
-        refresh_permissions(groups.driver(driver.pk))
+    if not change_availability(driver, Cause.BREAK_STARTED, is_online=False, also_changed=["breaks"]):
+        publish_update(driver, "breaks")
 
 
 def _end(driver: Driver, row: Break) -> None:
     """A planned break that nobody started in time ends without ever having had an effect."""
     if row.started_at is None:
         Break.objects.filter(pk=row.pk).update(ended_at=Now(), due_at=None)
-    else:
-        end_running_break(driver)
-        if row.resumes:
-            _resume(driver, Cause.BREAK_ENDED, gettext_lazy("Your break is over: you are online"))
-    refresh_permissions(groups.driver(driver.pk))
+        publish_update(driver, "breaks")
+        return
+    end_running_break(driver)
+    title = gettext_lazy("Your break is over: you are online")
+    if not row.resumes or not _resume(driver, Cause.BREAK_ENDED, title, ["breaks"]):
+        publish_update(driver, "breaks")
 
 
 # What the dispatcher does

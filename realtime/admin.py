@@ -1,7 +1,7 @@
 """The event log, notifications and dispatchers in the admin: to look at, never to change."""
 
 import json
-from typing import Any, get_args
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -28,7 +28,7 @@ class EventTypeFilter(admin.SimpleListFilter):
     parameter_name = "type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        tags = [str(struct.__struct_config__.tag) for struct in get_args(events.DurableFrame)]
+        tags = [str(struct.__struct_config__.tag) for struct in events.DURABLE]
         return [(tag, tag) for tag in [*tags, PERMISSIONS_REFRESH]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:

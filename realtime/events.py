@@ -7,7 +7,7 @@ Server to client frames form one tagged union (`Frame`), client commands another
 
 import datetime as dt
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 from uuid import uuid4
 
 import msgspec
@@ -53,15 +53,35 @@ class VehicleCard(Struct, frozen=True):
     vehicle_class: str
 
 
+# The dashboards' pages: a driver's, one trip's, a user's list of trips.
+Page = Literal["driver", "trip", "trips"]
+
+
 class Durable(Struct, frozen=True, kw_only=True, tag_field="type"):
-    """An event that is logged and delivered at least once; `id` recognises a duplicate."""
+    """An event that is logged and delivered at least once; `id` recognises a duplicate.
+
+    Each kind says which pages draw it (the functions that do are typed by it, see realtime.fragments) and whether
+    what a driver may do can have changed with it: whether they are approved, online, which trips are theirs.
+    """
+
+    pages: ClassVar[frozenset[Page]]
+    changes_driver: ClassVar[bool]
 
     id: str = field(default_factory=_event_id)
     timestamp: dt.datetime = field(default_factory=_now)
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ("pages", "changes_driver"):
+            if not hasattr(cls, name):
+                raise TypeError(f"{cls.__name__} does not declare {name}")
+
 
 class TripRequested(Durable, frozen=True, kw_only=True, tag="trip.requested"):
     """To staff: a trip wants a driver."""
+
+    pages: ClassVar[frozenset[Page]] = frozenset()
+    changes_driver: ClassVar[bool] = False
 
     trip_id: int
     version: int
@@ -75,6 +95,9 @@ class TripRequested(Durable, frozen=True, kw_only=True, tag="trip.requested"):
 
 class OfferCreated(Durable, frozen=True, kw_only=True, tag="trip.offer.created"):
     """To one driver: the whole card."""
+
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver"})
+    changes_driver: ClassVar[bool] = False
 
     trip_id: int
     offer_id: int
@@ -105,6 +128,9 @@ class OfferCreated(Durable, frozen=True, kw_only=True, tag="trip.offer.created")
 class OfferAccepted(Durable, frozen=True, kw_only=True, tag="trip.offer.accepted"):
     """To the trip and its driver: who takes it, in what, when."""
 
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip", "trips"})
+    changes_driver: ClassVar[bool] = True
+
     trip_id: int
     offer_id: int | None
     version: int
@@ -113,11 +139,14 @@ class OfferAccepted(Durable, frozen=True, kw_only=True, tag="trip.offer.accepted
     accepted_at: dt.datetime
 
 
-OfferEnd = Literal["timeout", "accepted_by_another", "cancelled", "no_longer_eligible"]
+OfferEnd = Literal["timeout", "accepted_by_another", "cancelled", "no_longer_eligible", "declined"]
 
 
 class OfferExpired(Durable, frozen=True, kw_only=True, tag="trip.offer.expired"):
-    """To one driver: an offer is gone without their doing."""
+    """To one driver: an offer is gone, without their doing or because they declined it here or elsewhere."""
+
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver"})
+    changes_driver: ClassVar[bool] = False
 
     trip_id: int
     offer_id: int
@@ -126,6 +155,9 @@ class OfferExpired(Durable, frozen=True, kw_only=True, tag="trip.offer.expired")
 
 class TripStatusUpdated(Durable, frozen=True, kw_only=True, tag="trip.status.updated"):
     """To the trip, its driver and staff. A delay is announced with previous == new."""
+
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip", "trips"})
+    changes_driver: ClassVar[bool] = True
 
     trip_id: int
     version: int
@@ -140,6 +172,9 @@ class TripStatusUpdated(Durable, frozen=True, kw_only=True, tag="trip.status.upd
 
 
 class BookingConfirmed(Durable, frozen=True, kw_only=True, tag="booking.confirmed"):
+    pages: ClassVar[frozenset[Page]] = frozenset({"trip", "trips"})
+    changes_driver: ClassVar[bool] = False
+
     trip_id: int
     version: int
     booking_id: int
@@ -148,6 +183,9 @@ class BookingConfirmed(Durable, frozen=True, kw_only=True, tag="booking.confirme
 
 
 class BookingCancelled(Durable, frozen=True, kw_only=True, tag="booking.cancelled"):
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip", "trips"})
+    changes_driver: ClassVar[bool] = True
+
     trip_id: int
     version: int
     booking_id: int
@@ -156,7 +194,12 @@ class BookingCancelled(Durable, frozen=True, kw_only=True, tag="booking.cancelle
     reason: str
 
 
-class NotificationDriver(Durable, frozen=True, kw_only=True, tag="notification.driver"):
+class Notification(Durable, frozen=True, kw_only=True):
+    """To one user, on whatever page they are."""
+
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip", "trips"})
+    changes_driver: ClassVar[bool] = False
+
     notification_id: int
     title: str
     message: str
@@ -165,13 +208,61 @@ class NotificationDriver(Durable, frozen=True, kw_only=True, tag="notification.d
     action_url: str
 
 
-class NotificationPassenger(Durable, frozen=True, kw_only=True, tag="notification.passenger"):
-    notification_id: int
-    title: str
-    message: str
-    priority: str
-    category: str
-    action_url: str
+class NotificationDriver(Notification, frozen=True, kw_only=True, tag="notification.driver"):
+    """To somebody as a driver."""
+
+
+class NotificationPassenger(Notification, frozen=True, kw_only=True, tag="notification.passenger"):
+    """To somebody as a passenger."""
+
+
+class NotificationStaff(Notification, frozen=True, kw_only=True, tag="notification.staff"):
+    """To a member of staff: something wants their attention."""
+
+
+DriverPart = Literal["availability", "filters", "breaks", "hours", "approval", "rating"]
+
+
+class DriverFilters(Struct, frozen=True):
+    """What a driver wants to be asked for; None: no limit."""
+
+    max_distance_km: float | None
+    min_earnings: int | None
+    trip_types: list[str]
+    accepts_long_distance: bool
+
+
+class DriverUpdated(Durable, frozen=True, kw_only=True, tag="driver.updated"):
+    """To one driver: what changed of themselves (`changed`), and how all of it is now.
+
+    The start and the end of a trip change the availability as well; that is what `trip.status.updated` says.
+    """
+
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver"})
+    changes_driver: ClassVar[bool] = True
+
+    driver_id: int
+    changed: list[DriverPart]
+    availability: str
+    # The driver's own switch; while they drive a trip, what they are when it ends.
+    is_online: bool
+    # When the driver is put offline because nothing happens; None: no warning was given.
+    auto_offline_at: dt.datetime | None
+    on_break_until: dt.datetime | None
+    approval: str
+    filters: DriverFilters
+    rating: float | None
+    rating_count: int
+
+
+class TripRated(Durable, frozen=True, kw_only=True, tag="trip.rated"):
+    """To the trip and its driver: one side has rated the other. How is not said, as everybody on the trip hears it."""
+
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip"})
+    changes_driver: ClassVar[bool] = False
+
+    trip_id: int
+    by: Literal["driver", "organiser"]
 
 
 class Eta(Struct, frozen=True):
@@ -276,7 +367,11 @@ DurableFrame = (
     | BookingCancelled
     | NotificationDriver
     | NotificationPassenger
+    | NotificationStaff
+    | DriverUpdated
+    | TripRated
 )
+DURABLE: tuple[type[Durable], ...] = get_args(DurableFrame)
 Frame = DurableFrame | DriverLocationUpdated | TripSnapshot | ConnectionEstablished | Heartbeat | Ack | Error
 
 

@@ -1,53 +1,44 @@
-"""Fragments of the dashboard pages, rendered once per audience and event however many tabs are open.
+"""Fragments of the dashboard pages: which functions draw which page, whole or what one event changes on it.
 
-An audience is a role in a language, looking at one thing: the driver's dashboard, one trip, a user's trips.
+The registries are typed by what each page draws (`events.Durable.pages`): an event that a page draws and its function
+does not know fails the type check, one that is declared but drawn nowhere fails tests/realtime/test_fragments.py.
 """
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 
 from django.utils.translation import override
 
 from drivers import fragments as driver_fragments
 from realtime import events
+from realtime.drawings import DrawingKey, change_of, draw_once_for_sockets
 from stepper.db.transactions import run_in_thread
 from trips import fragments as trip_fragments
 
-# Enough for the tabs of one event to find what the first of them rendered.
-_KEPT = 512
-_rendered: OrderedDict[tuple[str, tuple[int, ...], str, str], asyncio.Future[str]] = OrderedDict()
-
-SNAPSHOTS: dict[str, Callable[..., str]] = {
+SNAPSHOTS: dict[events.Page, Callable[..., str]] = {
     "driver": driver_fragments.snapshot,
     "trip": trip_fragments.snapshot,
     "trips": trip_fragments.list_snapshot,
 }
-CHANGES: dict[str, Callable[..., str]] = {
+CHANGES: dict[events.Page, Callable[..., str]] = {
     "driver": driver_fragments.render,
     "trip": trip_fragments.render,
     "trips": trip_fragments.list_render,
 }
 
 
-async def fragment(audience: str, subject: tuple[int, ...], *, language: str, logged: tuple[str, str] | None) -> str:
-    """HTML for out-of-band swaps: what a logged event (id, frame) changes, or None: everything as it stands."""
-    if logged is None:
-        return await run_in_thread(_render, audience, subject, language, None)
-    event_id, frame = logged
-    key = (audience, subject, language, event_id)
-    rendering = _rendered.get(key)
-    if rendering is None or rendering.get_loop() is not asyncio.get_running_loop():
-        rendering = asyncio.ensure_future(run_in_thread(_render, audience, subject, language, frame))
-        _rendered[key] = rendering
-        while len(_rendered) > _KEPT:
-            _rendered.popitem(last=False)
-    # Shielded: the tab that began may close while others wait.
-    return await asyncio.shield(rendering)
+async def snapshot(page: events.Page, subject: tuple[int, ...], language: str) -> str:
+    """Draw everything on the page that can have changed, for out-of-band swaps."""
+    return await run_in_thread(_draw, SNAPSHOTS[page], subject, language)
 
 
-def _render(audience: str, subject: tuple[int, ...], language: str, frame: str | None) -> str:
+async def change(page: events.Page, subject: tuple[int, ...], *, language: str, event: events.DurableFrame) -> str:
+    """Draw what an event changes on the page, once for all its tabs; "": nothing."""
+    if page not in event.pages:
+        return ""
+    key = DrawingKey(page, subject, language, change_of(event))
+    return await draw_once_for_sockets(key, lambda: _draw(CHANGES[page], (event, *subject), language))
+
+
+def _draw(function: Callable[..., str], arguments: tuple[object, ...], language: str) -> str:
     with override(language):
-        if frame is None:
-            return SNAPSHOTS[audience](*subject)
-        return CHANGES[audience](events.decode_frame(frame), *subject)
+        return function(*arguments)

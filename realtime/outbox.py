@@ -1,15 +1,18 @@
-"""The only way out: events become rows of the log in the transaction that causes them, then frames on the bus.
+"""The outbox: events become rows in the transaction that causes them, then frames on the bus.
 
 `publish` writes the rows. After commit a process that carries sockets hands them to the channel layer at once and
 marks them published; a process that has none (shell, command, test) leaves them to the servers' sweep. So nothing
-is lost when a process dies between commit and publish, and a change made anywhere reaches every open page.
+is lost when a process dies between commit and publish, and a change made anywhere reaches every open page. Positions
+go another way (drivers.positions): the next one makes up for a lost one.
 """
 
 import asyncio
 import datetime as dt
 import logging
 import time
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from channels.layers import get_channel_layer
@@ -32,7 +35,10 @@ SWEPT_AT_ONCE = 500
 _MAX_DELIVERED = 20_000
 # How long the writing server has to publish by itself before any server takes its events over.
 SWEEP_GRACE = dt.timedelta(seconds=2)
+# A message between servers. Releases before `driver.updated` sent it with an empty frame, also to have pages draw
+# everything again: their rows stay in the outbox for a day, and their servers may run beside this one.
 PERMISSIONS_REFRESH = "control.recheck"
+NOTHING_TO_DRAW = '{"draw": false}'
 # The sweep holds its rows this long at most for the bus to take them.
 BUS_TIMEOUT_S = 10
 # New work waits this long at most for events to reach the sockets.
@@ -56,16 +62,40 @@ def publish_many(pairs: Iterable[tuple[events.DurableFrame, str]]) -> None:
 
 
 def refresh_permissions(*groups: str) -> None:
-    """Tells the sockets in `groups` to check again who they are and what they may watch, once this commits."""
+    """Tell the sockets in `groups` to check again who they are and what they may watch, once this commits."""
     sweep_at = timezone.now() + (SWEEP_GRACE if publisher.is_open else dt.timedelta())
-    rows = [Event(event_id="", group=group, type=PERMISSIONS_REFRESH, frame="", sweep_at=sweep_at) for group in groups]
+    rows = [
+        Event(event_id="", group=group, type=PERMISSIONS_REFRESH, frame=NOTHING_TO_DRAW, sweep_at=sweep_at)
+        for group in groups
+    ]
     write_at_end(_insert_rows, rows)
+
+
+_committed: ContextVar[list[Event] | None] = ContextVar("committed", default=None)
+
+
+@contextmanager
+def committed_events() -> Iterator[list[Event]]:
+    """Collect the rows that transactions of this thread commit meanwhile, so that an answer can be drawn from them."""
+    rows: list[Event] = []
+    token = _committed.set(rows)
+    try:
+        yield rows
+    finally:
+        _committed.reset(token)
 
 
 def _insert_rows(rows: list[Event]) -> None:
     if rows:
         Event.objects.bulk_create(rows)
-        transaction.on_commit(lambda: publisher.send(rows))
+        transaction.on_commit(lambda: _after_commit(rows))
+
+
+def _after_commit(rows: list[Event]) -> None:
+    collected = _committed.get()
+    if collected is not None:
+        collected += rows
+    publisher.send(rows)
 
 
 def _layer_message(row: Event) -> dict[str, Any]:

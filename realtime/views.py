@@ -9,7 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from stepper.web.requests import SignedInRequest
 
-from . import notify
+from .delivery import notifications as delivered
 from .models import Notification
 
 SHOWN = 30
@@ -20,7 +20,7 @@ def _list(request: SignedInRequest, changed: bool = False) -> HttpResponse:
     template = "realtime/list.html" if request.htmx else "realtime/notifications.html"
     context = {
         "notifications": Notification.objects.filter(user=request.user)[:SHOWN],
-        "unread": notify.unread_count(request.user.pk),
+        "unread": delivered.unread_count(request.user.pk),
         "with_badge": changed,
     }
     return render(request, template, context)
@@ -40,7 +40,7 @@ def read(request: SignedInRequest, notification_id: int) -> HttpResponse:
     notification = Notification.objects.filter(pk=notification_id, user=request.user).first()
     if notification is None:
         raise Http404
-    notify.mark_read(request.user.pk, notification_id)
+    delivered.mark_read(request.user.pk, notification_id)
     if request.htmx:
         return _list(request, changed=True)
     target = notification.action_url
@@ -52,5 +52,5 @@ def read(request: SignedInRequest, notification_id: int) -> HttpResponse:
 @require_POST
 @login_required
 def read_all(request: SignedInRequest) -> HttpResponse:
-    notify.mark_all_read(request.user.pk)
+    delivered.mark_all_read(request.user.pk)
     return _list(request, changed=True) if request.htmx else redirect("realtime:notifications")

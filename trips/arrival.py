@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from drivers.geo import distance_km
 from drivers.models import DriverPosition
 from drivers.positions import buffer
-from realtime.notify import notify
+from realtime.delivery.notifications import notify
 from stepper.errors import Text
 from stepper.models import ServiceSettings
 

@@ -17,8 +17,8 @@ from django.utils.translation import gettext_lazy
 from drivers.availability import lock_driver, mark_free, require_approved
 from drivers.models import Driver
 from realtime import events, groups
-from realtime.notify import notify
-from realtime.outbox import publish, refresh_permissions
+from realtime.delivery.notifications import notify
+from realtime.outbox import publish
 from stepper import limits
 from stepper.db.transactions import Stale, best_effort, in_transaction
 from stepper.errors import Conflict, NotFound
@@ -220,7 +220,7 @@ def decline(driver_id: int, offer_id: int, reason: str = "") -> Offer:
             raise Conflict("offer.taken", _("Another driver was faster."))
         raise Conflict("offer.withdrawn", _("This trip is no longer offered."))
     # The driver's other tabs drop the card as well.
-    refresh_permissions(groups.driver(driver_id))
+    publish(events.OfferExpired(trip_id=trip.pk, offer_id=offer_id, reason="declined"), groups.driver(driver_id))
     end_waves_if_settled([trip.pk])
     return offer
 

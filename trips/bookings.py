@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from drivers.geo import cell, distance_km
 from drivers.models import Driver
+from drivers.updates import publish_update
 from realtime import events, groups
 from realtime.outbox import publish, refresh_permissions
 from stepper import limits
@@ -353,8 +354,6 @@ def rate(trip_id: int, user: User, *, stars: int, comment: str = "") -> Rating:
     given = Conflict("rating.already_given", _("You have rated this trip already."))
     try:
         with transaction.atomic():
-            if Rating.objects.filter(trip=trip, by=user).exists():
-                raise given
             rating = Rating.objects.create(
                 trip=trip, role=role, by=user, about=about, stars=stars, comment=comment[:500]
             )
@@ -363,8 +362,13 @@ def rate(trip_id: int, user: User, *, stars: int, comment: str = "") -> Rating:
                 User.objects.filter(pk=about.pk).update(**sums)
             else:
                 Driver.objects.filter(pk=trip.driver.pk).update(**sums)
-            # Both sides' open pages show the stars.
-            refresh_permissions(groups.driver(trip.driver.pk), groups.trip(trip.pk))
+            publish(
+                events.TripRated(trip_id=trip.pk, by="driver" if role == Role.DRIVER else "organiser"),
+                groups.trip(trip.pk),
+                groups.driver(trip.driver.pk),
+            )
+            if role == Role.ORGANISER:
+                publish_update(Driver.objects.get(pk=trip.driver.pk), "rating")
     except IntegrityError:  # the other tab got there first
         raise given from None
     return rating

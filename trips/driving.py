@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from drivers.availability import lock_driver, mark_busy
 from drivers.models import Driver
-from realtime.notify import notify
+from realtime.delivery.notifications import notify
 from stepper import limits
 from stepper.db.transactions import Stale, in_transaction
 from stepper.errors import Conflict, InvalidInput, NotFound

@@ -3,7 +3,7 @@ from django.utils.translation import gettext_lazy
 
 from drivers.availability import mark_free
 from realtime import events, groups
-from realtime.notify import notify
+from realtime.delivery.notifications import notify
 from realtime.outbox import publish, refresh_permissions
 from trips.models import NO_WAVE, Trip
 from trips.offers import withdraw_offers

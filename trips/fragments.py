@@ -4,10 +4,12 @@ Called inside a database thread with the viewer's language active. Every functio
 is right whatever order events arrive in; `data-version` lets the page ignore one that was overtaken on the way.
 """
 
+from typing import assert_never
+
 from django.template.loader import render_to_string
 
 from realtime import events
-from realtime.notify import unread_count
+from realtime.delivery.notifications import unread_count
 from stepper.errors import NotFound
 from stepper.models import User
 from trips.access import trip_for
@@ -16,7 +18,10 @@ from .forms import RatingForm
 from .panel import Panel
 from .views import active_trips, past_trips
 
-Notification = events.NotificationDriver | events.NotificationPassenger
+_Notification = events.NotificationDriver | events.NotificationPassenger | events.NotificationStaff
+_TripChange = events.OfferAccepted | events.TripStatusUpdated | events.BookingConfirmed | events.BookingCancelled
+TripPageEvent = _TripChange | events.TripRated | _Notification
+TripListPageEvent = _TripChange | _Notification
 
 
 def _panel(trip_id: int, viewer: User) -> str:
@@ -31,8 +36,8 @@ def _badge(user_id: int) -> str:
     return render_to_string("realtime/badge.html", {"unread": unread_count(user_id), "oob": True})
 
 
-def notification(event: Notification, user_id: int) -> str:
-    """The badge's new count and a toast."""
+def _notification(event: _Notification, user_id: int) -> str:
+    """Draw the badge's new count and a toast."""
     return _badge(user_id) + render_to_string("realtime/toast.html", {"notification": event})
 
 
@@ -41,13 +46,21 @@ def snapshot(trip_id: int, viewer_id: int) -> str:
     return _panel(trip_id, User.objects.get(pk=viewer_id)) + _badge(viewer_id)
 
 
-def render(event: events.DurableFrame, trip_id: int, viewer_id: int) -> str:
-    """What one event changes on the trip page; "": nothing."""
-    if isinstance(event, Notification):
-        return notification(event, viewer_id)
-    if getattr(event, "trip_id", None) != trip_id:
-        return ""
-    return _panel(trip_id, User.objects.get(pk=viewer_id))
+def render(event: TripPageEvent, trip_id: int, viewer_id: int) -> str:
+    """Draw what one event changes on the trip page; "": nothing, as it is about another trip of theirs."""
+    match event:
+        case events.NotificationDriver() | events.NotificationPassenger() | events.NotificationStaff():
+            return _notification(event, viewer_id)
+        case (
+            events.OfferAccepted()
+            | events.TripStatusUpdated()
+            | events.BookingConfirmed()
+            | events.BookingCancelled()
+            | events.TripRated()
+        ):
+            return _panel(trip_id, User.objects.get(pk=viewer_id)) if event.trip_id == trip_id else ""
+        case _:
+            assert_never(event)
 
 
 def _list(user: User) -> str:
@@ -59,8 +72,14 @@ def list_snapshot(user_id: int) -> str:
     return _list(User.objects.get(pk=user_id)) + _badge(user_id)
 
 
-def list_render(event: events.DurableFrame, user_id: int) -> str:
-    """What one event changes on "my trips" and on every page without a socket of its own."""
-    if isinstance(event, Notification):
-        return notification(event, user_id)
-    return _list(User.objects.get(pk=user_id))
+def list_render(event: TripListPageEvent, user_id: int) -> str:
+    """Draw what one event changes on "my trips" and on every page without a socket of its own."""
+    match event:
+        case events.NotificationDriver() | events.NotificationPassenger() | events.NotificationStaff():
+            return _notification(event, user_id)
+        case (
+            events.OfferAccepted() | events.TripStatusUpdated() | events.BookingConfirmed() | events.BookingCancelled()
+        ):
+            return _list(User.objects.get(pk=user_id))
+        case _:
+            assert_never(event)

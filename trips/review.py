@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy
 
 from drivers.availability import lock_driver
 from drivers.models import Driver
-from realtime.notify import notify, notify_staff
+from realtime.delivery.notifications import notify, notify_staff
 from stepper.db.transactions import in_transaction
 from trips.eligibility import REASONS, unfit
 from trips.models import Offer, Trip

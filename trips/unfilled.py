@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from realtime.notify import notify, notify_staff
+from realtime.delivery.notifications import notify, notify_staff
 from stepper import limits
 from stepper.db.transactions import best_effort, in_transaction, isolate_failures
 from stepper.errors import InvalidInput

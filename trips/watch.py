@@ -20,7 +20,7 @@ from django.utils.translation import override
 
 from drivers.geo import distance_km
 from drivers.models import DriverPosition
-from realtime.notify import notify, notify_staff
+from realtime.delivery.notifications import notify, notify_staff
 from stepper.db.transactions import in_transaction, isolate_failures
 from stepper.models import ServiceSettings
 from stepper.templatetags.units import clock, when

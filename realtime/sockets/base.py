@@ -27,7 +27,7 @@ from realtime import events
 from realtime.auth import Identity, accepted_subprotocol
 from realtime.layer.hub import HubChannelLayer
 from realtime.layer.mailbox import Mailbox
-from realtime.outbox import PERMISSIONS_REFRESH, publisher
+from realtime.outbox import NOTHING_TO_DRAW, PERMISSIONS_REFRESH, publisher
 from realtime.sockets import commands, decoding
 from realtime.sockets.close_codes import (
     CLOSE_FAULT,
@@ -63,11 +63,19 @@ _WAITING = 500
 _WRITABLE_POLL_S = 0.05
 
 # After these what is known of a driver (approved, which trips) may have changed.
-_CHANGES_DRIVER = frozenset({PERMISSIONS_REFRESH, "trip.offer.accepted", "trip.status.updated", "booking.cancelled"})
+_CHANGES_DRIVER = frozenset(
+    {PERMISSIONS_REFRESH, *(str(one.__struct_config__.tag) for one in events.DURABLE if one.changes_driver)}
+)
 # Says that a trip has a driver, perhaps another one than before.
 _ASSIGNED = "trip.offer.accepted"
 _NO_TRIPS: Mapping[str, int] = {}
-_REFRESH: dict[str, Any] = {"type": "event.logged", "group": "", "id": "", "event": PERMISSIONS_REFRESH, "frame": ""}
+_REFRESH: dict[str, Any] = {
+    "type": "event.logged",
+    "group": "",
+    "id": "",
+    "event": PERMISSIONS_REFRESH,
+    "frame": NOTHING_TO_DRAW,
+}
 _KEPT_OF_SCOPE = ("type", "path", "url_route")
 # What a client that does not read has to read its close frame.
 _LAST_WORD_S = 2.0
@@ -104,8 +112,8 @@ class SocketConsumer(AsyncConsumer):
         self._opening: Opening | None = None
         # What the user's sockets in this process share, once this is one of them.
         self._account: Account | None = None
-        # A permissions refresh waits in the mailbox and will see what further ones would.
-        self._refresh_waits = False
+        # The frame of a permissions refresh that waits in the mailbox and will see what further ones would.
+        self._refresh_waits: str | None = None
         # Groups of trips that are this socket's for nothing but driving them -> the driver.
         self._driven: Mapping[str, int] = _NO_TRIPS
         # Both directions may find that the socket's rights have changed; one at a time puts its groups right.
@@ -193,9 +201,10 @@ class SocketConsumer(AsyncConsumer):
                 # Not when its turn comes: of a driver who does not read it might never.
                 buffer.forget(self.driver_id)
             if message.get("event") == PERMISSIONS_REFRESH:
-                if self._refresh_waits:
+                # One that has the page drawn as well ("") does for any other.
+                if self._refresh_waits in ("", message["frame"]):
                     return True
-                self._refresh_waits = True
+                self._refresh_waits = message["frame"]
         # Open and without a task to work it off, the mailbox is empty.
         if self._working is None and self._is_open:
             if self._closing or forward_now(message):
@@ -569,8 +578,10 @@ class SocketConsumer(AsyncConsumer):
 
     async def event_logged(self, message: dict[str, Any]) -> None:
         if message["event"] == PERMISSIONS_REFRESH:
-            self._refresh_waits = False
+            self._refresh_waits = None
             await self.recheck()
+            if message["frame"] != NOTHING_TO_DRAW and not self._closing:
+                await self.redraw()
             return
         if self._is_in_question(message):
             await self.recheck()
@@ -593,10 +604,13 @@ class SocketConsumer(AsyncConsumer):
 
     async def layer_resync(self, _message: dict[str, Any]) -> None:
         """The layer dropped something, or the bus was away."""
-        self._refresh_waits = False
+        self._refresh_waits = None
         await self.recheck()
         if not self._closing:
             await self.show()
+
+    async def redraw(self) -> None:
+        """Show what an older release's permissions refresh was sent for: anything of the page may have changed."""
 
     async def recheck(self) -> None:
         """Somebody's rights changed: is this still who it was, and may they still be here?"""

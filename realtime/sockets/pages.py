@@ -1,46 +1,70 @@
+"""The sockets of the dashboards' pages: which groups each joins, and HTML fragments for what changes on it."""
+
+from collections import deque
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+import msgspec
 from django.utils.translation import gettext_lazy as _
 
-from realtime import events, groups
-from realtime.fragments import fragment
+from realtime import events, fragments, groups
+from realtime.drawings import change_of
 from realtime.outbox import publisher
 from realtime.sockets import commands
 from realtime.sockets.base import _ASSIGNED, _NO_TRIPS, SocketConsumer
 from stepper.db.transactions import run_in_thread
 from stepper.errors import NotPermitted
+from stepper.models import User
+
+# Names of the last changes that were drawn: the events of one change have the same regions drawn, once for a socket.
+_DRAWN = 16
 
 
 class PageConsumer(SocketConsumer):
-    """A dashboard page: fragments rendered once per audience and event, a full snapshot after any reconnect."""
+    """A dashboard page: fragments drawn once per page, language and change, a full snapshot after any reconnect."""
 
-    audience: ClassVar[str]
+    page: ClassVar[events.Page]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._drawn: deque[tuple[str | int, ...]] = deque(maxlen=_DRAWN)
 
     def subject(self) -> tuple[int, ...]:
-        """What the page is about; with audience and language the key under which fragments are shared."""
+        """Say what the page is about; with page and language the key under which fragments are shared."""
         raise NotImplementedError
 
     async def show(self) -> None:
-        await self._send_html(
-            await fragment(self.audience, self.subject(), language=self.identity.language, logged=None)
-        )
+        await self._send_html(await fragments.snapshot(self.page, self.subject(), self.identity.language))
 
     async def forward(self, message: dict[str, Any]) -> None:
-        await self._send_html(
-            await fragment(
-                self.audience, self.subject(), language=self.identity.language, logged=(message["id"], message["frame"])
-            )
-        )
+        try:
+            event = events.decode_frame(message["frame"])
+        except msgspec.ValidationError:
+            # Of a newer release that runs beside this one: what it changes is not known here, so everything is drawn.
+            await self.show()
+            return
+        if not isinstance(event, events.DURABLE):
+            return
+        change = change_of(event)
+        if change in self._drawn:
+            return
+        self._drawn.append(change)
+        language = self.identity.language
+        await self._send_html(await fragments.change(self.page, self.subject(), language=language, event=event))
 
     async def _send_html(self, html: str) -> None:
         if html:
             await self.send_text(html)
 
     async def recheck(self) -> None:
+        """Refresh the permissions; where the socket may see more or other things than before, everything is drawn."""
+        groups_before, rights_before = set(self.joined), _rights(self.identity.user)
         await super().recheck()
-        if not self._closing:
+        if not self._closing and (self.joined != groups_before or _rights(self.identity.user) != rights_before):
             await self.show()
+
+    async def redraw(self) -> None:
+        await self.show()
 
     async def obey(self, command: events.Command) -> None:
         if isinstance(command, events.Ping):
@@ -56,10 +80,15 @@ class PageConsumer(SocketConsumer):
         await self.join(*sorted(wanted - self.joined))
 
 
+def _rights(user: User) -> tuple[bool, bool, bool]:
+    """What of a user's rights the pages draw."""
+    return user.is_staff, user.may_see_trips, user.may_steer_trips
+
+
 class DriverPageConsumer(PageConsumer):
     """`/ws/dashboard/driver/`."""
 
-    audience = "driver"
+    page = "driver"
 
     def subject(self) -> tuple[int, ...]:
         if self.driver_id is None:
@@ -76,7 +105,7 @@ class DriverPageConsumer(PageConsumer):
 class TripPageConsumer(PageConsumer):
     """`/ws/dashboard/trips/<id>/`."""
 
-    audience = "trip"
+    page = "trip"
 
     def subject(self) -> tuple[int, ...]:
         return (self.trip_id, self.identity.user.pk)
@@ -110,7 +139,7 @@ class TripPageConsumer(PageConsumer):
 class TripListPageConsumer(PageConsumer):
     """`/ws/dashboard/trips/`: the user's own unfinished trips."""
 
-    audience = "trips"
+    page = "trips"
 
     def subject(self) -> tuple[int, ...]:
         return (self.identity.user.pk,)

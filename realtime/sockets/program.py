@@ -1,3 +1,5 @@
+"""The socket of programs: JSON frames by the contract of realtime.events."""
+
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -7,6 +9,9 @@ from realtime.outbox import PERMISSIONS_REFRESH, publisher
 from realtime.sockets import commands
 from realtime.sockets.base import SocketConsumer
 from stepper.db.transactions import run_in_thread
+
+# What a driver's program hears no more after `driver.unsubscribe`.
+_OFFERS = frozenset({"trip.offer.created", "trip.offer.expired"})
 
 
 class ProgramConsumer(SocketConsumer):
@@ -28,7 +33,7 @@ class ProgramConsumer(SocketConsumer):
         wanted = {groups.user(self.identity.user.pk)}
         wanted |= {groups.trip(pk) for pk in member.trip_ids - self._left}
         if member.driver_id is not None:
-            # Also where offers are not wanted: it says when what the driver may do has changed.
+            # Also where offers are not wanted: `driver.updated` comes by it.
             wanted.add(groups.driver(member.driver_id))
         if member.sees_all:
             wanted.add(groups.STAFF)
@@ -48,10 +53,10 @@ class ProgramConsumer(SocketConsumer):
             await self._send_frame(frame)
 
     def is_new(self, message: dict[str, Any]) -> bool:
-        return self._is_wanted(message["group"]) and super().is_new(message)
+        return self._is_wanted(message["event"]) and super().is_new(message)
 
-    def _is_wanted(self, group: str) -> bool:
-        return self._offers_wanted or self.driver_id is None or group != groups.driver(self.driver_id)
+    def _is_wanted(self, event: str) -> bool:
+        return self._offers_wanted or event not in _OFFERS
 
     def _trip_ids(self) -> list[int]:
         return sorted(int(name.removeprefix("trip.")) for name in self.joined if name.startswith("trip."))
@@ -133,8 +138,7 @@ class ProgramConsumer(SocketConsumer):
             self._go_on()
 
     async def _catch_up(self, command: events.Resume) -> None:
-        wanted = [name for name in sorted(self.joined) if self._is_wanted(name)]
-        rows = await run_in_thread(commands.resume, self.identity.user, command.cursor, wanted)
+        rows = await run_in_thread(commands.resume, self.identity.user, command.cursor, sorted(self.joined))
         if rows is None:
             await self._send_error(
                 "resync.required", _("That is too long ago; here is the state as it stands."), command.ref
@@ -142,7 +146,8 @@ class ProgramConsumer(SocketConsumer):
             await self.show()
             return
         for row in rows:
-            if row.group in self.joined:  # it may have lost its right to it while the rows were read
+            # It may have lost its right to it while the rows were read.
+            if row.group in self.joined and self._is_wanted(row.type):
                 self.remember_sent(row.event_id)
                 await self.send_text(events.with_cursor(row.frame, publisher.cursor))
         await self._acknowledge(command)

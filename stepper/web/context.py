@@ -6,7 +6,7 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from drivers.models import Driver
-from realtime.notify import unread_count
+from realtime.delivery.notifications import unread_count
 from stepper.mail import sending
 
 

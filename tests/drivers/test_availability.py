@@ -10,14 +10,14 @@ from django.utils import timezone
 
 from drivers import availability
 from drivers.models import Driver
-from realtime import groups
+from realtime import events, groups
 from realtime.events import Filters
 from realtime.models import Notification
 from stepper.errors import DomainError, InvalidInput, NotFound
 from stepper.models import User
 from tests.factories import ALMATY, DriverFactory, OfferFactory, StaffFactory, TripFactory
 from tests.failing import failing
-from tests.outbox import rechecked, types
+from tests.outbox import frames
 from trips.states import TripStatus
 
 pytestmark = pytest.mark.django_db
@@ -52,7 +52,9 @@ def code_of(verb: Callable[..., Any], *args: Any) -> str:
 def test_going_online_makes_the_driver_available(offline: Driver) -> None:
     assert availability.set_online(offline.pk, True).availability == "available"
     assert state(offline) == (True, "available", True)
-    assert rechecked(groups.driver(offline.pk))
+    (frame,) = frames(groups.driver(offline.pk))
+    assert isinstance(frame, events.DriverUpdated)
+    assert (frame.changed, frame.availability, frame.is_online) == (["availability"], "available", True)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -212,8 +214,14 @@ def test_suspend_takes_the_driver_offline_and_their_offers_back(online: Driver, 
     assert state(online) == (False, "offline", False)
     offer.refresh_from_db()
     assert offer.status == "withdrawn"
-    assert types(groups.driver(online.pk)) == ["trip.offer.expired"]
-    assert rechecked(groups.driver(online.pk))
+    updated, expired = frames(groups.driver(online.pk))
+    assert isinstance(updated, events.DriverUpdated)
+    assert (updated.changed, updated.availability, updated.approval) == (
+        ["availability", "approval"],
+        "offline",
+        "suspended",
+    )
+    assert isinstance(expired, events.OfferExpired)
     assert Notification.objects.get(user=online.user).message == "complaints"
 
 

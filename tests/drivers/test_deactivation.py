@@ -7,7 +7,7 @@ import pytest
 
 from drivers import availability, working_time
 from drivers.models import AvailabilityChange, Driver, DriverPosition
-from realtime import groups
+from realtime import events, groups
 from stepper.errors import NotPermitted
 from stepper.models import User
 from tests.backoffice import page_url, signed_in
@@ -70,7 +70,9 @@ def test_driver_leaves_the_search_and_loses_open_offers(
     for offer in offers:
         offer.refresh_from_db()
         assert (offer.status, offer.reason) == ("withdrawn", "no_longer_eligible")
-    assert [frame.reason for frame in frames(groups.driver(online.pk))] == ["no_longer_eligible"] * 2
+    told = frames(groups.driver(online.pk))
+    assert [one.reason for one in told if isinstance(one, events.OfferExpired)] == ["no_longer_eligible"] * 2
+    assert [one.changed for one in told if isinstance(one, events.DriverUpdated)] == [["availability"]]
     assert rechecked(groups.user(online.user.pk))
     assert AvailabilityChange.objects.get().cause == "deactivated"
     trip = TripFactory(status="published")

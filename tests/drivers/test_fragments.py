@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.utils import timezone
 
 from drivers import fragments
 from drivers.models import Driver
@@ -77,14 +76,6 @@ def test_notification_brings_badge_and_toast(driver: Driver) -> None:
     html = fragments.render(event, driver.pk)
     assert 'id="notification-badge"' in html
     assert "Bring chains" in html
-
-
-def test_event_for_staff_shows_nothing(driver: Driver) -> None:
-    place = events.Place("Almaty", "", *ALMATY)
-    event = events.TripRequested(
-        trip_id=1, version=1, title="", pickup=place, dropoff=place, departure_at=timezone.now(), seats=1, fare=1
-    )
-    assert fragments.render(event, driver.pk) == ""
 
 
 def test_upcoming_trip_says_when_to_leave(driver: Driver) -> None:

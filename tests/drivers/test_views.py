@@ -13,10 +13,10 @@ from django.utils import timezone
 from drivers import fragments
 from drivers.board import HISTORY_PAGE
 from drivers.models import Approval, Availability, Driver
-from realtime.models import Event
 from stepper.models import ServiceSettings
 from stepper.templatetags.units import clock
 from tests.factories import AIRPORT, ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory, place
+from tests.outbox import types
 from trips.models import Offer, Rating, Trip
 from trips.states import OfferStatus, Role, TripStatus, TripType
 
@@ -478,7 +478,7 @@ def test_rating_out_of_range_is_refused(signed_in: Client, driver: Driver, stars
 def test_changes_of_the_driver_reach_their_other_tabs(signed_in: Client, driver: Driver) -> None:
     both = {"trip_types": ["private", "shared"]}
     signed_in.post(address("filters-set"), both, headers=HTMX)
-    assert Event.objects.filter(group=f"driver.{driver.pk}", type="control.recheck").exists()
+    assert types(f"driver.{driver.pk}") == ["driver.updated"]
 
 
 # Working time

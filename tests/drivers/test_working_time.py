@@ -12,12 +12,12 @@ from django.utils import timezone
 
 from drivers import availability, working_time
 from drivers.models import Break, Cause, Driver, DriverPosition
-from realtime import groups
+from realtime import events, groups
 from realtime.models import Notification
 from stepper.errors import DomainError
 from stepper.models import ServiceSettings
 from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory, place
-from tests.outbox import rechecked
+from tests.outbox import frames
 from trips import driving
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +45,10 @@ def state(driver: Driver) -> tuple[bool, str]:
 
 def causes(driver: Driver) -> list[str]:
     return list(driver.availability_changes.order_by("pk").values_list("cause", flat=True))
+
+
+def updates(driver: Driver) -> list[events.DriverUpdated]:
+    return [frame for frame in frames(groups.driver(driver.pk)) if isinstance(frame, events.DriverUpdated)]
 
 
 def titles(driver: Driver) -> list[str]:
@@ -127,7 +131,7 @@ def test_doing_something_takes_the_warning_back(driver: Driver) -> None:
 
     assert fresh(driver).auto_offline_at is None
     assert until(driver, "active_at") > -MINUTE
-    assert rechecked(groups.driver(driver.pk))
+    assert [one.auto_offline_at is None for one in updates(driver)[-2:]] == [False, True]
     pass_time(driver, 60 * MINUTE)
     working_time.apply_due()
     assert state(driver) == (True, "available")

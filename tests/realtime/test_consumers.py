@@ -21,8 +21,8 @@ from drivers import availability
 from drivers.models import Driver
 from realtime import events
 from realtime.auth import origin_is_ours
+from realtime.delivery.notifications import notify
 from realtime.models import Event, Notification
-from realtime.notify import notify
 from realtime.outbox import refresh_permissions
 from realtime.sockets import base, commands
 from stepper.api.tokens import end_session, sign_in

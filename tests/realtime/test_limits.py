@@ -22,9 +22,9 @@ from drivers import availability
 from drivers.models import Driver, DriverPosition
 from drivers.positions import buffer
 from realtime import events, groups
+from realtime.delivery.notifications import notify
 from realtime.layer.hub import HubChannelLayer
 from realtime.models import Event
-from realtime.notify import notify
 from realtime.outbox import publisher, refresh_permissions
 from realtime.sockets import base, commands, heartbeat
 from realtime.sockets import opening as sockets_opening

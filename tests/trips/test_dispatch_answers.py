@@ -407,7 +407,9 @@ def test_decline_settles_the_offer(offer: Offer) -> None:
 
     assert (declined.status, declined.reason) == ("declined", "too far")
     assert declined.responded_at is not None
-    assert rechecked(groups.driver(offer.driver.pk))
+    (expired,) = frames(groups.driver(offer.driver.pk))
+    assert isinstance(expired, events.OfferExpired)
+    assert (expired.offer_id, expired.reason) == (offer.pk, "declined")
 
 
 def test_decline_twice_changes_nothing(offer: Offer) -> None:

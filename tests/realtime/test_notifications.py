@@ -6,8 +6,8 @@ import pytest
 from django.utils.translation import gettext_lazy
 
 from realtime import events, groups
+from realtime.delivery.notifications import mark_all_read, mark_read, notify, unread_count
 from realtime.models import Event, Notification
-from realtime.notify import mark_all_read, mark_read, notify, unread_count
 from stepper.models import User
 from tests.factories import PassengerFactory
 from tests.outbox import frames, types

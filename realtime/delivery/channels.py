@@ -1,0 +1,62 @@
+"""The ways a notification reaches somebody: today the pages and programs they have open.
+
+To add one (push, e-mail, SMS): a class with `deliver`, its place in CHANNELS, a test beside the others in
+tests/realtime/test_notifications.py.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from realtime import events, groups
+from realtime.models import Notification
+from realtime.outbox import publish_many
+
+# In what capacity somebody is told.
+Audience = Literal["driver", "passenger", "staff"]
+
+_EVENTS: dict[Audience, Callable[..., events.DurableFrame]] = {
+    "driver": events.NotificationDriver,
+    "passenger": events.NotificationPassenger,
+    "staff": events.NotificationStaff,
+}
+
+
+class Message(NamedTuple):
+    """A stored notification, in the user's language, and in what capacity they get it."""
+
+    notification: Notification
+    audience: Audience
+
+
+class Channel(Protocol):
+    """One way to somebody."""
+
+    def deliver(self, messages: Sequence[Message]) -> None:
+        """Arrange that the messages leave after the commit, and only then.
+
+        Called inside the transaction that causes them, so that what a channel must not lose it can write there. It
+        must not wait for anything outside the database, and a failure takes the whole transaction back: what may fail
+        goes into `transaction.on_commit` with `best_effort`.
+        """
+
+
+class LiveChannel:
+    """An event to every open page and program of the user, by way of the outbox."""
+
+    def deliver(self, messages: Sequence[Message]) -> None:
+        """Publish one event for each message to its user's group."""
+        publish_many((_event(row, audience), groups.user(row.user_id)) for row, audience in messages)
+
+
+def _event(row: Notification, audience: Audience) -> events.DurableFrame:
+    return _EVENTS[audience](
+        notification_id=row.pk,
+        title=row.title,
+        message=row.message,
+        priority=row.priority,
+        category=row.category,
+        action_url=row.action_url,
+    )
+
+
+CHANNELS: tuple[Channel, ...] = (LiveChannel(),)
