@@ -165,7 +165,10 @@ def rate(request: SignedInRequest, trip_id: int) -> HttpResponse:
         else:
             return _changed_response(request, panel_for(request, trip_id))
     template = "trips/rating.html" if request.htmx else "trips/detail.html"
-    return render(request, template, {"panel": panel, "rating_form": form}, status=status)
+    response = render(request, template, {"panel": panel, "rating_form": form}, status=status)
+    # Not the other way round: the event of a rating may have replaced the panel and this form before the answer comes.
+    response["HX-Retarget"] = "#rating-form"
+    return response
 
 
 @require_POST
