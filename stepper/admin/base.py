@@ -7,7 +7,8 @@ something or asks for something.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NamedTuple
 
@@ -193,96 +194,104 @@ class HistoryInline(ViewOnly, TabularInline):
 Verb = Callable[..., object]
 
 
-def staff_action(
-    description: Text,
-    *,
-    done: Text,
-    effect: Text,
-    icon: str,
-    variant: ActionVariant = ActionVariant.DEFAULT,
-    form: type[forms.Form] = forms.Form,
-    permission: str = "change",
-) -> Callable[[Verb], Any]:
-    """Makes an admin action, for `actions` and `actions_detail` alike, from a method that calls a domain verb.
+@dataclass(frozen=True, kw_only=True)
+class _StaffAction:
+    """What `staff_action` was given, and how it runs from a row's page and from a list."""
 
-    The method gets the row's id, the member of staff and what `form` (without fields: nothing) asked for. `done` is
-    the past participle for the report ("2 cancelled"), `effect` the sentence over the confirmation. `permission`
-    names the `has_<permission>_permission` that is needed. A danger is confirmed in a list, too.
-    """
+    verb: Verb
+    description: Text
+    done: Text
+    effect: Text
+    variant: ActionVariant
+    form: type[forms.Form]
 
-    def decorate(verb: Verb) -> Any:
-        @action(description=description, icon=icon, variant=variant, permissions=[permission])
-        @wraps(verb)
-        def run(
-            self: StaffAdmin, request: HttpRequest, queryset: QuerySet[Any] | None = None, object_id: str | None = None
-        ) -> HttpResponse | None:
-            page = queryset is None
-            if queryset is None:
-                row = self.get_object(request, unquote(str(object_id)))
-                if row is None:
-                    raise Http404
-                rows: Sequence[Any] = [row]
-                back = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[row.pk])
-                asked = request.method == "POST"
-                certain = False
+    @property
+    def _asks(self) -> bool:
+        return self.form is not forms.Form
+
+    @property
+    def _is_danger(self) -> bool:
+        return self.variant is ActionVariant.DANGER
+
+    def run_from_page(self, admin: StaffAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show the form of one row and, once it is posted, call the verb. Raises Http404."""
+        row = admin.get_object(request, unquote(object_id))
+        if row is None:
+            raise Http404
+        back = reverse(f"admin:{admin.opts.app_label}_{admin.opts.model_name}_change", args=[row.pk])
+        bound = self.form(request.POST if request.method == "POST" else None)
+        if bound.is_valid():
+            refused = self._call_verb(admin, request, rows=[row], answers=bound.cleaned_data)
+            # What was chosen was refused: choose again, rather than find the form a second time.
+            if not (refused and self._asks):
+                return HttpResponseRedirect(back)
+        return self._show_form(admin, request, rows=[row], bound=bound, back=back, name=None)
+
+    def run_from_list(self, admin: StaffAdmin, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse | None:
+        """Call the verb for the rows chosen, after a form where it asks for something or destroys something.
+
+        None: too many were chosen, the list is shown again.
+        """
+        rows = list(chosen[: ROWS_AT_ONCE + 1])
+        if len(rows) > ROWS_AT_ONCE:
+            messages.error(request, _("Choose at most %(count)d at once.") % {"count": ROWS_AT_ONCE})
+            return None
+        back = request.get_full_path()
+        needs_form = self._asks or self._is_danger
+        bound = self.form(request.POST if "confirmed" in request.POST or not needs_form else None)
+        if bound.is_valid():
+            self._call_verb(admin, request, rows=rows, answers=bound.cleaned_data)
+            return HttpResponseRedirect(back)
+        return self._show_form(admin, request, rows=rows, bound=bound, back=back, name=self.verb.__name__)
+
+    def _show_form(
+        self,
+        admin: StaffAdmin,
+        request: HttpRequest,
+        *,
+        rows: list[Any],
+        bound: forms.Form,
+        back: str,
+        name: str | None,
+    ) -> HttpResponse:
+        """Say what will happen to which rows, and ask for what the form asks.
+
+        `name`: what the list calls the action; None: it is asked for on a row's page.
+        """
+        context = {
+            **admin.admin_site.each_context(request),
+            "opts": admin.opts,
+            "title": self.description,
+            "subtitle": None,
+            "rows": rows,
+            "effect": self.effect,
+            "form": bound,
+            "media": admin.media + bound.media,
+            "back": back,
+            "danger": self._is_danger,
+            "action": name,
+            "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/staff_action.html", context)
+
+    def _call_verb(self, admin: StaffAdmin, request: HttpRequest, *, rows: list[Any], answers: dict[str, Any]) -> int:
+        """Call the verb for each row and report to the user; return how many were refused."""
+        refusals = []
+        for row in rows:
+            try:
+                self.verb(admin, row.pk, request.user, **answers)
+            except DomainError as error:
+                refusals.append(f"{row}: {' '.join(error.reasons)}")
+            except Stale:
+                refusals.append(f"{row}: {_('it changed at this moment; try again.')}")
             else:
-                rows = list(queryset[: ROWS_AT_ONCE + 1])
-                back = request.get_full_path()
-                asked = "confirmed" in request.POST
-                certain = form is forms.Form and variant is not ActionVariant.DANGER
-            if len(rows) > ROWS_AT_ONCE:
-                messages.error(request, _("Choose at most %(count)d at once.") % {"count": ROWS_AT_ONCE})
-                return None
-            bound = form(request.POST if asked else None)
-            if certain or (asked and bound.is_valid()):
-                data = bound.cleaned_data if asked else {}
-                refused = _run(self, request, rows, verb, data, description, done)
-                # What was chosen was refused: choose again, rather than find the form a second time.
-                if not (refused and page and form is not forms.Form):
-                    return HttpResponseRedirect(back)
-            context = {
-                **self.admin_site.each_context(request),
-                "opts": self.opts,
-                "title": description,
-                "subtitle": None,
-                "rows": rows,
-                "effect": effect,
-                "form": bound,
-                "media": self.media + bound.media,
-                "back": back,
-                "danger": variant is ActionVariant.DANGER,
-                "action": None if page else verb.__name__,
-                "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
-            }
-            return TemplateResponse(request, "admin/staff_action.html", context)
-
-        return run
-
-    return decorate
+                admin.log_change(request, row, str(self.description))
+        _report(request, len(rows) - len(refusals), refusals, done=self.done)
+        return len(refusals)
 
 
-def _run(
-    admin: StaffAdmin,
-    request: HttpRequest,
-    rows: Iterable[Any],
-    verb: Verb,
-    data: dict[str, Any],
-    description: Text,
-    done: Text,
-) -> int:
-    """Calls the verb for each row and reports; returns how many were refused."""
-    succeeded = 0
-    refusals = []
-    for row in rows:
-        try:
-            verb(admin, row.pk, request.user, **data)
-        except DomainError as error:
-            refusals.append(f"{row}: {' '.join(error.reasons)}")
-        except Stale:
-            refusals.append(f"{row}: {_('it changed at this moment; try again.')}")
-        else:
-            admin.log_change(request, row, str(description))
-            succeeded += 1
+def _report(request: HttpRequest, succeeded: int, refusals: list[str], *, done: Text) -> None:
+    """Tell the user how many rows were changed, and the first reasons of those that were not."""
     parts = []
     if succeeded:
         parts.append(f"{succeeded} {done}")
@@ -294,4 +303,37 @@ def _run(
     level = messages.SUCCESS if not refusals else messages.WARNING if succeeded else messages.ERROR
     if parts:
         messages.add_message(request, level, ", ".join(parts))
-    return len(refusals)
+
+
+def staff_action(
+    description: Text,
+    *,
+    done: Text,
+    effect: Text,
+    icon: str,
+    variant: ActionVariant = ActionVariant.DEFAULT,
+    form: type[forms.Form] = forms.Form,
+    permission: str = "change",
+) -> Callable[[Verb], Any]:
+    """Make an admin action, for `actions` and `actions_detail` alike, of a method that calls a domain verb.
+
+    The method gets the row's id, the member of staff and what `form` (without fields: nothing) asked for. `done` is
+    the past participle for the report ("2 cancelled"), `effect` the sentence over the confirmation. `permission`
+    names the `has_<permission>_permission` that is needed. A danger is confirmed in a list, too.
+    """
+
+    def decorate(verb: Verb) -> Any:
+        asked = _StaffAction(verb=verb, description=description, done=done, effect=effect, variant=variant, form=form)
+
+        @action(description=description, icon=icon, variant=variant, permissions=[permission])
+        @wraps(verb)
+        def run(
+            self: StaffAdmin, request: HttpRequest, queryset: QuerySet[Any] | None = None, object_id: str | None = None
+        ) -> HttpResponse | None:
+            if queryset is None:
+                return asked.run_from_page(self, request, str(object_id))
+            return asked.run_from_list(self, request, queryset)
+
+        return run
+
+    return decorate
