@@ -152,12 +152,12 @@ class Persons:
 
     bots: Collection[str]
 
-    def booked(self, trip_id: int) -> bool:
-        """A person organised this trip."""
+    def has_booked(self, trip_id: int) -> bool:
+        """Return whether a person organised this trip."""
         return Trip.objects.filter(pk=trip_id).exclude(organiser__email__in=self.bots).exists()
 
     def hold_since(self, trip_id: int) -> dt.datetime | None:
-        """Since when a person who is online as a driver has had an open offer of this trip; None: nobody has."""
+        """Return since when a person who is online as a driver has had an open offer of this trip; None: nobody has."""
         offers = Offer.objects.open().filter(
             trip_id=trip_id, driver__is_online=True, driver__availability=Availability.AVAILABLE
         )

@@ -236,10 +236,10 @@ class Command(BaseCommand):
             playback = Playback(
                 stage.urls,
                 crowd,
-                rides,
-                Clock(options["speed"]),
-                options["seed"],
-                lambda progress: _show(bars, task, progress),
+                rides=rides,
+                clock=Clock(options["speed"]),
+                seed=options["seed"],
+                tick=lambda progress: _show(bars, task, progress),
             )
             asyncio.run(playback.play())
         if stage.processes is not None:

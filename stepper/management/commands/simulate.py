@@ -46,21 +46,26 @@ class Command(BaseCommand):
                 "or raise the setting there."
             )
         try:
-            town = Simulation(
-                options["url"], crowd, persons, Clock(options["speed"]), Random(options["seed"]), self.stdout.write
+            simulation = Simulation(
+                options["url"],
+                crowd,
+                persons=persons,
+                clock=Clock(options["speed"]),
+                rng=Random(options["seed"]),
+                say=self.stdout.write,
             )
-            asyncio.run(self._live(town))
+            asyncio.run(self._run(simulation))
         except Refused as refusal:
             raise CommandError(f"{options['url']} does not let a virtual person in: {refusal}") from refusal
         except ValueError as error:
             raise CommandError(str(error)) from error
 
-    async def _live(self, town: Simulation) -> None:
+    async def _run(self, simulation: Simulation) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await town.live(stop)
+        await simulation.run(stop)
 
     def _crowd(self, options: dict[str, Any]) -> tuple[people.People, people.Persons | None]:
         drivers = list(people.DEMO_DRIVERS[: options["drivers"]])
