@@ -19,10 +19,13 @@ from stepper.models import User
 from trips.models import Offer, Trip
 from trips.states import VehicleClass
 
-DEMO_PASSWORD = "demo-stepper"  # noqa: S105 - known to everybody
+# Known to everybody, which is why the demo refuses where DEBUG is off.
+DEMO_PASSWORD = "demo-stepper"  # noqa: S105
+# Reserved: nobody has an address there.
+DEMO_DOMAIN = "demo.test"
 # driver1, passenger1 and staff are left to the person.
-DEMO_DRIVERS = tuple(f"driver{number}@demo.test" for number in range(2, 31))
-DEMO_PASSENGERS = ("passenger2@demo.test",)
+DEMO_DRIVERS = tuple(f"driver{number}@{DEMO_DOMAIN}" for number in range(2, 31))
+DEMO_PASSENGERS = (f"passenger2@{DEMO_DOMAIN}",)
 
 # One virtual passenger books for many: more at once than a person may.
 TRIPS_AT_ONCE = 1000

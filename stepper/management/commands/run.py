@@ -20,7 +20,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from .demo import DRIVER, PASSENGER, PASSWORD, STAFF
+from stepper.simulator.people import DEMO_PASSWORD
+
+from .demo import DRIVER, PASSENGER, STAFF
 
 HOST = "127.0.0.1"
 START_S = 60
@@ -111,7 +113,7 @@ class Command(BaseCommand):
             f"  passenger   {PASSENGER}",
             f"  driver      {DRIVER}",
             f"  staff       {STAFF}        {self.url}/admin/",
-            f"  password    {PASSWORD}",
+            f"  password    {DEMO_PASSWORD}",
             "",
         ]
         if with_city:
