@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NamedTuple
 
-import phonenumbers
 from django import forms
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import helpers, site
 from django.contrib.admin.utils import unquote
@@ -35,6 +33,7 @@ from unfold.enums import ActionVariant
 
 from stepper.db.transactions import Stale
 from stepper.errors import DomainError
+from stepper.phones import normal_phone_prefix
 
 Text = str | Promise
 
@@ -49,15 +48,11 @@ KEY_DIGITS = 18
 
 
 def phone_term(term: str) -> str:
-    """A phone number as people write it, `8 701 123 45 67`, as it is stored; anything else unchanged."""
+    """Write a phone number in a search, `8 701 123 45 67`, as it is stored; return anything else unchanged."""
     digits = "".join(character for character in term if character.isdigit())
     if len(digits) < PHONE_DIGITS or not set(term) <= set("+-() 0123456789"):
         return term
-    try:
-        number = phonenumbers.parse(term, settings.PHONENUMBER_DEFAULT_REGION)
-    except phonenumbers.NumberParseException:
-        return term
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return normal_phone_prefix(term) or term
 
 
 def moment(instant: dt.datetime | None) -> str:

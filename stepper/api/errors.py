@@ -80,7 +80,7 @@ def _as_domain_error(error: Exception) -> DomainError | None:
             return NotFound("not_found", _("There is nothing at this address."))
         case exceptions.Throttled():
             retry_after_s = math.ceil(getattr(error, "wait", None) or limits.WINDOW_S)
-            return TooManyRequests("rate.limited", _("Too many requests. Try again in a moment."), retry_after_s)
+            return limits.too_many(retry_after_s)
         case exceptions.MethodNotAllowed():
             return ProtocolError(405, "method.not_allowed", str(error.detail))
         case exceptions.UnsupportedMediaType():
