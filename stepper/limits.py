@@ -63,7 +63,7 @@ class Window:
 
     @property
     def number(self) -> int:
-        """How many were counted. Raises RedisError."""
+        """Read how many were counted. Raises RedisError."""
         self._closes_at, requests = divmod(cache.get(self.key) or 0, _REQUESTS)
         return requests if self._closes_at > time.time() else 0
 
@@ -134,7 +134,7 @@ def count_call(verb: str, who: int, setting: str, *, settings: ServiceSettings |
 
 
 def count_call_of(user: User, verb: str, setting: str) -> None:
-    """`count_call` by a user. Staff who steer everybody's trips are not limited.
+    """Count one call by a user as `count_call` does. Staff who steer everybody's trips are not limited.
 
     Raises:
         TooManyRequests: more than the setting allows in this minute.

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 def rings(text: str) -> tuple[float, ...]:
-    """The radii in km, ascending.
+    """Parse the radii in km, ascending.
 
     Raises:
         ValueError: not numbers, not ascending, or not between 0 and 1000

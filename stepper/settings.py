@@ -38,7 +38,7 @@ DATABASE_THREADS = env.int("DATABASE_THREADS", 4)
 
 
 def _embedded_secret() -> str:
-    """The secret of the embedded set-up: made once, readable by its owner only."""
+    """Read the secret of the embedded set-up: made once, readable by its owner only."""
     path = DATA_DIR / "secret_key"
     DATA_DIR.mkdir(parents=True, exist_ok=True)
     try:

@@ -52,7 +52,7 @@ class AddressForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def account(request: SignedInRequest) -> HttpResponse:
-    """The address and the phone of the account, and the form that asks for another address."""
+    """Show address and phone of the account, and the form that asks for another address."""
     proof = addresses.proof_of(request.user)
     form = AddressForm(proof, request.POST if request.method == "POST" else None)
     status = 200
@@ -101,7 +101,7 @@ def code(request: SignedInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def confirm(request: SignedInRequest, token: str) -> HttpResponse:
-    """Where the link of the mail leads. A button confirms: programs that look into mails open links, too."""
+    """Show the page that the mail's link leads to. A button confirms: programs that look into mails open links, too."""
     if request.method == "POST":
         try:
             addresses.confirm_change(request.user, token)

@@ -56,7 +56,7 @@ def phone_term(term: str) -> str:
 
 
 def moment(instant: dt.datetime | None) -> str:
-    """`23 Nov 04:25:10` in the service's zone: histories are read by the second."""
+    """Write an instant as `23 Nov 04:25:10` in the service's zone: histories are read by the second."""
     return formats.date_format(timezone.localtime(instant), "j M H:i:s") if instant else "–"
 
 
@@ -70,13 +70,13 @@ class _Named:
 
 class SearchSelect(_Named, AutocompleteSelect):
     def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
-        """An address may ask for what is no key: the form says so, the list of choices must not fail on it."""
+        """Leave out what is no key: the form refuses it, and the list of choices must not fail on it."""
         keys = [one for one in value if str(one).isdecimal() and len(str(one)) <= KEY_DIGITS]
         return super().optgroups(name, keys, attr)
 
 
 def search_for(form: forms.Form, name: str, db_field: Any) -> None:
-    """Has a form's choice of a row made by searching for it, among the rows that `db_field` offers.
+    """Have a form's choice of a row made by searching for it, among the rows that `db_field` offers.
 
     Called when the form is made, not where its class is: the site has to know the row's own page by then.
     """
@@ -138,7 +138,7 @@ class StaffAdmin(ModelAdmin):
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
-        """Writes only what was edited: a whole row would put back what drivers and the dispatcher changed meanwhile."""
+        """Write only what was edited: a whole row would put back what drivers and the dispatcher changed meanwhile."""
         if not change:
             obj.save()
             return
@@ -148,7 +148,7 @@ class StaffAdmin(ModelAdmin):
             obj.save(update_fields=edited)
 
     def actions_for(self, obj: Any) -> set[str] | None:
-        """Names of the actions that make sense for a row now, None: all. Only hides; the verbs decide."""
+        """Name the actions that make sense for a row now, None: all. It only hides; the verbs decide."""
         return None
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[UnfoldAction]:

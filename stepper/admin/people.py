@@ -80,7 +80,7 @@ class OwnPasswordChangeForm(AdminOwnPasswordChangeForm):
     """Staff change their own password. The old one is asked for with the limits of signing in."""
 
     def clean_old_password(self) -> str:
-        """Raises TooManyRequests: a stolen session must not try passwords."""
+        """Check the present password. Raises TooManyRequests: a stolen session must not try passwords."""
         password: str = self.cleaned_data["old_password"]
         if not sign_in.check_password(context.request, self.user, password):
             raise forms.ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
@@ -97,7 +97,7 @@ def change_own_password(request: HttpRequest, extra_context: dict[str, Any] | No
 
 
 def lead_to_sign_in(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
-    """The administration has no sign-in of its own, for the signed-in either: it would have no limits."""
+    """Redirect to the site's sign-in: the administration has none of its own, which would have no limits."""
     if request.user.is_authenticated:
         if not admin.site.has_permission(request):
             raise PermissionDenied

@@ -194,7 +194,7 @@ class NewestFirst(pagination.CursorPagination):
     max_page_size = 100
 
     def get_page_size(self, request: Request) -> int:
-        """Raises InvalidInput for what is no number of rows; more than `max_page_size` gives that many."""
+        """Read how many rows were asked for, at most `max_page_size`. Raises InvalidInput for what is no number."""
         asked = request.query_params.get(self.page_size_query_param, str(self.page_size))
         if not re.fullmatch(r"[1-9][0-9]{0,8}", asked):
             raise InvalidInput("input.invalid", INVALID, {self.page_size_query_param: [_("A number from 1 on.")]})

@@ -56,7 +56,7 @@ def read_email_url(url: str, *, debug: bool) -> dict[str, Any]:
 
 
 def _checked_options(parts: SplitResult) -> dict[str, str]:
-    """What follows the question mark, where scheme, host, credentials and options make sense together."""
+    """Return what follows the question mark, where scheme, host, credentials and options make sense together."""
     if parts.scheme not in SERVERS:
         raise ImproperlyConfigured(f"EMAIL_URL begins with {parts.scheme!r}, which is no way to send mail here. {USE}")
     if not parts.hostname or parts.path.strip("/") or parts.fragment:

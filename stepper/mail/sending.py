@@ -31,12 +31,12 @@ Job = Callable[[], object]
 
 
 def is_offered() -> bool:
-    """Whether mails reach anybody: there is a mail server, or a developer who reads the console."""
+    """Return whether mails reach anybody: there is a mail server, or a developer who reads the console."""
     return bool(settings.MAIL_OFFERED)
 
 
 def base_url(request: HttpRequest) -> str:
-    """What links in mails begin with: the configured public address; the request's own on a developer's machine only.
+    """Return what links in mails begin with: the public address; the request's own on a developer's machine only.
 
     Raises:
         ImproperlyConfigured: there is none, and the Host header is the client's to choose.
@@ -138,7 +138,7 @@ class MailQueue:
 
 
 def _drain(jobs: "queue.Queue[Job | None]") -> int:
-    """Empty the queue; how many in it told a thread to end."""
+    """Empty the queue and return how many in it told a thread to end."""
     ends = 0
     while True:
         try:

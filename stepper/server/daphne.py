@@ -153,7 +153,7 @@ class SocketServer(Server):
 
 
 def install() -> None:
-    """Makes Daphne servers of this process use it and our HTTP; there is no argument for them."""
+    """Make Daphne servers of this process use it and our HTTP; there is no argument for them."""
     WebSocketFactory.protocol = CodedWebSocketProtocol
     server.HTTPFactory = LimitedHTTPFactory
 

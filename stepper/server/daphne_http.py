@@ -92,7 +92,7 @@ class LimitedChannel(HTTPChannel):
         return bool(super().headerReceived(line))
 
     def allHeadersReceived(self) -> None:
-        """Not as Twisted's: whether the client shall send its body is the application's to say."""
+        """Begin a request without asking for its body, as Twisted would: that is the application's to say."""
         self._cancel("_overdue")
         request = self.requests[-1]
         self.persistent = self.checkPersistence(request, self._version)

@@ -37,7 +37,7 @@ PRUNED_AT_ONCE = 20_000
 
 
 def dispatch_due() -> int:
-    """One look at everything that is due; returns what was done.
+    """Do everything that is due and return what was done.
 
     Where more deadlines have passed than one look settles, they come first: they take no time, rounds do.
     """
@@ -50,7 +50,7 @@ def dispatch_due() -> int:
 
 
 def supervise_due() -> bool:
-    """One look at drivers' working time and at trips whose driver is expected; True: there may be more to do now."""
+    """Check drivers' working time and trips whose driver is expected; True: there may be more to do now."""
     done = (
         working_time.apply_due(BATCH),
         watch.watch_due(BATCH),
@@ -91,13 +91,13 @@ class Dispatcher:
         self._task = asyncio.create_task(self.run())
 
     async def stop(self) -> None:
-        """Finishes what it is at, then stops."""
+        """Finish what it is at, then stop."""
         self._stopping.set()
         if self._task is not None:
             await self._task
 
     async def run(self) -> None:
-        """Until stopped. Offers never wait for what is judged in minutes."""
+        """Run until stopped. Offers never wait for what is judged in minutes."""
         await asyncio.gather(self._dispatch(), self._look_after())
 
     async def _look_after(self) -> None:

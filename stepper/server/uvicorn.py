@@ -65,7 +65,7 @@ class LeanSansIOProtocol(WebSocketsSansIOProtocol):
         return self.transport.is_closing()
 
     def send_receive_event_to_app(self) -> None:
-        """A text that is no UTF-8 is the client's fault, not one of ours: uvicorn would log a traceback."""
+        """Pass a message on; a text that is no UTF-8 is the client's fault, for which uvicorn would log a traceback."""
         if self.close_sent and self._is_cut_off():
             self.frames = []
             return

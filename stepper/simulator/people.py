@@ -89,7 +89,7 @@ class People:
 
 
 def make(group: str, drivers: int, *, passengers: int, using: str = "default") -> People:
-    """Accounts `<group>-driver-1@city.test` and so on; those that exist get the new password.
+    """Create accounts `<group>-driver-1@city.test` and so on; those that exist get the new password.
 
     The password is random and hashed once, so accounts that outlive the run let nobody in. Passengers may have
     `TRIPS_AT_ONCE`, as the account of a hotel may.

@@ -143,7 +143,7 @@ class Account(NamedTuple):
 
 
 def _all_accounts() -> list[Account]:
-    """Drivers come first, so that the first positions are theirs."""
+    """List the accounts of the demo; drivers come first, so that the first positions are theirs."""
     people = (
         [(f"driver{number}@{DEMO_DOMAIN}", name) for number, name in enumerate(DRIVERS, 1)]
         + [(f"passenger{number}@{DEMO_DOMAIN}", name) for number, name in enumerate(PASSENGERS, 1)]
@@ -153,7 +153,7 @@ def _all_accounts() -> list[Account]:
 
 
 def _missing_accounts() -> list[Account]:
-    """By address or number: whoever tries the account page has another address afterwards."""
+    """List who is missing, by address or number: whoever tried the account page may have another address."""
     accounts = _all_accounts()
     people = User.objects.filter(
         Q(email__in=[one.email for one in accounts]) | Q(phone__in=[one.phone for one in accounts])

@@ -58,7 +58,7 @@ class Command(BaseCommand):
         return f"http://{HOST}:{self.port}"
 
     async def _live(self, city: list[str] | None) -> str | None:
-        """Runs until a signal comes or the server ends; returns what went wrong, None after a signal."""
+        """Run until a signal comes or the server ends; return what went wrong, None after a signal."""
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # Installed whatever was inherited: a background job of a script is started with Ctrl-C ignored.
@@ -92,7 +92,7 @@ class Command(BaseCommand):
             stopped.cancel()
 
     async def _answers(self) -> None:
-        """Returns once the server answers a request."""
+        """Wait until the server answers a request."""
         while True:
             try:
                 reader, writer = await asyncio.open_connection(HOST, self.port)
@@ -124,7 +124,7 @@ class Command(BaseCommand):
 
 
 def _data() -> str:
-    """The data directory as the person would name it."""
+    """Name the data directory as the person would."""
     directory, here = Path(settings.DATA_DIR).resolve(), Path.cwd()
     return f"{directory.relative_to(here) if directory.is_relative_to(here) else directory}/."
 

@@ -1,4 +1,4 @@
-"""`manage.py simulate`: lets virtual drivers and passengers live around a running server until it is stopped."""
+"""Let virtual drivers and passengers live around a running server until stopped (`manage.py simulate`)."""
 
 import asyncio
 import signal
@@ -87,7 +87,7 @@ class Command(BaseCommand):
         return crowd, people.Persons(frozenset([*crowd.drivers, *crowd.passengers, *people.DEMO_DRIVERS]))
 
     def _is_our_database(self, url: str) -> bool:
-        """On this machine, and with the demo's people in it."""
+        """Return whether it is on this machine, and this database has the demo's people."""
         if urlsplit(url).hostname not in {"127.0.0.1", "localhost", "::1"}:
             return False
         try:
