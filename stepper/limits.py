@@ -118,7 +118,7 @@ def too_many(retry_after_s: int, message: Text = TOO_MANY_REQUESTS) -> TooManyRe
     return TooManyRequests("rate.limited", message, retry_after_s)
 
 
-def count_call(verb: str, who: int, setting: str, *, settings: ServiceSettings | None = None) -> None:
+def count_call(verb: str, who: int, *, setting: str, settings: ServiceSettings | None = None) -> None:
     """Count one call of a domain verb by `who` against the setting of that name.
 
     Without `settings` they are read from the second call of a minute on: nothing is limited to less than one.
@@ -140,7 +140,7 @@ def count_call_of(user: User, verb: str, setting: str) -> None:
         TooManyRequests: more than the setting allows in this minute.
     """
     if not user.may_steer_trips:
-        count_call(verb, user.pk, setting)
+        count_call(verb, user.pk, setting=setting)
 
 
 def counted(verb: str, setting: str) -> Callable[[Callable[Concatenate[int, P], T]], Callable[Concatenate[int, P], T]]:
@@ -152,7 +152,7 @@ def counted(verb: str, setting: str) -> Callable[[Callable[Concatenate[int, P], 
     def decorate(function: Callable[Concatenate[int, P], T]) -> Callable[Concatenate[int, P], T]:
         @functools.wraps(function)
         def run(who: int, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            count_call(verb, who, setting)
+            count_call(verb, who, setting=setting)
             return function(who, *args, **kwargs)
 
         return run

@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 
-def rings(text: str) -> tuple[float, ...]:
+def parse_rings(text: str) -> tuple[float, ...]:
     """Parse the radii in km, ascending.
 
     Raises:
@@ -20,6 +20,6 @@ def rings(text: str) -> tuple[float, ...]:
 
 def validate_rings(text: str) -> None:
     try:
-        rings(text)
+        parse_rings(text)
     except ValueError:
         raise ValidationError(_("Write distances in km, the nearest first, like “5, 15, 30, 50”.")) from None

@@ -68,14 +68,14 @@ def account(request: SignedInRequest) -> HttpResponse:
                 form.refuse(error)
                 status = error.status
                 retry_after_s = error.retry_after_s if isinstance(error, TooManyRequests) else None
-                return _page(request, form, proof, status, retry_after_s)
+                return _page(request, form, proof=proof, status=status, retry_after_s=retry_after_s)
             messages.success(request, _("We sent a link to %(email)s. Open it to confirm.") % {"email": email})
             return redirect("stepper:account")
-    return _page(request, form, proof, status)
+    return _page(request, form, proof=proof, status=status)
 
 
 def _page(
-    request: SignedInRequest, form: AddressForm, proof: Proof, status: int, retry_after_s: int | None = None
+    request: SignedInRequest, form: AddressForm, *, proof: Proof, status: int, retry_after_s: int | None = None
 ) -> HttpResponse:
     context = {"form": form, "proof": proof.value, "pending": addresses.pending_change(request.user)}
     response = render(request, "account/account.html", context, status=status)

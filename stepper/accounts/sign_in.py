@@ -96,7 +96,7 @@ def count_sign_up(request: HttpRequest) -> None:
 def _check(request: HttpRequest, user: User | None, *, login: str, password: str) -> bool:
     address = client_address(request)
     who = str(user.pk) if user is not None else f"unknown:{digest(login)}"
-    device = known_device(request, user)
+    device = find_device_id(request, user)
     sign_ins = _sign_in_windows(who, address)
     if device is not None:
         # Not by address either: somebody else behind the same one may be guessing.
@@ -263,7 +263,7 @@ def _read_devices(request: HttpRequest) -> list[Device]:
     return [Device(*one) for one in cookie]
 
 
-def known_device(request: HttpRequest, user: User | None) -> str | None:
+def find_device_id(request: HttpRequest, user: User | None) -> str | None:
     """Return the id of a device that has signed in to the account before; None: a stranger, as far as one can tell."""
     if user is None:
         return None
@@ -275,7 +275,7 @@ def known_device(request: HttpRequest, user: User | None) -> str | None:
 
 def remember_device(request: HttpRequest, response: HttpResponse, user: User) -> None:
     """Give the browser that has just signed in the cookie by which it is known the next time."""
-    device = Device(user.pk, known_device(request, user) or secrets.token_urlsafe(12), _mark(user))
+    device = Device(user.pk, find_device_id(request, user) or secrets.token_urlsafe(12), _mark(user))
     others = [one for one in _read_devices(request) if one.user_id != user.pk]
     response.set_cookie(
         DEVICE_COOKIE,

@@ -47,7 +47,7 @@ PHONE_DIGITS = 10
 KEY_DIGITS = 18
 
 
-def phone_term(term: str) -> str:
+def normalise_phone_term(term: str) -> str:
     """Write a phone number in a search, `8 701 123 45 67`, as it is stored; return anything else unchanged."""
     digits = "".join(character for character in term if character.isdigit())
     if len(digits) < PHONE_DIGITS or not set(term) <= set("+-() 0123456789"):
@@ -55,7 +55,7 @@ def phone_term(term: str) -> str:
     return normal_phone_prefix(term) or term
 
 
-def moment(instant: dt.datetime | None) -> str:
+def format_instant(instant: dt.datetime | None) -> str:
     """Write an instant as `23 Nov 04:25:10` in the service's zone: histories are read by the second."""
     return formats.date_format(timezone.localtime(instant), "j M H:i:s") if instant else "–"
 
@@ -75,7 +75,7 @@ class SearchSelect(_Named, AutocompleteSelect):
         return super().optgroups(name, keys, attr)
 
 
-def search_for(form: forms.Form, name: str, db_field: Any) -> None:
+def choose_by_search(form: forms.Form, name: str, db_field: Any) -> None:
     """Have a form's choice of a row made by searching for it, among the rows that `db_field` offers.
 
     Called when the form is made, not where its class is: the site has to know the row's own page by then.
@@ -113,14 +113,14 @@ class StaffAdmin(ModelAdmin):
     """Base of every page of the admin."""
 
     list_per_page = 50
-    # A second COUNT over the whole table tells staff nothing they search for.
+    # It would cost a second COUNT over the whole table and help no search.
     show_full_result_count = False
     warn_unsaved_form = True
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        return super().get_search_results(request, queryset, phone_term(search_term))
+        return super().get_search_results(request, queryset, normalise_phone_term(search_term))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Return the row of an address; None also where no row can have such a key, which a database refuses."""
@@ -281,11 +281,11 @@ class _StaffAction:
                 refusals.append(f"{row}: {_('it changed at this moment; try again.')}")
             else:
                 admin.log_change(request, row, str(self.description))
-        _report(request, len(rows) - len(refusals), refusals, done=self.done)
+        _report_outcome(request, len(rows) - len(refusals), refusals=refusals, done=self.done)
         return len(refusals)
 
 
-def _report(request: HttpRequest, succeeded: int, refusals: list[str], *, done: Text) -> None:
+def _report_outcome(request: HttpRequest, succeeded: int, *, refusals: list[str], done: Text) -> None:
     """Tell the user how many rows were changed, and the first reasons of those that were not."""
     parts = []
     if succeeded:

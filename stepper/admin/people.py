@@ -108,7 +108,7 @@ def lead_to_sign_in(request: HttpRequest, extra_context: dict[str, Any] | None =
 admin.site.login = lead_to_sign_in  # type: ignore[assignment,method-assign]
 admin.site.password_change = change_own_password  # type: ignore[assignment,method-assign]
 admin.site.unregister(Group)
-# The address stands on the user; a second place to change it would only disagree.
+# The address is a column of the user; allauth's table of addresses is not to be edited beside it.
 admin.site.unregister(EmailAddress)
 
 
@@ -206,7 +206,7 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):
         super().save_model(request, obj, form, change)
         if change:
             if "phone" in form.changed_data and "phone_verified" not in form.changed_data:
-                # That was said of the other number.
+                # It was the old number that was verified.
                 obj.phone_verified = False
                 obj.save(update_fields=["phone_verified"])
             old_email = (form.initial.get("email") or "").lower()

@@ -10,7 +10,7 @@ session ends, and with it every token that came from it (RFC 9700, section 4.14.
 from importlib import import_module
 from typing import Any, NamedTuple
 
-# allauth reaches for these through a lazy module that fails once something else has imported a part of the package.
+# allauth finds these through a lazy module that fails once something else has imported a part of the package.
 import cryptography.hazmat.primitives.ciphers.algorithms
 import cryptography.hazmat.primitives.ciphers.modes  # noqa: F401
 from allauth.headless import app_settings

@@ -48,19 +48,19 @@ def base_url(request: HttpRequest) -> str:
     raise ImproperlyConfigured("PUBLIC_URL is missing: links in mails begin with it.")
 
 
-def write(name: str, to: str, language: str, context: Mapping[str, Any]) -> EmailMessage:
+def write(name: str, to: str, *, language: str, context: Mapping[str, Any]) -> EmailMessage:
     """Render `account/email/<name>_subject.txt` and `_message.txt` in a language."""
     with translation.override(language):
         subject = render_to_string(f"account/email/{name}_subject.txt", dict(context))
         body = render_to_string(f"account/email/{name}_message.txt", dict(context))
-    # No machine answers it with a note that somebody is on holiday.
+    # So that no program answers it, such as a note that somebody is on holiday.
     headers = {"Auto-Submitted": "auto-generated"}
     return EmailMessage(" ".join(subject.split()), body.strip() + "\n", to=[to], headers=headers)
 
 
 def send(name: str, to: str, *, language: str, context: Mapping[str, Any]) -> None:
     """Write a mail now and send it once this commits; a failure is only logged."""
-    message = write(name, to, language, context)
+    message = write(name, to, language=language, context=context)
     run_after_commit(lambda: _deliver(message))
 
 

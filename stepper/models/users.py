@@ -72,7 +72,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(_("staff"), default=False)
     is_active = models.BooleanField(_("active"), default=True)
     date_joined = models.DateTimeField(_("joined"), default=timezone.now)
-    # None: as the settings say.
+    # None: the service settings apply.
     max_overlapping_trips = models.PositiveIntegerField(
         _("trips at the same time"),
         null=True,
@@ -120,7 +120,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             return
         using = kwargs.get("using") or router.db_for_write(User, instance=self)
         with transaction.atomic(using=using):
-            # Compared with the row, not with what this object was once read as: that may be old.
+            # Compared with the stored row: what this object was read as may be old.
             rows = User._base_manager.using(using).select_for_update(no_key=True).filter(pk=self.pk)
             stored = rows.values(*sorted(fields)).first() or {}
             super().save(*args, **kwargs)
@@ -136,7 +136,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         old, kept = self.password, self.get_session_auth_hash()
         upgraded = User(pk=self.pk, password=hashers.make_password(raw_password))
         binding = f"{upgraded.get_session_auth_hash()}${kept}"
-        # Not over a password that is set at this moment.
+        # Filtered by the old hash: a password that is set at this moment must not be overwritten.
         rows = User._base_manager.filter(pk=self.pk, password=old)
         if rows.update(password=upgraded.password, session_binding=binding):
             self.password, self.session_binding = upgraded.password, binding

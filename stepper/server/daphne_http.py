@@ -42,9 +42,9 @@ class LimitedChannel(HTTPChannel):
         self._end: Any = None
         self._is_lingering = False
         self._discarded = 0
-        # Requests sent ahead.
+        # Requests that the client sent before the first was answered.
         self._held = b""
-        # Something of a request is still on its way.
+        # A part of a request is still to come.
         self.is_unread = False
 
     def connectionMade(self) -> None:
@@ -229,7 +229,7 @@ class StreamedRequest(WebRequest):
 
     def gotLength(self, length: int | None) -> None:
         """Hand the request to the application once the head is there. None: the body comes in chunks."""
-        self.content = BytesIO()  # of no use but to Twisted
+        self.content = BytesIO()  # only Twisted needs it
         expects = self.requestHeaders.getRawHeaders(b"Expect", [b""])[0].lower()
         channel = self.channel
         self.body = Body(channel, expects == b"100-continue" and length != 0 and channel._version == b"HTTP/1.1")

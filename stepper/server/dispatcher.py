@@ -1,6 +1,6 @@
 """The dispatcher: deadlines, rounds that are due, trips given up, drivers' working time, trips that have a driver.
 
-Any number of them may run. Also forgets what is no longer needed.
+Any number of them may run. It also deletes what is kept no longer.
 """
 
 import asyncio
@@ -25,21 +25,21 @@ from trips.models import DispatchRound
 logger = logging.getLogger("stepper.server.dispatcher")
 
 TICK_S = 0.25
-# Breaks, hours and trips under way are judged in minutes.
+# Breaks, hours and trips under way are checked this often; their deadlines are minutes.
 SUPERVISE_S = 2.0
-# Looked after at once; everybody's hours may begin at eight.
+# Drivers or trips in one go; everybody's hours may begin at eight.
 BATCH = 100
 BEAT_S = 5.0
 PRUNE_S = 600.0
-# Where more is to be forgotten than one go takes, the next one is due sooner.
+# Where more is to be deleted than one go takes, the next one is due sooner.
 PRUNE_ON_S = 10.0
 PRUNED_AT_ONCE = 20_000
 
 
 def dispatch_due() -> int:
-    """Do everything that is due and return what was done.
+    """Expire offers, start rounds and end searches that are due; return how many.
 
-    Where more deadlines have passed than one look settles, they come first: they take no time, rounds do.
+    Where more offers have expired than one go takes, the rest of them comes first: they take no time, rounds do.
     """
     if not deadlines.is_anything_due():
         return 0
@@ -107,7 +107,7 @@ class Dispatcher:
             except DatabaseError as error:
                 logger.warning("working time and watches wait for the database: %s", error)
                 more = False
-            except Exception:  # as below: nothing may end this loop
+            except Exception:  # whatever fails, this loop must not end
                 logger.exception("looking after drivers and trips failed")
                 more = False
             if not more:

@@ -24,23 +24,23 @@ from websockets.typing import Subprotocol
 
 from realtime import events
 
-# It tells of each request at INFO.
+# httpx logs each request at INFO.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 CONNECT_S = 10
-# Asking again sooner would only add to what a busy server has to do.
 BEAT = "beat"
+# Long, because asking again sooner would only add to what a busy server has to do.
 ANSWER_S = 60
 LAST_ANSWERS_S = 1.0
 LONGEST_BACK_OFF_S = 10.0
 # Argon2 is meant to be slow; more sign-ins at once only queue on the server.
 SIGN_INS_AT_ONCE = 4
-# What people give who got along.
+# Stars are drawn from these.
 STARS = (5, 5, 5, 5, 4, 4, 3)
 NOT_SIGNED_IN, NOT_ALLOWED = 4401, 4403
 NOT_ALLOWED_S = 60.0
 
-# Refusals that a busy city brings about by itself.
+# Refusals that happen in a busy city without anybody's fault.
 EXPECTED = frozenset(
     {
         "driver.busy",
@@ -134,7 +134,7 @@ class Api:
             base_url=self.url,
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
             limits=httpx.Limits(max_connections=50, max_keepalive_connections=20, keepalive_expiry=4),
-            # A proxy of the environment is not for this machine.
+            # The environment's proxy cannot reach this machine's own addresses.
             trust_env=not self.is_local,
         )
 
@@ -156,7 +156,7 @@ class Api:
     def _on_end(self, task: asyncio.Task[httpx.Response]) -> None:
         self._under_way.discard(task)
         if not task.cancelled():
-            # Looked at, so that nothing is logged where nobody waits for it any more.
+            # Retrieved, so that asyncio does not log it where nobody waits for it any more.
             task.exception()
 
     async def call(
@@ -219,7 +219,7 @@ def _expiry(token: str) -> float:
 class Account:
     """One person's way in: a token that is renewed by signing in again."""
 
-    def __init__(self, api: Api, email: str, password: str, rng: Random) -> None:
+    def __init__(self, api: Api, email: str, *, password: str, rng: Random) -> None:
         self.api = api
         self.email = email
         self._password = password
@@ -275,14 +275,14 @@ class ReconnectingSocket:
     def __init__(self, account: Account, on_frame: Callable[[events.Frame], None]) -> None:
         self.account = account
         self.connected = asyncio.Event()
-        # Times the connection was made, so that what belongs to one connection is done once on each.
+        # How many times the connection was made; who watches it does something once a connection.
         self.connections = 0
         self._on_frame = on_frame
         self._socket: ClientConnection | None = None
         self._pending: dict[str, asyncio.Future[events.Ack]] = {}
         self._refs = itertools.count(1)
         self._silence_s = 60.0
-        # A heartbeat came: a client that never says anything is taken for gone.
+        # A heartbeat came that has to be answered: a silent client is taken for gone.
         self._owes_answer = False
 
     async def keep_open(self) -> None:
@@ -393,5 +393,5 @@ class ReconnectingSocket:
         finally:
             self._pending.pop(ref, None)
             if future.done() and not future.cancelled():
-                # Looked at, also where the connection broke while this was still being sent.
+                # Retrieved, so that asyncio does not log it where the connection broke while this was being sent.
                 future.exception()

@@ -67,7 +67,7 @@ class VirtualDriver:
         # Both on the monotonic clock; 0: never.
         self._said_here_at = 0.0
         self._barred_until = 0.0
-        # Of the socket's connections, the one whose beginning `_greet` has seen.
+        # Of the socket's connections, the one whose beginning `_go_online` has seen.
         self._greeted = 0
         self._goal = home
 
@@ -88,7 +88,7 @@ class VirtualDriver:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.socket.keep_open())
-                group.create_task(self._live())
+                group.create_task(self._act_forever())
         finally:
             self._answers.cancel_all()
 
@@ -135,21 +135,21 @@ class VirtualDriver:
             if refusal.code != "rating.already_given":
                 self._account.api.tally.add_refusal(refusal.code)
 
-    # Living
+    # Acting
 
-    async def _live(self) -> NoReturn:
+    async def _act_forever(self) -> NoReturn:
         while True:
             await self.socket.connected.wait()
-            await self._greet()
+            await self._go_online()
             job = self._jobs.next_due(self.spot, self._clock)
             if job is None:
                 await self._move_about()
             elif job.is_doubtful:
                 await self._ask_about(job)
             else:
-                await self._advance(job)
+                await self._work_on(job)
 
-    async def _greet(self) -> None:
+    async def _go_online(self) -> None:
         """Go online and send the position; once a connection, have the trips in hand asked about."""
         if self._greeted != self.socket.connections:
             self._greeted = self.socket.connections
@@ -162,7 +162,7 @@ class VirtualDriver:
             try:
                 await self.socket.request(events.AvailabilityUpdate(availability="available"))
             except (Gone, Refused):
-                # Said again on the next round of life; what was refused is in the tally.
+                # Tried again next time; the tally has counted a refusal.
                 await self._pause(5)
             else:
                 self._said_here_at = time.monotonic()
@@ -180,7 +180,7 @@ class VirtualDriver:
             if job.is_doubtful and not job.is_over:
                 await self._pause(1)
 
-    async def _advance(self, job: Job) -> None:
+    async def _work_on(self, job: Job) -> None:
         """Take the next step of a trip, after the drive or the wait that comes before it."""
         match job.status:
             case TripStatus.EN_ROUTE:
@@ -221,7 +221,7 @@ class VirtualDriver:
         elif refusal.code == "trip.boarding_too_early":
             await self._pause(30)
         elif refusal.code == "trip.not_at_pickup":
-            # The server believes an older position; the next ones will have it believe where this driver is.
+            # The server still believes an older position; the next ones convince it.
             await self._send_spot(moving=False)
             await self._pause(NOT_THERE_S)
         elif refusal.code == "trip.transition_refused":

@@ -65,7 +65,7 @@ class VirtualPassenger:
             self._wake.clear()
             if greeted != self.socket.connections:
                 greeted = self.socket.connections
-                # The snapshots that come back say what was missed.
+                # The snapshots that this brings say what was missed.
                 await self._subscribe([trip.trip_id for trip in self.trips.values() if not trip.is_over])
             await self._rate()
 

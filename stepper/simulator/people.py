@@ -72,7 +72,7 @@ class People:
     drivers: list[str]
     passengers: list[str]
     password: str
-    # Whose is another: e-mail address -> password.
+    # E-mail address -> password, where it is another one.
     exceptions: dict[str, str] = field(default_factory=dict)
 
     def password_of(self, email: str) -> str:
@@ -88,7 +88,7 @@ class People:
         )
 
 
-def make(group: str, drivers: int, *, passengers: int, using: str = "default") -> People:
+def create_accounts(group: str, drivers: int, *, passengers: int, using: str = "default") -> People:
     """Create accounts `<group>-driver-1@city.test` and so on; those that exist get the new password.
 
     The password is random and hashed once, so accounts that outlive the run let nobody in. Passengers may have

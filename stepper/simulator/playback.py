@@ -120,7 +120,7 @@ class Playback:
 
     def _accounts(self, apis: Sequence[Api], emails: Iterable[str]) -> list[Account]:
         return [
-            Account(apis[index % len(apis)], email, self._people.password, Random(self._rng.random()))
+            Account(apis[index % len(apis)], email, password=self._people.password, rng=Random(self._rng.random()))
             for index, email in enumerate(emails)
         ]
 
@@ -158,7 +158,7 @@ class Playback:
                 due = start + self._clock.real_s((ride.at - first).total_seconds())
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 queue.rotate(-1)
-                # The one who has been at rest longest, or waits for the fewest trips.
+                # Who waits for the fewest trips; the queue turns, so that of several it is not always the same one.
                 passenger = min(queue, key=lambda one: one.waiting)
                 group.create_task(self._book(passenger, ride))
 

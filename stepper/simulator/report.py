@@ -18,7 +18,7 @@ from trips.states import ASSIGNED, OfferStatus, Role, TripStatus
 
 # The share that must be completed.
 COMPLETED_SHARE = 0.9
-# Whom staff chose is seen when that driver takes the first step.
+# A driver whom staff chose is only known from the first step that they take.
 _CHOSEN_BY_STAFF = 0
 _HELD = {status.value for status in ASSIGNED} | {TripStatus.COMPLETED.value}
 

@@ -49,7 +49,7 @@ REPORT_EVERY_S = 60.0
 LONGEST_WAIT = dt.timedelta(seconds=45)
 # How often a waiting bot looks whether the person has answered.
 LOOK_S = 2.0
-# What is left of 2 s to stop in.
+# `manage.py run` waits 2 s for this process to end; going offline may take so much of it.
 FAREWELL_S = 0.5
 
 
@@ -73,7 +73,7 @@ class Courtesy:
                     return
                 left = min(left, (since + self.alone_for - now()).total_seconds())
             except DatabaseError:
-                # Away as the server may be; asked again.
+                # The database may be away as the server may; asked again.
                 pass
             if left <= 0:
                 return
@@ -147,14 +147,14 @@ class Simulation:
         for email in self._people.drivers:
             rng = Random(self._rng.random())
             home = away(rng.choice(places[:-2]), rng.uniform(0, 360), rng.uniform(0, 2))
-            account = Account(api, email, self._people.password_of(email), rng)
+            account = Account(api, email, password=self._people.password_of(email), rng=rng)
             driver = VirtualDriver(
                 account, home, clock=self._clock, rng=rng, behaviour=behaviour, restraint=self._courtesy
             )
             self.drivers.append(driver)
         for email in self._people.passengers:
             rng = Random(self._rng.random())
-            account = Account(api, email, self._people.password_of(email), rng)
+            account = Account(api, email, password=self._people.password_of(email), rng=rng)
             self.passengers.append(VirtualPassenger(account, rng))
 
     @property
@@ -162,7 +162,7 @@ class Simulation:
         return sum(driver.is_free for driver in self.drivers)
 
     async def _book_for_ever(self) -> NoReturn:
-        # Everybody's first chance to be there.
+        # By then most drivers are online.
         await asyncio.sleep(BOOK_EVERY_S / 4)
         while True:
             passenger = self._choose_passenger()

@@ -169,7 +169,7 @@ class City:
             answers_per_min=1_000_000,
         ).save()
         self._clear()
-        crowd = people.make(f"{mode}-{len(homes)}", len(homes), passengers=1)
+        crowd = people.create_accounts(f"{mode}-{len(homes)}", len(homes), passengers=1)
         User.objects.filter(email__in=crowd.passengers).update(max_overlapping_trips=1_000_000)
         self.passenger = User.objects.get(email=crowd.passengers[0])
         self.drivers = self._settle(crowd.drivers, homes)

@@ -109,9 +109,9 @@ def test_tally_counts_only_what_a_busy_city_does_not_explain():
 
 @pytest.mark.django_db
 def test_made_people_sign_in_with_a_password_of_their_own_run():
-    first = people.make("test", drivers=2, passengers=1)
+    first = people.create_accounts("test", drivers=2, passengers=1)
     assert authenticate(None, email=first.drivers[0], password=first.password).driver.vehicle is not None
-    again = people.make("test", drivers=3, passengers=1)
+    again = people.create_accounts("test", drivers=3, passengers=1)
     assert User.objects.count() == 4
     assert Driver.objects.count() == 3
     assert authenticate(None, email=first.drivers[0], password=first.password) is None
@@ -120,7 +120,7 @@ def test_made_people_sign_in_with_a_password_of_their_own_run():
 
 @pytest.mark.django_db
 def test_made_passengers_may_book_more_at_once_than_persons():
-    crowd = people.make("test", drivers=1, passengers=2)
+    crowd = people.create_accounts("test", drivers=1, passengers=2)
     users = User.objects.filter(email__in=[*crowd.drivers, *crowd.passengers]).order_by("pk")
     assert [user.max_overlapping_trips for user in users] == [None, people.TRIPS_AT_ONCE, people.TRIPS_AT_ONCE]
 
@@ -243,8 +243,8 @@ async def test_bots_leave_an_offer_to_the_person_for_a_while(bot, person, person
 class Rater(Account):
     """Says when its rating has been taken."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
         self.rated = asyncio.Event()
 
     async def call(self, method: str, path: str, *, body: Any = None, key: str | None = None) -> Any:
@@ -263,7 +263,9 @@ class City:
         self.tally = Tally()
         self.api = Api(url, self.tally)
         behaviour = Behaviour(declines=0.0, moving_real_s=0.5, at_pickup_s=at_pickup_s)
-        self.accounts = [Rater(self.api, user.email, PASSWORD, Random(1)) for user in (driver.user, passenger)]
+        self.accounts = [
+            Rater(self.api, user.email, password=PASSWORD, rng=Random(1)) for user in (driver.user, passenger)
+        ]
         self.driver = VirtualDriver(
             self.accounts[0], Spot(*ALMATY), clock=Clock(600), rng=Random(2), behaviour=behaviour
         )
@@ -352,7 +354,7 @@ async def test_a_cancelled_trip_frees_its_virtual_driver(live, driver, passenger
 
 async def test_a_wrong_password_is_not_tried_again(live, driver):
     api = Api(live.url, Tally())
-    account = Account(api, driver.user.email, "wrong", Random(1))
+    account = Account(api, driver.user.email, password="wrong", rng=Random(1))
     with pytest.raises(Refused, match=r"auth\.invalid_credentials"):
         await account.token()
     await api.close()
@@ -418,7 +420,7 @@ def _until(happened, running):
 
 async def test_a_suspended_virtual_driver_stops_working_quietly(monkeypatch):
     tally = Tally()
-    account = Account(Api("http://127.0.0.1:1", tally), "driver@city.test", "", Random(1))
+    account = Account(Api("http://127.0.0.1:1", tally), "driver@city.test", password="", rng=Random(1))
     driver = VirtualDriver(account, Spot(*ALMATY), clock=Clock(1), rng=Random(1), behaviour=Behaviour())
     sent = []
 
@@ -431,7 +433,7 @@ async def test_a_suspended_virtual_driver_stops_working_quietly(monkeypatch):
     refused = events.Error(code="driver.not_approved", message="Your account is suspended")
     driver.socket._handle_message(events.encode(refused).encode())
     await driver._send_spot(moving=False)
-    await driver._greet()
+    await driver._go_online()
 
     assert sent == ["driver.location.update"]
     assert tally.total == 0

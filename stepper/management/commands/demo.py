@@ -165,7 +165,7 @@ def _missing_accounts() -> list[Account]:
 @transaction.atomic
 def create_people() -> int:
     """Create the accounts that are missing, with vehicles and history, and return how many they were."""
-    # Also where an older version of the demo made it.
+    # Also an account that an older version of the demo created.
     User.objects.filter(email__in=DEMO_PASSENGERS, max_overlapping_trips=None).update(
         max_overlapping_trips=TRIPS_AT_ONCE
     )

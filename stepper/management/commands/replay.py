@@ -230,7 +230,7 @@ class Command(BaseCommand):
     def _play(self, stage: Stage, rides: list[pickups.Ride], options: dict[str, Any]) -> Played:
         passengers = max(1, len(rides) // PASSENGERS_PER_TRIP)
         group = f"replay-{secrets.token_hex(3)}"
-        crowd = people.make(group, options["drivers"], passengers=passengers, using=stage.using)
+        crowd = people.create_accounts(group, options["drivers"], passengers=passengers, using=stage.using)
         with self._bars() as bars:
             task = bars.add_task("signing in", total=len(rides))
             playback = Playback(

@@ -83,7 +83,7 @@ class Command(BaseCommand):
         if more_drivers or more_passengers:
             if not (settings.DEBUG or options["yes"]):
                 raise CommandError("DEBUG is off: this would make accounts in the real database. --yes does it.")
-            crowd = crowd.joined_by(people.make(GROUP, more_drivers, passengers=more_passengers))
+            crowd = crowd.joined_by(people.create_accounts(GROUP, more_drivers, passengers=more_passengers))
         return crowd, people.Persons(frozenset([*crowd.drivers, *crowd.passengers, *people.DEMO_DRIVERS]))
 
     def _is_our_database(self, url: str) -> bool:
