@@ -1,4 +1,4 @@
-"""Daphne's WebSocket protocol as a `Connection` (frames.py), with close codes that reach the client.
+"""Daphne's WebSocket protocol as a `Line`, with close codes that reach the client.
 
 Autobahn's `sendClose` refuses the codes that servers have a use for (1009 too large, 1012 restart), and a frame over
 the size limit drops the connection without a close frame, after which clients reconnect for ever. And Daphne writes
@@ -59,7 +59,7 @@ class CodedWebSocketProtocol(WebSocketProtocol):
             and self.current_frame is None
             and not self.inside_message
         ):
-            self.last_ping = time.time()  # the client is alive
+            self.last_ping = time.time()  # it lives
             done = read_short_frames(data, self.listener, lambda body: self.onMessage(body, False))
             if done == len(data):
                 return
@@ -83,7 +83,7 @@ class CodedWebSocketProtocol(WebSocketProtocol):
         self.is_writable = True
 
     def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
-        self.is_writable = True  # the client is gone: what is written has no effect
+        self.is_writable = True  # nobody is there any more: writing comes to nothing
 
     def serverClose(self, code: int | None = None) -> None:  # noqa: N802 - Daphne's name
         self.sendCloseFrame(code=code or 1000)
@@ -115,7 +115,7 @@ class ReadAhead(asyncio.Queue[dict[str, Any]]):
 
 
 def _size(message: dict[str, Any]) -> int:
-    # Each message costs memory of its own, however short its text.
+    # A message of its own is worth something, however short its text.
     return 256 + len(message.get("text") or message.get("bytes") or "")
 
 
@@ -147,13 +147,13 @@ class SocketServer(Server):
         if self.before_end is not None:
             await self.before_end()
         for details in self.connections.values():
-            # No complete head yet, or the answer is sent already; Daphne expects a request.
+            # Its head has not come, or its answer has gone; Daphne expects one.
             details.setdefault("application_instance", asyncio.ensure_future(asyncio.sleep(0)))
         await super().kill_all_applications().asFuture(asyncio.get_running_loop())
 
 
 def install() -> None:
-    """Make Daphne servers of this process use it and our HTTP; there is no argument for them."""
+    """Makes Daphne servers of this process use it and our HTTP; there is no argument for them."""
     WebSocketFactory.protocol = CodedWebSocketProtocol
     server.HTTPFactory = LimitedHTTPFactory
 
@@ -172,7 +172,7 @@ def serve(host: str, port: int) -> None:
     running = SocketServer(
         application=import_string("stepper.asgi.application"),
         endpoints=build_endpoint_description_strings(host=host, port=port),
-        # A handshake waits for a database thread; many clients that reconnect at once must not be refused.
+        # A handshake waits for a database thread; a crowd that comes back at once must not be turned away.
         websocket_handshake_timeout=30,
         ready_callable=lambda: asyncio.get_event_loop().create_task(lifespan.start()),
         server_name="stepper",

@@ -42,9 +42,9 @@ class LimitedChannel(HTTPChannel):
         self._end: Any = None
         self._is_lingering = False
         self._discarded = 0
-        # Requests that the client sent before the first was answered.
+        # Requests sent ahead.
         self._held = b""
-        # A part of a request is still to come.
+        # Something of a request is still on its way.
         self.is_unread = False
 
     def connectionMade(self) -> None:
@@ -92,7 +92,7 @@ class LimitedChannel(HTTPChannel):
         return bool(super().headerReceived(line))
 
     def allHeadersReceived(self) -> None:
-        """Begin a request without asking for its body, as Twisted would: that is the application's to say."""
+        """Not as Twisted's: whether the client shall send its body is the application's to say."""
         self._cancel("_overdue")
         request = self.requests[-1]
         self.persistent = self.checkPersistence(request, self._version)
@@ -229,7 +229,7 @@ class StreamedRequest(WebRequest):
 
     def gotLength(self, length: int | None) -> None:
         """Hand the request to the application once the head is there. None: the body comes in chunks."""
-        self.content = BytesIO()  # only Twisted needs it
+        self.content = BytesIO()  # of no use but to Twisted
         expects = self.requestHeaders.getRawHeaders(b"Expect", [b""])[0].lower()
         channel = self.channel
         self.body = Body(channel, expects == b"100-continue" and length != 0 and channel._version == b"HTTP/1.1")

@@ -1,6 +1,6 @@
 """The dispatcher: deadlines, rounds that are due, trips given up, drivers' working time, trips that have a driver.
 
-Any number of them may run. It also deletes what is kept no longer.
+Any number of them may run. Also forgets what is no longer needed.
 """
 
 import asyncio
@@ -25,21 +25,21 @@ from trips.models import DispatchRound
 logger = logging.getLogger("stepper.server.dispatcher")
 
 TICK_S = 0.25
-# Breaks, hours and trips under way are checked this often; their deadlines are minutes.
+# Breaks, hours and trips under way are judged in minutes.
 SUPERVISE_S = 2.0
-# Drivers or trips in one go; everybody's hours may begin at eight.
+# Looked after at once; everybody's hours may begin at eight.
 BATCH = 100
 BEAT_S = 5.0
 PRUNE_S = 600.0
-# Where more is to be deleted than one go takes, the next one is due sooner.
+# Where more is to be forgotten than one go takes, the next one is due sooner.
 PRUNE_ON_S = 10.0
 PRUNED_AT_ONCE = 20_000
 
 
 def dispatch_due() -> int:
-    """Expire offers, start rounds and end searches that are due; return how many.
+    """One look at everything that is due; returns what was done.
 
-    Where more offers have expired than one go takes, the rest of them comes first: they take no time, rounds do.
+    Where more deadlines have passed than one look settles, they come first: they take no time, rounds do.
     """
     if not deadlines.is_anything_due():
         return 0
@@ -50,7 +50,7 @@ def dispatch_due() -> int:
 
 
 def supervise_due() -> bool:
-    """Check drivers' working time and trips whose driver is expected; True: there may be more to do now."""
+    """One look at drivers' working time and at trips whose driver is expected; True: there may be more to do now."""
     done = (
         working_time.apply_due(BATCH),
         watch.watch_due(BATCH),
@@ -91,13 +91,13 @@ class Dispatcher:
         self._task = asyncio.create_task(self.run())
 
     async def stop(self) -> None:
-        """Finish what it is at, then stop."""
+        """Finishes what it is at, then stops."""
         self._stopping.set()
         if self._task is not None:
             await self._task
 
     async def run(self) -> None:
-        """Run until stopped. Offers never wait for what is judged in minutes."""
+        """Until stopped. Offers never wait for what is judged in minutes."""
         await asyncio.gather(self._dispatch(), self._look_after())
 
     async def _look_after(self) -> None:
@@ -107,7 +107,7 @@ class Dispatcher:
             except DatabaseError as error:
                 logger.warning("working time and watches wait for the database: %s", error)
                 more = False
-            except Exception:  # whatever fails, this loop must not end
+            except Exception:  # as below: nothing may end this loop
                 logger.exception("looking after drivers and trips failed")
                 more = False
             if not more:

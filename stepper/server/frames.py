@@ -1,8 +1,8 @@
-"""A WebSocket connection as consumers use it, with a short way for the commonest frame: short text, read in one piece.
+"""Connections as consumers see them, made quick for the frame that comes most: a short one, whole in what was read.
 
-A consumer finds its connection in the scope (`stepper.line`, a `Connection`). Through it a frame is encoded once for
-everybody who gets it, and a short text frame reaches the consumer by a call, without a queue and without a task. What
-a listener does not take, and every frame that is not short, whole and plain text, passes through the server's library.
+A consumer finds its connection in the scope (`stepper.line`, a `Line`): it writes frames that are encoded once for
+everybody who gets them, and takes text frames by a call, without a queue and a task's turn. What a listener does not
+take, and every frame that is not short, whole and plain text, goes the way of the server's library.
 """
 
 import time
@@ -15,7 +15,7 @@ from websockets.speedups import apply_mask
 # Takes a text frame at once, or says False: then it goes the long way.
 Listener = Callable[[str], bool]
 
-# A frame with a few positions; for longer ones the cost of a queue does not count.
+# A frame with a fix or a few; longer ones are worth a queue.
 SHORT_FRAME_BYTES = 2048
 _TEXT_FRAME = 0x81  # final, text
 # Frames that no consumer hears of, so that none can hold them back: so many ahead, and so many a second.
@@ -24,7 +24,7 @@ _head, _head_16, _head_64 = Struct("!BB").pack, Struct("!BBH").pack, Struct("!BB
 
 
 class Connection(Protocol):
-    """A connection as its consumer uses it. Everything happens on the server's loop."""
+    """A connection as its consumer sees it. Everything on the server's loop."""
 
     listener: Listener | None
 
@@ -33,10 +33,10 @@ class Connection(Protocol):
         """Whether the client keeps up with what is written."""
 
     def write(self, wire: bytes) -> bool:
-        """Write an encoded frame; False: the client does not keep up. True also where the client is gone."""
+        """Writes a frame as it goes over the wire; False where the client does not keep up. To nobody: True."""
 
     def hang_up(self) -> None:
-        """Cut the connection; closing would wait for a client that does not read."""
+        """Cuts the connection; closing would wait for a client that does not read."""
 
 
 class Unheard:
@@ -58,7 +58,7 @@ class Unheard:
 
 
 def encode_text_frame(body: bytes) -> bytes:
-    """Encode a text frame of a server (RFC 6455, 5.2): final, unmasked, so the same for everybody."""
+    """A text frame of a server (RFC 6455, 5.2): final, unmasked, so the same for everybody."""
     length = len(body)
     if length < 126:
         return _head(_TEXT_FRAME, length) + body
@@ -68,7 +68,7 @@ def encode_text_frame(body: bytes) -> bytes:
 
 
 def read_short_frames(data: bytes, listener: Listener, otherwise: Callable[[bytes], None]) -> int:
-    """Hand the short masked text frames at the beginning of `data` to the listener; return how many bytes they were.
+    """Hands the short masked text frames at the beginning of `data` to the listener; how many bytes they were.
 
     What the listener does not take goes to `otherwise`, unmasked. Stops at the first frame that is anything else: part
     of one, a long one, a fragment, a control frame, or no UTF-8.

@@ -34,7 +34,7 @@ _heartbeats: asyncio.Task[None] | None = None
 
 
 async def start() -> None:
-    """Start what runs beside the requests; call it on the server's loop before it accepts connections."""
+    """Call on the server's loop before it accepts connections."""
     global _dispatcher, _heartbeats
     asyncio.get_running_loop().set_exception_handler(_report_loop_error)
     # The loop shares the interpreter with the threads that answer requests: it must not wait 5 ms for each of them.
@@ -56,13 +56,13 @@ async def start() -> None:
 
 
 def _report_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log a fault of the loop; a client that hung up while its answer was computed is none."""
+    """A client that hangs up while its answer is computed is no fault, though Django leaves it to the loop."""
     if not isinstance(context.get("exception"), RequestAborted):
         loop.default_exception_handler(context)
 
 
 async def stop() -> None:
-    """Close the sockets with a code that brings them back, and write what is in memory."""
+    """Sends the sockets away with a code that brings them back, writes what is in memory."""
     global _dispatcher, _heartbeats
     if _heartbeats is not None:
         _heartbeats.cancel()

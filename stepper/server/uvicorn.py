@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket protocol as a `Connection` (frames.py); set up by `manage.py serve --server uvicorn`."""
+"""uvicorn's WebSocket protocol as a `Line`; set up by `manage.py serve --server uvicorn`."""
 
 import contextlib
 from typing import Any
@@ -11,19 +11,19 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from stepper.server.frames import Listener, Unheard, read_short_frames
 from stepper.server.uvicorn_http import LimitedHttpToolsProtocol
 
-# Above the size that the application itself refuses with a clear error.
+# Above what the application refuses with a clear error.
 MAX_SERVER_FRAME_BYTES = 1 << 20
 
-# The library parses all that it is given before the application can pause reading.
+# The library parses all that it is given before anybody can say that it is enough.
 _PARSED_AT_ONCE = 4096
-# How long a refused client may go on sending, so that it gets to read the reason.
+# How long a client that was refused may go on sending, for it to see why.
 _READ_ON_S = 2.0
 
 
 class LeanSansIOProtocol(WebSocketsSansIOProtocol):
     listener: Listener | None = None
     _unheard: Unheard | None = None
-    # The library has refused what the client sends: more of it is read for a moment and thrown away.
+    # The library has refused what the client sends: it is read on for a moment, and thrown away.
     _is_refused = False
 
     def handle_connect(self, event: Any) -> None:
@@ -65,7 +65,7 @@ class LeanSansIOProtocol(WebSocketsSansIOProtocol):
         return self.transport.is_closing()
 
     def send_receive_event_to_app(self) -> None:
-        """Pass a message on; a text that is no UTF-8 is the client's fault, for which uvicorn would log a traceback."""
+        """A text that is no UTF-8 is the client's fault, not one of ours: uvicorn would log a traceback."""
         if self.close_sent and self._is_cut_off():
             self.frames = []
             return

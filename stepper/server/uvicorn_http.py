@@ -63,7 +63,7 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
             self.send_400_response("Not ASCII.")
             return
         self._cancel_timers()
-        # From here on the socket's protocol reads from the transport directly.
+        # From here on nothing of ours stands between the socket and its protocol.
         self.transport = self.transport.raw  # type: ignore[assignment]
         super().handle_websocket_upgrade()
 
@@ -165,7 +165,7 @@ class LingeringTransport:
     def __init__(self, raw: asyncio.Transport, protocol: LimitedHttpToolsProtocol) -> None:
         self.raw = raw
         self.is_lingering = False
-        # A part of a request is still to come.
+        # Something of a request is still on its way.
         self.is_unread = False
         self.write: Callable[[bytes], None] = raw.write
         self.pause_reading = raw.pause_reading
@@ -181,7 +181,7 @@ class LingeringTransport:
     def close(self) -> None:
         if self.is_closing():
             return
-        # The application may still write, for example the answer to an earlier request.
+        # Whatever the application still answers, as to an earlier request.
         self.write = self._drop
         cycle = self._protocol.cycle
         if not self.is_unread and not (cycle is not None and cycle.more_body):
