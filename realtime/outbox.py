@@ -1,6 +1,4 @@
-"""The outbox: events become rows in the transaction that causes them, then frames on the bus.
-
-Every durable event leaves this way; positions are relayed from memory (`drivers.positions.buffer`).
+"""The only way out: events become rows of the log in the transaction that causes them, then frames on the bus.
 
 `publish` writes the rows. After commit a process that carries sockets hands them to the channel layer at once and
 marks them published; a process that has none (shell, command, test) leaves them to the servers' sweep. So nothing
