@@ -19,7 +19,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from stepper.admin.base import COLOURS, HistoryAdmin, HistoryInline, Label, StaffAdmin, moment, staff_action
+from stepper.admin.base import COLOURS, HistoryAdmin, HistoryInline, Label, StaffAdmin, format_instant, staff_action
 from stepper.db.transactions import best_effort
 from stepper.models import ServiceSettings, User
 from trips.admin.why import of_driver
@@ -90,7 +90,7 @@ class AvailabilityInline(HistoryInline):
 
     @display(description=gettext_lazy("at"))
     def at(self, row: AvailabilityChange) -> str:
-        return moment(row.created_at)
+        return format_instant(row.created_at)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AvailabilityChange]:
         return super().get_queryset(request).select_related("by").order_by("-pk")

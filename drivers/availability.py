@@ -144,7 +144,7 @@ def set_online(driver_id: int, online: bool) -> Driver:
         NotFound, NotPermitted (driver.not_approved), Conflict (driver.no_vehicle, driver.licence_expired)
         TooManyRequests: more than `status_per_min`
     """
-    limits.count_call("availability", driver_id, "status_per_min")
+    limits.count_call("availability", driver_id, setting="status_per_min")
     driver = _set_online(driver_id, online)
     if driver.availability == Availability.AVAILABLE:
         best_effort(wake_trips_around, [driver.pk])

@@ -55,22 +55,10 @@ def in_cells(field: str, lat: float, lng: float, radius_km: float) -> Q:
     return reduce(operator.or_, (Q(**{f"{field}__range": span}) for span in geo.cell_ranges(lat, lng, radius_km)))
 
 
-def nearest_drivers(lat: float, lng: float, radius_km: float, enough: int) -> list[Near]:
-    """The `enough` nearest of the dispatchable drivers within `radius_km`, nearest first; all where there are fewer.
-
-    Whether their position is fresh is not asked here: a dark driver is turned down with a reason.
-    """
-    found: list[Near] = []
-    for batch in search_outward(lat, lng, radius_km, enough):
-        found += batch
-        if len(found) >= enough:
-            break
-    return found[:enough]
-
-
 def search_outward(lat: float, lng: float, radius_km: float, enough: int) -> Iterator[list[Near]]:
     """All dispatchable drivers within `radius_km`, nearest first, batch by batch as far as the caller asks.
 
+    Whether their position is fresh is not asked here: a dark driver is turned down with a reason.
     `enough` is how many are probably wanted: the size of a batch follows it, but may be less (also none) or more.
     Drivers move meanwhile: nobody comes twice, and who drives towards the point between two looks may be missed.
     """

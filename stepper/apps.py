@@ -1,3 +1,5 @@
+"""What is connected when Django has loaded the models."""
+
 from django.apps import AppConfig
 
 

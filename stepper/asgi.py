@@ -21,7 +21,7 @@ _sockets = URLRouter(websocket_urlpatterns)
 
 
 async def sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """An unknown address is refused quietly; the router's exception would be logged as a fault of ours."""
+    """Route a socket; refuse an unknown address, where the router's exception would be logged as a fault."""
     try:
         await _sockets(scope, receive, send)
     except ValueError as error:

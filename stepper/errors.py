@@ -13,17 +13,11 @@ DomainError
 └── Unavailable       503  the database or Redis is away; `retry_after_s` says when to come back
 """
 
-import re
 from collections.abc import Mapping
-from typing import NamedTuple, Self
 
 from django.utils.functional import Promise
 
 Text = str | Promise
-
-# How msgspec names the place of what is wrong, and what is missing there.
-_AT = re.compile(r" - at (?:`key` in )?`\$\.?(?P<path>.*)`$", re.DOTALL)
-_MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
 
 
 class DomainError(Exception):
@@ -48,22 +42,6 @@ class DomainError(Exception):
 
 class InvalidInput(DomainError):
     status = 400
-
-
-class Misfit(NamedTuple):
-    """What msgspec says is wrong with a value: where (`points[0].lat`, empty: the whole), which field is missing there
-    (empty: none), and in its own words."""
-
-    path: str
-    missing: str
-    words: str
-
-    @classmethod
-    def of(cls, error: Exception) -> Self:
-        at = _AT.search(str(error))
-        words = _AT.sub("", str(error))
-        missing = _MISSING.search(words)
-        return cls(at["path"] if at else "", missing["name"] if missing else "", words)
 
 
 class NotSignedIn(DomainError):

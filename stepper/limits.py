@@ -20,7 +20,7 @@ from django.core.cache import DEFAULT_CACHE_ALIAS, cache, caches
 from django.utils.translation import gettext_lazy as _
 from redis.exceptions import RedisError
 
-from .errors import TooManyRequests
+from .errors import Text, TooManyRequests
 from .models import ServiceSettings, User
 from .redis_cache import CountingRedisCache
 
@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 WINDOW_S = 60
 HOUR_S = 3600
+TOO_MANY_REQUESTS = _("Too many requests. Try again in a moment.")
 # A counter holds when its window closes (Unix time) and the number of requests in one integer.
 _REQUESTS = 1_000_000_000
 
@@ -62,7 +63,7 @@ class Window:
 
     @property
     def number(self) -> int:
-        """How many were counted. Raises RedisError."""
+        """Read how many were counted. Raises RedisError."""
         self._closes_at, requests = divmod(cache.get(self.key) or 0, _REQUESTS)
         return requests if self._closes_at > time.time() else 0
 
@@ -83,7 +84,7 @@ def _add_and_increment(key: str, initial: int, timeout_s: int) -> int:
 
 
 def wait_s(scope: str, who: int | str, *, most: int, window_s: int = WINDOW_S) -> int | None:
-    """Counts one request of `who` in `scope`; seconds until the window closes where it is too many, else None.
+    """Count one request of `who` in `scope`; return the seconds until the window closes, None: it is not too many.
 
     Nothing is refused while Redis is away: a driver must be able to finish a trip.
     """
@@ -102,21 +103,22 @@ def _count(scope: str, who: int | str, window_s: int = WINDOW_S) -> tuple[Window
 
 
 def spend(scope: str, who: int | str, *, most: int, window_s: int = WINDOW_S) -> None:
-    """Counts one request of `who` in `scope`.
+    """Count one request of `who` in `scope`.
 
     Raises:
         TooManyRequests: more than `most` in this window (a minute, where nothing else is said).
     """
     retry_after_s = wait_s(scope, who, most=most, window_s=window_s)
     if retry_after_s is not None:
-        raise _too_many(retry_after_s)
+        raise too_many(retry_after_s)
 
 
-def _too_many(retry_after_s: int) -> TooManyRequests:
-    return TooManyRequests("rate.limited", _("Too many requests. Try again in a moment."), retry_after_s)
+def too_many(retry_after_s: int, message: Text = TOO_MANY_REQUESTS) -> TooManyRequests:
+    """Make the refusal of whoever is over a limit."""
+    return TooManyRequests("rate.limited", message, retry_after_s)
 
 
-def count_call(verb: str, who: int, setting: str, *, settings: ServiceSettings | None = None) -> None:
+def count_call(verb: str, who: int, *, setting: str, settings: ServiceSettings | None = None) -> None:
     """Count one call of a domain verb by `who` against the setting of that name.
 
     Without `settings` they are read from the second call of a minute on: nothing is limited to less than one.
@@ -128,17 +130,17 @@ def count_call(verb: str, who: int, setting: str, *, settings: ServiceSettings |
     if requests <= 1:
         return
     if requests > getattr(settings or ServiceSettings.current(), setting):
-        raise _too_many(window.closes_in_s)
+        raise too_many(window.closes_in_s)
 
 
 def count_call_of(user: User, verb: str, setting: str) -> None:
-    """`count_call` by a user. Staff who steer everybody's trips are not limited.
+    """Count one call by a user as `count_call` does. Staff who steer everybody's trips are not limited.
 
     Raises:
         TooManyRequests: more than the setting allows in this minute.
     """
     if not user.may_steer_trips:
-        count_call(verb, user.pk, setting)
+        count_call(verb, user.pk, setting=setting)
 
 
 def counted(verb: str, setting: str) -> Callable[[Callable[Concatenate[int, P], T]], Callable[Concatenate[int, P], T]]:
@@ -150,7 +152,7 @@ def counted(verb: str, setting: str) -> Callable[[Callable[Concatenate[int, P], 
     def decorate(function: Callable[Concatenate[int, P], T]) -> Callable[Concatenate[int, P], T]:
         @functools.wraps(function)
         def run(who: int, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            count_call(verb, who, setting)
+            count_call(verb, who, setting=setting)
             return function(who, *args, **kwargs)
 
         return run
@@ -159,5 +161,5 @@ def counted(verb: str, setting: str) -> Callable[[Callable[Concatenate[int, P], 
 
 
 def digest(text: str) -> str:
-    """A name to count by for what people type: of one length, legible in no cache."""
+    """Make a name to count by of what people type: of one length, legible in no cache."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -6,8 +6,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 
-def rings(text: str) -> tuple[float, ...]:
-    """The radii in km, ascending.
+def parse_rings(text: str) -> tuple[float, ...]:
+    """Parse the radii in km, ascending.
 
     Raises:
         ValueError: not numbers, not ascending, or not between 0 and 1000
@@ -20,6 +20,6 @@ def rings(text: str) -> tuple[float, ...]:
 
 def validate_rings(text: str) -> None:
     try:
-        rings(text)
+        parse_rings(text)
     except ValueError:
         raise ValidationError(_("Write distances in km, the nearest first, like “5, 15, 30, 50”.")) from None

@@ -38,7 +38,7 @@ DATABASE_THREADS = env.int("DATABASE_THREADS", 4)
 
 
 def _embedded_secret() -> str:
-    """The secret of the embedded set-up: made once, readable by its owner only."""
+    """Read the secret of the embedded set-up: made once, readable by its owner only."""
     path = DATA_DIR / "secret_key"
     DATA_DIR.mkdir(parents=True, exist_ok=True)
     try:
@@ -162,7 +162,7 @@ else:
             "min_size": 2,
             # Requests and sockets have DATABASE_THREADS each, the service's own loops four, the rest is reserve.
             "max_size": env.int("DATABASE_POOL", 2 * DATABASE_THREADS + 8),
-            # Who waits longer than this is told that the database is away, and asks again.
+            # A request that waits longer for a connection is answered with 503.
             "timeout": 5,
             # The pool doubles its pauses between tries for so long, then the next request for a connection is a try:
             # after an outage of any length connections are back within seconds.
@@ -253,7 +253,7 @@ SIGN_UPS_PER_ADDRESS = env.int("SIGN_UPS_PER_ADDRESS", 60)
 # Requests that hash a password have threads of their own; so many more may wait for one.
 SIGN_IN_THREADS = env.int("SIGN_IN_THREADS", 2)
 SIGN_IN_QUEUE = env.int("SIGN_IN_QUEUE", 50)
-# So the library, whose counting waits in a thread for a lock, does not count them again.
+# Off, because `sign_in` counts them already, and the library's counting waits in a thread for a lock.
 ACCOUNT_RATE_LIMITS = dict.fromkeys(("login", "login_failed", "signup", "change_password"))
 HEADLESS_TOKEN_STRATEGY = "allauth.headless.tokens.strategies.jwt.JWTTokenStrategy"  # noqa: S105
 HEADLESS_JWT_ALGORITHM = "HS256"

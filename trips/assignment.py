@@ -79,7 +79,7 @@ def accept(driver_id: int, offer_id: int) -> Trip:
     if seen is not None and seen[1] not in (None, driver_id):
         raise Conflict("offer.taken", _("Another driver was faster."))
     settings = ServiceSettings.current()
-    limits.count_call("accept", driver_id, "answers_per_min", settings=settings)
+    limits.count_call("accept", driver_id, setting="answers_per_min", settings=settings)
     if seen is None:
         with transaction.atomic():
             lock_driver(driver_id)  # says so where there is no such driver

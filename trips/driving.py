@@ -55,7 +55,7 @@ def update_status(
             trip.release_too_late, trip.arrival_unconfirmed, trip.no_show_too_early, driver.busy
         TooManyRequests: more than `status_per_min`
     """
-    limits.count_call("status", driver_id, "status_per_min")
+    limits.count_call("status", driver_id, setting="status_per_min")
     if status not in WORDS:
         raise InvalidInput("trip.status_unknown", _("There is no such status."), {"status": [_("Unknown status.")]})
     if status == RELEASED:

@@ -4,18 +4,9 @@ ROAD_FACTOR = 1.2
 # Standing in traffic says nothing about the road ahead.
 SLOW_KMH = 5.0
 ASSUMED_KMH = 40.0
-NEARBY_KM = 1.0
 
 
 def minutes(km: float, speed_kmh: float | None = None) -> int:
     """round(km ÷ speed × 60 × 1.2), with 40 km/h where the reported speed is under 5 km/h or unknown."""
     speed = speed_kmh if speed_kmh is not None and speed_kmh >= SLOW_KMH else ASSUMED_KMH
     return round(km / speed * 60 * ROAD_FACTOR)
-
-
-def band(eta_min: int) -> str | None:
-    """arriving_soon (≤ 5 min), arriving (≤ 15), on_the_way (≤ 30); None beyond."""
-    for limit, name in ((5, "arriving_soon"), (15, "arriving"), (30, "on_the_way")):
-        if eta_min <= limit:
-            return name
-    return None

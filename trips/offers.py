@@ -43,7 +43,7 @@ def latest_offer(driver_id: int, trip_id: int, verb: str) -> int:
     offers = Offer.objects.filter(driver_id=driver_id, trip__in=Trip.objects.filter(pk=trip_id))
     offer_id = offers.order_by("-pk").values_list("pk", flat=True).first()
     if offer_id is None:
-        limits.count_call(verb, driver_id, "answers_per_min")
+        limits.count_call(verb, driver_id, setting="answers_per_min")
         raise NotFound("offer.not_found", _("This trip is not offered to you."))
     return offer_id
 

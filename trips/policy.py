@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 from django.utils import timezone
 
 from stepper.models import DispatchMode, ServiceSettings
-from stepper.rings import rings
+from stepper.rings import parse_rings
 from trips.states import Urgency
 
 from . import pricing
@@ -62,7 +62,7 @@ class Policies(NamedTuple):
             mode, size = rule.mode or mode, rule.round_size or size
             text, answer_s = rule.wave_rings_km or text, rule.answer_s or answer_s
         radius_km = radius_of(trip, settings)
-        inner = tuple(radius for radius in rings(text) if radius < radius_km)
+        inner = tuple(radius for radius in parse_rings(text) if radius < radius_km)
         if mode == DispatchMode.BROADCAST:
             ttl = dt.timedelta(seconds=answer_s) if answer_s else settings.offer_ttl(urgency)
             return Policy(DispatchMode(mode), urgency, (*inner, radius_km), size, ttl)

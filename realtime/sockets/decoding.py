@@ -5,7 +5,8 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from realtime import events
-from stepper.errors import DomainError, InvalidInput, Misfit
+from stepper.errors import DomainError, InvalidInput
+from stepper.validation_errors import read_problem
 
 # What msgspec raises for a frame it cannot read: not JSON, a number out of range, nesting deeper than the stack, a text
 # that UTF-8 has no bytes for.
@@ -41,7 +42,7 @@ def read_command(text: str) -> events.Command:
     try:
         return events.decode_command(text)
     except msgspec.ValidationError as error:
-        misfit = error
+        refused = error
     except UNREADABLE:
         raise RefusedFrame(_malformed(), ref_of(text)) from None
     # The decoder stops at the first wrong field; only now is it known whether the rest is JSON at all.
@@ -51,7 +52,7 @@ def read_command(text: str) -> events.Command:
         raise RefusedFrame(_malformed(), ref_of(text)) from None
     kind = frame.get("type") if isinstance(frame, dict) else None
     if isinstance(kind, str) and kind in COMMAND_NAMES:
-        raise RefusedFrame(_invalid(misfit), ref_of(text))
+        raise RefusedFrame(_invalid(refused), ref_of(text))
     unknown = InvalidInput("message.unknown_type", _("There is no such message type."))
     raise RefusedFrame(unknown, ref_of(text))
 
@@ -70,13 +71,12 @@ def _malformed() -> DomainError:
 
 
 def _invalid(error: msgspec.ValidationError) -> DomainError:
-    """What is wrong with a command, and where: `points[0].lat`."""
-    misfit = Misfit.of(error)
-    path = ".".join(part for part in (misfit.path, misfit.missing) if part)
-    if misfit.missing:
-        message = format_lazy(_("{field} is missing."), field=path)
-    elif path:
-        message = format_lazy(_("{field} is not what it should be."), field=path)
+    """Say what is wrong with a command, and where: `points[0].lat`."""
+    field, is_missing, _bound = read_problem(error)
+    if is_missing:
+        message = format_lazy(_("{field} is missing."), field=field)
+    elif field:
+        message = format_lazy(_("{field} is not what it should be."), field=field)
     else:
         message = _("The message is not what it should be.")
-    return InvalidInput("message.invalid", message, {path: [message]} if path else None)
+    return InvalidInput("message.invalid", message, {field: [message]} if field else None)

@@ -25,7 +25,7 @@ function tick(element, now) {
   }
 }
 
-export function refreshCountdowns(root = document) {
+function refreshCountdowns(root = document) {
   const now = serverNow();
   root.querySelectorAll("[data-expires-at]").forEach((element) => tick(element, now));
 }

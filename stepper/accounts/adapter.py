@@ -58,7 +58,7 @@ class AccountAdapter(PublicMail, DefaultAccountAdapter):
         return User.objects.filter(phone=normal_phone(phone)).first() if normal_phone(phone) else None
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
-        """Raises TooManyRequests."""
+        """Find the account of a login and its password through `sign_in`. Raises TooManyRequests."""
         email, phone = credentials.get("email") or "", credentials.get("phone") or ""
         return sign_in.authenticate(request, credentials["password"], email=email, phone=phone)
 
@@ -68,7 +68,7 @@ class AccountAdapter(PublicMail, DefaultAccountAdapter):
         return response
 
     def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
-        """Failures are counted in `sign_in`, which forgets them when the stored password changes."""
+        """Do nothing: failures are counted in `sign_in`, which forgets them when the stored password changes."""
 
     def set_password(self, user: Any, password: str) -> None:
         """Store a new password, unless another one was stored since `user` was read.
@@ -88,10 +88,10 @@ class AccountAdapter(PublicMail, DefaultAccountAdapter):
         raise ImmediateHttpResponse(HttpResponseRedirect(context.request.get_full_path()))
 
     def send_verification_code_sms(self, user: Any, phone: str, code: str, **kwargs: Any) -> None:
-        """Phones are not verified (ACCOUNT_PHONE_VERIFICATION_ENABLED is off), so allauth never asks for this."""
+        """Do nothing: allauth calls this only with ACCOUNT_PHONE_VERIFICATION_ENABLED, which is off."""
 
     def save_user(self, request: HttpRequest, user: Any, form: Any, commit: bool = True) -> User:
-        """One insert with everything: the row must have an e-mail or a phone from the start."""
+        """Insert the user with everything at once: the row must have an e-mail or a phone from the start."""
         data = form.cleaned_data
         user.name = data["name"]
         user.email = data.get("email") or None
@@ -105,6 +105,6 @@ class AccountAdapter(PublicMail, DefaultAccountAdapter):
 
 
 def _language(request: HttpRequest) -> str:
-    """The browser's language where it is one of ours, else English."""
+    """Return the browser's language where it is one of ours, else English."""
     code = get_language_from_request(request).split("-")[0]
     return code if code in dict(settings.LANGUAGES) else "en"

@@ -52,7 +52,7 @@ class AddressForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def account(request: SignedInRequest) -> HttpResponse:
-    """The address and the phone of the account, and the form that asks for another address."""
+    """Show address and phone of the account, and the form that asks for another address."""
     proof = addresses.proof_of(request.user)
     form = AddressForm(proof, request.POST if request.method == "POST" else None)
     status = 200
@@ -68,14 +68,14 @@ def account(request: SignedInRequest) -> HttpResponse:
                 form.refuse(error)
                 status = error.status
                 retry_after_s = error.retry_after_s if isinstance(error, TooManyRequests) else None
-                return _page(request, form, proof, status, retry_after_s)
+                return _page(request, form, proof=proof, status=status, retry_after_s=retry_after_s)
             messages.success(request, _("We sent a link to %(email)s. Open it to confirm.") % {"email": email})
             return redirect("stepper:account")
-    return _page(request, form, proof, status)
+    return _page(request, form, proof=proof, status=status)
 
 
 def _page(
-    request: SignedInRequest, form: AddressForm, proof: Proof, status: int, retry_after_s: int | None = None
+    request: SignedInRequest, form: AddressForm, *, proof: Proof, status: int, retry_after_s: int | None = None
 ) -> HttpResponse:
     context = {"form": form, "proof": proof.value, "pending": addresses.pending_change(request.user)}
     response = render(request, "account/account.html", context, status=status)
@@ -101,7 +101,7 @@ def code(request: SignedInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def confirm(request: SignedInRequest, token: str) -> HttpResponse:
-    """Where the link of the mail leads. A button confirms: programs that look into mails open links, too."""
+    """Show the page that the mail's link leads to. A button confirms: programs that look into mails open links, too."""
     if request.method == "POST":
         try:
             addresses.confirm_change(request.user, token)

@@ -57,13 +57,13 @@ def proof_of(user: User) -> Proof:
 
 
 def pending_change(user: User) -> AddressChange | None:
-    """The change that waits for its link to be opened."""
+    """Find the change that waits for its link to be opened."""
     change = AddressChange.objects.filter(user=user).first()
     return change if change is not None and _is_current(change, user) else None
 
 
 def change_of_link(user: User, token: str) -> AddressChange | None:
-    """The change that opening this link would confirm; None: the link no longer works for this user."""
+    """Find the change that opening this link would confirm; None: the link no longer works for this user."""
     change = pending_change(user)
     return change if change is not None and change.token_digest == _token_digest(token) else None
 
@@ -225,7 +225,7 @@ def _token_digest(token: str) -> str:
 
 
 def _code_digest(user_id: int, code: str) -> str:
-    """Keyed: six digits would be found from a plain digest in a second."""
+    """Digest a code with the secret key: six digits would be found from a plain digest in a second."""
     return salted_hmac("stepper.accounts.addresses.code", f"{user_id}:{code}", algorithm="sha256").hexdigest()
 
 

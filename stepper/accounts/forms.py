@@ -1,3 +1,5 @@
+"""The forms of sign-up, sign-in and a new password, each of which counts as an attempt."""
+
 from typing import Any
 
 from allauth.account.adapter import get_adapter
@@ -35,7 +37,7 @@ class SignupForm(BaseSignupForm):
         self.fields["password1"].help_text = _("At least 8 characters, not only digits.")
 
     def validate_unique_email(self, value: str) -> str:
-        """An address is taken where a user has it; what stands in allauth's table of aliases reserves nothing."""
+        """Look for a user with this address; what stands in allauth's table of aliases reserves nothing."""
         self.account_already_exists = False
         if User.by_email(value):
             raise get_adapter().validation_error("email_taken")
@@ -45,7 +47,7 @@ class SignupForm(BaseSignupForm):
         return " ".join(self.cleaned_data["name"].split())
 
     def clean(self) -> dict[str, Any]:
-        """Raises TooManyRequests."""
+        """Count the attempt to sign up and ask for one of phone and e-mail. Raises TooManyRequests."""
         sign_in.count_sign_up(context.request)
         data: dict[str, Any] = super().clean()
         if not {"email", "phone"} & set(self.errors) and not data.get("email") and not data.get("phone"):
@@ -53,7 +55,7 @@ class SignupForm(BaseSignupForm):
         return data
 
     def try_save(self, request: HttpRequest) -> tuple[Any, Any]:
-        """The same form sent twice at once: the loser of that race gets the answer of the check before it."""
+        """Save the user; of the same form sent twice at once, the second gets the answer of the check before it."""
         try:
             with transaction.atomic():
                 saved: tuple[Any, Any] = super().try_save(request)
@@ -67,7 +69,7 @@ class SignupForm(BaseSignupForm):
 
 class ChangePasswordForm(BaseChangePasswordForm):
     def clean_oldpassword(self) -> str:
-        """Raises TooManyRequests: a stolen session must not try passwords."""
+        """Check the present password. Raises TooManyRequests: a stolen session must not try passwords."""
         password: str = self.cleaned_data["oldpassword"]
         if not sign_in.check_password(context.request, self.user, password):
             raise forms.ValidationError(AccountAdapter.error_messages["enter_current_password"], code="wrong")

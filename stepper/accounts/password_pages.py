@@ -27,7 +27,7 @@ def needs_mail(view: View) -> View:
 
 class PasswordChangeView(views.PasswordChangeView):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """An account without a password has none to change: it gets its first one by mail, or from staff."""
+        """Answer 409 to an account without a password: it gets its first one by mail, or from staff."""
         if request.user.is_authenticated and not request.user.has_usable_password():
             return render(request, "account/password_none.html", status=409)
         response: HttpResponseBase = super().dispatch(request, *args, **kwargs)

@@ -39,7 +39,8 @@ def _send_link(email: str, base_url: str) -> None:
     key = default_token_generator.make_token(user)
     path = reverse("account_reset_password_from_key", kwargs={"uidb36": int_to_base36(user.pk), "key": key})
     # To the address as it is stored: one that only looks like it is somebody else's.
-    sending.write("password_reset", user.email, user.language, {"user": user, "url": base_url + path}).send()
+    context = {"user": user, "url": base_url + path}
+    sending.write("password_reset", user.email, language=user.language, context=context).send()
 
 
 class ResetPasswordForm(BaseResetPasswordForm):

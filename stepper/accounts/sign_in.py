@@ -28,12 +28,11 @@ from django.core import signing
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
-from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from redis.exceptions import RedisError
 
 from stepper.errors import TooManyRequests
-from stepper.limits import Window, digest
+from stepper.limits import Window, digest, too_many
 from stepper.models import User
 from stepper.phones import normal_phone
 from stepper.server.proxies import network_of
@@ -53,12 +52,12 @@ _DEVICE_SALT = "stepper.accounts.sign_in.device"
 
 
 def client_address(request: HttpRequest) -> str:
-    """The network that a request came from, for limits by address; `stepper.server.proxies` has settled whose it is."""
+    """Return the network that a request came from, for limits by address; proxies.py has settled whose it is."""
     return network_of(request.META.get("REMOTE_ADDR", ""))
 
 
 def authenticate(request: HttpRequest, password: str, *, email: str = "", phone: str = "") -> User | None:
-    """The account of an e-mail address or phone number, active or not; None: there is none, or a wrong password.
+    """Find the account of an e-mail address or phone number, active or not; None: there is none, or a wrong password.
 
     Raises:
         TooManyRequests: rate.limited, too many failures or sign-ins of this account or from this address.
@@ -73,7 +72,7 @@ def authenticate(request: HttpRequest, password: str, *, email: str = "", phone:
 
 
 def check_password(request: HttpRequest, user: User, password: str) -> bool:
-    """Whether it is the password of a user who is asked for it once more; counted like a sign-in.
+    """Return whether it is the password of a user who is asked for it once more; counted like a sign-in.
 
     Raises:
         TooManyRequests: rate.limited
@@ -91,13 +90,13 @@ def count_sign_up(request: HttpRequest) -> None:
     """
     window = Window(f"sign_up:address:{client_address(request)}")
     if window.increment() > settings.SIGN_UPS_PER_ADDRESS:
-        raise TooManyRequests("rate.limited", _("Too many requests. Try again in a moment."), window.closes_in_s)
+        raise too_many(window.closes_in_s)
 
 
 def _check(request: HttpRequest, user: User | None, *, login: str, password: str) -> bool:
     address = client_address(request)
     who = str(user.pk) if user is not None else f"unknown:{digest(login)}"
-    device = known_device(request, user)
+    device = find_device_id(request, user)
     sign_ins = _sign_in_windows(who, address)
     if device is not None:
         # Not by address either: somebody else behind the same one may be guessing.
@@ -113,7 +112,7 @@ def _check(request: HttpRequest, user: User | None, *, login: str, password: str
         attempt.end(is_right)
     for window, limit in sign_ins if is_right else ():
         if window.increment() > limit:
-            raise _too_many(window.closes_in_s)
+            raise _too_many_attempts(window.closes_in_s)
     return is_right
 
 
@@ -126,26 +125,28 @@ def _verify(user: User | None, password: str) -> bool:
 
 
 def _sign_in_windows(who: str, address: str) -> list[tuple[Window, int]]:
-    """What successes are counted in, with their limits. Raises TooManyRequests where one is used up: nothing is hashed
-    then."""
+    """Return what successes are counted in, with their limits.
+
+    Raises TooManyRequests where one is used up: nothing is hashed then.
+    """
     limits = [
         (Window(f"sign_in:address:{address}"), settings.SIGN_INS_PER_ADDRESS),
         (Window(f"sign_in:account:{who}"), settings.SIGN_INS_PER_ACCOUNT),
     ]
     for window, limit in limits:
         if window.number >= limit:
-            raise _too_many(window.closes_in_s)
+            raise _too_many_attempts(window.closes_in_s)
     return limits
 
 
-def _too_many(retry_after_s: int) -> TooManyRequests:
+def _too_many_attempts(retry_after_s: int) -> TooManyRequests:
     minutes = math.ceil(retry_after_s / 60)
     text = ngettext(
         "Too many attempts to sign in. Try again in %(count)d minute.",
         "Too many attempts to sign in. Try again in %(count)d minutes.",
         minutes,
     )
-    return TooManyRequests("rate.limited", text % {"count": minutes}, retry_after_s)
+    return too_many(retry_after_s, text % {"count": minutes})
 
 
 # Failures
@@ -168,12 +169,12 @@ class Failures(NamedTuple):
         return f"sign_in:lockouts:{self.name}"
 
     def locked_for_s(self) -> int:
-        """Seconds until a lockout ends; 0: not locked."""
+        """Return the seconds until a lockout ends; 0: not locked."""
         until = cache.get(self._locked_until)
         return max(0, math.ceil(until - time.time())) if until else 0
 
     def lock(self) -> None:
-        """Twice as long as the last time, at most an hour."""
+        """Lock for twice as long as the last time, at most an hour."""
         lockouts = cache.get(self._lockouts, 0)
         lockout_s = min(LOCKOUT_S * 2 ** min(lockouts, 16), LONGEST_LOCKOUT_S)
         until = time.time() + lockout_s
@@ -185,6 +186,7 @@ class Failures(NamedTuple):
             logger.info("%s is locked for %d s after %d failed attempts to sign in", self.name, lockout_s, self.limit)
 
     def forget(self) -> None:
+        """Delete counts and lockout."""
         window = Window(f"sign_in:failed:{self.name}")
         cache.delete_many([self._locked_until, self._lockouts, window.key])
 
@@ -198,18 +200,19 @@ class _Attempt(NamedTuple):
 
     @classmethod
     def begin(cls, failures: Failures) -> "_Attempt":
-        """Raises TooManyRequests; then it is not counted."""
+        """Count an attempt. Raises TooManyRequests; then it is not counted."""
         locked_for_s = failures.locked_for_s() if failures.locks else 0
         if locked_for_s:
-            raise _too_many(locked_for_s)
+            raise _too_many_attempts(locked_for_s)
         window = Window(f"sign_in:failed:{failures.name}")
         number = window.increment()
         if number > failures.limit:
             window.take_back()
-            raise _too_many(window.closes_in_s)
+            raise _too_many_attempts(window.closes_in_s)
         return cls(failures, window, number)
 
     def end(self, is_right: bool) -> None:
+        """Uncount a right password; lock after the last failure allowed."""
         if is_right:
             self.window.take_back()
         elif self.failures.locks and self.number >= self.failures.limit:
@@ -260,8 +263,8 @@ def _read_devices(request: HttpRequest) -> list[Device]:
     return [Device(*one) for one in cookie]
 
 
-def known_device(request: HttpRequest, user: User | None) -> str | None:
-    """The id of a device that has signed in to the account before; None: a stranger, as far as one can tell."""
+def find_device_id(request: HttpRequest, user: User | None) -> str | None:
+    """Return the id of a device that has signed in to the account before; None: a stranger, as far as one can tell."""
     if user is None:
         return None
     for device in _read_devices(request):
@@ -272,7 +275,7 @@ def known_device(request: HttpRequest, user: User | None) -> str | None:
 
 def remember_device(request: HttpRequest, response: HttpResponse, user: User) -> None:
     """Give the browser that has just signed in the cookie by which it is known the next time."""
-    device = Device(user.pk, known_device(request, user) or secrets.token_urlsafe(12), _mark(user))
+    device = Device(user.pk, find_device_id(request, user) or secrets.token_urlsafe(12), _mark(user))
     others = [one for one in _read_devices(request) if one.user_id != user.pk]
     response.set_cookie(
         DEVICE_COOKIE,

@@ -1,3 +1,5 @@
+"""The sign-in page, where it differs from allauth's: a refusal by a limit is a 429."""
+
 from allauth.account.views import LoginView as BaseLoginView
 from django.http import HttpResponse
 

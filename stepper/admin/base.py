@@ -7,13 +7,12 @@ something or asks for something.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NamedTuple
 
-import phonenumbers
 from django import forms
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import helpers, site
 from django.contrib.admin.utils import unquote
@@ -34,6 +33,7 @@ from unfold.enums import ActionVariant
 
 from stepper.db.transactions import Stale
 from stepper.errors import DomainError
+from stepper.phones import normal_phone_prefix
 
 Text = str | Promise
 
@@ -47,20 +47,16 @@ PHONE_DIGITS = 10
 KEY_DIGITS = 18
 
 
-def phone_term(term: str) -> str:
-    """A phone number as people write it, `8 701 123 45 67`, as it is stored; anything else unchanged."""
+def normalise_phone_term(term: str) -> str:
+    """Write a phone number in a search, `8 701 123 45 67`, as it is stored; return anything else unchanged."""
     digits = "".join(character for character in term if character.isdigit())
     if len(digits) < PHONE_DIGITS or not set(term) <= set("+-() 0123456789"):
         return term
-    try:
-        number = phonenumbers.parse(term, settings.PHONENUMBER_DEFAULT_REGION)
-    except phonenumbers.NumberParseException:
-        return term
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return normal_phone_prefix(term) or term
 
 
-def moment(instant: dt.datetime | None) -> str:
-    """`23 Nov 04:25:10` in the service's zone: histories are read by the second."""
+def format_instant(instant: dt.datetime | None) -> str:
+    """Write an instant as `23 Nov 04:25:10` in the service's zone: histories are read by the second."""
     return formats.date_format(timezone.localtime(instant), "j M H:i:s") if instant else "–"
 
 
@@ -74,13 +70,13 @@ class _Named:
 
 class SearchSelect(_Named, AutocompleteSelect):
     def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
-        """An address may ask for what is no key: the form says so, the list of choices must not fail on it."""
+        """Leave out what is no key: the form refuses it, and the list of choices must not fail on it."""
         keys = [one for one in value if str(one).isdecimal() and len(str(one)) <= KEY_DIGITS]
         return super().optgroups(name, keys, attr)
 
 
-def search_for(form: forms.Form, name: str, db_field: Any) -> None:
-    """Has a form's choice of a row made by searching for it, among the rows that `db_field` offers.
+def choose_by_search(form: forms.Form, name: str, db_field: Any) -> None:
+    """Have a form's choice of a row made by searching for it, among the rows that `db_field` offers.
 
     Called when the form is made, not where its class is: the site has to know the row's own page by then.
     """
@@ -117,14 +113,14 @@ class StaffAdmin(ModelAdmin):
     """Base of every page of the admin."""
 
     list_per_page = 50
-    # A second COUNT over the whole table tells staff nothing they search for.
+    # It would cost a second COUNT over the whole table and help no search.
     show_full_result_count = False
     warn_unsaved_form = True
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        return super().get_search_results(request, queryset, phone_term(search_term))
+        return super().get_search_results(request, queryset, normalise_phone_term(search_term))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Return the row of an address; None also where no row can have such a key, which a database refuses."""
@@ -142,7 +138,7 @@ class StaffAdmin(ModelAdmin):
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
-        """Writes only what was edited: a whole row would put back what drivers and the dispatcher changed meanwhile."""
+        """Write only what was edited: a whole row would put back what drivers and the dispatcher changed meanwhile."""
         if not change:
             obj.save()
             return
@@ -152,7 +148,7 @@ class StaffAdmin(ModelAdmin):
             obj.save(update_fields=edited)
 
     def actions_for(self, obj: Any) -> set[str] | None:
-        """Names of the actions that make sense for a row now, None: all. Only hides; the verbs decide."""
+        """Name the actions that make sense for a row now, None: all. It only hides; the verbs decide."""
         return None
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[UnfoldAction]:
@@ -193,96 +189,104 @@ class HistoryInline(ViewOnly, TabularInline):
 Verb = Callable[..., object]
 
 
-def staff_action(
-    description: Text,
-    *,
-    done: Text,
-    effect: Text,
-    icon: str,
-    variant: ActionVariant = ActionVariant.DEFAULT,
-    form: type[forms.Form] = forms.Form,
-    permission: str = "change",
-) -> Callable[[Verb], Any]:
-    """Makes an admin action, for `actions` and `actions_detail` alike, from a method that calls a domain verb.
+@dataclass(frozen=True, kw_only=True)
+class _StaffAction:
+    """What `staff_action` was given, and how it runs from a row's page and from a list."""
 
-    The method gets the row's id, the member of staff and what `form` (without fields: nothing) asked for. `done` is
-    the past participle for the report ("2 cancelled"), `effect` the sentence over the confirmation. `permission`
-    names the `has_<permission>_permission` that is needed. A danger is confirmed in a list, too.
-    """
+    verb: Verb
+    description: Text
+    done: Text
+    effect: Text
+    variant: ActionVariant
+    form: type[forms.Form]
 
-    def decorate(verb: Verb) -> Any:
-        @action(description=description, icon=icon, variant=variant, permissions=[permission])
-        @wraps(verb)
-        def run(
-            self: StaffAdmin, request: HttpRequest, queryset: QuerySet[Any] | None = None, object_id: str | None = None
-        ) -> HttpResponse | None:
-            page = queryset is None
-            if queryset is None:
-                row = self.get_object(request, unquote(str(object_id)))
-                if row is None:
-                    raise Http404
-                rows: Sequence[Any] = [row]
-                back = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[row.pk])
-                asked = request.method == "POST"
-                certain = False
+    @property
+    def _asks(self) -> bool:
+        return self.form is not forms.Form
+
+    @property
+    def _is_danger(self) -> bool:
+        return self.variant is ActionVariant.DANGER
+
+    def run_from_page(self, admin: StaffAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show the form of one row and, once it is posted, call the verb. Raises Http404."""
+        row = admin.get_object(request, unquote(object_id))
+        if row is None:
+            raise Http404
+        back = reverse(f"admin:{admin.opts.app_label}_{admin.opts.model_name}_change", args=[row.pk])
+        bound = self.form(request.POST if request.method == "POST" else None)
+        if bound.is_valid():
+            refused = self._call_verb(admin, request, rows=[row], answers=bound.cleaned_data)
+            # What was chosen was refused: choose again, rather than find the form a second time.
+            if not (refused and self._asks):
+                return HttpResponseRedirect(back)
+        return self._show_form(admin, request, rows=[row], bound=bound, back=back, name=None)
+
+    def run_from_list(self, admin: StaffAdmin, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse | None:
+        """Call the verb for the rows chosen, after a form where it asks for something or destroys something.
+
+        None: too many were chosen, the list is shown again.
+        """
+        rows = list(chosen[: ROWS_AT_ONCE + 1])
+        if len(rows) > ROWS_AT_ONCE:
+            messages.error(request, _("Choose at most %(count)d at once.") % {"count": ROWS_AT_ONCE})
+            return None
+        back = request.get_full_path()
+        needs_form = self._asks or self._is_danger
+        bound = self.form(request.POST if "confirmed" in request.POST or not needs_form else None)
+        if bound.is_valid():
+            self._call_verb(admin, request, rows=rows, answers=bound.cleaned_data)
+            return HttpResponseRedirect(back)
+        return self._show_form(admin, request, rows=rows, bound=bound, back=back, name=self.verb.__name__)
+
+    def _show_form(
+        self,
+        admin: StaffAdmin,
+        request: HttpRequest,
+        *,
+        rows: list[Any],
+        bound: forms.Form,
+        back: str,
+        name: str | None,
+    ) -> HttpResponse:
+        """Say what will happen to which rows, and ask for what the form asks.
+
+        `name`: what the list calls the action; None: it is asked for on a row's page.
+        """
+        context = {
+            **admin.admin_site.each_context(request),
+            "opts": admin.opts,
+            "title": self.description,
+            "subtitle": None,
+            "rows": rows,
+            "effect": self.effect,
+            "form": bound,
+            "media": admin.media + bound.media,
+            "back": back,
+            "danger": self._is_danger,
+            "action": name,
+            "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/staff_action.html", context)
+
+    def _call_verb(self, admin: StaffAdmin, request: HttpRequest, *, rows: list[Any], answers: dict[str, Any]) -> int:
+        """Call the verb for each row and report to the user; return how many were refused."""
+        refusals = []
+        for row in rows:
+            try:
+                self.verb(admin, row.pk, request.user, **answers)
+            except DomainError as error:
+                refusals.append(f"{row}: {' '.join(error.reasons)}")
+            except Stale:
+                refusals.append(f"{row}: {_('it changed at this moment; try again.')}")
             else:
-                rows = list(queryset[: ROWS_AT_ONCE + 1])
-                back = request.get_full_path()
-                asked = "confirmed" in request.POST
-                certain = form is forms.Form and variant is not ActionVariant.DANGER
-            if len(rows) > ROWS_AT_ONCE:
-                messages.error(request, _("Choose at most %(count)d at once.") % {"count": ROWS_AT_ONCE})
-                return None
-            bound = form(request.POST if asked else None)
-            if certain or (asked and bound.is_valid()):
-                data = bound.cleaned_data if asked else {}
-                refused = _run(self, request, rows, verb, data, description, done)
-                # What was chosen was refused: choose again, rather than find the form a second time.
-                if not (refused and page and form is not forms.Form):
-                    return HttpResponseRedirect(back)
-            context = {
-                **self.admin_site.each_context(request),
-                "opts": self.opts,
-                "title": description,
-                "subtitle": None,
-                "rows": rows,
-                "effect": effect,
-                "form": bound,
-                "media": self.media + bound.media,
-                "back": back,
-                "danger": variant is ActionVariant.DANGER,
-                "action": None if page else verb.__name__,
-                "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
-            }
-            return TemplateResponse(request, "admin/staff_action.html", context)
-
-        return run
-
-    return decorate
+                admin.log_change(request, row, str(self.description))
+        _report_outcome(request, len(rows) - len(refusals), refusals=refusals, done=self.done)
+        return len(refusals)
 
 
-def _run(
-    admin: StaffAdmin,
-    request: HttpRequest,
-    rows: Iterable[Any],
-    verb: Verb,
-    data: dict[str, Any],
-    description: Text,
-    done: Text,
-) -> int:
-    """Calls the verb for each row and reports; returns how many were refused."""
-    succeeded = 0
-    refusals = []
-    for row in rows:
-        try:
-            verb(admin, row.pk, request.user, **data)
-        except DomainError as error:
-            refusals.append(f"{row}: {' '.join(error.reasons)}")
-        except Stale:
-            refusals.append(f"{row}: {_('it changed at this moment; try again.')}")
-        else:
-            admin.log_change(request, row, str(description))
-            succeeded += 1
+def _report_outcome(request: HttpRequest, succeeded: int, *, refusals: list[str], done: Text) -> None:
+    """Tell the user how many rows were changed, and the first reasons of those that were not."""
     parts = []
     if succeeded:
         parts.append(f"{succeeded} {done}")
@@ -294,4 +298,37 @@ def _run(
     level = messages.SUCCESS if not refusals else messages.WARNING if succeeded else messages.ERROR
     if parts:
         messages.add_message(request, level, ", ".join(parts))
-    return len(refusals)
+
+
+def staff_action(
+    description: Text,
+    *,
+    done: Text,
+    effect: Text,
+    icon: str,
+    variant: ActionVariant = ActionVariant.DEFAULT,
+    form: type[forms.Form] = forms.Form,
+    permission: str = "change",
+) -> Callable[[Verb], Any]:
+    """Make an admin action, for `actions` and `actions_detail` alike, of a method that calls a domain verb.
+
+    The method gets the row's id, the member of staff and what `form` (without fields: nothing) asked for. `done` is
+    the past participle for the report ("2 cancelled"), `effect` the sentence over the confirmation. `permission`
+    names the `has_<permission>_permission` that is needed. A danger is confirmed in a list, too.
+    """
+
+    def decorate(verb: Verb) -> Any:
+        asked = _StaffAction(verb=verb, description=description, done=done, effect=effect, variant=variant, form=form)
+
+        @action(description=description, icon=icon, variant=variant, permissions=[permission])
+        @wraps(verb)
+        def run(
+            self: StaffAdmin, request: HttpRequest, queryset: QuerySet[Any] | None = None, object_id: str | None = None
+        ) -> HttpResponse | None:
+            if queryset is None:
+                return asked.run_from_page(self, request, str(object_id))
+            return asked.run_from_list(self, request, queryset)
+
+        return run
+
+    return decorate

@@ -80,7 +80,7 @@ class OwnPasswordChangeForm(AdminOwnPasswordChangeForm):
     """Staff change their own password. The old one is asked for with the limits of signing in."""
 
     def clean_old_password(self) -> str:
-        """Raises TooManyRequests: a stolen session must not try passwords."""
+        """Check the present password. Raises TooManyRequests: a stolen session must not try passwords."""
         password: str = self.cleaned_data["old_password"]
         if not sign_in.check_password(context.request, self.user, password):
             raise forms.ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
@@ -97,7 +97,7 @@ def change_own_password(request: HttpRequest, extra_context: dict[str, Any] | No
 
 
 def lead_to_sign_in(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
-    """The administration has no sign-in of its own, for the signed-in either: it would have no limits."""
+    """Redirect to the site's sign-in: the administration has none of its own, which would have no limits."""
     if request.user.is_authenticated:
         if not admin.site.has_permission(request):
             raise PermissionDenied
@@ -108,7 +108,7 @@ def lead_to_sign_in(request: HttpRequest, extra_context: dict[str, Any] | None =
 admin.site.login = lead_to_sign_in  # type: ignore[assignment,method-assign]
 admin.site.password_change = change_own_password  # type: ignore[assignment,method-assign]
 admin.site.unregister(Group)
-# The address stands on the user; a second place to change it would only disagree.
+# The address is a column of the user; allauth's table of addresses is not to be edited beside it.
 admin.site.unregister(EmailAddress)
 
 
@@ -206,7 +206,7 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):
         super().save_model(request, obj, form, change)
         if change:
             if "phone" in form.changed_data and "phone_verified" not in form.changed_data:
-                # That was said of the other number.
+                # It was the old number that was verified.
                 obj.phone_verified = False
                 obj.save(update_fields=["phone_verified"])
             old_email = (form.initial.get("email") or "").lower()

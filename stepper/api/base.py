@@ -20,8 +20,9 @@ from rest_framework.request import Request
 
 from stepper import limits
 from stepper.api.errors import INVALID
-from stepper.errors import InvalidInput, Misfit, Text
+from stepper.errors import InvalidInput, Text
 from stepper.models import ServiceSettings, User
+from stepper.validation_errors import read_problem
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ class BearerAuthentication(JWTTokenAuthentication):
 
 
 def authenticate_token(token: str) -> User | None:
-    """The active user whose session the access token belongs to; None: wrong, expired or revoked."""
+    """Return the active user whose session the access token belongs to; None: wrong, expired or revoked."""
     try:
         user, _payload = BearerAuthentication().authenticate_credentials(token)
     except exceptions.AuthenticationFailed:
@@ -58,7 +59,7 @@ def authenticate_token(token: str) -> User | None:
 
 
 class UserThrottle(throttling.BaseThrottle):
-    """So many requests a minute for one user, whatever they signed in with. Nobody signed in is not counted here."""
+    """Allow so many requests a minute of one user, whatever they signed in with; others are not counted here."""
 
     def __init__(self) -> None:
         self._wait_s: int | None = None
@@ -89,7 +90,7 @@ class JSONParser(parsers.JSONParser):
 
 
 def read(request: Request, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
-    """The body's validated fields.
+    """Validate the body with a serializer and return its fields.
 
     Raises:
         rest_framework.exceptions.ValidationError: answered as `input.invalid` with `fields`.
@@ -100,7 +101,6 @@ def read(request: Request, serializer: type[serializers.Serializer[Any]]) -> dic
     return validated
 
 
-_BOUND = re.compile(r"^Expected `(?:int|float)` (?P<sign>[<>]=?) (?P<limit>-?[\d.]+)$")
 _BOUNDS = {
     ">=": _("At least %(limit)s."),
     "<=": _("At most %(limit)s."),
@@ -110,7 +110,7 @@ _BOUNDS = {
 
 
 def read_struct(request: Request, kind: type[T]) -> T:
-    """The body as a struct of the event contract, by the same rules as over a socket.
+    """Read the body as a struct of the event contract, by the same rules as over a socket.
 
     Raises:
         InvalidInput: names the first field that is wrong.
@@ -118,15 +118,13 @@ def read_struct(request: Request, kind: type[T]) -> T:
     try:
         return msgspec.convert(request.data, kind)
     except msgspec.ValidationError as error:
-        misfit = Misfit.of(error)
-        # Which member of an object it was is not said.
-        path = re.sub(r"\[(\d+)\]", r".\1", misfit.path.replace("[...]", ""))
+        problem = read_problem(error)
         message: Text = _("This is not what it should be.")
-        if misfit.missing:
-            path, message = f"{path}.{misfit.missing}", _("This field is required.")
-        elif bound := _BOUND.search(misfit.words):
-            message = _BOUNDS[bound["sign"]] % {"limit": bound["limit"].removesuffix(".0")}
-        raise InvalidInput("input.invalid", INVALID, {path.lstrip(".") or "body": [message]}) from error
+        if problem.is_missing:
+            message = _("This field is required.")
+        elif problem.bound is not None:
+            message = _BOUNDS[problem.bound.sign] % {"limit": problem.bound.limit}
+        raise InvalidInput("input.invalid", INVALID, {problem.dotted or "body": [message]}) from error
 
 
 class StringField(serializers.CharField):
@@ -196,7 +194,7 @@ class NewestFirst(pagination.CursorPagination):
     max_page_size = 100
 
     def get_page_size(self, request: Request) -> int:
-        """Raises InvalidInput for what is no number of rows; more than `max_page_size` gives that many."""
+        """Read how many rows were asked for, at most `max_page_size`. Raises InvalidInput for what is no number."""
         asked = request.query_params.get(self.page_size_query_param, str(self.page_size))
         if not re.fullmatch(r"[1-9][0-9]{0,8}", asked):
             raise InvalidInput("input.invalid", INVALID, {self.page_size_query_param: [_("A number from 1 on.")]})

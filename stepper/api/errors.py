@@ -1,3 +1,5 @@
+"""The one shape of errors: which refusal an exception means, and how REST and pages answer it."""
+
 import logging
 import math
 import sys
@@ -47,7 +49,7 @@ class ProtocolError(DomainError):
 
 
 def _flatten(detail: Any, path: str = "") -> Iterator[tuple[str, list[Text]]]:
-    """A serializer's nested errors as (dotted path, messages); what concerns the whole body is under "body"."""
+    """Yield a serializer's nested errors as (dotted path, messages); what concerns the whole body is under "body"."""
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
             at_object = name == "non_field_errors"
@@ -60,7 +62,7 @@ def _flatten(detail: Any, path: str = "") -> Iterator[tuple[str, list[Text]]]:
 
 
 def _as_domain_error(error: Exception) -> DomainError | None:
-    """The refusal that an exception of the framework means; None: it is a fault, not a refusal."""
+    """Translate an exception of the framework into a refusal; None: it is a fault."""
     match error:
         case DomainError():
             return error
@@ -80,7 +82,7 @@ def _as_domain_error(error: Exception) -> DomainError | None:
             return NotFound("not_found", _("There is nothing at this address."))
         case exceptions.Throttled():
             retry_after_s = math.ceil(getattr(error, "wait", None) or limits.WINDOW_S)
-            return TooManyRequests("rate.limited", _("Too many requests. Try again in a moment."), retry_after_s)
+            return limits.too_many(retry_after_s)
         case exceptions.MethodNotAllowed():
             return ProtocolError(405, "method.not_allowed", str(error.detail))
         case exceptions.UnsupportedMediaType():
@@ -101,7 +103,7 @@ def error_body(error: DomainError) -> dict[str, Any]:
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
-    """Answers every refusal in the one shape; None leaves a fault to Django, which logs it and answers 500."""
+    """Answer every refusal in the one shape; None leaves a fault to Django, which logs it and answers 500."""
     refusal = _as_domain_error(error)
     if refusal is None:
         return None
@@ -116,12 +118,12 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
 
 
 def _mark_as_answer(response: HttpResponse) -> None:
-    """Django would log every 503 as a fault of ours; what is away has been logged."""
+    """Keep Django from logging a 503 as a fault of ours; what is away has been logged."""
     response._has_been_logged = True  # type: ignore[attr-defined]
 
 
 def refuse_for_now(request: HttpRequest, error: BaseException | None) -> HttpResponse | None:
-    """The answer where a request was refused for now: database or Redis are away, too many; None: that is not why."""
+    """Answer a request that was refused for now: database or Redis are away, too many; None: that is not why."""
     refusal = _as_domain_error(error) if isinstance(error, Exception) else None
     return refusal_response(request, refusal) if isinstance(refusal, Unavailable | TooManyRequests) else None
 
@@ -144,12 +146,12 @@ def refusal_response(request: HttpRequest, refusal: DomainError) -> HttpResponse
 
 @csrf_exempt
 def unknown_address(request: HttpRequest) -> JsonResponse:
-    """The last route under /api/."""
+    """Answer 404 for an address under /api/ that no other route has."""
     return JsonResponse({"code": "not_found", "message": str(_("There is nothing at this address."))}, status=404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """`handler500`: a fault of ours, in the shape of the API there and as the page elsewhere."""
+    """Answer a fault of ours (`handler500`), in the shape of the API there and as the page elsewhere."""
     response = refuse_for_now(request, sys.exc_info()[1])
     if response is not None:
         return response

@@ -10,7 +10,7 @@ session ends, and with it every token that came from it (RFC 9700, section 4.14.
 from importlib import import_module
 from typing import Any, NamedTuple
 
-# allauth reaches for these through a lazy module that fails once something else has imported a part of the package.
+# allauth finds these through a lazy module that fails once something else has imported a part of the package.
 import cryptography.hazmat.primitives.ciphers.algorithms
 import cryptography.hazmat.primitives.ciphers.modes  # noqa: F401
 from allauth.headless import app_settings
@@ -44,7 +44,7 @@ class TokenClaims(NamedTuple):
 
 
 def token_claims(token: str) -> TokenClaims | None:
-    """What an access token claims, for who reads the session themselves; None: wrong or expired."""
+    """Decode what an access token claims, for who reads the session themselves; None: wrong or expired."""
     payload = jwt_tokens.decode_token(token, "access")
     session_key = jwt_tokens.session_key_from_sid(payload["sid"]) if payload is not None else None
     return TokenClaims(payload["sub"], session_key) if payload is not None and session_key else None
@@ -66,7 +66,7 @@ class RefreshSerializer(serializers.Serializer[Any]):
 
 
 def _bare_request(session: SessionBase) -> HttpRequest:
-    """A request that carries nothing but a session: signing in to a token must not touch the caller's cookies."""
+    """Make a request that carries nothing but a session: signing in to a token must not touch the caller's cookies."""
     request = HttpRequest()
     request.session = session
     request.user = get_user(request)
@@ -78,7 +78,7 @@ def _tokens(access: str, refresh: str) -> dict[str, Any]:
 
 
 def check_credentials(request: HttpRequest, credentials: dict[str, str]) -> User:
-    """The active user of an e-mail address or phone number and its password.
+    """Find the active user of an e-mail address or phone number and its password.
 
     Raises:
         NotSignedIn: auth.invalid_credentials, whatever of them is wrong.
@@ -91,7 +91,7 @@ def check_credentials(request: HttpRequest, credentials: dict[str, str]) -> User
 
 
 def sign_in(user: User) -> dict[str, Any]:
-    """Opens a session for a program and returns its tokens."""
+    """Open a session for a program and return its tokens."""
     request = _bare_request(import_module(settings.SESSION_ENGINE).SessionStore())
     login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
     made = strategy.create_access_token_payload(request)
@@ -122,7 +122,7 @@ def _invalid() -> NotSignedIn:
 
 @in_transaction
 def _use_up(refresh: str) -> tuple[str, str] | None:
-    """The new access and refresh token; None: wrong, expired or used before, in which case its session ends now.
+    """Make the new access and refresh token; None: it is wrong, expired or was used before, then its session ends now.
 
     1. Lock the session's row: who comes at the same time waits, and then finds the token used up.
     2. Let the library check the token and replace it in the session.
@@ -139,7 +139,7 @@ def _use_up(refresh: str) -> tuple[str, str] | None:
 
 
 def end_session(access: str) -> None:
-    """End the session of an access token: none of its tokens is worth anything afterwards."""
+    """End the session of an access token, and with it all its tokens."""
     bearer = HttpRequest()
     bearer.META["HTTP_AUTHORIZATION"] = f"Bearer {access}"
     key = strategy.get_session_token(bearer)
@@ -148,7 +148,7 @@ def end_session(access: str) -> None:
 
 
 def _end_session(key: str) -> None:
-    """The session's sockets are closed as well."""
+    """Delete a session and close its sockets."""
     session = strategy.lookup_session(key)
     if session is None:
         return

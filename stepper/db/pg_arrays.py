@@ -54,7 +54,10 @@ def _to_big_endian(code: str, values: Iterable[float | None]) -> bytes:
 
 
 def _encode_array(element: str, packed: bytes, size: int) -> bytes:
-    """The wire format has each element's length before it: the bytes are dealt out into a row of such, byte by byte."""
+    """Encode an array of numbers.
+
+    The wire format has each element's length before it: the bytes are dealt out into a row of such, byte by byte.
+    """
     count = len(packed) // size
     whole = bytearray(_HEADER.pack(1, 0, types[element].oid, count, 1))
     start, step = len(whole) + 4, 4 + size
@@ -79,7 +82,7 @@ _DUMPERS = {Int8s: _dumper("int8"), Float8s: _dumper("float8"), Booleans: _dumpe
 
 
 def execute(statement: str, columns: Sequence[Column]) -> int:
-    """Runs it (a `%b` for each column) in the transaction of this thread; returns the number of rows it wrote."""
+    """Run it (a `%b` for each column) in the transaction of this thread and return the number of rows it wrote."""
     connection.ensure_connection()
     with connection.wrap_database_errors, Cursor(connection.connection) as cursor:
         for kind, dumper in _DUMPERS.items():

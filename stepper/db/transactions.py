@@ -41,7 +41,7 @@ _unit = _Unit()
 
 
 def write_at_end(write: Callable[[list[Any]], None], rows: list[Any]) -> None:
-    """Rows that nobody reads before the commit: `write` gets those of a whole unit of work at once, at its end.
+    """Keep rows that nobody reads before the commit: `write` gets those of a unit of work at once, at its end.
 
     Outside of `in_transaction` they are written now.
     """
@@ -53,7 +53,7 @@ def write_at_end(write: Callable[[list[Any]], None], rows: list[Any]) -> None:
 
 @contextlib.contextmanager
 def _deferred_writes() -> Iterator[None]:
-    """Around a verb, inside its transaction: what a verb within another one leaves is written by the outer."""
+    """Write what a verb kept, at its end and inside its transaction; the outer of two verbs writes for both."""
     outer = _unit.writes
     if outer is not None:
         kept = len(outer)
@@ -76,7 +76,7 @@ def _deferred_writes() -> Iterator[None]:
 
 
 def in_transaction(verb: Callable[P, T]) -> Callable[P, T]:
-    """Runs `verb` in `atomic()`, again when the database or the verb (by `Stale`) asks for it.
+    """Run `verb` in `atomic()`, again when the database or the verb (by `Stale`) asks for it.
 
     Inside somebody else's transaction it cannot be repeated, so it runs once.
     """
@@ -100,7 +100,7 @@ def in_transaction(verb: Callable[P, T]) -> Callable[P, T]:
 
 
 def best_effort(verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Does now, after a commit, what the dispatcher would do later anyway.
+    """Do now, after a commit, what the dispatcher would do later anyway.
 
     What was committed stands, so a database that fails now is no fault of the change that led here.
     """
@@ -111,7 +111,7 @@ def best_effort(verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> None
 
 
 def isolate_failures(work: Callable[[list[int]], int], ids: list[int]) -> int:
-    """`work` over all rows at once; where that fails over each alone, so that one bad row costs the others nothing.
+    """Call `work` with all rows; where that fails with each alone, so that one bad row costs the others nothing.
 
     What is wrong with a row is logged. A database that is away is the caller's to wait for.
     """
@@ -135,7 +135,7 @@ service_pool = ThreadPoolExecutor(4, thread_name_prefix="service")
 
 
 async def run_in_thread(func: Callable[..., T], *args: Any, pool: ThreadPoolExecutor = database_pool) -> T:
-    """Runs database work in a bounded pool (by default that of sockets), its connection returned afterwards.
+    """Run database work in a bounded pool (by default that of sockets) and return its connection to the pool.
 
     Not `sync_to_async`: its default is one thread for the whole process.
     """

@@ -43,7 +43,7 @@ def read_email_url(url: str, *, debug: bool) -> dict[str, Any]:
         options = _checked_options(parts)
         found: dict[str, Any] = dj_email_url.parse(url)
     except ValueError:
-        # Its message would quote the value, password and all.
+        # The message of the cause would quote the value with its password.
         raise ImproperlyConfigured(
             f"EMAIL_URL cannot be read; special characters of a password are percent-encoded (%40 for @). {USE}"
         ) from None
@@ -56,7 +56,7 @@ def read_email_url(url: str, *, debug: bool) -> dict[str, Any]:
 
 
 def _checked_options(parts: SplitResult) -> dict[str, str]:
-    """What follows the question mark, where scheme, host, credentials and options make sense together."""
+    """Return what follows the question mark, where scheme, host, credentials and options make sense together."""
     if parts.scheme not in SERVERS:
         raise ImproperlyConfigured(f"EMAIL_URL begins with {parts.scheme!r}, which is no way to send mail here. {USE}")
     if not parts.hostname or parts.path.strip("/") or parts.fragment:

@@ -31,12 +31,12 @@ Job = Callable[[], object]
 
 
 def is_offered() -> bool:
-    """Whether mails reach anybody: there is a mail server, or a developer who reads the console."""
+    """Return whether mails reach anybody: there is a mail server, or a developer who reads the console."""
     return bool(settings.MAIL_OFFERED)
 
 
 def base_url(request: HttpRequest) -> str:
-    """What links in mails begin with: the configured public address; the request's own on a developer's machine only.
+    """Return what links in mails begin with: the public address; the request's own on a developer's machine only.
 
     Raises:
         ImproperlyConfigured: there is none, and the Host header is the client's to choose.
@@ -48,19 +48,19 @@ def base_url(request: HttpRequest) -> str:
     raise ImproperlyConfigured("PUBLIC_URL is missing: links in mails begin with it.")
 
 
-def write(name: str, to: str, language: str, context: Mapping[str, Any]) -> EmailMessage:
+def write(name: str, to: str, *, language: str, context: Mapping[str, Any]) -> EmailMessage:
     """Render `account/email/<name>_subject.txt` and `_message.txt` in a language."""
     with translation.override(language):
         subject = render_to_string(f"account/email/{name}_subject.txt", dict(context))
         body = render_to_string(f"account/email/{name}_message.txt", dict(context))
-    # No machine answers it with a note that somebody is on holiday.
+    # So that no program answers it, such as a note that somebody is on holiday.
     headers = {"Auto-Submitted": "auto-generated"}
     return EmailMessage(" ".join(subject.split()), body.strip() + "\n", to=[to], headers=headers)
 
 
 def send(name: str, to: str, *, language: str, context: Mapping[str, Any]) -> None:
     """Write a mail now and send it once this commits; a failure is only logged."""
-    message = write(name, to, language, context)
+    message = write(name, to, language=language, context=context)
     run_after_commit(lambda: _deliver(message))
 
 
@@ -138,7 +138,7 @@ class MailQueue:
 
 
 def _drain(jobs: "queue.Queue[Job | None]") -> int:
-    """Empty the queue; how many in it told a thread to end."""
+    """Empty the queue and return how many in it told a thread to end."""
     ends = 0
     while True:
         try:

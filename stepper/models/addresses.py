@@ -1,3 +1,5 @@
+"""What was mailed to prove an address: the link of a new one, the code to the present one."""
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 

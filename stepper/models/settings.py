@@ -1,136 +1,24 @@
-"""The settings that staff tune while the service runs."""
+"""The settings that staff tune while the service runs: one abstract model a subject, one row of them all.
+
+Those of prices and dispatch are in dispatch_settings.py.
+"""
 
 import datetime as dt
-from typing import Any, Self
+from typing import Self
 
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q, TextChoices
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from stepper.rings import validate_rings
+from .dispatch_settings import DispatchSettings, PricingSettings, RankingSettings, between
 
 
-class DispatchMode(TextChoices):
-    """How a trip is put before drivers."""
+class TripSettings(models.Model):
+    """When the steps of a trip are allowed, and what counts as being at the pickup."""
 
-    BROADCAST = "broadcast", _("Broadcast: the first to accept")
-    TARGETED = "targeted", _("Targeted: one driver at a time")
-    BATCHED = "batched", _("Batched: trips and drivers matched together")
+    class Meta:
+        abstract = True
 
-
-def _between(low: float, high: float) -> list[Any]:
-    return [MinValueValidator(low), MaxValueValidator(high)]
-
-
-class ServiceSettings(models.Model):
-    """The one row of numbers that staff change without a deploy; read once per transaction by `current()`."""
-
-    # Money: fare = (base + per km × road distance) × class multiplier, in whole tenge.
-    base_fare = models.PositiveIntegerField(_("base fare, ₸"), default=500)
-    fare_per_km = models.PositiveIntegerField(_("fare per km, ₸"), default=50)
-    road_factor = models.FloatField(_("road factor (great circle × this)"), default=1.2, validators=_between(1, 3))
-    multiplier_sedan = models.FloatField(_("multiplier, sedan"), default=1.0, validators=_between(0.1, 20))
-    multiplier_suv = models.FloatField(_("multiplier, SUV"), default=1.3, validators=_between(0.1, 20))
-    multiplier_van = models.FloatField(_("multiplier, van"), default=1.5, validators=_between(0.1, 20))
-    multiplier_bus = models.FloatField(_("multiplier, bus"), default=2.0, validators=_between(0.1, 20))
-    platform_fee_percent = models.FloatField(_("platform fee, %"), default=15, validators=_between(0, 50))
-
-    # Dispatch
-    discovery_radius_km = models.FloatField(_("discovery radius, km"), default=50, validators=_between(5, 200))
-    dispatch_mode = models.CharField(
-        _("mode"),
-        max_length=10,
-        choices=DispatchMode.choices,
-        default=DispatchMode.BROADCAST,
-        help_text=_("Rules of dispatch can say otherwise for a type of trip or an urgency."),
-    )
-    wave_rings_km = models.CharField(
-        _("rings, km"),
-        max_length=60,
-        blank=True,
-        default="5, 15, 30, 50",
-        validators=[validate_rings],
-        help_text=_("Who is within the first ring is asked first, the next ring when they have answered. Empty: none."),
-    )
-    round_size = models.PositiveIntegerField(
-        _("drivers asked at once"),
-        default=50,
-        validators=_between(1, 500),
-        help_text=_("When more are eligible, the next nearest are asked as soon as these have answered."),
-    )
-    targeted_s = models.PositiveIntegerField(
-        _("time to answer, targeted or batched, s"), default=30, validators=_between(15, 120)
-    )
-    match_window_s = models.PositiveIntegerField(
-        _("batched: trips are collected for, s"), default=10, validators=_between(1, 120)
-    )
-    offer_ahead_h = models.PositiveIntegerField(
-        _("offered from, hours before departure"),
-        default=72,
-        validators=_between(0, 8760),
-        help_text=_("Drivers cannot say today whether they are free in a month. 0: as soon as it is booked."),
-    )
-
-    max_open_offers = models.PositiveIntegerField(_("open offers a driver"), default=5, validators=_between(1, 50))
-    offer_urgent_s = models.PositiveIntegerField(
-        _("time to answer, urgent, s"), default=120, validators=_between(5, 3600)
-    )
-    offer_high_s = models.PositiveIntegerField(_("time to answer, high, s"), default=180, validators=_between(5, 3600))
-    offer_normal_s = models.PositiveIntegerField(
-        _("time to answer, normal, s"), default=300, validators=_between(5, 3600)
-    )
-    offer_low_s = models.PositiveIntegerField(_("time to answer, low, s"), default=300, validators=_between(5, 3600))
-    retry_min = models.PositiveIntegerField(_("minutes between rounds"), default=15, validators=_between(1, 240))
-    patience_min = models.PositiveIntegerField(
-        _("minutes a trip for now is offered"),
-        default=60,
-        validators=_between(1, 720),
-        help_text=_("A trip for now has no departure to wait for; it is cancelled after this time without a driver."),
-    )
-    escalate_after_min = models.PositiveIntegerField(
-        _("staff told of a trip without a driver after, min"),
-        default=10,
-        validators=_between(0, 1440),
-        help_text=_("The passenger is offered to search farther or to go later; 0: nobody is told."),
-    )
-    escalate_before_min = models.PositiveIntegerField(
-        _("of one booked for later, min before departure"), default=120, validators=_between(0, 10080)
-    )
-    overlap_margin_min = models.PositiveIntegerField(
-        _("minutes kept free around a trip"), default=120, validators=_between(0, 1440)
-    )
-    position_fresh_s = models.PositiveIntegerField(
-        _("position counts as fresh for, s"), default=300, validators=_between(30, 3600)
-    )
-
-    # Ranking: kilometres that are added to a driver's distance, or taken off it.
-    weight_rating_km = models.FloatField(
-        _("per star below five, km"),
-        default=0.3,
-        validators=_between(0, 20),
-        help_text=_("So many kilometres farther away counts a driver for each star that is missing; 0: all the same."),
-    )
-    weight_acceptance_km = models.FloatField(
-        _("accepts nothing, km"),
-        default=0.5,
-        validators=_between(0, 20),
-        help_text=_("For a driver who accepted no offer in 7 days; half of it for one who accepted every other."),
-    )
-    weight_waiting_km = models.FloatField(
-        _("per hour of waiting, km nearer"),
-        default=0.25,
-        validators=_between(0, 20),
-        help_text=_("Since the driver's last trip, up to 4 hours: so that everybody gets their share."),
-    )
-    weight_cancellations_km = models.FloatField(
-        _("per trip given back, km"),
-        default=0.5,
-        validators=_between(0, 20),
-        help_text=_("Trips released or not turned up for in 7 days, up to 5 of them."),
-    )
-
-    # Rules of a trip
     boarding_opens_min = models.PositiveIntegerField(_("boarding opens, min before departure"), default=60)
     free_cancel_min = models.PositiveIntegerField(_("free cancelling until, min before departure"), default=120)
     release_until_min = models.PositiveIntegerField(_("driver may release until, min before departure"), default=15)
@@ -140,196 +28,242 @@ class ServiceSettings(models.Model):
         _("no-show after waiting, min"),
         default=5,
         db_default=5,
-        validators=_between(0, 120),
+        validators=between(0, 120),
         help_text=_("Counted from the departure, or from the driver's arrival where that is later."),
     )
     arrival_radius_m = models.PositiveIntegerField(
         _("at the pickup within, m"),
         default=300,
         db_default=300,
-        validators=_between(50, 5000),
+        validators=between(50, 5000),
         help_text=_("A driver who is farther away cannot say that they have arrived. Pickup areas can allow more."),
     )
     arrival_fresh_s = models.PositiveIntegerField(
         _("position bears a step out for, s"),
         default=60,
         db_default=60,
-        validators=_between(10, 3600),
+        validators=between(10, 3600),
         help_text=_("An arrival without one as new as this is flagged: no no-show, and the passenger may cancel."),
     )
     step_far_m = models.PositiveIntegerField(
         _("later steps are flagged beyond, m"),
         default=2000,
         db_default=2000,
-        validators=_between(100, 50_000),
+        validators=between(100, 50_000),
         help_text=_("Driving off, arriving and completing so far from where it should be; staff see it."),
     )
+
+
+class BookingSettings(models.Model):
+    """How many trips somebody may book, and how often they may cancel late."""
+
+    class Meta:
+        abstract = True
+
     max_open_trips = models.PositiveIntegerField(
         _("trips of one passenger without a driver"),
         default=5,
         db_default=5,
-        validators=_between(1, 1000),
+        validators=between(1, 1000),
         help_text=_("Every trip is put before drivers who have room for a few offers only."),
     )
     max_overlapping_traveller = models.PositiveIntegerField(
         _("trips of one traveller at the same time"),
         default=1,
         db_default=1,
-        validators=_between(1, 1000),
+        validators=between(1, 1000),
         help_text=_("Also those that have a driver. An account can have a number of its own."),
     )
     max_overlapping_account = models.PositiveIntegerField(
         _("trips of one account at the same time"),
         default=3,
         db_default=3,
-        validators=_between(1, 1000),
+        validators=between(1, 1000),
         help_text=_("For the passenger and others together. An account can have a number of its own."),
     )
     booking_gap_min = models.PositiveIntegerField(
         _("between two trips of an account, min"),
         default=15,
         db_default=15,
-        validators=_between(0, 1440),
+        validators=between(0, 1440),
         help_text=_("Trips that are nearer to each other than this count as at the same time."),
     )
     late_cancels_per_day = models.PositiveIntegerField(
         _("cancellations a day after a driver accepted"),
         default=3,
         db_default=3,
-        validators=_between(1, 1000),
+        validators=between(1, 1000),
         help_text=_("After as many within 24 hours the passenger books nothing more until the first is a day old."),
     )
 
-    # Looking after trips that have a driver
+
+class WatchSettings(models.Model):
+    """Reminders, and what staff are shown of trips that have a driver."""
+
+    class Meta:
+        abstract = True
+
     reminder_first_min = models.PositiveIntegerField(
         _("first reminder, min before departure"),
         default=1440,
-        validators=_between(0, 10080),
+        validators=between(0, 10080),
         help_text=_("Passenger and driver are reminded of a trip booked for later; 0: not."),
     )
     reminder_last_min = models.PositiveIntegerField(
         _("last reminder, min before departure"),
         default=60,
-        validators=_between(0, 1440),
+        validators=between(0, 1440),
         help_text=_("Whoever got the trip later than that is not reminded; 0: nobody is."),
     )
     set_off_grace_min = models.PositiveIntegerField(
         _("driver told to set off after, min"),
         default=5,
-        validators=_between(0, 120),
+        validators=between(0, 120),
         help_text=_("Counted from when they would have to leave to be there at the departure."),
     )
     set_off_flag_min = models.PositiveIntegerField(
         _("then flagged for staff after, min"),
         default=10,
-        validators=_between(1, 120),
+        validators=between(1, 120),
         help_text=_("A driver who was told and still stands: staff can take the trip off them, it is offered again."),
     )
     stall_min = models.PositiveIntegerField(
         _("a stall is, min"),
         default=5,
-        validators=_between(1, 60),
+        validators=between(1, 60),
         help_text=_("Standing still or moving away for so long on the way to the pickup is shown to staff."),
     )
     stall_dark_min = models.PositiveIntegerField(
         _("dark on the way after, min"),
         default=5,
-        validators=_between(1, 60),
+        validators=between(1, 60),
         help_text=_("A phone on a trip reports every few seconds; silence for so long is shown to staff."),
     )
     stall_move_m = models.PositiveIntegerField(
         _("metres that count as moving"),
         default=150,
-        validators=_between(20, 2000),
+        validators=between(20, 2000),
         help_text=_("Less is standing still: a position wanders by itself, a queue creeps."),
     )
     stall_away_m = models.PositiveIntegerField(
         _("metres that count as moving away"),
         default=1000,
-        validators=_between(100, 20_000),
+        validators=between(100, 20_000),
         help_text=_("Farther from the pickup than the driver has been; less is a way around a block."),
     )
 
-    # Drivers' working time
+
+class WorkingTimeSettings(models.Model):
+    """When a driver who does nothing goes offline by themselves."""
+
+    class Meta:
+        abstract = True
+
     auto_offline_warn_min = models.PositiveIntegerField(
         _("warned before going offline, min"),
         default=10,
-        validators=_between(1, 30),
+        validators=between(1, 30),
         help_text=_("A driver who does nothing for as long as they chose (60 to 240 min) goes offline by themselves."),
     )
     active_move_m = models.PositiveIntegerField(
         _("metres driven that count as activity"),
         default=500,
-        validators=_between(50, 5000),
+        validators=between(50, 5000),
         help_text=_("Less is a parked vehicle whose position wanders."),
     )
 
-    # Positions
+
+class PositionSettings(models.Model):
+    """How often phones send their position, and which positions are believed."""
+
+    class Meta:
+        abstract = True
+
     position_trip_s = models.PositiveIntegerField(
-        _("seconds between positions on a trip"), default=10, validators=_between(1, 600)
+        _("seconds between positions on a trip"), default=10, validators=between(1, 600)
     )
     position_idle_s = models.PositiveIntegerField(
-        _("seconds between positions, idle"), default=60, validators=_between(1, 600)
+        _("seconds between positions, idle"), default=60, validators=between(1, 600)
     )
     position_move_m = models.PositiveIntegerField(
-        _("metres moved that send at once"), default=25, validators=_between(1, 1000)
+        _("metres moved that send at once"), default=25, validators=between(1, 1000)
     )
     position_replay_s = models.PositiveIntegerField(
-        _("seconds a last position is replayed"), default=300, validators=_between(1, 3600)
+        _("seconds a last position is replayed"), default=300, validators=between(1, 3600)
     )
     position_accuracy_m = models.PositiveIntegerField(
-        _("worst accuracy for dispatch, m"), default=200, validators=_between(10, 5000)
+        _("worst accuracy for dispatch, m"), default=200, validators=between(10, 5000)
     )
     max_speed_kmh = models.PositiveIntegerField(
         _("fastest vehicle that is believed, km/h"),
         default=250,
         db_default=250,
-        validators=_between(50, 2000),
+        validators=between(50, 2000),
         help_text=_("A position that needs more is kept aside until two more agree with it."),
     )
 
-    # Limits
+
+class LimitSettings(models.Model):
+    """Calls a minute, and how long histories are kept."""
+
+    class Meta:
+        abstract = True
+
     api_per_min = models.PositiveIntegerField(
-        _("API requests a minute a user"), default=100, validators=_between(1, 1_000_000)
+        _("API requests a minute a user"), default=100, validators=between(1, 1_000_000)
     )
     status_per_min = models.PositiveIntegerField(
-        _("status updates a minute a driver"), default=10, validators=_between(1, 1_000_000)
+        _("status updates a minute a driver"), default=10, validators=between(1, 1_000_000)
     )
     bookings_per_min = models.PositiveIntegerField(
-        _("bookings a minute a user"), default=10, db_default=10, validators=_between(1, 1_000_000)
+        _("bookings a minute a user"), default=10, db_default=10, validators=between(1, 1_000_000)
     )
     changes_per_min = models.PositiveIntegerField(
         _("changes a minute a user"),
         default=20,
         db_default=20,
-        validators=_between(1, 1_000_000),
+        validators=between(1, 1_000_000),
         help_text=_("Of each kind: cancel, search farther, go later, offer again, rate; a driver's filters and hours."),
     )
     answers_per_min = models.PositiveIntegerField(
-        _("answers to offers a minute a driver"), default=60, db_default=60, validators=_between(1, 1_000_000)
+        _("answers to offers a minute a driver"), default=60, db_default=60, validators=between(1, 1_000_000)
     )
     light_per_min = models.PositiveIntegerField(
         _("light requests a minute a user"),
         default=120,
         db_default=120,
-        validators=_between(1, 1_000_000),
+        validators=between(1, 1_000_000),
         help_text=_("Prices asked for, and notifications marked as read."),
     )
-    event_log_hours = models.PositiveIntegerField(_("event log kept, hours"), default=24, validators=_between(1, 720))
+    event_log_hours = models.PositiveIntegerField(_("event log kept, hours"), default=24, validators=between(1, 720))
     rounds_kept_days = models.PositiveIntegerField(
         _("rounds of dispatch kept, days"),
         default=90,
         db_default=90,
-        validators=_between(1, 3650),
+        validators=between(1, 3650),
         help_text=_("For so long the admin can say why a driver did not get a trip."),
     )
     trail_kept_days = models.PositiveIntegerField(
         _("trails of trips kept, days"),
         default=90,
         db_default=90,
-        validators=_between(1, 3650),
+        validators=between(1, 3650),
         help_text=_("Where vehicles went, for the map of a past trip and for disputes."),
     )
+
+
+class ServiceSettings(
+    PricingSettings,
+    DispatchSettings,
+    RankingSettings,
+    TripSettings,
+    BookingSettings,
+    WatchSettings,
+    WorkingTimeSettings,
+    PositionSettings,
+    LimitSettings,
+):
+    """The one row of settings that staff change without a deploy; read once per transaction by `current()`."""
 
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -351,7 +285,7 @@ class ServiceSettings(models.Model):
 
     @classmethod
     def current(cls) -> Self:
-        """The settings in force; the defaults where staff have never saved any."""
+        """Read the settings in force; the defaults where staff have never saved any."""
         # As text: so many columns take longer to put into a query than the query takes.
         rows = cls.objects.raw("SELECT * FROM stepper_servicesettings WHERE id = 1")
         return next(iter(rows), None) or cls(pk=1)
@@ -361,5 +295,5 @@ class ServiceSettings(models.Model):
         return multiplier
 
     def offer_ttl(self, urgency: str) -> dt.timedelta:
-        """Time a driver has to answer an offer of this urgency."""
+        """Return the time a driver has to answer an offer of this urgency."""
         return dt.timedelta(seconds=getattr(self, f"offer_{urgency}_s"))

@@ -1,4 +1,4 @@
-"""People who sign in, and the settings that staff tune while the service runs."""
+"""People who sign in: their names, rights, ratings and what their sessions are bound to."""
 
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ RIGHTS = frozenset({"password", "is_active", "is_staff", "is_superuser"})
 
 class UserQuerySet(models.QuerySet["User"]):
     def update(self, **values: Any) -> int:
-        """As Django's; the sockets of whose rights may have changed are told."""
+        """Update as Django does, and send `rights_changed` for those whose rights may have changed."""
         fields = RIGHTS & values.keys()
         if not fields:
             return super().update(**values)
@@ -72,7 +72,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(_("staff"), default=False)
     is_active = models.BooleanField(_("active"), default=True)
     date_joined = models.DateTimeField(_("joined"), default=timezone.now)
-    # None: as the settings say.
+    # None: the service settings apply.
     max_overlapping_trips = models.PositiveIntegerField(
         _("trips at the same time"),
         null=True,
@@ -120,7 +120,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             return
         using = kwargs.get("using") or router.db_for_write(User, instance=self)
         with transaction.atomic(using=using):
-            # Compared with the row, not with what this object was once read as: that may be old.
+            # Compared with the stored row: what this object was read as may be old.
             rows = User._base_manager.using(using).select_for_update(no_key=True).filter(pk=self.pk)
             stored = rows.values(*sorted(fields)).first() or {}
             super().save(*args, **kwargs)
@@ -129,20 +129,20 @@ class User(AbstractBaseUser, PermissionsMixin):
                 rights_changed.send(User, user_ids=[self.pk], fields=changed, using=using)
 
     def check_password(self, raw_password: str | None) -> bool:
-        """As Django's, but when it upgrades the stored hash, the password is the same and sessions go on."""
+        """Check as Django does; when that upgrades the stored hash, the password is the same and sessions go on."""
         return hashers.check_password(raw_password, self.password, self._upgrade_hash)
 
     def _upgrade_hash(self, raw_password: str | None) -> None:
         old, kept = self.password, self.get_session_auth_hash()
         upgraded = User(pk=self.pk, password=hashers.make_password(raw_password))
         binding = f"{upgraded.get_session_auth_hash()}${kept}"
-        # Not over a password that is set at this moment.
+        # Filtered by the old hash: a password that is set at this moment must not be overwritten.
         rows = User._base_manager.filter(pk=self.pk, password=old)
         if rows.update(password=upgraded.password, session_binding=binding):
             self.password, self.session_binding = upgraded.password, binding
 
     def _get_session_auth_hash(self, secret: Any = None) -> str:
-        """What sessions are bound to."""
+        """Return what sessions are bound to."""
         of_password: str = super()._get_session_auth_hash(secret)  # type: ignore[misc]
         now, _dollar, kept = self.session_binding.partition("$")
         return kept if kept and now == of_password else of_password
@@ -152,7 +152,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @classmethod
     def by_email(cls, email: str) -> "User | None":
-        """The account of an address in whatever case it is written."""
+        """Find the account of an address in whatever case it is written."""
         return cls.objects.filter(email=email.lower()).first()
 
     def get_full_name(self) -> str:

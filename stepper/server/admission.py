@@ -1,4 +1,4 @@
-"""Whose turn it is when many want something at once: what happened is told before the next one is asked in."""
+"""Admission control: how many requests run at once, and that each begins after earlier events were published."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,10 @@ _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ThreadPoolExecutor, as
 
 
 async def run_admitted(func: Callable[..., T], *args: Any, pool: ThreadPoolExecutor = database_pool) -> T:
-    """`run_in_thread` for a request or command from outside: at most a pool's worth at once, after what has to be told.
+    """Run a request or command in a thread of the pool: at most as many at once as it has threads.
+
+    It begins after the events of those before it were handed to the channel layer, so that who lost a race hears of it
+    first.
 
     Who is cancelled (the client hung up) keeps the turn until the thread is done: it goes on, and would find the
     request's body closed under it; and hanging up must not let others crowd into the pool.

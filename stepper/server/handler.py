@@ -24,8 +24,8 @@ from stepper.server.admission import run_admitted
 request_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="http")
 _hashing_pool = ThreadPoolExecutor(settings.SIGN_IN_THREADS, thread_name_prefix="hashing")
 
-# Whatever is sent to an account's pages, but signing out and asking for a mail: a page that is new hashes until known
-# otherwise. Tokens are made for a password; staff set passwords.
+# Requests that may hash a password: every POST to an account's pages but signing out and asking for a mail (a new page
+# counts as one until it is listed here), making tokens, and staff who set passwords.
 _HASHES = re.compile(r"/accounts/(?!logout/|password/reset/$)|/api/token/?$|/admin/(?:password_change|stepper/user)/")
 
 

@@ -18,7 +18,7 @@ class Bars(NamedTuple):
 
 
 def svg(title: str, rows: Sequence[Bars]) -> str:
-    """A drawing that says the same in its description, for those who hear it."""
+    """Draw the bars; the description says the same, for those who hear it."""
     step = 2 * BAR + GAP + GROUP
     height = TOP + step * len(rows) + 10
     most = max(row.p95_km for row in rows) or 1

@@ -24,23 +24,23 @@ from websockets.typing import Subprotocol
 
 from realtime import events
 
-# It tells of each request at INFO.
+# httpx logs each request at INFO.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 CONNECT_S = 10
-# Asking again sooner would only add to what a busy server has to do.
 BEAT = "beat"
+# Long, because asking again sooner would only add to what a busy server has to do.
 ANSWER_S = 60
 LAST_ANSWERS_S = 1.0
 LONGEST_BACK_OFF_S = 10.0
 # Argon2 is meant to be slow; more sign-ins at once only queue on the server.
 SIGN_INS_AT_ONCE = 4
-# What people give who got along.
+# Stars are drawn from these.
 STARS = (5, 5, 5, 5, 4, 4, 3)
 NOT_SIGNED_IN, NOT_ALLOWED = 4401, 4403
 NOT_ALLOWED_S = 60.0
 
-# Refusals that a busy city brings about by itself.
+# Refusals that happen in a busy city without anybody's fault.
 EXPECTED = frozenset(
     {
         "driver.busy",
@@ -73,7 +73,7 @@ class Gone(Exception):
 
 
 def first_cause(error: BaseException) -> BaseException:
-    """What went wrong first in a group of tasks."""
+    """Return what went wrong first in a group of tasks."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
@@ -85,11 +85,11 @@ class Tally:
 
     trouble: Counter[str] = field(default_factory=Counter)
 
-    def refusal(self, code: str) -> None:
+    def add_refusal(self, code: str) -> None:
         if code not in EXPECTED:
             self.trouble[f"refused with {code}"] += 1
 
-    def broken(self, what: str) -> None:
+    def add_trouble(self, what: str) -> None:
         self.trouble[what] += 1
 
     @property
@@ -105,6 +105,7 @@ class BackOff:
     tries: int = 0
 
     def next_s(self) -> float:
+        """Count one more try and return how long to wait before it."""
         self.tries += 1
         longest = min(LONGEST_BACK_OFF_S, 2.0 ** (self.tries - 1))
         return longest * self.rng.uniform(0.5, 1.0)
@@ -133,12 +134,12 @@ class Api:
             base_url=self.url,
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
             limits=httpx.Limits(max_connections=50, max_keepalive_connections=20, keepalive_expiry=4),
-            # A proxy of the environment is not for this machine.
+            # The environment's proxy cannot reach this machine's own addresses.
             trust_env=not self.is_local,
         )
 
     async def close(self) -> None:
-        """Lets what is under way end first, for a moment: a request broken off is a fault in the server's log."""
+        """Close the connections, after a moment for requests under way: one broken off is logged as a fault."""
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=LAST_ANSWERS_S)
         await self._http.aclose()
@@ -146,22 +147,25 @@ class Api:
     async def _request(
         self, method: str, path: str, *, content: bytes | None, headers: dict[str, str]
     ) -> httpx.Response:
-        """A request that goes on when whoever waits for its answer is stopped."""
+        """Send a request that goes on when whoever waits for its answer is stopped."""
         task = asyncio.create_task(self._http.request(method, path, content=content, headers=headers))
         self._under_way.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_end)
         return await asyncio.shield(task)
 
-    def _ended(self, task: asyncio.Task[httpx.Response]) -> None:
+    def _on_end(self, task: asyncio.Task[httpx.Response]) -> None:
         self._under_way.discard(task)
         if not task.cancelled():
-            # Looked at, so that nothing is logged where nobody waits for it any more.
+            # Retrieved, so that asyncio does not log it where nobody waits for it any more.
             task.exception()
 
     async def call(
-        self, method: str, path: str, body: Any = None, token: str | None = None, key: str | None = None
+        self, method: str, path: str, *, body: Any = None, token: str | None = None, key: str | None = None
     ) -> Any:
-        """The decoded answer. Raises Refused (4xx) or Gone (no answer, 5xx)."""
+        """Send a request and return the decoded answer.
+
+        `key`: the Idempotency-Key. Raises Refused (4xx) or Gone (no answer, 5xx).
+        """
         headers = {"Content-Type": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -175,15 +179,16 @@ class Api:
         if answer.status_code >= 500:
             # 502 to 504 are a proxy's, or ours while starting and stopping: it says "come back".
             if answer.status_code == 500:
-                self.tally.broken(f"answered 500 to {method} {path}")
+                self.tally.add_trouble(f"answered 500 to {method} {path}")
             raise Gone(f"status {answer.status_code}")
         if answer.status_code >= 400:
             raise _refused(answer)
         return msgspec.json.decode(answer.content) if answer.content else None
 
     async def sign_in(self, email: str, password: str) -> str:
+        """Return an access token. Raises Refused or Gone."""
         async with self._sign_ins:
-            answer = await self.call("POST", "/api/token", {"email": email, "password": password})
+            answer = await self.call("POST", "/api/token", body={"email": email, "password": password})
         return str(answer["access"])
 
 
@@ -202,7 +207,7 @@ def _refused(answer: httpx.Response) -> Refused:
 
 
 def _expiry(token: str) -> float:
-    """Unix time at which a JWT ends, unverified; 0 where it does not say."""
+    """Read the Unix time at which a JWT ends, unverified; 0: it does not say."""
     try:
         payload = token.split(".")[1]
         claims = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -214,7 +219,7 @@ def _expiry(token: str) -> float:
 class Account:
     """One person's way in: a token that is renewed by signing in again."""
 
-    def __init__(self, api: Api, email: str, password: str, rng: Random) -> None:
+    def __init__(self, api: Api, email: str, *, password: str, rng: Random) -> None:
         self.api = api
         self.email = email
         self._password = password
@@ -227,7 +232,10 @@ class Account:
         self._token = ""
 
     async def token(self) -> str:
-        """Waits for a server that is away or busy. Raises Refused where the account is not let in."""
+        """Return a valid token, signing in where there is none; wait for a server that is away or busy.
+
+        Raises Refused where the account is not let in.
+        """
         async with self._lock:
             back_off = BackOff(self.rng)
             while not self._token or (self._ends_at and self._ends_at - time.time() < 60):
@@ -242,13 +250,13 @@ class Account:
                     await asyncio.sleep((refusal.retry_after_s or 5) + back_off.next_s())
             return self._token
 
-    async def call(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
-        """As `Api.call`, repeated while the server is away, over its limits, or no longer knows the token."""
+    async def call(self, method: str, path: str, *, body: Any = None, key: str | None = None) -> Any:
+        """Call as `Api.call` does, again while the server is away, over its limits, or no longer knows the token."""
         back_off = BackOff(self.rng)
         renewed = False
         while True:
             try:
-                return await self.api.call(method, path, body, await self.token(), key)
+                return await self.api.call(method, path, body=body, token=await self.token(), key=key)
             except Gone:
                 await back_off.sleep()
             except Refused as refusal:
@@ -261,28 +269,28 @@ class Account:
                     raise
 
 
-class Line:
-    """A person's socket: open whenever the server is there, frames to `on_frame`, answers to who asked."""
+class ReconnectingSocket:
+    """A person's WebSocket: open whenever the server is there; frames go to `on_frame`, answers to who asked."""
 
     def __init__(self, account: Account, on_frame: Callable[[events.Frame], None]) -> None:
         self.account = account
         self.connected = asyncio.Event()
-        # Times the connection was made, so that what belongs to one connection is done once on each.
+        # How many times the connection was made; who watches it does something once a connection.
         self.connections = 0
         self._on_frame = on_frame
         self._socket: ClientConnection | None = None
-        self._asked: dict[str, asyncio.Future[events.Ack]] = {}
+        self._pending: dict[str, asyncio.Future[events.Ack]] = {}
         self._refs = itertools.count(1)
         self._silence_s = 60.0
-        # A heartbeat came: a client that never says anything is taken for gone.
-        self._owes_a_word = False
+        # A heartbeat came that has to be answered: a silent client is taken for gone.
+        self._owes_answer = False
 
-    async def keep(self) -> None:
-        """Connects and reads for ever; ends only by being cancelled, or raises Refused at sign-in."""
+    async def keep_open(self) -> None:
+        """Connect and read for ever; ends only by being cancelled, or raises Refused at sign-in."""
         back_off = BackOff(self.account.rng)
         while True:
             try:
-                await self._talk(back_off)
+                await self._connect_and_read(back_off)
             except ConnectionClosed as closed:
                 code = closed.rcvd.code if closed.rcvd else None
                 if code == NOT_SIGNED_IN:
@@ -293,10 +301,10 @@ class Line:
                 # Refused, reset, not a server yet, silent for two heartbeats: all mean "again later".
                 pass
             finally:
-                self._hang_up()
+                self._fail_pending()
             await back_off.sleep()
 
-    async def _talk(self, back_off: BackOff) -> None:
+    async def _connect_and_read(self, back_off: BackOff) -> None:
         api = self.account.api
         protocols = [Subprotocol(events.PROTOCOL), Subprotocol(f"bearer.{await self.account.token()}")]
         async with connect(
@@ -313,18 +321,18 @@ class Line:
             while True:
                 async with asyncio.timeout(self._silence_s):
                     message = await socket.recv(decode=False)
-                if self._take(message):
+                if self._handle_message(message):
                     back_off.reset()
-                if self._owes_a_word:
-                    self._owes_a_word = False
+                if self._owes_answer:
+                    self._owes_answer = False
                     await self.send(events.Ping(ref=BEAT))
 
-    def _take(self, message: bytes) -> bool:
-        """Handles one frame; True for the one that opens a connection."""
+    def _handle_message(self, message: bytes) -> bool:
+        """Handle one frame; True: it is the one that opens a connection."""
         try:
             frame = events.decode_frame(message)
         except msgspec.DecodeError as error:
-            self.account.api.tally.broken(f"sent a frame that is not in the contract ({error})")
+            self.account.api.tally.add_trouble(f"sent a frame that is not in the contract ({error})")
             return False
         opened = isinstance(frame, events.ConnectionEstablished)
         if isinstance(frame, events.ConnectionEstablished):
@@ -332,35 +340,35 @@ class Line:
             self.connections += 1
             self.connected.set()
         elif isinstance(frame, events.Heartbeat):
-            self._owes_a_word = frame.ref is None
+            self._owes_answer = frame.ref is None
         elif isinstance(frame, events.Error):
-            self._refusal(frame)
+            self._reject(frame)
         elif isinstance(frame, events.Ack):
-            self._answered(frame)
+            self._resolve(frame)
         self._on_frame(frame)
         return opened
 
-    def _answered(self, ack: events.Ack) -> None:
-        future = self._asked.pop(ack.ref, None)
+    def _resolve(self, ack: events.Ack) -> None:
+        future = self._pending.pop(ack.ref, None)
         if future and not future.done():
             future.set_result(ack)
 
-    def _refusal(self, error: events.Error) -> None:
-        self.account.api.tally.refusal(error.code)
-        future = self._asked.pop(error.ref or "", None)
+    def _reject(self, error: events.Error) -> None:
+        self.account.api.tally.add_refusal(error.code)
+        future = self._pending.pop(error.ref or "", None)
         if future and not future.done():
             future.set_exception(Refused(error.code, error.message, error.retry_after_s))
 
-    def _hang_up(self) -> None:
+    def _fail_pending(self) -> None:
         self._socket = None
         self.connected.clear()
-        asked, self._asked = self._asked, {}
-        for future in asked.values():
+        pending, self._pending = self._pending, {}
+        for future in pending.values():
             if not future.done():
                 future.set_exception(Gone("the connection broke"))
 
     async def send(self, command: events.Command) -> bool:
-        """Without waiting for an answer; False where there is no connection."""
+        """Send a command without waiting for an answer; False: there is no connection."""
         socket = self._socket
         if socket is None or not self.connected.is_set():
             return False
@@ -370,11 +378,11 @@ class Line:
             return False
         return True
 
-    async def ask(self, command: events.Command) -> events.Ack:
-        """Sends with a `ref` and waits for the answer. Raises Refused or Gone."""
+    async def request(self, command: events.Command) -> events.Ack:
+        """Send a command with a `ref` and wait for the answer. Raises Refused or Gone."""
         ref = f"{next(self._refs)}"
         future: asyncio.Future[events.Ack] = asyncio.get_running_loop().create_future()
-        self._asked[ref] = future
+        self._pending[ref] = future
         try:
             if not await self.send(msgspec.structs.replace(command, ref=ref)):
                 raise Gone("not connected")
@@ -383,7 +391,7 @@ class Line:
         except TimeoutError as error:
             raise Gone("no answer") from error
         finally:
-            self._asked.pop(ref, None)
+            self._pending.pop(ref, None)
             if future.done() and not future.cancelled():
-                # Looked at, also where the connection broke while this was still being sent.
+                # Retrieved, so that asyncio does not log it where the connection broke while this was being sent.
                 future.exception()

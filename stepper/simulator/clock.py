@@ -37,7 +37,7 @@ class Clock:
         return DRIVING_KMH * self.speed / 3600
 
     def driving_s(self, km: float) -> float:
-        """Real seconds to drive `km`."""
+        """Return the real seconds to drive `km`."""
         return km / self.km_per_real_s
 
 
@@ -50,7 +50,7 @@ def km_between(a: Spot, b: Spot) -> float:
 
 
 def heading_deg(a: Spot, b: Spot) -> float:
-    """Initial bearing from `a` to `b`, 0 is north, clockwise."""
+    """Return the initial bearing from `a` to `b`, 0 is north, clockwise."""
     phi_a, phi_b = math.radians(a.lat), math.radians(b.lat)
     turn = math.radians(b.lng - a.lng)
     east = math.sin(turn) * math.cos(phi_b)
@@ -59,7 +59,7 @@ def heading_deg(a: Spot, b: Spot) -> float:
 
 
 def towards(a: Spot, b: Spot, km: float) -> Spot:
-    """The point `km` along the great circle from `a` to `b`; `b` itself where that is nearer."""
+    """Return the point `km` along the great circle from `a` to `b`; `b` itself where that is nearer."""
     whole = km_between(a, b)
     if whole <= km:
         return b
@@ -67,7 +67,7 @@ def towards(a: Spot, b: Spot, km: float) -> Spot:
 
 
 def away(start: Spot, bearing_deg: float, km: float) -> Spot:
-    """The point `km` from `start` in a direction."""
+    """Return the point `km` from `start` in a direction."""
     angle, bearing, phi = km / EARTH_RADIUS_KM, math.radians(bearing_deg), math.radians(start.lat)
     lat = math.asin(math.sin(phi) * math.cos(angle) + math.cos(phi) * math.sin(angle) * math.cos(bearing))
     turn = math.atan2(

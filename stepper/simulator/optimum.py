@@ -17,7 +17,7 @@ WINDOW = dt.timedelta(minutes=5)
 
 
 def driving(km: float) -> dt.timedelta:
-    """How long it takes, as passengers are told (trips.eta)."""
+    """Return how long a drive takes, as passengers are told (trips.eta)."""
     return dt.timedelta(minutes=eta.minutes(km))
 
 
@@ -29,7 +29,7 @@ def pickup_km(
     would: Callable[[int, int], bool] = lambda driver, ride: True,
     window: dt.timedelta = WINDOW,
 ) -> list[float | None]:
-    """For each ride the kilometres to its pick-up; None: not served within `patience`. `rides` in order of time.
+    """Return for each ride the kilometres to its pick-up; None: not served within `patience`. `rides` in order of time.
 
     `would`: whether a driver, by place in `drivers`, would take a ride; that, too, is known beforehand.
     `window`: how far ahead everything is known.

@@ -8,7 +8,7 @@ from random import Random
 from typing import NoReturn
 
 from realtime import events
-from stepper.simulator.client import STARS, Account, Line, Refused
+from stepper.simulator.client import STARS, Account, ReconnectingSocket, Refused
 from stepper.simulator.clock import Spot
 from trips import states
 from trips.states import TripStatus
@@ -30,45 +30,49 @@ class Watched:
         return self.status in states.FINISHED
 
 
-Seen = Callable[[Watched], None]
+OnChange = Callable[[Watched], None]
 
 
 class VirtualPassenger:
-    def __init__(self, account: Account, rng: Random, seen: Seen = lambda _trip: None) -> None:
-        self.line = Line(account, self._on_frame)
+    """One passenger of the city: watches and rates as long as `run` runs."""
+
+    def __init__(self, account: Account, rng: Random, on_change: OnChange = lambda _trip: None) -> None:
+        self.socket = ReconnectingSocket(account, self._on_frame)
         self.trips: dict[int, Watched] = {}
         self.completed = 0
         self._account = account
         self._rng = rng
         # Called whenever a trip of theirs changed.
-        self._seen = seen
+        self._on_change = on_change
         self._to_rate: list[int] = []
         self._wake = asyncio.Event()
 
     @property
     def waiting(self) -> int:
-        """Their trips that are not over."""
+        """Return how many of their trips are not over."""
         return sum(not trip.is_over for trip in self.trips.values())
 
     async def run(self) -> None:
-        """For ever. Raises Refused where the account is not let in."""
+        """Live for ever. Raises Refused where the account is not let in."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.line.keep())
-            group.create_task(self._attend())
+            group.create_task(self.socket.keep_open())
+            group.create_task(self._watch_trips())
 
-    async def _attend(self) -> NoReturn:
+    async def _watch_trips(self) -> NoReturn:
         greeted = 0
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if greeted != self.line.connections:
-                greeted = self.line.connections
-                # The snapshots that come back say what was missed.
+            if greeted != self.socket.connections:
+                greeted = self.socket.connections
+                # The snapshots that this brings say what was missed.
                 await self._subscribe([trip.trip_id for trip in self.trips.values() if not trip.is_over])
             await self._rate()
 
-    async def book(self, pickup: Spot, dropoff: Spot, names: tuple[str, str], seats: int = 1) -> Watched:
-        """Books for now; a server that is away in between gets the same request again, so it is one trip.
+    async def book(self, pickup: Spot, dropoff: Spot, *, names: tuple[str, str], seats: int = 1) -> Watched:
+        """Book a trip for now; a server that is away in between gets the same request again, so it is one trip.
+
+        `names`: of the pickup and the drop-off.
 
         Raises:
             Refused: the service will not have it.
@@ -79,10 +83,10 @@ class VirtualPassenger:
             "seats": seats,
             "vehicle_class": "sedan",
         }
-        answer = await self._account.call("POST", "/api/trips", body, key=uuid.uuid4().hex)
+        answer = await self._account.call("POST", "/api/trips", body=body, key=uuid.uuid4().hex)
         trip = Watched(int(answer["id"]), TripStatus(answer["status"]))
         trip = self.trips.setdefault(trip.trip_id, trip)
-        self._seen(trip)
+        self._on_change(trip)
         await self._subscribe([trip.trip_id])
         return trip
 
@@ -90,15 +94,15 @@ class VirtualPassenger:
         while self._to_rate:
             trip_id = self._to_rate.pop()
             try:
-                await self._account.call("POST", f"/api/trips/{trip_id}/rate", {"stars": self._rng.choice(STARS)})
+                await self._account.call("POST", f"/api/trips/{trip_id}/rate", body={"stars": self._rng.choice(STARS)})
             except Refused as refusal:
                 if refusal.code != "rating.already_given":
-                    self._account.api.tally.refusal(refusal.code)
+                    self._account.api.tally.add_refusal(refusal.code)
 
     async def _subscribe(self, trip_ids: Sequence[int]) -> None:
         for start in range(0, len(trip_ids), SUBSCRIBE_AT_ONCE):
             # Not connected: everything unfinished is subscribed to on the next connection.
-            await self.line.send(events.TripSubscribe(trip_ids=list(trip_ids[start : start + SUBSCRIBE_AT_ONCE])))
+            await self.socket.send(events.TripSubscribe(trip_ids=list(trip_ids[start : start + SUBSCRIBE_AT_ONCE])))
 
     def _on_frame(self, frame: events.Frame) -> None:
         match frame:
@@ -122,7 +126,7 @@ class VirtualPassenger:
             self.completed += 1
             self._to_rate.append(trip_id)
             self._wake.set()
-        self._seen(trip)
+        self._on_change(trip)
 
 
 def _place(spot: Spot, name: str) -> dict[str, str | float]:

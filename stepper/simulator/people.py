@@ -19,10 +19,13 @@ from stepper.models import User
 from trips.models import Offer, Trip
 from trips.states import VehicleClass
 
-DEMO_PASSWORD = "demo-stepper"  # noqa: S105 - known to everybody
+# Known to everybody, which is why the demo refuses where DEBUG is off.
+DEMO_PASSWORD = "demo-stepper"  # noqa: S105
+# Reserved: nobody has an address there.
+DEMO_DOMAIN = "demo.test"
 # driver1, passenger1 and staff are left to the person.
-DEMO_DRIVERS = tuple(f"driver{number}@demo.test" for number in range(2, 31))
-DEMO_PASSENGERS = ("passenger2@demo.test",)
+DEMO_DRIVERS = tuple(f"driver{number}@{DEMO_DOMAIN}" for number in range(2, 31))
+DEMO_PASSENGERS = (f"passenger2@{DEMO_DOMAIN}",)
 
 # One virtual passenger books for many: more at once than a person may.
 TRIPS_AT_ONCE = 1000
@@ -69,7 +72,7 @@ class People:
     drivers: list[str]
     passengers: list[str]
     password: str
-    # Whose is another: e-mail address -> password.
+    # E-mail address -> password, where it is another one.
     exceptions: dict[str, str] = field(default_factory=dict)
 
     def password_of(self, email: str) -> str:
@@ -85,8 +88,8 @@ class People:
         )
 
 
-def make(group: str, drivers: int, *, passengers: int, using: str = "default") -> People:
-    """Accounts `<group>-driver-1@city.test` and so on; those that exist get the new password.
+def create_accounts(group: str, drivers: int, *, passengers: int, using: str = "default") -> People:
+    """Create accounts `<group>-driver-1@city.test` and so on; those that exist get the new password.
 
     The password is random and hashed once, so accounts that outlive the run let nobody in. Passengers may have
     `TRIPS_AT_ONCE`, as the account of a hotel may.
@@ -152,12 +155,12 @@ class Persons:
 
     bots: Collection[str]
 
-    def booked(self, trip_id: int) -> bool:
-        """A person organised this trip."""
+    def has_booked(self, trip_id: int) -> bool:
+        """Return whether a person organised this trip."""
         return Trip.objects.filter(pk=trip_id).exclude(organiser__email__in=self.bots).exists()
 
     def hold_since(self, trip_id: int) -> dt.datetime | None:
-        """Since when a person who is online as a driver has had an open offer of this trip; None: nobody has."""
+        """Return since when a person who is online as a driver has had an open offer of this trip; None: nobody has."""
         offers = Offer.objects.open().filter(
             trip_id=trip_id, driver__is_online=True, driver__availability=Availability.AVAILABLE
         )

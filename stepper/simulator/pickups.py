@@ -95,7 +95,7 @@ class Pickups:
     bad: Counter[str] = field(default_factory=Counter)
 
     def rides(self, seed: int, limit: int | None = None, ride_km: tuple[float, float] = RIDE_KM) -> list[Ride]:
-        """The first `limit` pick-ups, each with another pick-up of the file as its dropoff.
+        """Return the first `limit` pick-ups, each with another pick-up of the file as its dropoff.
 
         The same seed gives the same rides. A pick-up without any other at the right distance is counted as bad.
         """
@@ -121,7 +121,7 @@ class Pickups:
 
 
 def read(path: Path) -> Pickups:
-    """Raises OSError (no such file) or NotPicks."""
+    """Read a file. Raises OSError (no such file) or NotPicks."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             picks = _read(file)

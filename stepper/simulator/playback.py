@@ -1,4 +1,4 @@
-"""Plays rides of a file against servers: drivers wait where the pick-ups are, passengers book when their time comes."""
+"""Play rides of a file against servers: drivers wait where the pick-ups are, passengers book when their time comes."""
 
 import asyncio
 import time
@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from stepper.simulator.behaviour import Behaviour
 from stepper.simulator.client import Account, Api, Refused, Tally, first_cause
 from stepper.simulator.clock import Clock, Spot
-from stepper.simulator.drivers import Manners, VirtualDriver
+from stepper.simulator.drivers import VirtualDriver
 from stepper.simulator.passengers import VirtualPassenger, Watched
 from stepper.simulator.people import People
 from stepper.simulator.pickups import Ride
@@ -21,7 +22,7 @@ from trips.states import TripStatus
 QUIET_IDLE_S = 15.0
 QUIET_S = 180.0
 ONLINE_S = 180.0
-MANNERS = Manners(moving_real_s=2.0)
+BEHAVIOUR = Behaviour(moving_real_s=2.0)
 
 
 class NotServed(Exception):
@@ -37,7 +38,7 @@ class Progress:
     refused: int = 0
     changed_at: float = 0.0
 
-    def seen(self, trip: Watched) -> None:
+    def note_status(self, trip: Watched) -> None:
         self.statuses[trip.trip_id] = trip.status
         self.changed_at = time.monotonic()
 
@@ -54,7 +55,7 @@ class Progress:
         return sum(status in states.FINISHED for status in self.statuses.values()) + self.refused
 
     def is_over(self, drivers_free: bool) -> bool:
-        """Every ride was booked and ended, or what is left does not move."""
+        """Return whether every ride was booked and ended, or what is left does not move."""
         if self.booked < self.rides:
             return False
         left = {status for status in self.statuses.values() if status not in states.FINISHED}
@@ -70,7 +71,8 @@ class Playback:
     def __init__(
         self,
         urls: Sequence[str],
-        crowd: People,
+        people: People,
+        *,
         rides: Sequence[Ride],
         clock: Clock,
         seed: int,
@@ -82,13 +84,13 @@ class Playback:
         self.homes: list[Spot] = []
         self._rides = rides
         self._clock = clock
-        self._crowd = crowd
+        self._people = people
         self._urls = urls
         self._rng = Random(f"{seed}:people")
         self._tick = tick
 
     async def play(self) -> None:
-        """Returns when every trip is over or nothing moves any more. Raises NotServed."""
+        """Play all rides; return when every trip is over or nothing moves any more. Raises NotServed."""
         apis = [Api(url, self.tally) for url in self._urls]
         try:
             await self._play(apis)
@@ -101,8 +103,8 @@ class Playback:
             await asyncio.gather(*(api.close() for api in apis))
 
     async def _play(self, apis: Sequence[Api]) -> None:
-        drivers = self._drivers(apis)
-        passengers = self._passengers(apis)
+        drivers = self._create_drivers(apis)
+        passengers = self._create_passengers(apis)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(driver.run()) for driver in drivers]
             await self._until_online(drivers)
@@ -118,25 +120,25 @@ class Playback:
 
     def _accounts(self, apis: Sequence[Api], emails: Iterable[str]) -> list[Account]:
         return [
-            Account(apis[index % len(apis)], email, self._crowd.password, Random(self._rng.random()))
+            Account(apis[index % len(apis)], email, password=self._people.password, rng=Random(self._rng.random()))
             for index, email in enumerate(emails)
         ]
 
-    def _drivers(self, apis: Sequence[Api]) -> list[VirtualDriver]:
-        """Each where somebody of the file is picked up."""
-        accounts = self._accounts(apis, self._crowd.drivers)
+    def _create_drivers(self, apis: Sequence[Api]) -> list[VirtualDriver]:
+        """Create the drivers, each where somebody of the file is picked up."""
+        accounts = self._accounts(apis, self._people.drivers)
         self.homes = [self._rng.choice(self._rides).pickup for _account in accounts]
         return [
-            VirtualDriver(account, home, self._clock, account.rng, MANNERS)
+            VirtualDriver(account, home, clock=self._clock, rng=account.rng, behaviour=BEHAVIOUR)
             for account, home in zip(accounts, self.homes, strict=True)
         ]
 
-    def _passengers(self, apis: Sequence[Api]) -> list[VirtualPassenger]:
+    def _create_passengers(self, apis: Sequence[Api]) -> list[VirtualPassenger]:
         # On another server than the driver of the same number, where there are several.
         shifted = [*apis[1:], *apis[:1]]
         return [
-            VirtualPassenger(account, account.rng, self.progress.seen)
-            for account in self._accounts(shifted, self._crowd.passengers)
+            VirtualPassenger(account, account.rng, self.progress.note_status)
+            for account in self._accounts(shifted, self._people.passengers)
         ]
 
     async def _until_online(self, drivers: Sequence[VirtualDriver]) -> None:
@@ -156,15 +158,15 @@ class Playback:
                 due = start + self._clock.real_s((ride.at - first).total_seconds())
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 queue.rotate(-1)
-                # The one who has been at rest longest, or waits for the fewest trips.
+                # Who waits for the fewest trips; the queue turns, so that of several it is not always the same one.
                 passenger = min(queue, key=lambda one: one.waiting)
                 group.create_task(self._book(passenger, ride))
 
     async def _book(self, passenger: VirtualPassenger, ride: Ride) -> None:
         try:
-            await passenger.book(ride.pickup, ride.dropoff, (_name(ride.pickup), _name(ride.dropoff)))
+            await passenger.book(ride.pickup, ride.dropoff, names=(_name(ride.pickup), _name(ride.dropoff)))
         except Refused as refusal:
-            self.tally.broken(f"refused a booking: {refusal}")
+            self.tally.add_trouble(f"refused a booking: {refusal}")
             self.progress.refused += 1
 
 

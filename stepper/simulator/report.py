@@ -18,7 +18,7 @@ from trips.states import ASSIGNED, OfferStatus, Role, TripStatus
 
 # The share that must be completed.
 COMPLETED_SHARE = 0.9
-# Whom staff chose is seen when that driver takes the first step.
+# A driver whom staff chose is only known from the first step that they take.
 _CHOSEN_BY_STAFF = 0
 _HELD = {status.value for status in ASSIGNED} | {TripStatus.COMPLETED.value}
 
@@ -56,7 +56,7 @@ class Report:
         return {name: getattr(self, name) for name in names}
 
     def rows(self) -> list[tuple[str, str]]:
-        """For people: what, how much."""
+        """Return what people read: what, how much."""
         rows = [
             ("Trips", f"{self.trips}"),
             ("Accepted", f"{self.accepted}"),
@@ -74,7 +74,7 @@ class Report:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Nearest rank: a value that occurred."""
+    """Return the percentile by nearest rank: a value that occurred."""
     ordered = sorted(values)
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
@@ -88,7 +88,7 @@ def _mean(values: Sequence[float]) -> str:
 
 
 def read(trips: QuerySet[Trip]) -> Report:
-    """`trips`: those of the run, in the database they are in."""
+    """Read what became of `trips`, in the database they are in."""
     using = trips.db
     rows = list(trips.order_by("pk"))
     transitions = TripTransition.objects.using(using).filter(trip__in=trips).order_by("pk")
@@ -112,7 +112,7 @@ def read(trips: QuerySet[Trip]) -> Report:
 
 
 def _double_assigned(transitions: QuerySet[TripTransition]) -> int:
-    """Trips that somebody took, or drove, while they were another's."""
+    """Count the trips that somebody accepted, or drove, while they were another's."""
     holders: dict[int, int | None] = {}
     double: set[int] = set()
     for step in transitions.iterator():
@@ -131,7 +131,7 @@ def _double_assigned(transitions: QuerySet[TripTransition]) -> int:
 
 
 def overlaps(trips: QuerySet[Trip]) -> int:
-    """Trips that a driver accepted before one accepted earlier had ended. Reckoned by the database."""
+    """Count the trips that a driver accepted before one accepted earlier had ended. The database counts."""
     spans = (
         trips.filter(driver__isnull=False, accepted_at__isnull=False)
         .annotate(ended_at=Coalesce("completed_at", "cancelled_at", Now()))
@@ -148,7 +148,7 @@ def overlaps(trips: QuerySet[Trip]) -> int:
 
 
 def _why(trip: Trip) -> str:
-    """What staff would read about a trip without a driver: how its last round ended, what was said at the end."""
+    """Return what staff would read of a trip without a driver: how its last round ended, what was said at the end."""
     offers = Offer.objects.using(trip._state.db).filter(trip=trip, round_number=trip.round_number)
     said = Counter(offers.values_list("status", "reason"))
     last = DispatchRound.objects.using(trip._state.db).filter(trip=trip).order_by("number").last()

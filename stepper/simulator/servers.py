@@ -54,13 +54,13 @@ class Processes:
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def run(self, *arguments: str) -> None:
-        """One command to its end. Raises CannotStart."""
+        """Run one command to its end. Raises CannotStart."""
         process = self._spawn(arguments[0], arguments)
         if process.wait() != 0:
             raise CannotStart(f"manage.py {arguments[0]} failed:\n{self._end_of_log(arguments[0])}")
 
     def serve(self, name: str) -> str:
-        """Starts a server on a free port; its address."""
+        """Start a server on a free port and return its address."""
         port = free_port()
         arguments = ("serve", "--host", "127.0.0.1", "--port", str(port))
         self._running[name] = self._spawn(name, arguments)
@@ -70,7 +70,7 @@ class Processes:
         self._running[name] = self._spawn(name, ("dispatcher",))
 
     def wait_until_ready(self, urls: list[str]) -> None:
-        """Raises CannotStart where a server does not answer in time or a process has ended."""
+        """Wait until each server answers. Raises CannotStart where one does not in time, or a process has ended."""
         deadline = time.monotonic() + READY_S
         with httpx.Client(trust_env=False, timeout=5) as client:
             for url in urls:
@@ -89,7 +89,7 @@ class Processes:
             return False
 
     def check(self) -> None:
-        """Raises CannotStart where a process has ended by itself."""
+        """Raise CannotStart where a process has ended by itself."""
         for name in self.ended():
             raise CannotStart(f"{name} has ended:\n{self._end_of_log(name)}")
 
@@ -109,7 +109,7 @@ class Processes:
         self._running.clear()
 
     def trouble(self) -> Counter[str]:
-        """Lines of the logs that say something went wrong."""
+        """Return the lines of the logs that say something went wrong."""
         found: Counter[str] = Counter()
         for log in sorted(self.folder.glob("*.log")):
             for line in log.read_text(errors="replace").splitlines():
@@ -140,7 +140,7 @@ class Processes:
 
 
 def environment(folder: Path, database_url: str, *, redis_url: str, external_dispatchers: bool) -> dict[str, str]:
-    """The environment of a scratch service: this one's, with nothing of the real service in it."""
+    """Return the environment of a scratch service: this one's, with nothing of the real service in it."""
     return {
         **os.environ,
         "DEBUG": "false",
@@ -158,7 +158,7 @@ def environment(folder: Path, database_url: str, *, redis_url: str, external_dis
 
 
 def attach(alias: str, database_url: str, folder: Path) -> None:
-    """Lets this process read and write the scratch database as `alias`."""
+    """Let this process read and write the scratch database as `alias`."""
     if database_url:
         config = {**Env().dj_db_url("", database_url), "CONN_MAX_AGE": 0}
     else:
@@ -178,7 +178,7 @@ def detach(alias: str) -> None:
 
 @contextmanager
 def scratch_database(database_url: str) -> Iterator[str]:
-    """A new database on the server of `database_url`; yields its address and drops it at the end."""
+    """Create a database on the server of `database_url`, yield its address, and drop it at the end."""
     parts = urlsplit(database_url)
     name = f"stepper_replay_{os.getpid()}_{secrets.token_hex(4)}"
     identifier = sql.Identifier(name)
@@ -193,7 +193,7 @@ def scratch_database(database_url: str) -> Iterator[str]:
 
 @contextmanager
 def scratch_redis(redis_url: str) -> Iterator[str]:
-    """An empty database of the Redis at `redis_url`, emptied again; the one in the address where there is one."""
+    """Yield an empty database of the Redis at `redis_url`, emptied again; the one in the address where there is one."""
     parts = urlsplit(redis_url)
     if parts.path.strip("/"):
         yield redis_url
@@ -211,12 +211,12 @@ def scratch_redis(redis_url: str) -> Iterator[str]:
 
 
 def _claim_name(number: int) -> str:
-    """Kept in database 0, by the name that the tests use: emptying a cache empties its database, claims included."""
+    """Name a claim, kept in database 0 as the tests' are: emptying a cache empties its database, claims included."""
     return f"stepper:claimed:{number}"
 
 
 def _claim(claims: Any) -> int:
-    """A numbered database with nothing in it and nobody listening, ours for two hours at most."""
+    """Claim a numbered database with nothing in it and nobody listening, for two hours at most."""
     sizes = claims.info("keyspace")
     for number in REDIS_DATABASES:
         in_use = f"db{number}" in sizes or claims.pubsub_channels(f"stepper:{number}:*")

@@ -15,9 +15,10 @@ from django.db import DatabaseError
 
 from realtime import events
 from stepper.db.transactions import run_in_thread
+from stepper.simulator.behaviour import Behaviour
 from stepper.simulator.client import Account, Api, Refused, Tally, first_cause
 from stepper.simulator.clock import Clock, Spot, away, km_between, now
-from stepper.simulator.drivers import Manners, VirtualDriver
+from stepper.simulator.drivers import VirtualDriver
 from stepper.simulator.passengers import VirtualPassenger
 from stepper.simulator.people import People, Persons
 
@@ -48,7 +49,7 @@ REPORT_EVERY_S = 60.0
 LONGEST_WAIT = dt.timedelta(seconds=45)
 # How often a waiting bot looks whether the person has answered.
 LOOK_S = 2.0
-# What is left of 2 s to stop in.
+# `manage.py run` waits 2 s for this process to end; going offline may take so much of it.
 FAREWELL_S = 0.5
 
 
@@ -60,7 +61,7 @@ class Courtesy:
     alone_for: dt.timedelta = dt.timedelta(seconds=30)
 
     async def wait(self, card: events.OfferCreated) -> None:
-        """Returns when a bot may take this: no person holds it, or has held it alone for long enough."""
+        """Return when a bot may accept this: no person holds it, or has held it alone for long enough."""
         if self.persons is None:
             return
         # However late the person came to it, who booked is answered within a minute.
@@ -72,30 +73,39 @@ class Courtesy:
                     return
                 left = min(left, (since + self.alone_for - now()).total_seconds())
             except DatabaseError:
-                # Away as the server may be; asked again.
+                # The database may be away as the server may; asked again.
                 pass
             if left <= 0:
                 return
             await asyncio.sleep(min(left, LOOK_S))
 
     async def may_decline(self, card: events.OfferCreated) -> bool:
-        """A trip that a person booked is not turned down for a whim."""
+        """Return whether a bot may decline this: not a trip that a person booked."""
         if self.persons is None:
             return True
         try:
-            return not await run_in_thread(self.persons.booked, card.trip_id)
+            return not await run_in_thread(self.persons.has_booked, card.trip_id)
         except DatabaseError:
             return False
 
 
 class Simulation:
+    """The virtual drivers and passengers of one server; `say` is called with a report now and then."""
+
     def __init__(
-        self, url: str, crowd: People, persons: Persons | None, clock: Clock, rng: Random, say: Callable[[str], None]
+        self,
+        url: str,
+        people: People,
+        *,
+        persons: Persons | None,
+        clock: Clock,
+        rng: Random,
+        say: Callable[[str], None],
     ) -> None:
         self.tally = Tally()
         self.refused: list[str] = []
         self._url = url
-        self._crowd = crowd
+        self._people = people
         self._clock = clock
         self._rng = rng
         self._say = say
@@ -103,18 +113,21 @@ class Simulation:
         self.drivers: list[VirtualDriver] = []
         self.passengers: list[VirtualPassenger] = []
 
-    async def live(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set; afterwards drivers who are not driving go offline. Raises Refused at a sign-in."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run the city until `stop` is set, then have drivers who are not driving go offline.
+
+        Raises Refused where an account is not let in.
+        """
         api = Api(self._url, self.tally)
         try:
-            self._people(api)
-            await self._live(stop)
+            self._create_people(api)
+            await self._run_all(stop)
         except ExceptionGroup as group:
             raise first_cause(group) from group
         finally:
             await api.close()
 
-    async def _live(self, stop: asyncio.Event) -> None:
+    async def _run_all(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(driver.run()) for driver in self.drivers]
             tasks += [group.create_task(passenger.run()) for passenger in self.passengers]
@@ -128,17 +141,20 @@ class Simulation:
             for task in tasks:
                 task.cancel()
 
-    def _people(self, api: Api) -> None:
+    def _create_people(self, api: Api) -> None:
         places = list(PLACES.values())
-        manners = Manners(wander_km=WANDER_KM)
-        for email in self._crowd.drivers:
+        behaviour = Behaviour(wander_km=WANDER_KM)
+        for email in self._people.drivers:
             rng = Random(self._rng.random())
             home = away(rng.choice(places[:-2]), rng.uniform(0, 360), rng.uniform(0, 2))
-            account = Account(api, email, self._crowd.password_of(email), rng)
-            self.drivers.append(VirtualDriver(account, home, self._clock, rng, manners, self._courtesy))
-        for email in self._crowd.passengers:
+            account = Account(api, email, password=self._people.password_of(email), rng=rng)
+            driver = VirtualDriver(
+                account, home, clock=self._clock, rng=rng, behaviour=behaviour, restraint=self._courtesy
+            )
+            self.drivers.append(driver)
+        for email in self._people.passengers:
             rng = Random(self._rng.random())
-            account = Account(api, email, self._crowd.password_of(email), rng)
+            account = Account(api, email, password=self._people.password_of(email), rng=rng)
             self.passengers.append(VirtualPassenger(account, rng))
 
     @property
@@ -146,30 +162,30 @@ class Simulation:
         return sum(driver.is_free for driver in self.drivers)
 
     async def _book_for_ever(self) -> NoReturn:
-        # Everybody's first chance to be there.
+        # By then most drivers are online.
         await asyncio.sleep(BOOK_EVERY_S / 4)
         while True:
-            passenger = self._who_books()
+            passenger = self._choose_passenger()
             if passenger is not None:
                 await self._book(passenger)
             await asyncio.sleep(BOOK_EVERY_S * self._rng.uniform(0.7, 1.3))
 
-    def _who_books(self) -> VirtualPassenger | None:
-        """Whoever waits for the fewest trips, as long as enough drivers stay free for persons."""
-        there = [one for one in self.passengers if one.line.connected.is_set()]
+    def _choose_passenger(self) -> VirtualPassenger | None:
+        """Choose who waits for the fewest trips; None: too few drivers would stay free for persons."""
+        there = [one for one in self.passengers if one.socket.connected.is_set()]
         if not there or self.free_drivers <= RESERVE * len(self.drivers):
             return None
         self._rng.shuffle(there)
         return min(there, key=lambda one: one.waiting)
 
     async def _book(self, passenger: VirtualPassenger) -> None:
-        (start, pickup), (end, dropoff) = self._ride()
+        (start, pickup), (end, dropoff) = self._draw_ride()
         try:
-            await passenger.book(pickup, dropoff, (start, end))
+            await passenger.book(pickup, dropoff, names=(start, end))
         except Refused as refusal:
-            self.tally.refusal(refusal.code)
+            self.tally.add_refusal(refusal.code)
 
-    def _ride(self) -> Sequence[tuple[str, Spot]]:
+    def _draw_ride(self) -> Sequence[tuple[str, Spot]]:
         while True:
             start, end = self._rng.sample(list(PLACES.items()), 2)
             if km_between(start[1], end[1]) >= SHORTEST_RIDE_KM:
@@ -179,7 +195,7 @@ class Simulation:
     async def _report_for_ever(self) -> NoReturn:
         while True:
             await asyncio.sleep(REPORT_EVERY_S)
-            online = sum(driver.line.connected.is_set() for driver in self.drivers)
+            online = sum(driver.socket.connected.is_set() for driver in self.drivers)
             driving = sum(driver.is_driving for driver in self.drivers)
             done = sum(driver.completed for driver in self.drivers)
             odd = f", unexpected: {dict(self.tally.trouble)}" if self.tally.total else ""

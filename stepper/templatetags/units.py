@@ -23,13 +23,13 @@ def _grouped(amount: int) -> str:
 
 @register.filter
 def money(amount: int | None) -> str:
-    """Whole tenge: `₸9 180`."""
+    """Write whole tenge: `₸9 180`."""
     return f"₸{_grouped(int(amount or 0))}"
 
 
 @register.filter
 def km(distance_km: float) -> str:
-    """One decimal below 10 km, none above: `2.4 km`, `238 km`."""
+    """Write a distance, with one decimal below 10 km: `2.4 km`, `238 km`."""
     if distance_km < 9.95:
         return _("%(km)s km") % {"km": formats.number_format(round(distance_km, 1), 1, use_l10n=True)}
     return _("%(km)s km") % {"km": _grouped(round(distance_km))}
@@ -37,7 +37,7 @@ def km(distance_km: float) -> str:
 
 @register.filter
 def duration(minutes: int) -> str:
-    """`6 min` below an hour, `4 h 10` above."""
+    """Write a duration: `6 min` below an hour, `4 h 10` above."""
     hours, rest = divmod(int(minutes), 60)
     if not hours:
         return _("%(minutes)d min") % {"minutes": rest}
@@ -48,12 +48,12 @@ def duration(minutes: int) -> str:
 
 @register.filter
 def clock(instant: dt.datetime, zone: str) -> str:
-    """Time of day in the zone: `14:02`."""
+    """Write the time of day in the zone: `14:02`."""
     return f"{instant.astimezone(ZoneInfo(zone)):%H:%M}"
 
 
 def day_name(instant: dt.datetime, zone: str, *, within: bool = False) -> str:
-    """`Today`, `Tomorrow`, `Yesterday`, else the date, by the zone's calendar; `within` a sentence: `today`."""
+    """Write `Today`, `Tomorrow`, `Yesterday`, else the date, by the zone's calendar; `within` a sentence: `today`."""
     local = instant.astimezone(ZoneInfo(zone)).date()
     today = timezone.now().astimezone(ZoneInfo(zone)).date()
     days = (local - today).days
@@ -73,11 +73,11 @@ def day(instant: dt.datetime, zone: str) -> str:
 
 @register.filter
 def when(instant: dt.datetime, zone: str) -> str:
-    """Day and time in the zone: `Today 18:30`, `24 Nov 06:40`."""
+    """Write day and time in the zone: `Today 18:30`, `24 Nov 06:40`."""
     return f"{day_name(instant, zone)} {clock(instant, zone)}"
 
 
 @register.filter
 def when_within(instant: dt.datetime, zone: str) -> str:
-    """`when` in the middle of a sentence: `today 18:30`, `24 Nov 06:40`."""
+    """Write day and time for the middle of a sentence: `today 18:30`, `24 Nov 06:40`."""
     return f"{day_name(instant, zone, within=True)} {clock(instant, zone)}"

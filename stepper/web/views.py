@@ -16,7 +16,7 @@ app_name = "stepper"
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """The landing page; people who are signed in go where they work."""
+    """Show the landing page; people who are signed in go where they work."""
     if not request.user.is_authenticated:
         return render(request, "stepper/landing.html")
     if Driver.objects.filter(user=request.user).exists():
@@ -27,14 +27,14 @@ def home(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def live(request: HttpRequest) -> JsonResponse:
-    """The process answers."""
+    """Answer that the process runs."""
     return JsonResponse({"status": "ok"})
 
 
 @never_cache
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """The process can do its work: the database answers and a dispatcher has beaten lately."""
+    """Check that the process can do its work: the database answers and a dispatcher has beaten lately."""
     checks = {"database": False, "dispatcher": False}
     try:
         with connection.cursor() as cursor:

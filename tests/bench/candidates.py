@@ -114,6 +114,7 @@ def _some(places: Iterator[Point], count: int) -> Iterator[Point]:
 
 def _measure_size() -> dict[str, float]:
     from drivers import search
+    from tests.nearest import nearest_drivers
 
     around = _sample_points()
     everybody = _Everybody()
@@ -123,8 +124,8 @@ def _measure_size() -> dict[str, float]:
         taken = []
         for point in sampled:
             near: list[search.Near] = []
-            once = [parts.timed_ms(lambda: near.extend(search.nearest_drivers(*point, RADIUS_KM, WANTED)))]  # noqa: B023
-            once += [parts.timed_ms(lambda: search.nearest_drivers(*point, RADIUS_KM, WANTED)) for _more in range(2)]  # noqa: B023
+            once = [parts.timed_ms(lambda: near.extend(nearest_drivers(*point, RADIUS_KM, WANTED)))]  # noqa: B023
+            once += [parts.timed_ms(lambda: nearest_drivers(*point, RADIUS_KM, WANTED)) for _more in range(2)]  # noqa: B023
             taken.append(statistics.median(once))
             wrong += [one.driver_id for one in near] != everybody.nearest(*point)
         figures[name] = statistics.median(taken)
@@ -181,8 +182,8 @@ def _all_rows(lat: float, lng: float) -> list[tuple[float, int]]:
 
 def _with_rules(points: Sequence[Point]) -> float:
     """Search and judgement of as many drivers as twenty eligible ones take, every reason included."""
-    from drivers import search
     from tests.factories import TripFactory
+    from tests.nearest import nearest_drivers
     from trips.eligibility import assess
     from trips.policy import Policies
 
@@ -192,7 +193,7 @@ def _with_rules(points: Sequence[Point]) -> float:
         trip = TripFactory(status="published", pickup=point, dropoff=(point[0] + 0.1, point[1]))
 
         def judged() -> int:
-            near = search.nearest_drivers(*point, RADIUS_KM, ENOUGH_TO_JUDGE)  # noqa: B023
+            near = nearest_drivers(*point, RADIUS_KM, ENOUGH_TO_JUDGE)  # noqa: B023
             return sum(
                 one.reason is None
                 for one in assess(trip, 1, near=near, policy=policies.of(trip), settings=policies.settings)  # noqa: B023
@@ -206,13 +207,13 @@ def _with_rules(points: Sequence[Point]) -> float:
 
 def _with_nobody_and_one() -> int:
     """How often the answer is wrong with no driver at all, and with one."""
-    from drivers import search
     from tests.factories import DriverFactory
+    from tests.nearest import nearest_drivers
 
-    wrong = int(search.nearest_drivers(43.2, 76.8, RADIUS_KM, WANTED) != [])
+    wrong = int(nearest_drivers(43.2, 76.8, RADIUS_KM, WANTED) != [])
     only = DriverFactory(at=(43.2, 76.8))
-    wrong += [one.driver_id for one in search.nearest_drivers(43.3, 76.8, RADIUS_KM, WANTED)] != [only.pk]
-    wrong += int(search.nearest_drivers(44.2, 76.8, RADIUS_KM, WANTED) != [])
+    wrong += [one.driver_id for one in nearest_drivers(43.3, 76.8, RADIUS_KM, WANTED)] != [only.pk]
+    wrong += int(nearest_drivers(44.2, 76.8, RADIUS_KM, WANTED) != [])
     only.position.delete()
     return wrong
 

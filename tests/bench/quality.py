@@ -124,10 +124,10 @@ def _row(name: str, result: Result, best: Result) -> tuple[str, str, str, str, s
 
 
 def _optimum(rides: Sequence["Ride"], homes: Sequence["Spot"], seed: int, window: dt.timedelta) -> Result:
-    from stepper.simulator.drivers import Manners
+    from stepper.simulator.behaviour import Behaviour
     from stepper.simulator.optimum import pickup_km
 
-    declines = Manners().declines
+    declines = Behaviour().declines
 
     def would(driver: int, ride: int) -> bool:
         return not _declines(_chance(seed, driver, ride), declines)
@@ -151,10 +151,10 @@ class City:
     def __init__(self, mode: str, rides: Sequence["Ride"], homes: Sequence["Spot"], seed: int) -> None:
         from stepper.models import ServiceSettings, User
         from stepper.simulator import people
-        from stepper.simulator.drivers import Manners
+        from stepper.simulator.behaviour import Behaviour
 
         self.seed = seed
-        self.manners = Manners()
+        self.behaviour = Behaviour()
         self.rides = list(rides)
         self.now = rides[0].at
         ServiceSettings(
@@ -169,7 +169,7 @@ class City:
             answers_per_min=1_000_000,
         ).save()
         self._clear()
-        crowd = people.make(f"{mode}-{len(homes)}", len(homes), passengers=1)
+        crowd = people.create_accounts(f"{mode}-{len(homes)}", len(homes), passengers=1)
         User.objects.filter(email__in=crowd.passengers).update(max_overlapping_trips=1_000_000)
         self.passenger = User.objects.get(email=crowd.passengers[0])
         self.drivers = self._settle(crowd.drivers, homes)
@@ -271,8 +271,10 @@ class City:
     def _reaction(self, offer: Any) -> tuple[dt.datetime, bool]:
         """When the driver answers, and whether they decline."""
         chance = _chance(self.seed, self.drivers.index(offer.driver_id), self.booked[offer.trip_id])
-        declines = _declines(chance, self.manners.declines)
-        seconds = self.manners.hesitates_s(chance, offer.distance_km, offer.expires_at - offer.created_at)
+        declines = _declines(chance, self.behaviour.declines)
+        seconds = self.behaviour.hesitation_s(
+            chance, offer.distance_km, time_to_answer=offer.expires_at - offer.created_at
+        )
         return self.now + dt.timedelta(seconds=seconds), declines
 
     def _drive(self, offer: Any) -> None:

@@ -221,6 +221,13 @@ def test_a_decision_from_the_list(client, action, before, after, data):
     assert said(response)[0].startswith("success: 2 ")
 
 
+def test_a_decision_that_needs_no_confirmation_takes_one(client):
+    driver = DriverFactory(approval=Approval.PENDING)
+    run_on_list(client, "approve", [driver], confirmed="yes")
+    driver.refresh_from_db()
+    assert driver.approval == Approval.APPROVED
+
+
 @pytest.mark.parametrize("action", ["reject", "suspend"])
 def test_what_takes_something_away_is_confirmed_in_the_list(client, action):
     before = Approval.PENDING if action == "reject" else Approval.APPROVED

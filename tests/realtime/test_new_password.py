@@ -15,9 +15,9 @@ from django.test import Client
 from realtime import groups
 from realtime.models import Event
 from realtime.outbox import PERMISSIONS_REFRESH
-from stepper.management.commands.demo import DEMO_DOMAIN
 from stepper.management.commands.prepare import Command as Prepare
 from stepper.models import User
+from stepper.simulator.people import DEMO_DOMAIN
 from tests.factories import PASSWORD, StaffFactory
 
 from .conftest import Connect

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from realtime.models import Event, Notification, ServerBeat
 from realtime.outbox import refresh_permissions
-from stepper.admin.base import phone_term
+from stepper.admin.base import normalise_phone_term
 from stepper.models import ServiceSettings, User
 from tests.backoffice import list_url, member_of_staff, page_url, queries_of, signed_in
 from tests.factories import PASSWORD, DriverFactory, PassengerFactory, StaffFactory, UserFactory
@@ -165,7 +165,7 @@ def test_the_sidebar_lists_what_one_may_view():
     ],
 )
 def test_phone_numbers_are_searched_as_they_are_stored(term, stored):
-    assert phone_term(term) == stored
+    assert normalise_phone_term(term) == stored
 
 
 # Settings

@@ -202,6 +202,7 @@ def test_a_fault_elsewhere_is_a_page(rf):
 
     assert response.status_code == 500
     assert response.headers["Content-Type"].startswith("text/html")
+    assert "<title>Something broke · StepperGO</title>" in response.content.decode()
 
 
 @pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed"), RedisConnectionError("gone")])

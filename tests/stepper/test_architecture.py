@@ -1,5 +1,6 @@
-"""The structure that docs/architecture.md describes: imports without a circle, names in the docs that exist."""
+"""The structure that docs/architecture.md describes: imports without a circle, names in the docs that exist, sizes."""
 
+import ast
 import importlib
 import re
 from collections.abc import Iterator
@@ -12,6 +13,13 @@ ROOT = Path(__file__).parents[2]
 APPS = ("stepper", "realtime", "drivers", "trips")
 DOCS = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 _FILE = re.compile(rf"(?<![\w/])((?:{'|'.join((*APPS, 'tests', 'templates', 'static'))})/[\w/.-]*\w)")
+MODULES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for app in APPS
+    for path in ROOT.glob(f"{app}/**/*.py")
+    if "migrations" not in path.parts
+)
+MAX_LINES_OF_A_MODULE, MAX_LINES_OF_A_CLASS, MAX_LINES_OF_A_FUNCTION = 450, 300, 60
 # `stepper.v1` is the name of the protocol.
 _NAME = re.compile(rf"`(?!stepper\.v1)((?:{'|'.join(APPS)})(?:\.\w+)+)(?:\(\))?`")
 
@@ -76,3 +84,27 @@ def test_module_or_function_named_in_the_docs_exists(doc: str, name: str) -> Non
             found = getattr(found, part)
         return
     raise AssertionError(f"{doc} names {name}")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_class_and_function_are_not_too_long(module: str) -> None:
+    """A function inside another counts for both, docstrings count too."""
+    text = (ROOT / module).read_text()
+    too_long = [f"{module}: {length} lines"] if (length := len(text.splitlines())) > MAX_LINES_OF_A_MODULE else []
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.ClassDef():
+                most = MAX_LINES_OF_A_CLASS
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                most = MAX_LINES_OF_A_FUNCTION
+            case _:
+                continue
+        if node.end_lineno is not None and (length := node.end_lineno - node.lineno + 1) > most:
+            too_long.append(f"{module}:{node.lineno} {node.name}: {length} lines")
+    assert too_long == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_says_what_it_owns(module: str) -> None:
+    tree = ast.parse((ROOT / module).read_text())
+    assert not tree.body or ast.get_docstring(tree), f"{module} has no docstring"

@@ -2,17 +2,21 @@
 
 import datetime as dt
 import io
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.hashers import check_password
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
 from drivers.models import Approval, Driver
-from stepper.management.commands.demo import DRIVER, DRIVERS, PASSENGER, PASSWORD, STAFF, plate
+from stepper.management.commands.demo import DRIVER, DRIVERS, PASSENGER, STAFF, plate
 from stepper.models import User
+from stepper.simulator.people import DEMO_PASSWORD
 from tests.factories import StaffFactory
 from trips.models import Booking, Rating, Trip, TripTransition
 from trips.states import STEPS, Role, TripStatus, allowed
@@ -63,7 +67,13 @@ def test_demo_leaves_its_accounts_open(people: dict[str, User], monkeypatch: pyt
 def test_demo_accounts_share_one_hash_of_the_password(people: dict[str, User]) -> None:
     hashes = {user.password for user in people.values()}
     assert len(hashes) == 1
-    assert check_password(PASSWORD, hashes.pop())
+    assert check_password(DEMO_PASSWORD, hashes.pop())
+
+
+def test_readme_says_the_password_of_the_demo() -> None:
+    readme = (Path(settings.BASE_DIR) / "README.md").read_text()
+    said = re.findall(r"password is `([^`]+)`", readme) + re.findall(r'@demo\.test", "password": "([^"]+)"', readme)
+    assert said == [DEMO_PASSWORD, DEMO_PASSWORD]
 
 
 def test_demo_drivers_may_drive(people: dict[str, User]) -> None:

@@ -28,24 +28,24 @@ def test_nobody_is_refused_while_redis_is_away(caplog: pytest.LogCaptureFixture)
 @pytest.mark.django_db
 def test_a_call_is_counted_against_the_setting_of_its_verb() -> None:
     ServiceSettings.objects.create(pk=1, changes_per_min=2)
-    limits.count_call("cancel", 1, "changes_per_min")
-    limits.count_call("cancel", 1, "changes_per_min")
+    limits.count_call("cancel", 1, setting="changes_per_min")
+    limits.count_call("cancel", 1, setting="changes_per_min")
 
     with pytest.raises(TooManyRequests) as refused:
-        limits.count_call("cancel", 1, "changes_per_min")
+        limits.count_call("cancel", 1, setting="changes_per_min")
 
     assert (refused.value.code, refused.value.status) == ("rate.limited", 429)
     # Another verb and another user have counts of their own.
-    limits.count_call("widen", 1, "changes_per_min")
-    limits.count_call("cancel", 2, "changes_per_min")
+    limits.count_call("widen", 1, setting="changes_per_min")
+    limits.count_call("cancel", 2, setting="changes_per_min")
 
 
 @pytest.mark.django_db
 def test_the_first_call_of_a_minute_reads_no_settings(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
-        limits.count_call("cancel", 1, "changes_per_min")
+        limits.count_call("cancel", 1, setting="changes_per_min")
     with django_assert_num_queries(1):
-        limits.count_call("cancel", 1, "changes_per_min")
+        limits.count_call("cancel", 1, setting="changes_per_min")
 
 
 @pytest.mark.embedded_only  # with Redis it is one statement

@@ -38,7 +38,7 @@ def configured(server):
 
 
 def deliver(to="aigerim@example.test"):
-    message = sending.write("address_code", to, "en", CODE)
+    message = sending.write("address_code", to, language="en", context=CODE)
     MailQueue().add(lambda: sending._deliver(message))
 
 

@@ -21,9 +21,10 @@ from realtime import events
 from stepper.db.transactions import run_in_thread
 from stepper.models import User
 from stepper.simulator import clock, people
+from stepper.simulator.behaviour import Behaviour
 from stepper.simulator.client import Account, Api, BackOff, Refused, Tally
 from stepper.simulator.clock import Clock, Spot
-from stepper.simulator.drivers import Manners, VirtualDriver
+from stepper.simulator.drivers import VirtualDriver
 from stepper.simulator.passengers import VirtualPassenger, Watched
 from stepper.simulator.people import Persons
 from stepper.simulator.simulation import Courtesy
@@ -97,9 +98,9 @@ def test_a_wrong_address_is_refused(url):
 
 def test_tally_counts_only_what_a_busy_city_does_not_explain():
     tally = Tally()
-    tally.refusal("offer.taken")
+    tally.add_refusal("offer.taken")
     assert tally.total == 0
-    tally.refusal("message.invalid")
+    tally.add_refusal("message.invalid")
     assert tally.trouble == {"refused with message.invalid": 1}
 
 
@@ -108,9 +109,9 @@ def test_tally_counts_only_what_a_busy_city_does_not_explain():
 
 @pytest.mark.django_db
 def test_made_people_sign_in_with_a_password_of_their_own_run():
-    first = people.make("test", drivers=2, passengers=1)
+    first = people.create_accounts("test", drivers=2, passengers=1)
     assert authenticate(None, email=first.drivers[0], password=first.password).driver.vehicle is not None
-    again = people.make("test", drivers=3, passengers=1)
+    again = people.create_accounts("test", drivers=3, passengers=1)
     assert User.objects.count() == 4
     assert Driver.objects.count() == 3
     assert authenticate(None, email=first.drivers[0], password=first.password) is None
@@ -119,7 +120,7 @@ def test_made_people_sign_in_with_a_password_of_their_own_run():
 
 @pytest.mark.django_db
 def test_made_passengers_may_book_more_at_once_than_persons():
-    crowd = people.make("test", drivers=1, passengers=2)
+    crowd = people.create_accounts("test", drivers=1, passengers=2)
     users = User.objects.filter(email__in=[*crowd.drivers, *crowd.passengers]).order_by("pk")
     assert [user.max_overlapping_trips for user in users] == [None, people.TRIPS_AT_ONCE, people.TRIPS_AT_ONCE]
 
@@ -148,7 +149,7 @@ def test_simulate_makes_no_accounts_where_debug_is_off(settings):
     assert not User.objects.filter(email__endswith="@city.test").exists()
 
 
-# Manners towards persons
+# Behaviour towards persons
 
 
 @pytest.fixture
@@ -182,8 +183,8 @@ def test_a_person_holds_an_offer_only_while_online_and_open(bot, person, persons
 
 
 def test_a_trip_of_a_person_is_known(bot, persons):
-    assert persons.booked(TripFactory().pk)
-    assert not persons.booked(TripFactory(organiser=bot.user).pk)
+    assert persons.has_booked(TripFactory().pk)
+    assert not persons.has_booked(TripFactory(organiser=bot.user).pk)
 
 
 def card(trip: Trip, created_at: dt.datetime) -> events.OfferCreated:
@@ -242,12 +243,12 @@ async def test_bots_leave_an_offer_to_the_person_for_a_while(bot, person, person
 class Rater(Account):
     """Says when its rating has been taken."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
         self.rated = asyncio.Event()
 
-    async def call(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
-        answer = await super().call(method, path, body, key)
+    async def call(self, method: str, path: str, *, body: Any = None, key: str | None = None) -> Any:
+        answer = await super().call(method, path, body=body, key=key)
         if path.endswith("/rate"):
             self.rated.set()
         return answer
@@ -261,9 +262,13 @@ class City:
     ) -> None:
         self.tally = Tally()
         self.api = Api(url, self.tally)
-        at_a_time = Manners(declines=0.0, moving_real_s=0.5, at_pickup_s=at_pickup_s)
-        self.accounts = [Rater(self.api, user.email, PASSWORD, Random(1)) for user in (driver.user, passenger)]
-        self.driver = VirtualDriver(self.accounts[0], Spot(*ALMATY), Clock(600), Random(2), at_a_time)
+        behaviour = Behaviour(declines=0.0, moving_real_s=0.5, at_pickup_s=at_pickup_s)
+        self.accounts = [
+            Rater(self.api, user.email, password=PASSWORD, rng=Random(1)) for user in (driver.user, passenger)
+        ]
+        self.driver = VirtualDriver(
+            self.accounts[0], Spot(*ALMATY), clock=Clock(600), rng=Random(2), behaviour=behaviour
+        )
         self.passenger = VirtualPassenger(self.accounts[1], Random(4), self._seen)
         self.seen: list[TripStatus] = []
         self.reached: dict[TripStatus, asyncio.Event] = {status: asyncio.Event() for status in TripStatus}
@@ -280,7 +285,7 @@ class City:
         self.tasks = [asyncio.create_task(self.driver.run()), asyncio.create_task(self.passenger.run())]
         async with asyncio.timeout(WAIT_S):
             await self.driver.online.wait()
-            await self.passenger.line.connected.wait()
+            await self.passenger.socket.connected.wait()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -310,7 +315,7 @@ def driven_by(trip_id: int) -> tuple[int | None, list[str]]:
 
 async def test_virtual_people_take_a_trip_from_booking_to_rating(live, driver, passenger):
     async with City(live.url, driver, passenger) as city:
-        trip = await city.passenger.book(Spot(*ALMATY), Spot(*MEDEU), ("Almaty", "Medeu"))
+        trip = await city.passenger.book(Spot(*ALMATY), Spot(*MEDEU), names=("Almaty", "Medeu"))
         await city.until(TripStatus.COMPLETED)
         async with asyncio.timeout(WAIT_S):
             for account in city.accounts:
@@ -325,7 +330,7 @@ async def test_virtual_people_take_a_trip_from_booking_to_rating(live, driver, p
 async def test_virtual_people_go_on_after_the_server_was_killed(live, driver, passenger):
     # Long enough at the pickup for the server to be gone in the meantime.
     async with City(live.url, driver, passenger, at_pickup_s=(600.0, 600.0)) as city:
-        trip = await city.passenger.book(Spot(*ALMATY), Spot(*MEDEU), ("Almaty", "Medeu"))
+        trip = await city.passenger.book(Spot(*ALMATY), Spot(*MEDEU), names=("Almaty", "Medeu"))
         await city.until(TripStatus.DRIVER_ARRIVED)
         await asyncio.to_thread(live.restart)
         await city.until(TripStatus.COMPLETED)
@@ -337,19 +342,19 @@ async def test_virtual_people_go_on_after_the_server_was_killed(live, driver, pa
 async def test_a_cancelled_trip_frees_its_virtual_driver(live, driver, passenger):
     # Three seconds at the pickup, in which staff cancel.
     async with City(live.url, driver, passenger, at_pickup_s=(1800.0, 1800.0)) as city:
-        trip = await city.passenger.book(Spot(*ALMATY), Spot(*MEDEU), ("Almaty", "Medeu"))
+        trip = await city.passenger.book(Spot(*ALMATY), Spot(*MEDEU), names=("Almaty", "Medeu"))
         await city.until(TripStatus.DRIVER_ARRIVED)
         staff = await run_in_thread(StaffFactory)
         await run_in_thread(bookings.cancel, trip.trip_id, staff, "No longer needed")
         await city.until(TripStatus.CANCELLED)
-        again = await city.passenger.book(Spot(*ALMATY), Spot(*MEDEU), ("Almaty", "Medeu"))
+        again = await city.passenger.book(Spot(*ALMATY), Spot(*MEDEU), names=("Almaty", "Medeu"))
         await city.until(TripStatus.COMPLETED)
     assert await run_in_thread(driven_by, again.trip_id) == (driver.pk, list(STEPS))
 
 
 async def test_a_wrong_password_is_not_tried_again(live, driver):
     api = Api(live.url, Tally())
-    account = Account(api, driver.user.email, "wrong", Random(1))
+    account = Account(api, driver.user.email, password="wrong", rng=Random(1))
     with pytest.raises(Refused, match=r"auth\.invalid_credentials"):
         await account.token()
     await api.close()
@@ -415,20 +420,20 @@ def _until(happened, running):
 
 async def test_a_suspended_virtual_driver_stops_working_quietly(monkeypatch):
     tally = Tally()
-    account = Account(Api("http://127.0.0.1:1", tally), "driver@city.test", "", Random(1))
-    driver = VirtualDriver(account, Spot(*ALMATY), Clock(1), Random(1), Manners())
+    account = Account(Api("http://127.0.0.1:1", tally), "driver@city.test", password="", rng=Random(1))
+    driver = VirtualDriver(account, Spot(*ALMATY), clock=Clock(1), rng=Random(1), behaviour=Behaviour())
     sent = []
 
     async def send(command: events.Command) -> bool:
         sent.append(events.tag(command))
         return True
 
-    monkeypatch.setattr(driver.line, "send", send)
+    monkeypatch.setattr(driver.socket, "send", send)
     await driver._send_spot(moving=False)
     refused = events.Error(code="driver.not_approved", message="Your account is suspended")
-    driver.line._take(events.encode(refused).encode())
+    driver.socket._handle_message(events.encode(refused).encode())
     await driver._send_spot(moving=False)
-    await driver._greet()
+    await driver._go_online()
 
     assert sent == ["driver.location.update"]
     assert tally.total == 0

@@ -3,6 +3,7 @@
 import datetime as dt
 import itertools
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import timezone
@@ -185,7 +186,7 @@ def test_boarding_too_early_says_when_in_the_trips_zone() -> None:
     with pytest.raises(Conflict) as refused:
         step(trip, "passengers_boarded")
 
-    opens_at = timezone.localtime(trip.departure_at - 60 * MINUTE, trip.zone_info)
+    opens_at = timezone.localtime(trip.departure_at - 60 * MINUTE, ZoneInfo(trip.timezone))
     assert f"{opens_at:%H:%M}" in str(refused.value.message)
 
 

@@ -19,6 +19,7 @@ from tests.factories import (
     VehicleFactory,
     place,
 )
+from tests.nearest import nearest_drivers
 from trips.driver_facts import facts
 from trips.eligibility import REASONS, assess, in_words, refusals, tally
 from trips.models import Trip
@@ -37,7 +38,7 @@ def trip() -> Trip:
 def reason(trip: Trip, round_number: int = 2) -> str | None:
     """What is said of the only driver around."""
     settings = ServiceSettings.current()
-    near = search.nearest_drivers(trip.pickup_lat, trip.pickup_lng, settings.discovery_radius_km, 10)
+    near = nearest_drivers(trip.pickup_lat, trip.pickup_lng, settings.discovery_radius_km, 10)
     (candidate,) = assess(trip, round_number, near=near, policy=Policies.current().of(trip), settings=settings)
     return candidate.reason
 
@@ -311,7 +312,7 @@ def test_candidates_know_how_often_they_were_asked(trip: Trip) -> None:
     settings = ServiceSettings.current()
 
     (candidate,) = assess(
-        trip, 3, near=search.nearest_drivers(*ALMATY, 10, 10), policy=Policies.current().of(trip), settings=settings
+        trip, 3, near=nearest_drivers(*ALMATY, 10, 10), policy=Policies.current().of(trip), settings=settings
     )
 
     assert (candidate.driver_id, candidate.facts.asked, candidate.reason) == (driver.pk, 2, None)
@@ -320,7 +321,7 @@ def test_candidates_know_how_often_they_were_asked(trip: Trip) -> None:
 def test_candidates_are_judged_in_three_queries(trip: Trip, django_assert_num_queries: Any) -> None:
     for km in range(8):
         there(km / 10)
-    near = search.nearest_drivers(*ALMATY, 10, 10)
+    near = nearest_drivers(*ALMATY, 10, 10)
     policies = Policies.current()
 
     with django_assert_num_queries(3):
@@ -332,7 +333,7 @@ def test_reasons_are_counted_and_said_in_words(trip: Trip) -> None:
     there(max_distance_km=0.5, vehicle=None)
     there(4, max_distance_km=1)
     there()
-    near = search.nearest_drivers(*ALMATY, 10, 10)
+    near = nearest_drivers(*ALMATY, 10, 10)
 
     policies = Policies.current()
     counted = tally(assess(trip, 2, near=near, policy=policies.of(trip), settings=policies.settings))

@@ -129,19 +129,3 @@ def test_difficulty_goes_by_the_length(km: float, difficulty: str) -> None:
 )
 def test_eta_is_the_formula(km: float, speed_kmh: float | None, minutes: int) -> None:
     assert eta.minutes(km, speed_kmh) == minutes
-
-
-@pytest.mark.parametrize(
-    ("minutes", "band"),
-    [
-        (0, "arriving_soon"),
-        (5, "arriving_soon"),
-        (6, "arriving"),
-        (15, "arriving"),
-        (16, "on_the_way"),
-        (30, "on_the_way"),
-        (31, None),
-    ],
-)
-def test_eta_band(minutes: int, band: str | None) -> None:
-    assert eta.band(minutes) == band

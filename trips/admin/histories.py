@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from stepper.admin.base import COLOURS, HistoryAdmin, HistoryInline, Label, StaffAdmin, moment
+from stepper.admin.base import COLOURS, HistoryAdmin, HistoryInline, Label, StaffAdmin, format_instant
 from stepper.templatetags.units import duration, km, money
 from trips.eligibility import in_words
 from trips.explain import parts_in_words
@@ -65,7 +65,7 @@ def end_in_words(offer: Offer) -> str:
     """Why an offer ended: a code of the code's, or the driver's own words."""
     words = [str(OFFER_ENDS.get(offer.reason, offer.reason))] if offer.reason else []
     if offer.released_at:
-        words.append(_("given back %(at)s") % {"at": moment(offer.released_at)})
+        words.append(_("given back %(at)s") % {"at": format_instant(offer.released_at)})
     return ", ".join(words) or "–"
 
 
@@ -96,15 +96,15 @@ class OfferInline(HistoryInline):
 
     @display(description=gettext_lazy("offered"))
     def offered_at(self, offer: Offer) -> str:
-        return moment(offer.created_at)
+        return format_instant(offer.created_at)
 
     @display(description=gettext_lazy("answer until"))
     def until(self, offer: Offer) -> str:
-        return moment(offer.expires_at)
+        return format_instant(offer.expires_at)
 
     @display(description=gettext_lazy("settled"))
     def settled_at(self, offer: Offer) -> str:
-        return moment(offer.responded_at)
+        return format_instant(offer.responded_at)
 
     @display(description=gettext_lazy("reason"))
     def why(self, offer: Offer) -> str:
@@ -118,7 +118,7 @@ class RoundInline(HistoryInline):
 
     @display(description=gettext_lazy("at"))
     def at(self, row: DispatchRound) -> str:
-        return moment(row.created_at)
+        return format_instant(row.created_at)
 
     @display(description=gettext_lazy("result"))
     def result(self, row: DispatchRound) -> str:
@@ -143,7 +143,7 @@ class TransitionInline(HistoryInline):
 
     @display(description=gettext_lazy("at"))
     def at(self, row: TripTransition) -> str:
-        return moment(row.created_at)
+        return format_instant(row.created_at)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TripTransition]:
         return super().get_queryset(request).select_related("by")

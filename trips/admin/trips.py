@@ -20,7 +20,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from drivers.models import Approval, Driver
-from stepper.admin.base import COLOURS, Label, StaffAdmin, search_for, staff_action
+from stepper.admin.base import COLOURS, Label, StaffAdmin, choose_by_search, staff_action
 from stepper.errors import Conflict
 from stepper.models import User
 from stepper.templatetags.units import clock, money, when
@@ -82,7 +82,7 @@ class AssignForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        search_for(self, "driver", Trip._meta.get_field("driver"))
+        choose_by_search(self, "driver", Trip._meta.get_field("driver"))
 
 
 class CancelForm(forms.Form):

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from drivers.models import Driver
-from stepper.admin.base import StaffAdmin, moment, search_for
+from stepper.admin.base import StaffAdmin, choose_by_search, format_instant
 from stepper.templatetags.units import km
 from trips import explain
 from trips.admin.histories import end_in_words, round_in_words
@@ -38,7 +38,7 @@ class DriverForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # By the offer's driver: the trip's own lists only whom it can be assigned to.
-        search_for(self, "driver", Offer._meta.get_field("driver"))
+        choose_by_search(self, "driver", Offer._meta.get_field("driver"))
 
 
 class TripForm(forms.Form):
@@ -122,7 +122,7 @@ def _looks(trip: Trip) -> list[dict[str, Any]]:
 
 
 def _when(row: DispatchRound) -> str:
-    values = {"round": row.number, "wave": row.wave, "at": moment(row.created_at)}
+    values = {"round": row.number, "wave": row.wave, "at": format_instant(row.created_at)}
     return _("%(at)s, round %(round)d, wave %(wave)d") % values
 
 

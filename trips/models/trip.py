@@ -5,7 +5,6 @@
 
 import datetime as dt
 from typing import TYPE_CHECKING, Any, Self
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import models
@@ -207,10 +206,6 @@ class Trip(models.Model):
     def traveller_short_name(self) -> str:
         """Whom the driver meets, as a stranger reads it. Needs the organiser's row."""
         return short_name(self.traveller_name) if self.traveller_phone else self.organiser.short_name
-
-    @property
-    def zone_info(self) -> ZoneInfo:
-        return ZoneInfo(self.timezone)
 
     @property
     def stalled(self) -> "TripWatch | None":

@@ -15,7 +15,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         connection = super().get_new_connection(conn_params)
         while self.pool is not None and _has_ended(connection):
-            # Given back closed, so that the pool makes a new one in its place.
+            # Returned closed, so that the pool makes a new one in its place.
             connection.close()
             self.pool.putconn(connection)
             connection = super().get_new_connection(conn_params)

@@ -38,7 +38,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     holds_write_lock = False
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """The file is made for its owner only, and so are SQLite's own ones beside it."""
+        """Open the database; its file is made for its owner only, and so are SQLite's own ones beside it."""
         if not str(conn_params["database"]).startswith((":memory:", "file:")):
             with contextlib.suppress(OSError):
                 os.close(os.open(conn_params["database"], os.O_CREAT | os.O_EXCL, 0o600))

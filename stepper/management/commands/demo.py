@@ -1,4 +1,4 @@
-"""Demo people to sign in as: thirty drivers, two passengers, one member of staff, all with one password.
+"""Create demo people to sign in as: thirty drivers, two passengers, one member of staff, all with one password.
 
 Refuses where DEBUG is off, because everybody knows the password. Repeating it adds only who is missing; the
 history of driver1 and passenger1 is written when driver1 is created, so that their pages have something to show.
@@ -20,14 +20,11 @@ from django.utils import timezone
 from drivers.geo import cell
 from drivers.models import Approval, Driver, Vehicle
 from stepper.models import ServiceSettings, User
-from stepper.simulator.people import DEMO_PASSENGERS, TRIPS_AT_ONCE
+from stepper.simulator.people import DEMO_DOMAIN, DEMO_PASSENGERS, DEMO_PASSWORD, TRIPS_AT_ONCE
 from trips import eta, pricing
 from trips.models import Booking, DispatchRound, Offer, PickupArea, Rating, Trip, TripTransition
 from trips.states import STEPS, BookingStatus, OfferStatus, Role, TripStatus, Urgency, VehicleClass
 
-PASSWORD = "demo-stepper"  # noqa: S105 - known to everybody, which is why DEBUG must be on
-# Reserved: nobody has an address there.
-DEMO_DOMAIN = "demo.test"
 DRIVER, PASSENGER, STAFF = (f"{name}@{DEMO_DOMAIN}" for name in ("driver1", "passenger1", "staff"))
 
 DRIVERS = (
@@ -108,14 +105,14 @@ HISTORY = (
 
 
 def plate(number: int) -> str:
-    """The plate of demo vehicle `number`, for example "482 ABX 02" (02: Almaty)."""
+    """Return the plate of demo vehicle `number`, for example "482 ABX 02" (02: Almaty)."""
     digits = 101 + number * 127 % 899
     letters = (PLATE_LETTERS[(number * step + shift) % len(PLATE_LETTERS)] for step, shift in ((1, 0), (3, 1), (7, 2)))
     return f"{digits} {''.join(letters)} 02"
 
 
 class Command(BaseCommand):
-    help = "Creates the demo accounts (password demo-stepper) with vehicles and a little history."
+    help = f"Creates the demo accounts (password {DEMO_PASSWORD}) with vehicles and a little history."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--yes", action="store_true", help="do it even though DEBUG is off")
@@ -129,36 +126,50 @@ class Command(BaseCommand):
         created = create_people()
         if verbosity:
             found = "all there already" if not created else f"{created} created"
-            self.stdout.write(f"Demo accounts: {found}; password {PASSWORD}")
+            self.stdout.write(f"Demo accounts: {found}; password {DEMO_PASSWORD}")
 
 
-def _phone(position: int) -> str:
-    """The number of the person at a place of the list; 555 numbers are nobody's."""
-    return f"+7701555{position + 1:04}"
+class Account(NamedTuple):
+    """An account of the demo; its position decides phone number, vehicle and licence."""
+
+    position: int
+    email: str
+    name: str
+
+    @property
+    def phone(self) -> str:
+        """The account's phone number; 555 numbers are nobody's."""
+        return f"+7701555{self.position + 1:04}"
 
 
-@transaction.atomic
-def create_people() -> int:
-    """Creates who is missing; returns how many. They share one hash: computing one takes a noticeable time."""
-    wanted = (
+def _all_accounts() -> list[Account]:
+    """List the accounts of the demo; drivers come first, so that the first positions are theirs."""
+    people = (
         [(f"driver{number}@{DEMO_DOMAIN}", name) for number, name in enumerate(DRIVERS, 1)]
         + [(f"passenger{number}@{DEMO_DOMAIN}", name) for number, name in enumerate(PASSENGERS, 1)]
         + [(STAFF, "Asem Staff")]
     )
-    # Also where an older version of the demo made it.
+    return [Account(position, email, name) for position, (email, name) in enumerate(people)]
+
+
+def _missing_accounts() -> list[Account]:
+    """List who is missing, by address or number: whoever tried the account page may have another address."""
+    accounts = _all_accounts()
+    people = User.objects.filter(
+        Q(email__in=[one.email for one in accounts]) | Q(phone__in=[one.phone for one in accounts])
+    )
+    known = {value for person in people for value in (person.email, str(person.phone))}
+    return [one for one in accounts if one.email not in known and one.phone not in known]
+
+
+@transaction.atomic
+def create_people() -> int:
+    """Create the accounts that are missing, with vehicles and history, and return how many they were."""
+    # Also an account that an older version of the demo created.
     User.objects.filter(email__in=DEMO_PASSENGERS, max_overlapping_trips=None).update(
         max_overlapping_trips=TRIPS_AT_ONCE
     )
-    # By address or number: whoever tries the account page has another address afterwards.
-    people = User.objects.filter(
-        Q(email__in=[email for email, _name in wanted]) | Q(phone__in=map(_phone, range(len(wanted))))
-    )
-    there = {known for person in people for known in (person.email, str(person.phone))}
-    missing = [
-        (position, email, name)
-        for position, (email, name) in enumerate(wanted)
-        if email not in there and _phone(position) not in there
-    ]
+    missing = _missing_accounts()
     if not missing:
         return 0
     # Drivers wait in the car park there, passengers are somewhere in the terminal.
@@ -166,25 +177,30 @@ def create_people() -> int:
         name=AIRPORT.name,
         defaults={"lat": AIRPORT.lat, "lng": AIRPORT.lng, "radius_m": 1500, "arrival_radius_m": 1500},
     )
-    password = make_password(PASSWORD)
-    users = User.objects.bulk_create(
-        User(
-            email=email,
-            phone=_phone(position),
-            phone_verified=True,
-            name=name,
-            password=password,
-            is_staff=email == STAFF,
-            is_superuser=email == STAFF,
-            max_overlapping_trips=TRIPS_AT_ONCE if email in DEMO_PASSENGERS else None,
-        )
-        for position, email, name in missing
-    )
-    _give_vehicles([(position, user) for (position, _e, _n), user in zip(missing, users, strict=True)])
-    if any(email == DRIVER for _position, email, _name in missing):
+    users = _create_users(missing)
+    _give_vehicles([(account.position, user) for account, user in zip(missing, users, strict=True)])
+    if any(account.email == DRIVER for account in missing):
         driver = Driver.objects.select_related("user").get(user__email=DRIVER)
         write_history(driver, Vehicle.objects.get(driver=driver), User.objects.get(email=PASSENGER))
     return len(users)
+
+
+def _create_users(accounts: Sequence[Account]) -> list[User]:
+    """Create a user for each account. They share one hash: computing one takes a noticeable time."""
+    password = make_password(DEMO_PASSWORD)
+    return User.objects.bulk_create(
+        User(
+            email=account.email,
+            phone=account.phone,
+            phone_verified=True,
+            name=account.name,
+            password=password,
+            is_staff=account.email == STAFF,
+            is_superuser=account.email == STAFF,
+            max_overlapping_trips=TRIPS_AT_ONCE if account.email in DEMO_PASSENGERS else None,
+        )
+        for account in accounts
+    )
 
 
 def _give_vehicles(users: list[tuple[int, User]]) -> None:
@@ -230,7 +246,7 @@ class Times(NamedTuple):
 
 
 def write_history(driver: Driver, vehicle: Vehicle, passenger: User) -> None:
-    """Completed trips of the last days with everything that belongs to them, ratings included."""
+    """Write completed trips of the last days with everything that belongs to them, ratings included."""
     service, now = ServiceSettings.current(), timezone.now()
     trips, times = [], []
     for past in HISTORY:
@@ -251,7 +267,7 @@ def write_history(driver: Driver, vehicle: Vehicle, passenger: User) -> None:
             DispatchRound(trip=trip, number=1, considered=1, offered=1, created_at=when.departure_at)
             for _past, when, trip in chapters
         ],
-        [row for _past, when, trip in chapters for row in _transitions(when, trip, driver, passenger)],
+        [row for _past, when, trip in chapters for row in _transitions(when, trip, driver=driver, passenger=passenger)],
         ratings,
     )
     for _past, when, trip in chapters:
@@ -264,7 +280,7 @@ def write_history(driver: Driver, vehicle: Vehicle, passenger: User) -> None:
 
 
 def _create_in_the_past(*lists: Sequence[Booking | DispatchRound | TripTransition | Rating]) -> None:
-    """`auto_now_add` stamps the insert, so the past is written in a second statement."""
+    """Create rows with their own `created_at`: `auto_now_add` stamps the insert, so a second statement writes it."""
     for rows in lists:
         stamps = [row.created_at for row in rows]
         table: Manager[Any] = type(rows[0])._default_manager
@@ -345,7 +361,7 @@ PATH = (
 )
 
 
-def _transitions(when: Times, trip: Trip, driver: Driver, passenger: User) -> list[TripTransition]:
+def _transitions(when: Times, trip: Trip, *, driver: Driver, passenger: User) -> list[TripTransition]:
     minute = dt.timedelta(minutes=1)
     moments = [
         when.departure_at,
@@ -366,11 +382,11 @@ def _transitions(when: Times, trip: Trip, driver: Driver, passenger: User) -> li
 
 
 def _ratings(past: Past, when: Times, *, trip: Trip, driver: Driver, passenger: User) -> list[Rating]:
-    def rating(role: Role, by: User, about: User, stars: int, comment: str = "") -> Rating:
+    def rating(role: Role, by: User, *, about: User, stars: int, comment: str = "") -> Rating:
         at = when.completed_at + dt.timedelta(minutes=4)
         return Rating(trip=trip, role=role, by=by, about=about, stars=stars, comment=comment, created_at=at)
 
-    given = [rating(Role.ORGANISER, passenger, driver.user, past.stars_for_driver, past.comment)]
+    given = [rating(Role.ORGANISER, passenger, about=driver.user, stars=past.stars_for_driver, comment=past.comment)]
     if past.stars_for_passenger is not None:
-        given.append(rating(Role.DRIVER, driver.user, passenger, past.stars_for_passenger))
+        given.append(rating(Role.DRIVER, driver.user, about=passenger, stars=past.stars_for_passenger))
     return given

@@ -14,8 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from stepper.models import User
-
-from .demo import DEMO_DOMAIN
+from stepper.simulator.people import DEMO_DOMAIN
 
 
 class Command(BaseCommand):

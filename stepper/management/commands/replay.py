@@ -1,4 +1,4 @@
-"""`manage.py replay FILE`: plays real pick-ups as bookings for now, and reports what became of them."""
+"""Play real pick-ups as bookings for now, and report what became of them (`manage.py replay FILE`)."""
 
 import asyncio
 import datetime as dt
@@ -137,7 +137,7 @@ class Command(BaseCommand):
     def _compare(
         self, console: Console, played: dict[str, Played], *, rides: list[pickups.Ride], options: dict[str, Any]
     ) -> dict[str, Any]:
-        """The modes beside each other and the optimum of the same rides and drivers, as a table and as figures."""
+        """Print the modes beside each other, and the optimum of the same rides and drivers, as table and figures."""
         homes = next(iter(played.values())).homes
         patience = dt.timedelta(minutes=ServiceSettings().patience_min) * options["speed"]
         best = [km for km in optimum.pickup_km(rides, homes, patience=patience) if km is not None]
@@ -213,7 +213,7 @@ class Command(BaseCommand):
         return Stage(urls, SCRATCH, processes)
 
     def _set(self, factor: float, mode: str | None) -> None:
-        """Deadlines stay as they are; what counts people's actions in a minute grows with the pace.
+        """Write the scratch service's settings: deadlines stay as they are, limits a minute grow with the pace.
 
         Trips are collected to be matched for as long as in life, which is shorter then, but a second at least.
         """
@@ -230,16 +230,16 @@ class Command(BaseCommand):
     def _play(self, stage: Stage, rides: list[pickups.Ride], options: dict[str, Any]) -> Played:
         passengers = max(1, len(rides) // PASSENGERS_PER_TRIP)
         group = f"replay-{secrets.token_hex(3)}"
-        crowd = people.make(group, options["drivers"], passengers=passengers, using=stage.using)
+        crowd = people.create_accounts(group, options["drivers"], passengers=passengers, using=stage.using)
         with self._bars() as bars:
             task = bars.add_task("signing in", total=len(rides))
             playback = Playback(
                 stage.urls,
                 crowd,
-                rides,
-                Clock(options["speed"]),
-                options["seed"],
-                lambda progress: _show(bars, task, progress),
+                rides=rides,
+                clock=Clock(options["speed"]),
+                seed=options["seed"],
+                tick=lambda progress: _show(bars, task, progress),
             )
             asyncio.run(playback.play())
         if stage.processes is not None:

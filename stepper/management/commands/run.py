@@ -20,7 +20,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from .demo import DRIVER, PASSENGER, PASSWORD, STAFF
+from stepper.simulator.people import DEMO_PASSWORD
+
+from .demo import DRIVER, PASSENGER, STAFF
 
 HOST = "127.0.0.1"
 START_S = 60
@@ -47,7 +49,7 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             raise SystemExit(130) from None
         city = ["simulate", "--url", self.url, "--drivers", str(drivers), "--passengers", str(passengers)]
-        failed = asyncio.run(self._live(city if drivers or passengers else None))
+        failed = asyncio.run(self._run_children(city if drivers or passengers else None))
         if failed:
             raise CommandError(failed)
 
@@ -55,11 +57,11 @@ class Command(BaseCommand):
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
 
-    async def _live(self, city: list[str] | None) -> str | None:
-        """Runs until a signal comes or the server ends; returns what went wrong, None after a signal."""
+    async def _run_children(self, city: list[str] | None) -> str | None:
+        """Run until a signal comes or the server ends; return what went wrong, None after a signal."""
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # Installed whatever was inherited: a background job of a script is started with Ctrl-C ignored.
+            # Also where SIGINT was inherited as ignored, as by a background job of a script.
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         stopped = asyncio.create_task(stop.wait())
         children: list[tuple[Process, float]] = []
@@ -67,7 +69,7 @@ class Command(BaseCommand):
             server = await _spawn(["serve", "--host", HOST, "--port", str(self.port), "--verbosity", "0"])
             children.append((server, SERVER_GRACE_S))
             server_ended = asyncio.create_task(server.wait())
-            answered = asyncio.create_task(self._answers())
+            answered = asyncio.create_task(self._wait_for_answer())
             await asyncio.wait({stopped, server_ended, answered}, timeout=START_S, return_when=asyncio.FIRST_COMPLETED)
             answered.cancel()
             if not stop.is_set() and not server_ended.done():
@@ -78,7 +80,7 @@ class Command(BaseCommand):
                     people = await _spawn(city)
                     children.append((people, CITY_GRACE_S))
                     waiting.add(asyncio.create_task(people.wait()))
-                self._greet(bool(city))
+                self._print_addresses(with_city=bool(city))
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 if not stop.is_set() and not server_ended.done():
                     self.stderr.write("The simulated city ended by itself; the server goes on without it.")
@@ -89,8 +91,8 @@ class Command(BaseCommand):
                 await _end(child, grace_s)
             stopped.cancel()
 
-    async def _answers(self) -> None:
-        """Returns once the server answers a request."""
+    async def _wait_for_answer(self) -> None:
+        """Wait until the server answers a request."""
         while True:
             try:
                 reader, writer = await asyncio.open_connection(HOST, self.port)
@@ -103,7 +105,7 @@ class Command(BaseCommand):
                 pass  # not listening yet
             await asyncio.sleep(0.1)
 
-    def _greet(self, with_city: bool) -> None:
+    def _print_addresses(self, *, with_city: bool) -> None:
         lines = [
             "",
             f"StepperGO is running at {self.url}/",
@@ -111,7 +113,7 @@ class Command(BaseCommand):
             f"  passenger   {PASSENGER}",
             f"  driver      {DRIVER}",
             f"  staff       {STAFF}        {self.url}/admin/",
-            f"  password    {PASSWORD}",
+            f"  password    {DEMO_PASSWORD}",
             "",
         ]
         if with_city:
@@ -122,7 +124,7 @@ class Command(BaseCommand):
 
 
 def _data() -> str:
-    """The data directory as the person would name it."""
+    """Name the data directory as the person would."""
     directory, here = Path(settings.DATA_DIR).resolve(), Path.cwd()
     return f"{directory.relative_to(here) if directory.is_relative_to(here) else directory}/."
 
@@ -159,6 +161,6 @@ async def _end(child: Process, grace_s: float) -> None:
     try:
         await asyncio.wait_for(child.wait(), grace_s)
     except TimeoutError:
-        # Its group: whatever it may have started goes with it.
+        # Kill its whole process group: also what it may have started.
         os.killpg(child.pid, signal.SIGKILL)
         await child.wait()

@@ -28,5 +28,5 @@ class Command(BaseCommand):
             database += " and Redis" if settings.REDIS_URL else ""
             self.stdout.write(f"StepperGO on http://{host}:{port}/ ({server}, {database}). Ctrl-C stops it.")
             self.stdout.flush()
-        # By name, when it is known which: Daphne's module installs the event loop that the whole process runs on.
+        # Imported only once it is chosen: Daphne's module installs the event loop that the whole process runs on.
         import_module(f"stepper.server.{server}").serve(host, port)

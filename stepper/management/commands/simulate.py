@@ -1,4 +1,4 @@
-"""`manage.py simulate`: lets virtual drivers and passengers live around a running server until it is stopped."""
+"""Let virtual drivers and passengers live around a running server until stopped (`manage.py simulate`)."""
 
 import asyncio
 import signal
@@ -46,21 +46,26 @@ class Command(BaseCommand):
                 "or raise the setting there."
             )
         try:
-            town = Simulation(
-                options["url"], crowd, persons, Clock(options["speed"]), Random(options["seed"]), self.stdout.write
+            simulation = Simulation(
+                options["url"],
+                crowd,
+                persons=persons,
+                clock=Clock(options["speed"]),
+                rng=Random(options["seed"]),
+                say=self.stdout.write,
             )
-            asyncio.run(self._live(town))
+            asyncio.run(self._run(simulation))
         except Refused as refusal:
             raise CommandError(f"{options['url']} does not let a virtual person in: {refusal}") from refusal
         except ValueError as error:
             raise CommandError(str(error)) from error
 
-    async def _live(self, town: Simulation) -> None:
+    async def _run(self, simulation: Simulation) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await town.live(stop)
+        await simulation.run(stop)
 
     def _crowd(self, options: dict[str, Any]) -> tuple[people.People, people.Persons | None]:
         drivers = list(people.DEMO_DRIVERS[: options["drivers"]])
@@ -78,11 +83,11 @@ class Command(BaseCommand):
         if more_drivers or more_passengers:
             if not (settings.DEBUG or options["yes"]):
                 raise CommandError("DEBUG is off: this would make accounts in the real database. --yes does it.")
-            crowd = crowd.joined_by(people.make(GROUP, more_drivers, passengers=more_passengers))
+            crowd = crowd.joined_by(people.create_accounts(GROUP, more_drivers, passengers=more_passengers))
         return crowd, people.Persons(frozenset([*crowd.drivers, *crowd.passengers, *people.DEMO_DRIVERS]))
 
     def _is_our_database(self, url: str) -> bool:
-        """On this machine, and with the demo's people in it."""
+        """Return whether it is on this machine, and this database has the demo's people."""
         if urlsplit(url).hostname not in {"127.0.0.1", "localhost", "::1"}:
             return False
         try:
