@@ -287,25 +287,9 @@ def take_off(trip_id: int, user: User, reason: str = "") -> Trip:
 
 
 def _give_back(trip: Trip, driver: Driver, *, role: Role, by_id: int, reason: str) -> None:
+    """Take the trip off its driver and have it offered to others after the commit. Driver and trip are locked."""
     now = timezone.now()
-    mine = trip.offers.filter(driver=driver)
-    held = mine.filter(status=OfferStatus.ACCEPTED, released_at__isnull=True)
-    if not held.update(released_at=now) and not mine.filter(released_at__isnull=False).exists():
-        # Assigned by staff without an offer: leave one behind, so that they are not asked again.
-        Offer.objects.create(
-            trip=trip,
-            driver=driver,
-            round_number=trip.round_number + 1,
-            status=OfferStatus.ACCEPTED,
-            urgency=pricing.urgency(trip.departure_at, now),
-            difficulty=pricing.difficulty(trip.distance_km),
-            distance_km=0,
-            pickup_min=0,
-            created_at=now,
-            expires_at=now,
-            responded_at=now,
-            released_at=now,
-        )
+    _mark_released(trip, driver, now)
     # Whether the driver gave it back late or never set off: a trip that begins about now is searched for like one
     # that was booked for now.
     search_until = max(trip.search_until, now + dt.timedelta(minutes=ServiceSettings.current().patience_min))
@@ -331,6 +315,29 @@ def _give_back(trip: Trip, driver: Driver, *, role: Role, by_id: int, reason: st
         audience="passenger",
         priority="high",
         action_url=f"/trips/{trip.pk}/",
+    )
+
+
+def _mark_released(trip: Trip, driver: Driver, now: dt.datetime) -> None:
+    """Mark the driver's offer of the trip as released: they are not asked about it again."""
+    offers = trip.offers.filter(driver=driver)
+    accepted = offers.filter(status=OfferStatus.ACCEPTED, released_at__isnull=True)
+    if accepted.update(released_at=now) or offers.filter(released_at__isnull=False).exists():
+        return
+    # Assigned by staff without an offer: leave one behind.
+    Offer.objects.create(
+        trip=trip,
+        driver=driver,
+        round_number=trip.round_number + 1,
+        status=OfferStatus.ACCEPTED,
+        urgency=pricing.urgency(trip.departure_at, now),
+        difficulty=pricing.difficulty(trip.distance_km),
+        distance_km=0,
+        pickup_min=0,
+        created_at=now,
+        expires_at=now,
+        responded_at=now,
+        released_at=now,
     )
 
 

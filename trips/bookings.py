@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import math
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -22,7 +23,7 @@ from stepper.accounts.adapter import normal_phone
 from stepper.db.transactions import Stale, best_effort, in_transaction
 from stepper.errors import Conflict, DomainError, InvalidInput, NotPermitted, Text
 from stepper.models import ServiceSettings, User
-from trips import booking_limits, pricing
+from trips import booking_limits, cards, pricing
 from trips.access import trip_for
 from trips.dispatch import start_round
 from trips.ending import end_trip
@@ -167,6 +168,7 @@ def book(user: User, request: BookingRequest, request_key: str | None = None) ->
 
 @in_transaction
 def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple[Trip, bool]:
+    """Write the trip and its booking and publish them; False with the trip that an earlier call with this key made."""
     # Bookings of one user queue here: the same one twice at once finds the first, and they are counted.
     account = booking_limits.hold_account(user)
     if request_key:
@@ -177,19 +179,35 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
     settings = ServiceSettings.current()
     now = timezone.now()
     check_request(request, settings, now)
+    trip = _new_trip(user, request, request_key=request_key, settings=settings, now=now)
+    if not user.may_steer_trips:
+        plan = booking_limits.Plan(trip.departure_at, trip.ends_at, trip.traveller_phone, trip.timezone)
+        booking_limits.require_room(account, plan, settings)
+    trip.save(force_insert=True)
+    booking = Booking.objects.create(
+        trip=trip, passenger=user, status=BookingStatus.CONFIRMED, seats=request.seats, amount=trip.fare
+    )
+    # The round follows at once in this process; the dispatcher takes over where it dies on the way.
+    look_at = now + dt.timedelta(seconds=5)
+    trip.move(TripStatus.PUBLISHED, Role.ORGANISER, by_id=user.pk, next_look_at=look_at)
+    _publish_booking(trip, booking)
+    # Pages that were open before the trip existed are not in its group yet.
+    refresh_permissions(groups.user(user.pk))
+    return trip, True
+
+
+def _new_trip(
+    user: User, request: BookingRequest, *, request_key: str | None, settings: ServiceSettings, now: dt.datetime
+) -> Trip:
+    """Return the trip of a checked request with its price, not saved yet."""
+    pickup, dropoff = request.pickup, request.dropoff
     price = _price_of(request, settings)
-    # A chosen time a few minutes ago counts as now; `check` has refused earlier ones.
+    # A chosen time a few minutes ago counts as now; `check_request` has refused earlier ones.
     departure_at = max(request.departure_at or now, now)
-    ends_at = departure_at + dt.timedelta(minutes=price.duration_min)
     is_now = departure_at == now
     patience = dt.timedelta(minutes=settings.patience_min)
-    pickup, dropoff = request.pickup, request.dropoff
-    zone = zone_of(pickup.lat, pickup.lng)
     traveller_name, traveller_phone = _traveller(request, user)
-    if not user.may_steer_trips:
-        plan = booking_limits.Plan(departure_at, ends_at, traveller_phone, zone)
-        booking_limits.require_room(account, plan, settings)
-    trip = Trip.objects.create(
+    return Trip(
         organiser=user,
         request_key=request_key or None,
         request_digest=_digest(request) if request_key else "",
@@ -204,9 +222,9 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
         dropoff_lng=dropoff.lng,
         is_now=is_now,
         departure_at=departure_at,
-        ends_at=ends_at,
+        ends_at=departure_at + dt.timedelta(minutes=price.duration_min),
         search_until=max(departure_at, now + patience) if is_now else departure_at,
-        timezone=zone,
+        timezone=zone_of(pickup.lat, pickup.lng),
         vehicle_class=request.vehicle_class,
         seats=request.seats,
         available_seats=0,  # private: the whole vehicle
@@ -214,28 +232,33 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
         note=request.note,
         traveller_name=traveller_name,
         traveller_phone=traveller_phone,
-        distance_km=price.distance_km,
-        duration_min=price.duration_min,
-        zone=price.zone,
-        fare=price.fare,
-        platform_fee=price.platform_fee,
-        driver_earnings=price.driver_earnings,
-        seat_price=price.seat_price,
+        **_price_columns(price),
     )
-    booking = Booking.objects.create(
-        trip=trip, passenger=user, status=BookingStatus.CONFIRMED, seats=request.seats, amount=price.fare
-    )
-    # The round follows at once in this process; the dispatcher takes over where it dies on the way.
-    look_at = now + dt.timedelta(seconds=5)
-    trip.move(TripStatus.PUBLISHED, Role.ORGANISER, by_id=user.pk, next_look_at=look_at)
+
+
+def _price_columns(price: pricing.Quote) -> dict[str, Any]:
+    """Return the columns of a trip that keep its price."""
+    return {
+        "distance_km": price.distance_km,
+        "duration_min": price.duration_min,
+        "zone": price.zone,
+        "fare": price.fare,
+        "platform_fee": price.platform_fee,
+        "driver_earnings": price.driver_earnings,
+        "seat_price": price.seat_price,
+    }
+
+
+def _publish_booking(trip: Trip, booking: Booking) -> None:
+    """Publish a new trip to staff, and its booking to whoever sees the trip and to its organiser."""
     publish(
         events.TripRequested(
             trip_id=trip.pk,
             version=trip.version,
             title=trip.title,
-            pickup=pickup,
-            dropoff=dropoff,
-            departure_at=departure_at,
+            pickup=cards.pickup(trip),
+            dropoff=cards.dropoff(trip),
+            departure_at=trip.departure_at,
             seats=trip.seats,
             fare=trip.fare,
         ),
@@ -246,11 +269,8 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
             trip_id=trip.pk, version=trip.version, booking_id=booking.pk, seats=booking.seats, seats_left=0
         ),
         groups.trip(trip.pk),
-        groups.user(user.pk),
+        groups.user(booking.passenger_id),
     )
-    # Pages that were open before the trip existed are not in its group yet.
-    refresh_permissions(groups.user(user.pk))
-    return trip, True
 
 
 def _digest(request: BookingRequest) -> str:

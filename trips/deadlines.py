@@ -1,7 +1,13 @@
+"""What the dispatcher does when its time comes: expire offers, start rounds and waves, match trips, give up searches.
+
+Each function reads what is due by the database's clock, claims it and skips what others hold, so that any number of
+dispatchers may run. When they run: stepper.server.dispatcher.
+"""
+
 import datetime as dt
 import functools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection
@@ -13,7 +19,7 @@ from django.utils.translation import gettext as _
 from realtime import events, groups
 from realtime.outbox import publish_many
 from stepper.db.transactions import in_transaction, isolate_failures
-from stepper.models import DispatchMode
+from stepper.models import DispatchMode, ServiceSettings
 from trips import matching
 from trips.dispatch import (
     MATCHED_AT_MOST,
@@ -25,10 +31,11 @@ from trips.dispatch import (
     run_round,
     shortlist_drivers,
 )
+from trips.eligibility import Candidate
 from trips.ending import end_trip
 from trips.models import Offer, Trip, TripQuerySet
 from trips.offers import end_waves_if_settled
-from trips.policy import Policies
+from trips.policy import Policies, Policy
 from trips.states import OPEN, OfferStatus, Role, TripStatus
 
 logger = logging.getLogger("stepper.dispatch")
@@ -115,20 +122,20 @@ def start_due_rounds(limit: int = 50) -> int:
         return 0
     policies = Policies.current()
     trips = {trip.pk: trip for trip in due}
-    ways = {trip.pk: policies.of(trip) for trip in due}
+    policy_of = {trip.pk: policies.of(trip) for trip in due}
 
-    def look(trip_id: int) -> bool:
+    def run_or_postpone(trip_id: int) -> bool:
         trip = trips[trip_id]
         opens_at = offers_open_at(trip, policies.settings)
         if not trip.wave and opens_at > timezone.now():  # woken or put off too early, but for a wave that runs
             return bool(postpone_round(trip, opens_at))
-        return bool(run_round(trip, ways[trip_id], settings=policies.settings))
+        return bool(run_round(trip, policy_of[trip_id], settings=policies.settings))
 
-    together = {trip_id for trip_id, policy in ways.items() if policy.mode == DispatchMode.BATCHED}
-    done = _handle_each(look, [trip.pk for trip in due if trip.pk not in together])
-    if together:
-        done += match_trips(sorted(together | _claim_waiting(policies)), policies)
-    return done
+    batched = {trip_id for trip_id, policy in policy_of.items() if policy.mode == DispatchMode.BATCHED}
+    handled = _handle_each(run_or_postpone, [trip.pk for trip in due if trip.pk not in batched])
+    if batched:
+        handled += match_trips(sorted(batched | _claim_waiting(policies)), policies)
+    return handled
 
 
 @in_transaction
@@ -156,55 +163,68 @@ def _claim_waiting(policies: Policies, limit: int = 500) -> set[int]:
 
 
 def match_trips(trip_ids: Sequence[int], policies: Policies | None = None) -> int:
-    """Matches trips with the drivers around them for the least total distance, and puts each before its driver.
+    """Match trips with the drivers around them for the least total distance, and offer each to its driver.
 
-    A trip whose eligible drivers go to others waits for the next window. Returns the number of trips looked at.
+    A trip whose eligible drivers go to others waits for the next window. Returns the number of trips handled.
     """
     policies = policies or Policies.current()
     settings = policies.settings
     trips = {trip.pk: trip for trip in Trip.objects.filter(pk__in=trip_ids, status__in=sorted(OPEN)).order_by("pk")}
-    answering = set(
-        Offer.objects.filter(trip__in=trips, status=OfferStatus.PENDING).order_by().values_list("trip_id", flat=True)
-    )
-    ways = {trip_id: policies.of(trip) for trip_id, trip in trips.items()}
-    # More than there are trips nobody needs to choose from: even if all others take nearer ones.
-    wanted = min(max(len(trips), RANKED_AT_LEAST), MATCHED_AT_MOST)
-    surveys: dict[int, Shortlist] = {}
-
-    def survey(trip_id: int) -> bool:
-        surveys[trip_id] = (
-            Shortlist([], 0.0, True)
-            if trip_id in answering
-            else shortlist_drivers(trips[trip_id], ways[trip_id], settings, wanted)
-        )
-        return True
-
-    _handle_each(survey, trips)
-    looked_at = list(surveys)
-    eligible = [{one.driver_id: one for one in surveys[trip_id].eligible} for trip_id in looked_at]
-    matched = matching.match([{pk: one.distance_km for pk, one in found.items()} for found in eligible])
-    asked = {
-        trip_id: [found[driver_id]] if driver_id is not None else []
-        for trip_id, found, driver_id in zip(looked_at, eligible, matched, strict=True)
-    }
+    policy_of = {trip_id: policies.of(trip) for trip_id, trip in trips.items()}
+    shortlists = _shortlist_each(trips, policy_of, settings)
+    matched = _match_shortlists(shortlists)
     next_window = timezone.now() + dt.timedelta(seconds=settings.match_window_s)
 
-    def ask(trip_id: int) -> bool:
-        if not asked[trip_id] and surveys[trip_id].eligible:
+    def ask_or_postpone(trip_id: int) -> bool:
+        shortlist = shortlists[trip_id]
+        if not matched[trip_id] and shortlist.eligible:
             postpone_round(trips[trip_id], next_window)
         else:
             create_wave(
                 trips[trip_id],
-                asked[trip_id],
-                survey=surveys[trip_id],
-                policy=ways[trip_id],
+                matched[trip_id],
+                shortlist=shortlist,
+                policy=policy_of[trip_id],
                 settings=settings,
                 role=Role.SYSTEM,
                 by_id=None,
             )
         return True
 
-    return _handle_each(ask, looked_at)
+    return _handle_each(ask_or_postpone, shortlists)
+
+
+def _shortlist_each(
+    trips: Mapping[int, Trip], policy_of: Mapping[int, Policy], settings: ServiceSettings
+) -> dict[int, Shortlist]:
+    """Return the shortlist of each trip: empty where offers are still open; a trip whose search failed is left out."""
+    answering = set(
+        Offer.objects.filter(trip__in=trips, status=OfferStatus.PENDING).order_by().values_list("trip_id", flat=True)
+    )
+    # More than there are trips nobody needs to choose from: even if all others take nearer ones.
+    wanted = min(max(len(trips), RANKED_AT_LEAST), MATCHED_AT_MOST)
+    shortlists: dict[int, Shortlist] = {}
+
+    def add_shortlist(trip_id: int) -> bool:
+        shortlists[trip_id] = (
+            Shortlist([], 0.0, True)
+            if trip_id in answering
+            else shortlist_drivers(trips[trip_id], policy_of[trip_id], settings, wanted)
+        )
+        return True
+
+    _handle_each(add_shortlist, trips)
+    return shortlists
+
+
+def _match_shortlists(shortlists: Mapping[int, Shortlist]) -> dict[int, list[Candidate]]:
+    """Return the driver that is matched with each trip; an empty list: none is."""
+    eligible = [{one.driver_id: one for one in shortlist.eligible} for shortlist in shortlists.values()]
+    matched = matching.match([{pk: one.distance_km for pk, one in found.items()} for found in eligible])
+    return {
+        trip_id: [found[driver_id]] if driver_id is not None else []
+        for trip_id, found, driver_id in zip(shortlists, eligible, matched, strict=True)
+    }
 
 
 def cancel_due_searches(limit: int = 50) -> int:

@@ -245,12 +245,15 @@ class Trip(models.Model):
         away_km: float | None = None,
         **changes: Any,
     ) -> None:
-        """The one door for the status: checks the table, compare-and-sets, writes the history, publishes.
+        """Move the trip to another status; nothing else assigns one.
 
-        `lat` and `lng` are what the client said, `doubt` and `away_km` what the driver's position says of the step
-        (trips.arrival). `changes` are further columns set in the same statement. Call it inside `atomic()`, the row
-        locked where a decision was read from it. Publishes `trip.status.updated` to the trip, its driver and staff on
-        commit.
+        1. Check the table of trips.states.
+        2. Compare-and-set status and version; `changes` are further columns of the same statement.
+        3. Write the history: `lat` and `lng` are what the client said, `doubt` and `away_km` what the driver's
+           position says of the step (trips.arrival).
+        4. Publish `trip.status.updated` to the trip, its driver and staff, on commit.
+
+        Call it inside `atomic()`, the row locked where a decision was read from it.
 
         Raises:
             TransitionRefused: the table forbids the step for this role, or another worker moved the trip first.
@@ -260,18 +263,9 @@ class Trip(models.Model):
             raise TransitionRefused(previous, to)
         if to in EXPECTED:
             changes.setdefault("watch_at", timezone.now())
-        moved = Trip.objects.filter(pk=self.pk, status=previous, version=self.version).update(
-            status=to, version=F("version") + 1, **changes
-        )
-        if not moved:  # another worker got there first
-            current = Trip.objects.values_list("status", flat=True).get(pk=self.pk)
-            raise TransitionRefused(current, to)
         former_driver_id = self.driver_id
         former = self.driver if "driver" in changes else None
-        self.status = to
-        self.version += 1
-        for name, value in changes.items():
-            setattr(self, name, value)
+        self._set_status(previous, to, changes)
         TripTransition.objects.create(
             trip=self,
             from_status=previous,
@@ -288,6 +282,23 @@ class Trip(models.Model):
         if "driver" in changes:
             # All of their sockets, whatever those show: one loses the trip, the other may watch it now.
             refresh_permissions(*(groups.user(driver.user_id) for driver in (former, self.driver) if driver))
+
+    def _set_status(self, previous: TripStatus, to: TripStatus, changes: dict[str, Any]) -> None:
+        """Compare-and-set the status with other columns, in the database and on this instance.
+
+        Raises:
+            TransitionRefused: the trip is not as it was read.
+        """
+        moved = Trip.objects.filter(pk=self.pk, status=previous, version=self.version).update(
+            status=to, version=F("version") + 1, **changes
+        )
+        if not moved:  # another worker got there first
+            current = Trip.objects.values_list("status", flat=True).get(pk=self.pk)
+            raise TransitionRefused(current, to)
+        self.status = to
+        self.version += 1
+        for name, value in changes.items():
+            setattr(self, name, value)
 
     def amend(self, said: str = "", /, **changes: Any) -> None:
         """Changes columns without a step, announced like one with what is `said` of it. The row is locked."""
