@@ -1,11 +1,8 @@
 """REST for trips: list, book, quote, look at, cancel, rate, follow, offer again."""
 
-import datetime as dt
-
 import msgspec
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -109,12 +106,10 @@ class RateView(APIView):
 
 class LocationView(APIView):
     def get(self, request: ApiRequest, trip_id: int) -> Response:
-        """The driver's last position; null where it is too old, or before tracking opens and after the trip."""
+        """Answer the driver's last position; null where it is too old, before tracking opens and after the trip."""
         trip = access.trip_for(request.user, trip_id)
-        settings = ServiceSettings.current()
-        opens_at = trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
-        seen = last_known(trip, settings.position_replay_s) if timezone.now() >= opens_at else None
-        return Response({"trip_id": trip.pk, "location": None if seen is None else msgspec.to_builtins(seen)})
+        location = last_known(trip, ServiceSettings.current())
+        return Response({"trip_id": trip.pk, "location": None if location is None else msgspec.to_builtins(location)})
 
 
 class WidenView(APIView):

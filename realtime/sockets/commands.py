@@ -9,7 +9,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 from msgspec import Struct, structs
@@ -145,20 +144,18 @@ def trip_snapshots(user: User, trip_ids: Iterable[int]) -> list[events.Frame]:
     seen = access.visible_to(user).for_page().select_related("driver__position")
     trips = list(seen.filter(pk__in=wanted).order_by("pk"))
     settings = ServiceSettings.current() if any(trip.driver_id for trip in trips) else None
-    return [cards.snapshot(trip, _tracked(trip, settings) if settings else None) for trip in trips]
+    return [cards.snapshot(trip, _location_of(trip, settings) if settings else None) for trip in trips]
 
 
 def last_location(user: User, trip_id: int) -> events.DriverLocationUpdated | None:
+    """Return the last position of the trip's driver as this user gets it; None: there is none to be shown."""
     trip = access.visible_to(user).select_related("driver__position").filter(pk=trip_id).first()
-    return _tracked(trip, ServiceSettings.current()) if trip else None
+    return _location_of(trip, ServiceSettings.current()) if trip else None
 
 
-def _tracked(trip: Trip, settings: ServiceSettings) -> events.DriverLocationUpdated | None:
-    """The last position of the driver, which was read with the trip; before tracking opens it is nobody's business."""
-    opens_at = trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
-    if timezone.now() < opens_at:
-        return None
-    return tracking.replayed(trip, getattr(trip.driver, "position", None), settings.position_replay_s)
+def _location_of(trip: Trip, settings: ServiceSettings) -> events.DriverLocationUpdated | None:
+    """Return the position that was read with the trip, as its watchers get it."""
+    return tracking.location_for_watchers(trip, getattr(trip.driver, "position", None), settings)
 
 
 def missed_events(user: User, cursor: str, joined: list[str]) -> list[Event] | None:
