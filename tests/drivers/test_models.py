@@ -127,7 +127,9 @@ def test_points_of_nobody_known_are_staffs_and_implausible_ones_nobodys(trip: Tr
 
 
 def test_trip_page_shows_each_viewer_their_part(trip: Trip) -> None:
-    shown = {user.pk: [lat for lat, _lng in Panel(trip, user).trail] for user in (trip.organiser, trip.driver.user)}
+    shown = {
+        user.pk: [lat for lat, _lng in Panel(trip, user).location.trail] for user in (trip.organiser, trip.driver.user)
+    }
 
     assert shown == {trip.organiser.pk: [50, 60], trip.driver.user_id: list(SECOND)}
 
@@ -137,7 +139,7 @@ def test_trail_is_one_query(trip: Trip, viewer: str, query_count) -> None:
     panel = Panel(trip, trip.organiser if viewer == "organiser" else trip.driver.user)
 
     with query_count(1, 1):
-        assert panel.trail
+        assert panel.location.trail
 
 
 # Of releases before
