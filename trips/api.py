@@ -53,7 +53,7 @@ class TripsView(APIView):
     def get(self, request: ApiRequest) -> Response:
         """The caller's trips (organised, booked or driven; all for staff), newest first, `?status=` any of several."""
         viewer = request.user
-        trips = with_answer_columns(viewer, access.visible_to(viewer))
+        trips = with_answer_columns(viewer, access.list_visible_to(viewer))
         if wanted := request.query_params.getlist("status"):
             if not STATUSES.issuperset(wanted):
                 raise InvalidInput("input.invalid", INVALID, {"status": [_("There is no such status.")]})

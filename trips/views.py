@@ -7,7 +7,7 @@ from uuid import uuid4
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Page, Paginator
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -22,26 +22,20 @@ from stepper.web.requests import SignedInRequest
 from trips import access, assignment, bookings, places, unfilled
 
 from .forms import BookingForm, CancelForm, PostponeForm, RatingForm, WidenForm
-from .models import Booking, Trip, TripQuerySet
+from .models import Trip
 from .panel import Panel
-from .states import FINISHED, BookingStatus
+from .states import FINISHED
 
 PAST_PER_PAGE = 10
 ACTIVE_SHOWN = 50
 
 
-def _own_trips(user: User) -> TripQuerySet:
-    """Trips the user booked or has seats on."""
-    seated = Booking.objects.filter(passenger=user).exclude(status=BookingStatus.CANCELLED).values("trip")
-    return Trip.objects.for_page().filter(Q(organiser=user) | Q(pk__in=seated))
-
-
 def active_trips(user: User) -> QuerySet[Trip]:
-    return _own_trips(user).unfinished().order_by("departure_at", "pk")[:ACTIVE_SHOWN]
+    return access.list_booked_by(user).for_page().unfinished().order_by("departure_at", "pk")[:ACTIVE_SHOWN]
 
 
 def past_trips(user: User, page: str | int | None) -> Page[Trip]:
-    finished = _own_trips(user).filter(status__in=FINISHED).order_by("-departure_at", "-pk")
+    finished = access.list_booked_by(user).for_page().filter(status__in=FINISHED).order_by("-departure_at", "-pk")
     return Paginator(finished, PAST_PER_PAGE).get_page(page)
 
 

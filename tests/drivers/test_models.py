@@ -11,6 +11,7 @@ from django.utils import timezone
 from drivers.models import Driver, TrailPoint
 from stepper.models import User
 from tests.factories import DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
+from trips import access
 from trips.models import Booking, Trip, TripTransition
 from trips.panel import Panel
 
@@ -64,7 +65,7 @@ def trip(first: Driver) -> Trip:
 
 def seen(user: User, trip: Trip) -> list[int]:
     """The minutes of which they see where the vehicle was."""
-    points = TrailPoint.objects.visible_to(user, trip).order_by("recorded_at")
+    points = access.trail_visible_to(user, trip).order_by("recorded_at")
     return [int(lat) for lat in points.values_list("lat", flat=True)]
 
 

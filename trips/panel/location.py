@@ -6,10 +6,10 @@ from functools import cached_property
 from django.utils.translation import gettext as _
 
 from drivers.geo import distance_km
-from drivers.models import DriverPosition, TrailPoint
+from drivers.models import DriverPosition
 from drivers.positions import tracking
 from stepper.templatetags.units import clock
-from trips import eta
+from trips import access, eta
 from trips.states import ASSIGNED, TripStatus
 
 from .viewing import Viewing
@@ -47,7 +47,7 @@ class DriverLocation:
         """Return where the vehicle went on this trip, as far as the viewer may know; oldest first."""
         if self.trip.status not in ASSIGNED and self.trip.status != TripStatus.COMPLETED:
             return []
-        points = TrailPoint.objects.visible_to(self.viewing.viewer, self.trip).order_by("-recorded_at")
+        points = access.trail_visible_to(self.viewing.viewer, self.trip).order_by("-recorded_at")
         return list(points.values_list("lat", "lng")[:TRAIL_POINTS])[::-1]
 
     @property
