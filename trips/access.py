@@ -83,15 +83,15 @@ def list_visible_to(user: User) -> TripQuerySet:
     """Return the trips somebody may see, for a list."""
     if user.may_see_trips:
         return Trip.objects.all()
-    return _list([_organised_by(user.pk), _booked_by(user.pk), _driven_by(user.pk)])
+    return _union([_organised_by(user.pk), _booked_by(user.pk), _driven_by(user.pk)])
 
 
 def list_booked_by(user: User) -> TripQuerySet:
     """Return the trips that somebody organised or has seats on, for a list."""
-    return _list([_organised_by(user.pk), _booked_by(user.pk)])
+    return _union([_organised_by(user.pk), _booked_by(user.pk)])
 
 
-def _list(parts: Sequence[TripQuerySet]) -> TripQuerySet:
+def _union(parts: Sequence[TripQuerySet]) -> TripQuerySet:
     """Return the trips of all parts, found by the index of each."""
     first, *others = (part.order_by().values("pk") for part in parts)
     return Trip.objects.filter(pk__in=first.union(*others))

@@ -63,17 +63,17 @@ class BookingRequest(Struct, frozen=True):
     traveller: Traveller | None = None
 
 
-def _wrong_place(place: events.Place) -> bool:
+def _is_wrong_place(place: events.Place) -> bool:
     inside = math.isfinite(place.lat) and math.isfinite(place.lng)
     return not (inside and -90 <= place.lat <= 90 and -180 <= place.lng <= 180)
 
 
 def check_request(request: BookingRequest, settings: ServiceSettings, now: dt.datetime) -> None:
-    """Raises InvalidInput naming every field that is wrong."""
+    """Refuse a request with wrong fields. Raises InvalidInput naming each of them."""
     fields: dict[str, list[Text]] = {}
     for name in ("pickup", "dropoff"):
         place: events.Place = getattr(request, name)
-        if _wrong_place(place):
+        if _is_wrong_place(place):
             fields[name] = [_("Latitude is -90 to 90, longitude -180 to 180.")]
         elif not place.name.strip():
             fields[name] = [_("Choose a place.")]
@@ -96,12 +96,13 @@ def check_request(request: BookingRequest, settings: ServiceSettings, now: dt.da
         elif request.departure_at > now + FURTHEST_AHEAD:
             fields["departure_at"] = [_("Trips are booked at most a year ahead.")]
     if request.traveller is not None:
-        fields |= _wrong_traveller(request.traveller)
+        fields |= _traveller_errors(request.traveller)
     if fields:
         raise InvalidInput("input.invalid", _("Please correct what is marked."), fields)
 
 
-def _wrong_traveller(traveller: Traveller) -> dict[str, list[Text]]:
+def _traveller_errors(traveller: Traveller) -> dict[str, list[Text]]:
+    """Return what is wrong with the traveller, by field; empty: nothing."""
     fields: dict[str, list[Text]] = {}
     if not 1 <= len(traveller.name.strip()) <= TRAVELLER_NAME:
         fields["traveller.name"] = [_("Enter a name of up to %(most)d letters.") % {"most": TRAVELLER_NAME}]
@@ -110,8 +111,8 @@ def _wrong_traveller(traveller: Traveller) -> dict[str, list[Text]]:
     return fields
 
 
-def _traveller(request: BookingRequest, user: User) -> tuple[str, str]:
-    """Name and number of a checked request as they are stored; empty: the organiser, also where they give their own."""
+def _traveller_columns(request: BookingRequest, user: User) -> tuple[str, str]:
+    """Return name and number of the traveller as stored; empty: the organiser, also where they give their own."""
     phone = normal_phone(request.traveller.phone) if request.traveller is not None else None
     if request.traveller is None or phone is None or (user.phone and phone == user.phone.as_e164):
         return "", ""
@@ -139,7 +140,7 @@ def _price_of(request: BookingRequest, settings: ServiceSettings) -> pricing.Quo
 
 
 def zone_of(lat: float, lng: float) -> str:
-    """The IANA zone of a point; the home zone at sea and where zones are unknown to this machine."""
+    """Return the IANA zone of a point; the home zone at sea and where this machine knows no such zone."""
     name = tzfpy.get_tz(lng, lat)
     try:
         return ZoneInfo(name).key
@@ -148,7 +149,7 @@ def zone_of(lat: float, lng: float) -> str:
 
 
 def book(user: User, request: BookingRequest, request_key: str | None = None) -> Trip:
-    """Books a private trip, publishes it and offers it to the drivers around.
+    """Book a private trip, publish it and offer it to the drivers around.
 
     `request_key` makes it idempotent for this user: the same key gives the trip it made the first time.
 
@@ -170,7 +171,7 @@ def book(user: User, request: BookingRequest, request_key: str | None = None) ->
 def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple[Trip, bool]:
     """Write the trip and its booking and publish them; False with the trip that an earlier call with this key made."""
     # Bookings of one user queue here: the same one twice at once finds the first, and they are counted.
-    account = booking_limits.hold_account(user)
+    account = booking_limits.lock_account(user)
     if request_key:
         made = Trip.objects.filter(organiser=user, request_key=request_key).first()
         if made is not None:
@@ -206,7 +207,7 @@ def _new_trip(
     departure_at = max(request.departure_at or now, now)
     is_now = departure_at == now
     patience = dt.timedelta(minutes=settings.patience_min)
-    traveller_name, traveller_phone = _traveller(request, user)
+    traveller_name, traveller_phone = _traveller_columns(request, user)
     return Trip(
         organiser=user,
         request_key=request_key or None,
@@ -274,35 +275,39 @@ def _publish_booking(trip: Trip, booking: Booking) -> None:
 
 
 def _digest(request: BookingRequest) -> str:
-    asked = msgspec.structs.asdict(request)
+    """Return a digest of what is asked for: the same request has the same one."""
+    fields = msgspec.structs.asdict(request)
     if request.traveller is None:
-        # As before there were travellers: a key that is in use during an upgrade stays the same booking's.
-        del asked["traveller"]
-    return hashlib.blake2b(msgspec.json.encode(asked), digest_size=16).hexdigest()
+        # The digest of releases without travellers: a key in use during an upgrade stays the same booking's.
+        del fields["traveller"]
+    return hashlib.blake2b(msgspec.json.encode(fields), digest_size=16).hexdigest()
 
 
 def _require_same(made: Trip, request: BookingRequest) -> None:
-    """A key that comes with another trip in mind is a mistake: answering with the first one would hide it."""
+    """Refuse a key that was used for another request. Raises Conflict: booking.key_reused.
+
+    Answering with the first trip would hide the mistake.
+    """
     # A booking from before digests were kept has none.
     if made.request_digest not in ("", _digest(request)):
         raise Conflict("booking.key_reused", _("This was used for another booking already; please start a new one."))
 
 
 def cancel_refusal(trip: Trip, user: User, *, settings: ServiceSettings, now: dt.datetime) -> DomainError | None:
-    """Why this user may not cancel this trip now; None: they may."""
+    """Return why this user may not cancel this trip now; None: they may."""
     if user.may_steer_trips:
         return None
     if trip.organiser_id != user.pk:
         return NotPermitted("auth.forbidden", _("Only who booked the trip can cancel it."))
     if trip.status == TripStatus.COMPLETED:
         return Conflict("trip.transition_refused", _("This trip is over."))
-    # A driver who says they are there, and whose position does not, holds nobody.
+    # An arrival that no position confirms does not keep the passenger from cancelling.
     if trip.awaits_confirmation:
         return None
     if trip.status in ABOARD or trip.status == TripStatus.DRIVER_ARRIVED:
         return Conflict("trip.cancel_too_late", _("Your driver is already there; ask the driver or our staff."))
-    # With nobody on the way there is nobody to let down, whatever the hour.
-    # A trip for now could otherwise never be cancelled: it departs when it is booked.
+    # Without a driver nobody loses a drive by it. A trip for now departs when it is booked: it could otherwise never
+    # be cancelled.
     if trip.status in OPEN or trip.status == TripStatus.DRAFT or trip.is_now:
         return None
     if now > trip.departure_at - dt.timedelta(minutes=settings.free_cancel_min):
@@ -316,7 +321,7 @@ def cancel_refusal(trip: Trip, user: User, *, settings: ServiceSettings, now: dt
 
 
 def cancel(trip_id: int, user: User, reason: str = "") -> Trip:
-    """Cancels for the organiser (by the rule) or staff. A second time changes nothing and gives the same answer.
+    """Cancel a trip for its organiser (by `cancel_refusal`) or staff. Repeating it gives the same answer.
 
     What a passenger cancels after a driver accepted counts against the account's next bookings (booking_limits).
 
@@ -330,11 +335,12 @@ def cancel(trip_id: int, user: User, reason: str = "") -> Trip:
 
 @in_transaction
 def _cancel(trip_id: int, user: User, reason: str) -> Trip:
-    seen = trip_for(user, trip_id)
-    if seen.driver_id:
-        list(Driver.objects.filter(pk=seen.driver_id).locked())
+    """Lock driver and trip, check that the user may cancel it, and end it."""
+    unlocked = trip_for(user, trip_id)
+    if unlocked.driver_id:
+        list(Driver.objects.filter(pk=unlocked.driver_id).locked())
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
-    if trip.driver_id != seen.driver_id:
+    if trip.driver_id != unlocked.driver_id:
         raise Stale
     if trip.status == TripStatus.CANCELLED:
         return trip

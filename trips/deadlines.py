@@ -43,16 +43,13 @@ logger = logging.getLogger("stepper.dispatch")
 EXPIRED_AT_ONCE = 100
 
 
-# What the dispatcher does
-
-
 def _handle_each(verb: Callable[[int], object], trip_ids: Iterable[int]) -> int:
-    """One trip after the other, each in a transaction of its own; returns how many `verb` did something about."""
+    """Call `verb` for one trip after the other, failures isolated; return for how many it did something."""
 
-    def one(trip_ids: list[int]) -> int:
+    def handle(trip_ids: list[int]) -> int:
         return bool(verb(trip_ids[0]))
 
-    return sum(isolate_failures(one, [trip_id]) for trip_id in trip_ids)
+    return sum(isolate_failures(handle, [trip_id]) for trip_id in trip_ids)
 
 
 # What is due, by the database's clock
@@ -62,12 +59,12 @@ def _offers_due() -> QuerySet[Offer]:
     return Offer.objects.due().order_by()
 
 
-def _searching() -> QuerySet[Trip]:
+def _trips_searching() -> QuerySet[Trip]:
     return Trip.objects.filter(search_until__gt=Now(), status__in=sorted(OPEN)).order_by()
 
 
 def _rounds_due() -> QuerySet[Trip]:
-    return _searching().filter(next_look_at__lte=Now())
+    return _trips_searching().filter(next_look_at__lte=Now())
 
 
 def _searches_expired() -> TripQuerySet:
@@ -75,31 +72,31 @@ def _searches_expired() -> TripQuerySet:
 
 
 @functools.cache
-def _anything_due() -> tuple[str, tuple[Any, ...]]:
-    """The query of `is_anything_due`; building it takes longer than the database takes to answer it."""
+def _anything_due_sql() -> tuple[str, tuple[Any, ...]]:
+    """Build the query of `is_anything_due` once: that takes longer than the database takes to answer it."""
     parts = [due.values("pk").query.sql_with_params() for due in (_offers_due(), _rounds_due(), _searches_expired())]
     sql = " OR ".join(f"EXISTS ({part})" for part, _params in parts)
     return f"SELECT {sql}", tuple(param for _part, params in parts for param in params)
 
 
 def is_anything_due() -> bool:
-    """Whether there is an offer to settle, a trip to look at or one to give up: most of the time there is not."""
+    """Say whether an offer has expired, a round or wave is due, or a search is over; mostly nothing is."""
     with connection.cursor() as cursor:
-        cursor.execute(*_anything_due())
+        cursor.execute(*_anything_due_sql())
         return bool(cursor.fetchone()[0])
 
 
 def expire_due_offers(limit: int = EXPIRED_AT_ONCE) -> int:
-    """Settles offers past their deadline; returns the number of trips it did. Trips others hold are skipped."""
+    """Expire offers past their deadline; return the number of their trips. Trips locked by others are skipped."""
     trip_ids = list(_offers_due().values_list("trip_id", flat=True).distinct()[:limit])
     return isolate_failures(_expire_offers, trip_ids)
 
 
 @in_transaction
 def _expire_offers(trip_ids: list[int]) -> int:
-    """Of all these trips at once: who holds one of them is not waited for, so they cannot wait for each other."""
-    free = Trip.objects.filter(pk__in=trip_ids).order_by("pk").select_for_update(no_key=True, skip_locked=True)
-    claimed = list(free.values_list("pk", flat=True))
+    """Expire the offers of all these trips in one transaction; it waits for no lock, so it cannot be in a deadlock."""
+    unlocked = Trip.objects.filter(pk__in=trip_ids).order_by("pk").select_for_update(no_key=True, skip_locked=True)
+    claimed = list(unlocked.values_list("pk", flat=True))
     due = list(Offer.objects.due().filter(trip__in=claimed).order_by("pk").values_list("pk", "trip_id", "driver_id"))
     if not due:
         return 0
@@ -110,14 +107,14 @@ def _expire_offers(trip_ids: list[int]) -> int:
         (events.OfferExpired(trip_id=trip_id, offer_id=pk, reason="timeout"), groups.driver(driver_id))
         for pk, trip_id, driver_id in due
     )
-    done = {trip_id for _pk, trip_id, _driver in due}
-    end_waves_if_settled(done)
-    return len(done)
+    expired = {trip_id for _pk, trip_id, _driver in due}
+    end_waves_if_settled(expired)
+    return len(expired)
 
 
 def start_due_rounds(limit: int = 50) -> int:
-    """Starts the rounds and waves that are due; returns their number."""
-    due = _claim(_rounds_due(), limit)
+    """Start the rounds and waves that are due; return their number."""
+    due = _claim_trips(_rounds_due(), limit)
     if not due:
         return 0
     policies = Policies.current()
@@ -139,10 +136,10 @@ def start_due_rounds(limit: int = 50) -> int:
 
 
 @in_transaction
-def _claim(waiting: QuerySet[Trip], limit: int) -> list[Trip]:
-    """Claims trips for this dispatcher: another one sees them again only if this one dies on the way."""
-    free = waiting.order_by("next_look_at").select_for_update(no_key=True, skip_locked=True, of=("self",))
-    trips = list(free[:limit])
+def _claim_trips(waiting: QuerySet[Trip], limit: int) -> list[Trip]:
+    """Claim trips for this dispatcher for 30 s: another one finds them after that, if this one died on the way."""
+    unlocked = waiting.order_by("next_look_at").select_for_update(no_key=True, skip_locked=True, of=("self",))
+    trips = list(unlocked[:limit])
     claimed = Trip.objects.filter(pk__in=[trip.pk for trip in trips]).order_by()
     if claimed.update(next_look_at=Now() + dt.timedelta(seconds=30)):
         until = dict(claimed.values_list("pk", "next_look_at"))
@@ -155,11 +152,11 @@ def _claim(waiting: QuerySet[Trip], limit: int) -> list[Trip]:
 
 
 def _claim_waiting(policies: Policies, limit: int = 500) -> set[int]:
-    """The trips that wait to be matched: when the window closes for one of them it closes for all."""
+    """Claim the trips that wait to be matched: when the window closes for one of them it closes for all."""
     window = dt.timedelta(seconds=policies.settings.match_window_s)
-    soon = _searching().filter(next_look_at__gt=Now(), next_look_at__lte=Now() + window)
-    waiting = [trip.pk for trip in soon[:limit] if policies.of(trip).mode == DispatchMode.BATCHED]
-    return {trip.pk for trip in _claim(soon.filter(pk__in=waiting), limit)} if waiting else set()
+    in_window = _trips_searching().filter(next_look_at__gt=Now(), next_look_at__lte=Now() + window)
+    waiting = [trip.pk for trip in in_window[:limit] if policies.of(trip).mode == DispatchMode.BATCHED]
+    return {trip.pk for trip in _claim_trips(in_window.filter(pk__in=waiting), limit)} if waiting else set()
 
 
 def match_trips(trip_ids: Sequence[int], policies: Policies | None = None) -> int:
@@ -228,13 +225,14 @@ def _match_shortlists(shortlists: Mapping[int, Shortlist]) -> dict[int, list[Can
 
 
 def cancel_due_searches(limit: int = 50) -> int:
-    """Cancels trips that nobody took until their departure; returns their number."""
+    """Cancel trips that nobody took until `search_until`; return their number."""
     trip_ids = list(_searches_expired().order_by("search_until").values_list("pk", flat=True)[:limit])
     return _handle_each(_cancel_search, trip_ids)
 
 
 @in_transaction
 def _cancel_search(trip_id: int) -> bool:
+    """Cancel a trip whose search is over; False: it is not any more, or somebody has locked it."""
     trip = (
         _searches_expired()
         .for_page()

@@ -204,7 +204,7 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
         }
 
     def _may_call(self, trip: Trip) -> bool:
-        """Whether the viewer may call who booked and who travels: the driver under way, the organiser, staff."""
+        """Say whether the viewer may call who booked and who travels: the driver under way, the organiser, staff."""
         viewer = self._viewer
         drives = trip.driver is not None and trip.driver.user_id == viewer.pk and trip.status in ASSIGNED
         return drives or viewer.may_see_trips or viewer.pk == trip.organiser_id

@@ -31,16 +31,18 @@ ACTIVE_SHOWN = 50
 
 
 def active_trips(user: User) -> QuerySet[Trip]:
+    """Return the unfinished trips that somebody booked or has seats on, the next departure first."""
     return access.list_booked_by(user).for_page().unfinished().order_by("departure_at", "pk")[:ACTIVE_SHOWN]
 
 
 def past_trips(user: User, page: str | int | None) -> Page[Trip]:
+    """Return a page of the finished trips that somebody booked or had seats on, the latest first."""
     finished = access.list_booked_by(user).for_page().filter(status__in=FINISHED).order_by("-departure_at", "-pk")
     return Paginator(finished, PAST_PER_PAGE).get_page(page)
 
 
 def panel_for(request: SignedInRequest, trip_id: int) -> Panel:
-    """The trip as this user may see it. Raises Http404 for somebody else's."""
+    """Return the panel of a trip that this user may see. Raises Http404 for somebody else's."""
     try:
         return Panel(access.trip_for(request.user, trip_id), request.user)
     except NotFound as error:
@@ -62,7 +64,7 @@ def trips(request: SignedInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def book(request: SignedInRequest) -> HttpResponse:
-    """The booking form; its hidden key makes sending it twice one trip."""
+    """Show the booking form, and book; its hidden key makes sending it twice one trip."""
     refusal: DomainError | None = None
     if request.method == "POST":
         form = BookingForm(request.POST)
@@ -82,7 +84,7 @@ def book(request: SignedInRequest) -> HttpResponse:
 
 
 def _price(user: User, form: BookingForm) -> dict[str, Any]:
-    """The quote for what the form holds, or why there is none yet."""
+    """Return the quote for what the form has, or why there is none yet, for the template."""
     if not form.is_bound or not form.is_priceable():
         return {"quote": None}
     try:
@@ -95,7 +97,7 @@ def _price(user: User, form: BookingForm) -> dict[str, Any]:
 @require_safe
 @login_required
 def quote(request: SignedInRequest) -> HttpResponse:
-    """The price of what the form holds so far; books nothing."""
+    """Show the price of what the form has so far; nothing is booked."""
     context = _price(request.user, BookingForm(request.GET))
     return with_retry_after(render(request, "trips/quote.html", context), context.get("refusal"))
 
@@ -108,7 +110,7 @@ def detail(request: SignedInRequest, trip_id: int) -> HttpResponse:
 
 
 def _changed_response(request: HttpRequest, panel: Panel) -> HttpResponse:
-    """After a change: the panel anew on the open page, or the page itself."""
+    """Answer a change with the new panel on the open page, or with a redirect to it."""
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect("trips:detail", panel.trip.pk)
     response = render(request, "trips/changed.html", {"panel": panel, "rating_form": RatingForm()})
@@ -124,7 +126,7 @@ def _changed_response(request: HttpRequest, panel: Panel) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def cancel(request: SignedInRequest, trip_id: int) -> HttpResponse:
-    """Says what cancelling will do, then does it. Cancelling twice gives the same answer."""
+    """Show what cancelling will do, and cancel. Cancelling twice gives the same answer."""
     panel = panel_for(request, trip_id)
     form = CancelForm(request.POST if request.method == "POST" else None)
     refusal: DomainError | None = None
@@ -144,7 +146,7 @@ def cancel(request: SignedInRequest, trip_id: int) -> HttpResponse:
 @require_POST
 @login_required
 def rate(request: SignedInRequest, trip_id: int) -> HttpResponse:
-    """One to five stars for the other side, once."""
+    """Rate the other side with one to five stars, once."""
     panel = panel_for(request, trip_id)
     form = RatingForm(request.POST)
     status = 422
@@ -165,7 +167,7 @@ def rate(request: SignedInRequest, trip_id: int) -> HttpResponse:
 @require_POST
 @login_required
 def offer_again(request: SignedInRequest, trip_id: int) -> HttpResponse:
-    """The passenger does not want to wait for the next look."""
+    """Start the next round now."""
     panel_for(request, trip_id)
     try:
         result = assignment.offer_again(trip_id, request.user)
@@ -179,8 +181,8 @@ def offer_again(request: SignedInRequest, trip_id: int) -> HttpResponse:
     return _changed_response(request, panel_for(request, trip_id))
 
 
-def _search_changed(request: SignedInRequest, trip_id: int, *, form: Form, verb: Callable[..., Trip]) -> HttpResponse:
-    """Calls a verb with what the form holds; a refusal is a message on the page as it now is."""
+def _change_search(request: SignedInRequest, trip_id: int, *, form: Form, verb: Callable[..., Trip]) -> HttpResponse:
+    """Call a verb with what the form has; a refusal is a message on the page as it now is."""
     panel_for(request, trip_id)
     try:
         if not form.is_valid():
@@ -196,12 +198,12 @@ def _search_changed(request: SignedInRequest, trip_id: int, *, form: Form, verb:
 @require_POST
 @login_required
 def widen(request: SignedInRequest, trip_id: int) -> HttpResponse:
-    """Nobody takes it: drivers farther away are asked."""
-    return _search_changed(request, trip_id, form=WidenForm(request.POST), verb=unfilled.widen)
+    """Search drivers farther away."""
+    return _change_search(request, trip_id, form=WidenForm(request.POST), verb=unfilled.widen)
 
 
 @require_POST
 @login_required
 def postpone(request: SignedInRequest, trip_id: int) -> HttpResponse:
-    """Nobody takes it: it leaves later."""
-    return _search_changed(request, trip_id, form=PostponeForm(request.POST), verb=unfilled.postpone)
+    """Have the trip leave later."""
+    return _change_search(request, trip_id, form=PostponeForm(request.POST), verb=unfilled.postpone)

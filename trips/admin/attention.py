@@ -56,7 +56,7 @@ class AttentionFilter(admin.SimpleListFilter):
 
 
 def attention(trip: Trip) -> Label | None:
-    """`Standing still since 14:02`; None: nothing is wrong."""
+    """Return what staff should see to, as `Standing still since 14:02`; None: nothing is wrong."""
     if trip.status in OPEN and trip.escalated_at:
         return Label(
             "danger", _("Nobody takes it, told at %(time)s") % {"time": clock(trip.escalated_at, trip.timezone)}
