@@ -75,7 +75,8 @@ def accept(driver_id: int, offer_id: int) -> Trip:
     """
     offers = Offer.objects.filter(pk=offer_id, driver_id=driver_id).order_by()
     offered = offers.values_list("trip_id", "trip__driver_id").first()
-    # Most of many who accept at once come too late: they are refused without waiting for the locks.
+    # Of many who accept at once most come too late: they are refused without waiting for the locks, and without being
+    # counted, which would cost more than this.
     if offered is not None and offered[1] not in (None, driver_id):
         raise Conflict("offer.taken", _("Another driver was faster."))
     settings = ServiceSettings.current()

@@ -124,7 +124,7 @@ def _judge_step(trip: Trip, wanted: TripStatus, settings: ServiceSettings) -> di
             raise Conflict("trip.not_at_pickup", words % far)
         history["arrival_flagged"] = bool(judged.doubt)
         if judged.doubt:
-            # trips.watch looks whether a position confirms it.
+            # trips.watch checks whether a position confirms it.
             history["watch_at"] = timezone.now()
     return history
 

@@ -38,7 +38,7 @@ def _group_trips(costs: Sequence[Mapping[int, float]]) -> list[list[int]]:
 
 
 def _match_group(rows: Sequence[int], costs: Sequence[Mapping[int, float]]) -> list[tuple[int, int]]:
-    """Return the pairs (trip, driver) of one group, by the Hungarian method."""
+    """Return the pairs (trip, driver) of one group: as many as possible, of the least total cost."""
     if len(rows) == 1:
         drivers = costs[rows[0]]
         return [(rows[0], min(drivers, key=lambda driver_id: (drivers[driver_id], driver_id)))]

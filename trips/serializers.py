@@ -121,7 +121,7 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
     traveller = serializers.SerializerMethodField()
     driver = serializers.SerializerMethodField()
     vehicle = serializers.SerializerMethodField()
-    # False: the driver says they are at the pickup, and no position of theirs bears it out.
+    # False: the driver reported being at the pickup and no position confirms it.
     arrival_confirmed = serializers.SerializerMethodField()
     # What is wrong with the driver's way to the pickup, and since when; null: nothing.
     stall = serializers.SerializerMethodField()

@@ -1,6 +1,6 @@
 """Check trips whose driver is expected at the pickup: reminders, setting off in time, stalls on the way.
 
-Also whether a position confirms an arrival that was flagged because none bore it out.
+Also whether a position confirms an arrival that was flagged without one.
 
 `Trip.move` sets `watch_at` of a trip that gets a driver or whose driver sets off; from then on its `TripWatch` says
 when to check again. The trip's lock is also that of its watch, which is read only once the trip is locked: any number
@@ -281,10 +281,7 @@ def _check_way(look: _Watched) -> bool:
 
 
 def _find_stall(look: _Watched) -> tuple[Stall | None, dt.datetime | None]:
-    """Return the stall and since when, (None, None) without one.
-
-    Moves the two marks of the watch: where the vehicle stands, and how near to the pickup it has been.
-    """
+    """Return the stall and since when, (None, None) without one; moves the marks of the watch."""
     watch, position, settings = look.watch, look.position, look.settings
     set_off_at = watch.set_off_at or look.now
     heard_at = max(position.recorded_at, set_off_at) if position else set_off_at
@@ -299,20 +296,10 @@ def _find_stall(look: _Watched) -> tuple[Stall | None, dt.datetime | None]:
     here, at = (position.lat, position.lng), max(position.recorded_at, set_off_at)
     away_km = distance_km(*here, look.trip.pickup_lat, look.trip.pickup_lng)
     move_km, span = settings.stall_move_m / 1000, dt.timedelta(minutes=settings.stall_min)
-    near = away_km <= NEAR_KM
-    if (
-        near
-        or watch.anchor_lat is None
-        or watch.anchor_lng is None
-        or distance_km(watch.anchor_lat, watch.anchor_lng, *here) >= move_km
-    ):
-        watch.anchor_lat, watch.anchor_lng, watch.anchor_at = *here, at
-    nearer = near or watch.least_km is None or away_km <= watch.least_km - move_km
-    if nearer or watch.least_km is None:
-        watch.least_km, watch.least_at = away_km, at
+    is_nearer = _move_marks(watch, here, at=at, away_km=away_km, move_km=move_km)
     if watch.anchor_at is not None and at - watch.anchor_at >= span:
         return Stall.STANDING, watch.anchor_at
-    if nearer or watch.least_at is None:
+    if is_nearer or watch.least_km is None or watch.least_at is None:
         return None, None
     if watch.stall == Stall.AWAY:
         # From the farthest point on, coming back is coming nearer.
@@ -323,6 +310,27 @@ def _find_stall(look: _Watched) -> tuple[Stall | None, dt.datetime | None]:
         watch.least_km = away_km
         return Stall.AWAY, since
     return None, None
+
+
+def _move_marks(
+    watch: TripWatch, here: tuple[float, float], *, at: dt.datetime, away_km: float, move_km: float
+) -> bool:
+    """Move the marks of the watch: where the vehicle stands, and the nearest it was; True: it came nearer.
+
+    Only moves of `move_km` count; near the pickup each one does.
+    """
+    near = away_km <= NEAR_KM
+    if (
+        near
+        or watch.anchor_lat is None
+        or watch.anchor_lng is None
+        or distance_km(watch.anchor_lat, watch.anchor_lng, *here) >= move_km
+    ):
+        watch.anchor_lat, watch.anchor_lng, watch.anchor_at = *here, at
+    if near or watch.least_km is None or away_km <= watch.least_km - move_km:
+        watch.least_km, watch.least_at = away_km, at
+        return True
+    return False
 
 
 def _stall_words(trip: Trip, stall: Stall) -> tuple[str, str]:

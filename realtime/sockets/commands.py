@@ -122,7 +122,7 @@ def trip_snapshots(user: User, trip_ids: Iterable[int]) -> list[events.Frame]:
     wanted = list(trip_ids)
     if not wanted:
         return []
-    # Asked in the same statement whether they may be seen: a right may have ended since it was last looked at.
+    # Whether they may be seen is part of the same statement: a right may have ended since the last permissions refresh.
     seen = access.visible_to(user).for_page().select_related("driver__position")
     trips = list(seen.filter(pk__in=wanted).order_by("pk"))
     settings = ServiceSettings.current() if any(trip.driver_id for trip in trips) else None

@@ -1,7 +1,7 @@
-"""Trips that staff should look at, as a filter and a label, and what the watch over a trip has noted.
+"""Trips that staff should see to, as a filter and a label, and what the watch over a trip has noted.
 
 Nobody takes it, the driver has not set off, does not come nearer to the pickup (trips.watch), or takes steps that their
-position does not bear out (trips.arrival).
+position does not confirm (trips.arrival).
 """
 
 from typing import Any
