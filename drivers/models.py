@@ -7,15 +7,14 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from trips.states import BookingStatus, TripStatus, TripType, VehicleClass
+from trips.states import TripType, VehicleClass
 
 if TYPE_CHECKING:
-    from stepper.models import User
-    from trips.models import Trip
+    pass
 
 
 class Approval(models.TextChoices):
@@ -304,43 +303,11 @@ class DriverPosition(models.Model):
         return self.recorded_at >= timezone.now() - dt.timedelta(seconds=seconds)
 
 
-class TrailPointQuerySet(models.QuerySet["TrailPoint"]):
-    def visible_to(self, user: "User", trip: "Trip") -> Self:
-        """Points of a trip that somebody may see, while it lasts and afterwards.
-
-        Staff who may see trips: all. A driver: their own, the way to the pickup included. Whoever booked the trip or
-        seats of it: the ride itself, which is what its present or last driver's vehicle did from the boarding to the
-        arrival; not from where the driver came, nor where they went. Anybody else: none.
-        """
-        points = self.filter(trip=trip, jumped=False)
-        if user.may_see_trips:
-            return points
-        own = Q(driver__user=user)
-        if trip.driver_id is None:
-            return points.filter(own)
-        ride = Q(driver=trip.driver_id) & _of_the_ride(trip)
-        if trip.organiser_id != user.pk:
-            ride &= Q(models.Exists(trip.bookings.filter(passenger=user).exclude(status=BookingStatus.CANCELLED)))
-        return points.filter(own | ride)
-
-
-def _of_the_ride(trip: "Trip") -> Q:
-    """From the last boarding on; where the trip has arrived or is over, until then."""
-
-    def last(status: TripStatus) -> models.Subquery:
-        steps = trip.transitions.filter(to_status=status).order_by("-pk")
-        return models.Subquery(steps.values("created_at")[:1])
-
-    ride = Q(recorded_at__gte=last(TripStatus.PASSENGERS_BOARDED))
-    if trip.status in (TripStatus.ARRIVED, TripStatus.COMPLETED):
-        # Staff can complete a trip that never arrived.
-        ended_at = models.Value(trip.completed_at or timezone.now(), output_field=models.DateTimeField())
-        ride &= Q(recorded_at__lte=Coalesce(last(TripStatus.ARRIVED), ended_at))
-    return ride
-
-
 class TrailPoint(models.Model):
-    """Where the vehicle was during a trip in progress: for the map and disputes. Read it through `visible_to`."""
+    """Where the vehicle was during a trip in progress: for the map and disputes.
+
+    Read it through trips.access.trail_visible_to.
+    """
 
     trip = models.ForeignKey("trips.Trip", models.CASCADE, related_name="trail")
     # Whose vehicle; None: written by a release that did not say. No index: points are found by their trip.
@@ -352,8 +319,6 @@ class TrailPoint(models.Model):
     recorded_at = models.DateTimeField()
     # Implausible, of the releases that kept such points; nobody is shown them, and new ones are never written.
     jumped = models.BooleanField(_("jumped"), default=False, db_default=False)
-
-    objects = TrailPointQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("trail point")

@@ -1,27 +1,135 @@
-from django.db.models import Q
+"""Who may see a trip and its trail, and who may have it searched.
+
+A trip is seen by who organised it, who has seats on it, who drives it, and staff who may see all. Each of these is a
+function here, and every query of the pages, REST and the sockets is made of them. Who gets the driver's position, and
+from when: drivers.positions.tracking.
+"""
+
+import functools
+import operator
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from django.db import connection
+from django.db.models import DateTimeField, Exists, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from drivers.models import Driver, TrailPoint
 from stepper.errors import Conflict, NotFound, NotPermitted, Text
 from stepper.models import User
 from trips.models import Booking, Trip, TripQuerySet
-from trips.states import OPEN, BookingStatus
+from trips.states import OPEN, BookingStatus, TripStatus
+
+# Stands for the user in a statement that is built once; no row has it.
+_ANYBODY = -1
+# What a row of `own_unfinished` is about.
+_ON_IT, _DRIVER_ROW, _DRIVES_IT = 0, 1, 2
+
+
+class OwnTrips(NamedTuple):
+    """What somebody's sockets follow by themselves. `driver_id` None: not a driver."""
+
+    driver_id: int | None
+    # Unfinished trips that they organised or have seats on.
+    on_ids: set[int]
+    driven_ids: set[int]
 
 
 def require_staff(user: User) -> None:
+    """Refuse who may not steer everybody's trips.
+
+    Raises:
+        NotPermitted: auth.forbidden
+    """
     if not user.may_steer_trips:
         raise NotPermitted("auth.forbidden", _("Only staff can do this."))
 
 
+# Why somebody sees a trip
+
+
+def _organised_by(user_id: int) -> TripQuerySet:
+    return Trip.objects.filter(organiser=user_id)
+
+
+def _seats_of(user_id: int) -> QuerySet[Booking]:
+    return Booking.objects.filter(passenger=user_id).exclude(status=BookingStatus.CANCELLED)
+
+
+def _booked_by(user_id: int) -> TripQuerySet:
+    return Trip.objects.filter(pk__in=_seats_of(user_id).values("trip"))
+
+
+def _driven_by(user_id: int) -> TripQuerySet:
+    return Trip.objects.filter(driver__user=user_id)
+
+
+# Which trips somebody sees
+
+
 def visible_to(user: User) -> TripQuerySet:
-    """The trips somebody is on (organiser, booked passenger, driver); for staff all."""
+    """Return the trips somebody may see, to be narrowed to the ids that are asked for.
+
+    For a list take `list_visible_to`: with OR between the parts, the database reads every trip there is.
+    """
     if user.may_see_trips:
         return Trip.objects.all()
-    booked = Booking.objects.filter(passenger=user).exclude(status=BookingStatus.CANCELLED).values("trip")
-    return Trip.objects.filter(Q(organiser=user) | Q(driver__user=user) | Q(pk__in=booked))
+    return functools.reduce(operator.or_, (_organised_by(user.pk), _booked_by(user.pk), _driven_by(user.pk)))
+
+
+def list_visible_to(user: User) -> TripQuerySet:
+    """Return the trips somebody may see, for a list."""
+    if user.may_see_trips:
+        return Trip.objects.all()
+    return _union([_organised_by(user.pk), _booked_by(user.pk), _driven_by(user.pk)])
+
+
+def list_booked_by(user: User) -> TripQuerySet:
+    """Return the trips that somebody organised or has seats on, for a list."""
+    return _union([_organised_by(user.pk), _booked_by(user.pk)])
+
+
+def _union(parts: Sequence[TripQuerySet]) -> TripQuerySet:
+    """Return the trips of all parts, found by the index of each."""
+    first, *others = (part.order_by().values("pk") for part in parts)
+    return Trip.objects.filter(pk__in=first.union(*others))
+
+
+def only_driven_by(user: User) -> TripQuerySet:
+    """Return the unfinished trips that somebody sees only because they drive them."""
+    driven = _driven_by(user.pk).unfinished().exclude(organiser=user.pk)
+    return driven.exclude(pk__in=_seats_of(user.pk).values("trip"))
+
+
+def own_unfinished(user: User) -> OwnTrips:
+    """Read the user's driver row and their unfinished trips, in one statement."""
+    sql, params = _own_unfinished_sql()
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [user.pk if param == _ANYBODY else param for param in params])
+        rows: list[tuple[int, int]] = cursor.fetchall()
+    return OwnTrips(
+        driver_id=next((pk for what, pk in rows if what == _DRIVER_ROW), None),
+        on_ids={pk for what, pk in rows if what == _ON_IT},
+        driven_ids={pk for what, pk in rows if what == _DRIVES_IT},
+    )
+
+
+@functools.cache
+def _own_unfinished_sql() -> tuple[str, tuple[Any, ...]]:
+    """Build the statement of `own_unfinished` once: that takes longer than the database takes to answer it.
+
+    A UNION, so that each part goes by its own index: with OR between them every unfinished trip is read.
+    """
+    parts = ((_ON_IT, _organised_by), (_ON_IT, _booked_by), (_DRIVES_IT, _driven_by))
+    trips = (part(_ANYBODY).unfinished().order_by().values_list(Value(what), "pk") for what, part in parts)
+    drivers = Driver.objects.filter(user=_ANYBODY).order_by().values_list(Value(_DRIVER_ROW), "pk")
+    return drivers.union(*trips).query.sql_with_params()
 
 
 def trip_for(user: User, trip_id: int) -> Trip:
-    """The trip as somebody on it (organiser, booked passenger, its driver) or staff may see it.
+    """Return the trip as somebody who may see it reads it.
 
     Raises:
         NotFound: there is none, or it is somebody else's; the answer is the same.
@@ -33,13 +141,50 @@ def trip_for(user: User, trip_id: int) -> Trip:
 
 
 def require_searching(trip: Trip, user: User, refused: Text) -> None:
-    """The trip looks for a driver, and this user booked it or is staff.
+    """Refuse a trip that looks for no driver, and who neither booked it nor is staff.
 
     Raises:
-        NotPermitted (auth.forbidden): with `refused`
-        Conflict (trip.transition_refused): it has a driver or is over
+        NotPermitted: auth.forbidden, with the words of `refused`
+        Conflict: trip.transition_refused, it has a driver or is over
     """
     if trip.organiser_id != user.pk and not user.may_steer_trips:
         raise NotPermitted("auth.forbidden", refused)
     if trip.status not in OPEN:
         raise Conflict("trip.transition_refused", _("This trip is not looking for a driver."))
+
+
+# Where the vehicle went
+
+
+def trail_visible_to(user: User, trip: Trip) -> QuerySet[TrailPoint]:
+    """Return the points of a trip's trail that somebody may see, while it lasts and afterwards.
+
+    Staff who may see trips: all. A driver: their own, the way to the pickup included. Whoever booked the trip or seats
+    of it: the ride itself, which is what its present or last driver's vehicle did from the boarding to the arrival; not
+    from where the driver came, nor where they went. Anybody else: none.
+    """
+    points = TrailPoint.objects.filter(trip=trip, jumped=False)
+    if user.may_see_trips:
+        return points
+    own = Q(driver__user=user)
+    if trip.driver_id is None:
+        return points.filter(own)
+    ride = Q(driver=trip.driver_id) & _of_the_ride(trip)
+    if trip.organiser_id != user.pk:
+        ride &= Q(Exists(_seats_of(user.pk).filter(trip=trip)))
+    return points.filter(own | ride)
+
+
+def _of_the_ride(trip: Trip) -> Q:
+    """Return the condition on points from the last boarding on; where the trip has arrived or is over, until then."""
+
+    def last(status: TripStatus) -> Subquery:
+        steps = trip.transitions.filter(to_status=status).order_by("-pk")
+        return Subquery(steps.values("created_at")[:1])
+
+    ride = Q(recorded_at__gte=last(TripStatus.PASSENGERS_BOARDED))
+    if trip.status in (TripStatus.ARRIVED, TripStatus.COMPLETED):
+        # Staff can complete a trip that never arrived.
+        ended_at = Value(trip.completed_at or timezone.now(), output_field=DateTimeField())
+        ride &= Q(recorded_at__lte=Coalesce(last(TripStatus.ARRIVED), ended_at))
+    return ride

@@ -1,11 +1,8 @@
-"""REST for trips: list, book, quote, look at, cancel, rate, follow, offer again."""
-
-import datetime as dt
+"""REST for trips: list, book, quote, read, cancel, rate, follow, offer again."""
 
 import msgspec
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -33,7 +30,7 @@ from .serializers import (
 
 
 def with_answer_columns(viewer: User, trips: TripQuerySet) -> QuerySet[Trip]:
-    """`trips` with what `TripSerializer` reads, in one query."""
+    """Add what `TripSerializer` reads to a query of trips."""
     open_offers = Offer.objects.open().filter(trip=OuterRef("pk")).order_by().values("trip")
     mine = Rating.objects.filter(trip=OuterRef("pk"), by=viewer).values("stars")
     return (
@@ -47,16 +44,16 @@ def with_answer_columns(viewer: User, trips: TripQuerySet) -> QuerySet[Trip]:
 
 
 def trip_response(trip_id: int, viewer: User, status: int = 200) -> Response:
-    """The full trip as it stands now, after whatever was done to it."""
+    """Answer the full trip as it stands now, after a verb changed it."""
     trip = with_answer_columns(viewer, Trip.objects.all()).get(pk=trip_id)
     return Response(TripSerializer(trip, context={"viewer": viewer}).data, status=status)
 
 
 class TripsView(APIView):
     def get(self, request: ApiRequest) -> Response:
-        """The caller's trips (organised, booked or driven; all for staff), newest first, `?status=` any of several."""
+        """List the caller's trips (organised, booked or driven; staff: all), newest first; `?status=`: any of these."""
         viewer = request.user
-        trips = with_answer_columns(viewer, access.visible_to(viewer))
+        trips = with_answer_columns(viewer, access.list_visible_to(viewer))
         if wanted := request.query_params.getlist("status"):
             if not STATUSES.issuperset(wanted):
                 raise InvalidInput("input.invalid", INVALID, {"status": [_("There is no such status.")]})
@@ -66,7 +63,7 @@ class TripsView(APIView):
         return pages.get_paginated_response(TripSerializer(page, many=True, context={"viewer": viewer}).data)
 
     def post(self, request: ApiRequest) -> Response:
-        """Books. The same `Idempotency-Key` again answers 200 with the trip of the first time."""
+        """Book a trip. The same `Idempotency-Key` again answers 200 with the trip of the first time."""
         key = self._request_key(request)
         wanted = read(request, BookingSerializer)["request"]
         repeated = key is not None and Trip.objects.filter(organiser=request.user, request_key=key).exists()
@@ -85,7 +82,7 @@ class TripsView(APIView):
 
 class QuoteView(APIView):
     def post(self, request: ApiRequest) -> Response:
-        """What a booking would cost; books nothing."""
+        """Answer what a booking would cost; nothing is booked."""
         return Response(QuoteSerializer(bookings.quote(request.user, read(request, BookingSerializer)["request"])).data)
 
 
@@ -109,31 +106,29 @@ class RateView(APIView):
 
 class LocationView(APIView):
     def get(self, request: ApiRequest, trip_id: int) -> Response:
-        """The driver's last position; null where it is too old, or before tracking opens and after the trip."""
+        """Answer the driver's last position; null where it is too old, before tracking opens and after the trip."""
         trip = access.trip_for(request.user, trip_id)
-        settings = ServiceSettings.current()
-        opens_at = trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
-        seen = last_known(trip, settings.position_replay_s) if timezone.now() >= opens_at else None
-        return Response({"trip_id": trip.pk, "location": None if seen is None else msgspec.to_builtins(seen)})
+        location = last_known(trip, ServiceSettings.current())
+        return Response({"trip_id": trip.pk, "location": None if location is None else msgspec.to_builtins(location)})
 
 
 class WidenView(APIView):
     def post(self, request: ApiRequest, trip_id: int) -> Response:
-        """Drivers farther away are asked about a trip that nobody takes; by its organiser or staff."""
+        """Widen the search of a trip that nobody takes; for its organiser or staff."""
         trip = unfilled.widen(trip_id, request.user, **read(request, WidenSerializer))
         return trip_response(trip.pk, request.user)
 
 
 class PostponeView(APIView):
     def post(self, request: ApiRequest, trip_id: int) -> Response:
-        """A trip that nobody takes leaves later; by its organiser or staff."""
+        """Postpone a trip that nobody takes; for its organiser or staff."""
         trip = unfilled.postpone(trip_id, request.user, **read(request, PostponeSerializer))
         return trip_response(trip.pk, request.user)
 
 
 class BroadcastOfferView(APIView):
     def post(self, request: ApiRequest, trip_id: int) -> Response:
-        """A new round for a trip nobody has, by its organiser or staff."""
+        """Start a round for a trip without a driver; for its organiser or staff."""
         result = assignment.offer_again(trip_id, request.user)
         return Response(
             {

@@ -1,3 +1,5 @@
+"""The configuration of the app: SQLite's triggers against overlapping trips are restored after each migration."""
+
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 

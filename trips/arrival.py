@@ -1,4 +1,4 @@
-"""Whether a driver's position bears out what they say of their trip: at the pickup, on board, at the dropoff.
+"""Check a driver's steps (at the pickup, on board, at the dropoff) against their position.
 
 Judged is the newest believed fix, which has come through drivers.positions.buffer. What a client sends with a step
 (`lat`, `lng`) is a claim without accuracy or time: it goes into the history and proves nothing.
@@ -29,7 +29,7 @@ _AT_DROPOFF = frozenset({TripStatus.ARRIVED, TripStatus.COMPLETED})
 
 
 class Judgement(NamedTuple):
-    """`doubt`: a Doubt, empty where the position bears the step out. `away_km` None: no position to measure from."""
+    """`doubt`: a Doubt, empty where the position confirms the step. `away_km` None: no position to measure from."""
 
     doubt: str
     away_km: float | None
@@ -43,14 +43,14 @@ class PickupAreas:
         return list(PickupArea.objects.order_by())
 
     def arrival_radius_m(self, trip: Trip) -> int:
-        """How far from the trip's pickup its driver counts as arrived; 0: the pickup is in no area."""
+        """Return how far from the trip's pickup its driver counts as arrived, in m; 0: the pickup is in no area."""
         here = (trip.pickup_lat, trip.pickup_lng)
         areas = (row for row in self._rows if distance_km(row.lat, row.lng, *here) * 1000 <= row.radius_m)
         return max((row.arrival_radius_m for row in areas), default=0)
 
 
 def position_of(trip: Trip) -> DriverPosition | None:
-    """The newest believed position of the trip's driver; no query where `driver__position` was read with the trip."""
+    """Return the newest believed position of the driver; no query where `driver__position` was read with the trip."""
     if trip.driver is None:
         return None
     return buffer.buffer.latest(trip.driver.pk, getattr(trip.driver, "position", None))
@@ -90,7 +90,7 @@ def confirm(trip: Trip, role: Role, *, by_id: int | None = None, note: str = "",
 def confirm_if_there(
     trip: Trip, role: Role, *, settings: ServiceSettings, by_id: int | None = None, areas: PickupAreas | None = None
 ) -> bool:
-    """`confirm` a flagged arrival where a position bears it out by now; False: none does. The trip is locked."""
+    """Confirm a flagged arrival where a position shows it by now; False: none does. The trip is locked."""
     judged = judge(trip, TripStatus.DRIVER_ARRIVED, settings=settings, areas=areas)
     if judged.doubt:
         return False

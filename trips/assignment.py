@@ -1,4 +1,4 @@
-"""What drivers answer to offers, and what staff and passengers do about who has a trip. Who is asked: trips.dispatch.
+"""Assignment: accepting and declining offers, releasing a trip, assigning it by staff. Who is asked: trips.dispatch.
 
 Everything is decided in the database, so any number of processes may run this at once, be killed and come back.
 Lock order, everywhere: driver, trip, offers, bookings. Deadlines are judged by the database's clock.
@@ -46,7 +46,7 @@ class Unfit(Conflict):
 
 
 def offer_again(trip_id: int, user: User) -> RoundResult:
-    """The organiser or staff have the trip offered now instead of at the next look.
+    """Start the next round of an open trip now, for its organiser or staff.
 
     Raises:
         NotFound, NotPermitted, Conflict (trip.transition_refused): it has a driver or is over
@@ -64,7 +64,7 @@ def offer_again(trip_id: int, user: User) -> RoundResult:
 
 
 def accept(driver_id: int, offer_id: int) -> Trip:
-    """The driver takes the trip; exactly one can. The winner repeating it gets the same answer.
+    """Assign the trip to the driver whose offer it is; exactly one can accept. Repeating it gives the same answer.
 
     Raises:
         NotFound: offer.not_found
@@ -73,18 +73,19 @@ def accept(driver_id: int, offer_id: int) -> Trip:
             driver.licence_expired, driver.no_vehicle, driver.too_few_seats, driver.vehicle_class, driver.overlap
         TooManyRequests: more than `answers_per_min`
     """
-    mine = Offer.objects.filter(pk=offer_id, driver_id=driver_id)
-    seen = mine.order_by().values_list("trip_id", "trip__driver_id").first()
-    # Most of a crowd comes too late: they are answered without queuing for the locks, which costs less than counting.
-    if seen is not None and seen[1] not in (None, driver_id):
+    offers = Offer.objects.filter(pk=offer_id, driver_id=driver_id).order_by()
+    offered = offers.values_list("trip_id", "trip__driver_id").first()
+    # Of many who accept at once most come too late: they are refused without waiting for the locks, and without being
+    # counted, which would cost more than this.
+    if offered is not None and offered[1] not in (None, driver_id):
         raise Conflict("offer.taken", _("Another driver was faster."))
     settings = ServiceSettings.current()
     limits.count_call("accept", driver_id, setting="answers_per_min", settings=settings)
-    if seen is None:
+    if offered is None:
         with transaction.atomic():
             lock_driver(driver_id)  # says so where there is no such driver
         raise NotFound("offer.not_found", _("There is no such offer."))
-    trip_id, _taken_by = seen
+    trip_id, _driver_id = offered
     try:
         trip = _accept(driver_id, trip_id, offer_id, settings)
     except Unfit:
@@ -99,23 +100,24 @@ def accept(driver_id: int, offer_id: int) -> Trip:
 
 @in_transaction
 def _accept(driver_id: int, trip_id: int, offer_id: int, settings: ServiceSettings) -> Trip:
+    """Lock driver and trip, compare-and-set the offer, check the driver and assign the trip."""
     driver = lock_driver(driver_id)
     trip = Trip.objects.select_related("organiser").locked().get(pk=trip_id)
     mine = Offer.objects.filter(pk=offer_id)
     # The database's clock decides, not this process's. A refusal below takes it back with the transaction.
     in_time = mine.open().update(status=OfferStatus.ACCEPTED, responded_at=Now())
     can_be_had = in_time and trip.driver_id is None and trip.status == TripStatus.OFFERED
-    if not can_be_had and _is_mine_already(mine.get(), trip, driver_id=driver_id, in_time=bool(in_time)):
+    if not can_be_had and _has_it_already(mine.get(), trip, driver_id=driver_id, in_time=bool(in_time)):
         return trip
     require_approved(driver)
     _require_fit(driver, trip)
-    _require_free(driver, trip, settings)
+    _require_no_overlap(driver, trip, settings)
     _assign(trip, driver, role=Role.DRIVER, by_id=driver.user_id, offer_id=offer_id, settings=settings)
     return trip
 
 
-def _is_mine_already(mine: Offer, trip: Trip, *, driver_id: int, in_time: bool) -> bool:
-    """Why an offer cannot be accepted, as the first that applies of what `accept` raises; True: it was, by them."""
+def _has_it_already(mine: Offer, trip: Trip, *, driver_id: int, in_time: bool) -> bool:
+    """Raise why the offer cannot be accepted, the first that applies; return True where the driver has the trip."""
     if trip.driver_id == driver_id and not in_time and mine.status == OfferStatus.ACCEPTED and not mine.released_at:
         return True
     if trip.driver_id is not None and trip.driver_id != driver_id:
@@ -149,7 +151,8 @@ def _require_fit(driver: Driver, trip: Trip, *, by_staff: bool = False) -> None:
         raise Unfit("driver.vehicle_class", _("The passenger booked a larger class of vehicle than yours."))
 
 
-def _require_free(driver: Driver, trip: Trip, settings: ServiceSettings) -> None:
+def _require_no_overlap(driver: Driver, trip: Trip, settings: ServiceSettings) -> None:
+    """Refuse a driver who has another trip at that time. Raises Conflict: driver.overlap."""
     margin = dt.timedelta(minutes=settings.overlap_margin_min)
     others = Trip.objects.filter(driver=driver).overlapping(trip.departure_at, trip.ends_at, margin)
     other = others.order_by("departure_at").values_list("departure_at", "timezone").first()
@@ -160,13 +163,13 @@ def _require_free(driver: Driver, trip: Trip, settings: ServiceSettings) -> None
 def _assign(
     trip: Trip, driver: Driver, *, role: Role, by_id: int, offer_id: int | None, settings: ServiceSettings
 ) -> None:
-    """The driver has the trip: settles the other offers, tells everybody. Driver and trip are locked."""
+    """Give the trip to the driver, withdraw the other offers, publish and notify. Driver and trip are locked."""
     now = timezone.now()
     trip.driver = None  # so that `move` sees no former driver
-    taken: dict[str, Any] = {"driver": driver, "vehicle": driver.vehicle, "accepted_at": now}
-    taken |= overlap.span(trip, settings) | NO_WAVE
+    changes: dict[str, Any] = {"driver": driver, "vehicle": driver.vehicle, "accepted_at": now}
+    changes |= overlap.span(trip, settings) | NO_WAVE
     try:
-        trip.move(TripStatus.ACCEPTED, role, by_id=by_id, **taken)
+        trip.move(TripStatus.ACCEPTED, role, by_id=by_id, **changes)
     except IntegrityError as error:
         if overlap.NAME not in str(error):
             raise
@@ -226,12 +229,12 @@ def decline(driver_id: int, offer_id: int, reason: str = "") -> Offer:
 
 
 def accept_trip(driver_id: int, trip_id: int) -> Trip:
-    """`accept` by the trip: the driver's latest offer of it."""
+    """Accept the driver's latest offer of a trip."""
     return accept(driver_id, latest_offer(driver_id, trip_id, "accept"))
 
 
 def decline_trip(driver_id: int, trip_id: int, reason: str = "") -> Offer:
-    """`decline` by the trip: the driver's latest offer of it."""
+    """Decline the driver's latest offer of a trip."""
     return decline(driver_id, latest_offer(driver_id, trip_id, "decline"), reason)
 
 
@@ -240,7 +243,7 @@ def decline_trip(driver_id: int, trip_id: int, reason: str = "") -> Offer:
 
 @in_transaction
 def release(driver_id: int, trip_id: int, reason: str = "") -> Trip:
-    """The driver gives an accepted trip back: offered again at once, never to them again.
+    """Release an accepted trip by its driver: it is offered again at once, never to them.
 
     Raises:
         NotFound, Conflict (trip.release_too_late, trip.transition_refused)
@@ -261,18 +264,18 @@ def release(driver_id: int, trip_id: int, reason: str = "") -> Trip:
 
 @in_transaction
 def take_off(trip_id: int, user: User, reason: str = "") -> Trip:
-    """Staff take the trip off its driver; it is offered again at once, not to them.
+    """Take the trip off its driver, by staff: it is offered again at once, not to them.
 
     Raises:
         NotFound, NotPermitted, Conflict (trip.transition_refused)
     """
     require_staff(user)
-    seen = trip_for(user, trip_id)
-    if seen.driver_id is None:
+    unlocked = trip_for(user, trip_id)
+    if unlocked.driver_id is None:
         raise Conflict("trip.transition_refused", _("This trip has no driver."))
-    driver = lock_driver(seen.driver_id)
+    driver = lock_driver(unlocked.driver_id)
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
-    if trip.driver_id != seen.driver_id:
+    if trip.driver_id != unlocked.driver_id:
         raise Stale
     _give_back(trip, driver, role=Role.STAFF, by_id=user.pk, reason=reason)
     notify(
@@ -287,25 +290,9 @@ def take_off(trip_id: int, user: User, reason: str = "") -> Trip:
 
 
 def _give_back(trip: Trip, driver: Driver, *, role: Role, by_id: int, reason: str) -> None:
+    """Take the trip off its driver and have it offered to others after the commit. Driver and trip are locked."""
     now = timezone.now()
-    mine = trip.offers.filter(driver=driver)
-    held = mine.filter(status=OfferStatus.ACCEPTED, released_at__isnull=True)
-    if not held.update(released_at=now) and not mine.filter(released_at__isnull=False).exists():
-        # Assigned by staff without an offer: leave one behind, so that they are not asked again.
-        Offer.objects.create(
-            trip=trip,
-            driver=driver,
-            round_number=trip.round_number + 1,
-            status=OfferStatus.ACCEPTED,
-            urgency=pricing.urgency(trip.departure_at, now),
-            difficulty=pricing.difficulty(trip.distance_km),
-            distance_km=0,
-            pickup_min=0,
-            created_at=now,
-            expires_at=now,
-            responded_at=now,
-            released_at=now,
-        )
+    _mark_released(trip, driver, now)
     # Whether the driver gave it back late or never set off: a trip that begins about now is searched for like one
     # that was booked for now.
     search_until = max(trip.search_until, now + dt.timedelta(minutes=ServiceSettings.current().patience_min))
@@ -334,8 +321,31 @@ def _give_back(trip: Trip, driver: Driver, *, role: Role, by_id: int, reason: st
     )
 
 
+def _mark_released(trip: Trip, driver: Driver, now: dt.datetime) -> None:
+    """Mark the driver's offer of the trip as released: they are not asked about it again."""
+    offers = trip.offers.filter(driver=driver)
+    accepted = offers.filter(status=OfferStatus.ACCEPTED, released_at__isnull=True)
+    if accepted.update(released_at=now) or offers.filter(released_at__isnull=False).exists():
+        return
+    # Assigned by staff without an offer: leave one behind.
+    Offer.objects.create(
+        trip=trip,
+        driver=driver,
+        round_number=trip.round_number + 1,
+        status=OfferStatus.ACCEPTED,
+        urgency=pricing.urgency(trip.departure_at, now),
+        difficulty=pricing.difficulty(trip.distance_km),
+        distance_km=0,
+        pickup_min=0,
+        created_at=now,
+        expires_at=now,
+        responded_at=now,
+        released_at=now,
+    )
+
+
 def assign(trip_id: int, driver_id: int, user: User) -> Trip:
-    """Staff give the trip to a driver, whoever was asked.
+    """Assign the trip to a driver, by staff, whoever was asked.
 
     Raises:
         NotFound, NotPermitted, Conflict (driver.overlap, driver.own_trip, driver.licence_expired, driver.no_vehicle,
@@ -349,6 +359,7 @@ def assign(trip_id: int, driver_id: int, user: User) -> Trip:
 
 @in_transaction
 def _assign_by_staff(trip_id: int, driver_id: int, user: User) -> Trip:
+    """Lock driver and trip, check the driver and assign the trip; an open offer of theirs is accepted with it."""
     driver = lock_driver(driver_id)
     trip = Trip.objects.for_page().locked().filter(pk=trip_id).first()
     if trip is None:
@@ -362,10 +373,10 @@ def _assign_by_staff(trip_id: int, driver_id: int, user: User) -> Trip:
         raise Conflict("driver.own_trip", _("This driver booked the trip."))
     _require_fit(driver, trip, by_staff=True)
     settings = ServiceSettings.current()
-    _require_free(driver, trip, settings)
-    mine = trip.offers.filter(driver=driver, status=OfferStatus.PENDING)
-    offer_id = mine.values_list("pk", flat=True).first()
-    mine.update(status=OfferStatus.ACCEPTED, responded_at=Now())
+    _require_no_overlap(driver, trip, settings)
+    pending = trip.offers.filter(driver=driver, status=OfferStatus.PENDING)
+    offer_id = pending.values_list("pk", flat=True).first()
+    pending.update(status=OfferStatus.ACCEPTED, responded_at=Now())
     _assign(trip, driver, role=Role.STAFF, by_id=user.pk, offer_id=offer_id, settings=settings)
     notify(
         driver.user,

@@ -27,14 +27,14 @@ _COUNTED = sorted((OPEN | ASSIGNED) - {TripStatus.ARRIVED})
 
 
 class Account(Struct, frozen=True):
-    """An account whose row is held. `own_number`: of trips at the same time; None: as the settings say."""
+    """An account whose row is locked. `own_number`: of trips at the same time; None: as the settings say."""
 
     user_id: int
     own_number: int | None
     late_cancels: int
 
     def limit(self, number: int) -> int:
-        """A limit that an account trusted with many trips at once is not held back by."""
+        """Return a limit, raised to the own number of an account that is trusted with many trips at once."""
         return max(number, self.own_number or 0)
 
 
@@ -47,19 +47,19 @@ class Plan(Struct, frozen=True):
     timezone: str
 
 
-def hold_account(user: User) -> Account:
-    """Hold the user's row until the transaction ends, before all other locks: an account's bookings queue here."""
+def lock_account(user: User) -> Account:
+    """Lock the user's row until the transaction ends, before all other locks: an account's bookings queue here."""
     late = _late_cancels(timezone.now()).filter(by=OuterRef("pk")).order_by().values("by")
     number = Subquery(late.annotate(number=Count("pk")).values("number"), output_field=IntegerField())
-    held = User.objects.filter(pk=user.pk).select_for_update(no_key=True).order_by()
+    rows = User.objects.filter(pk=user.pk).select_for_update(no_key=True).order_by()
     own_number, late_cancels = (
-        held.annotate(late_cancels=Coalesce(number, 0)).values_list("max_overlapping_trips", "late_cancels").get()
+        rows.annotate(late_cancels=Coalesce(number, 0)).values_list("max_overlapping_trips", "late_cancels").get()
     )
     return Account(user.pk, own_number, late_cancels)
 
 
 def require_room(account: Account, plan: Plan, settings: ServiceSettings) -> None:
-    """Check that the account, which is held, may book this trip.
+    """Check that the account, which is locked, may book this trip.
 
     Raises:
         Conflict: booking.cancelled_too_often, booking.too_many, booking.overlapping
@@ -85,7 +85,7 @@ def require_room(account: Account, plan: Plan, settings: ServiceSettings) -> Non
 
 
 def require_free_time(account: Account, plan: Plan, *, settings: ServiceSettings, trip: Trip) -> None:
-    """Check that the trip of the account, which is held, may be moved to the time of the plan.
+    """Check that the trip of the account, which is locked, may be moved to the time of the plan.
 
     Raises:
         Conflict: booking.overlapping
@@ -100,7 +100,7 @@ def require_free_time(account: Account, plan: Plan, *, settings: ServiceSettings
 
 
 def _at_once(plan: Plan, settings: ServiceSettings) -> Q:
-    """Which unfinished trips are at the same time as the plan: they come within the gap of its estimated span.
+    """Return the condition for trips at the same time as the plan: they come within the gap of its estimated span.
 
     A trip that should be over by now and is not lasts until now.
     """
@@ -114,6 +114,7 @@ def _at_once(plan: Plan, settings: ServiceSettings) -> Q:
 def _require_few_at_once(
     account: Account, plan: Plan, *, settings: ServiceSettings, others: TripQuerySet, of_traveller: int, of_account: int
 ) -> None:
+    """Refuse a trip at a time when the traveller or the account has too many. Raises Conflict: booking.overlapping."""
     if of_traveller >= (account.own_number or settings.max_overlapping_traveller):
         others = others.filter(traveller_phone=plan.traveller_phone)
         number = of_traveller
@@ -144,7 +145,7 @@ def _too_many(waiting: int) -> str:
 
 
 def _late_cancels(now: dt.datetime) -> QuerySet[TripTransition]:
-    """Cancellations of the last 24 hours by passengers whose driver had accepted and was not at the pickup yet.
+    """Return what passengers cancelled in the last 24 hours after a driver accepted and before one was at the pickup.
 
     What staff, a driver or the system cancelled is not the passenger's doing.
     """
@@ -157,12 +158,15 @@ def _late_cancels(now: dt.datetime) -> QuerySet[TripTransition]:
 
 
 def _require_few_late_cancels(account: Account, plan: Plan, settings: ServiceSettings) -> None:
-    """Cancelling itself is never blocked by this: the driver would drive to the pickup for nothing."""
+    """Refuse an account that cancelled late too often. Raises Conflict: booking.cancelled_too_often.
+
+    Cancelling itself is never refused for it: the driver would drive to the pickup for nothing.
+    """
     limit = account.limit(settings.late_cancels_per_day)
     if account.late_cancels < limit:
         return
-    mine = _late_cancels(timezone.now()).filter(by=account.user_id).order_by("-created_at")
-    oldest = mine.values_list("created_at", flat=True)[limit - 1 : limit].first()
+    own = _late_cancels(timezone.now()).filter(by=account.user_id).order_by("-created_at")
+    oldest = own.values_list("created_at", flat=True)[limit - 1 : limit].first()
     words = _(
         "You cancelled %(number)d trips after a driver had accepted them. You can book again %(when)s; "
         "before that, ask our staff."

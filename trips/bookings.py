@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import math
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -23,7 +24,7 @@ from stepper.accounts.adapter import normal_phone
 from stepper.db.transactions import Stale, best_effort, in_transaction
 from stepper.errors import Conflict, DomainError, InvalidInput, NotPermitted, Text
 from stepper.models import ServiceSettings, User
-from trips import booking_limits, pricing
+from trips import booking_limits, cards, pricing
 from trips.access import trip_for
 from trips.dispatch import start_round
 from trips.ending import end_trip
@@ -63,17 +64,17 @@ class BookingRequest(Struct, frozen=True):
     traveller: Traveller | None = None
 
 
-def _wrong_place(place: events.Place) -> bool:
+def _is_wrong_place(place: events.Place) -> bool:
     inside = math.isfinite(place.lat) and math.isfinite(place.lng)
     return not (inside and -90 <= place.lat <= 90 and -180 <= place.lng <= 180)
 
 
 def check_request(request: BookingRequest, settings: ServiceSettings, now: dt.datetime) -> None:
-    """Raises InvalidInput naming every field that is wrong."""
+    """Refuse a request with wrong fields. Raises InvalidInput naming each of them."""
     fields: dict[str, list[Text]] = {}
     for name in ("pickup", "dropoff"):
         place: events.Place = getattr(request, name)
-        if _wrong_place(place):
+        if _is_wrong_place(place):
             fields[name] = [_("Latitude is -90 to 90, longitude -180 to 180.")]
         elif not place.name.strip():
             fields[name] = [_("Choose a place.")]
@@ -96,12 +97,13 @@ def check_request(request: BookingRequest, settings: ServiceSettings, now: dt.da
         elif request.departure_at > now + FURTHEST_AHEAD:
             fields["departure_at"] = [_("Trips are booked at most a year ahead.")]
     if request.traveller is not None:
-        fields |= _wrong_traveller(request.traveller)
+        fields |= _traveller_errors(request.traveller)
     if fields:
         raise InvalidInput("input.invalid", _("Please correct what is marked."), fields)
 
 
-def _wrong_traveller(traveller: Traveller) -> dict[str, list[Text]]:
+def _traveller_errors(traveller: Traveller) -> dict[str, list[Text]]:
+    """Return what is wrong with the traveller, by field; empty: nothing."""
     fields: dict[str, list[Text]] = {}
     if not 1 <= len(traveller.name.strip()) <= TRAVELLER_NAME:
         fields["traveller.name"] = [_("Enter a name of up to %(most)d letters.") % {"most": TRAVELLER_NAME}]
@@ -110,8 +112,8 @@ def _wrong_traveller(traveller: Traveller) -> dict[str, list[Text]]:
     return fields
 
 
-def _traveller(request: BookingRequest, user: User) -> tuple[str, str]:
-    """Name and number of a checked request as they are stored; empty: the organiser, also where they give their own."""
+def _traveller_columns(request: BookingRequest, user: User) -> tuple[str, str]:
+    """Return name and number of the traveller as stored; empty: the organiser, also where they give their own."""
     phone = normal_phone(request.traveller.phone) if request.traveller is not None else None
     if request.traveller is None or phone is None or (user.phone and phone == user.phone.as_e164):
         return "", ""
@@ -139,7 +141,7 @@ def _price_of(request: BookingRequest, settings: ServiceSettings) -> pricing.Quo
 
 
 def zone_of(lat: float, lng: float) -> str:
-    """The IANA zone of a point; the home zone at sea and where zones are unknown to this machine."""
+    """Return the IANA zone of a point; the home zone at sea and where this machine knows no such zone."""
     name = tzfpy.get_tz(lng, lat)
     try:
         return ZoneInfo(name).key
@@ -148,7 +150,7 @@ def zone_of(lat: float, lng: float) -> str:
 
 
 def book(user: User, request: BookingRequest, request_key: str | None = None) -> Trip:
-    """Books a private trip, publishes it and offers it to the drivers around.
+    """Book a private trip, publish it and offer it to the drivers around.
 
     `request_key` makes it idempotent for this user: the same key gives the trip it made the first time.
 
@@ -168,8 +170,9 @@ def book(user: User, request: BookingRequest, request_key: str | None = None) ->
 
 @in_transaction
 def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple[Trip, bool]:
+    """Write the trip and its booking and publish them; False with the trip that an earlier call with this key made."""
     # Bookings of one user queue here: the same one twice at once finds the first, and they are counted.
-    account = booking_limits.hold_account(user)
+    account = booking_limits.lock_account(user)
     if request_key:
         made = Trip.objects.filter(organiser=user, request_key=request_key).first()
         if made is not None:
@@ -178,19 +181,35 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
     settings = ServiceSettings.current()
     now = timezone.now()
     check_request(request, settings, now)
+    trip = _new_trip(user, request, request_key=request_key, settings=settings, now=now)
+    if not user.may_steer_trips:
+        plan = booking_limits.Plan(trip.departure_at, trip.ends_at, trip.traveller_phone, trip.timezone)
+        booking_limits.require_room(account, plan, settings)
+    trip.save(force_insert=True)
+    booking = Booking.objects.create(
+        trip=trip, passenger=user, status=BookingStatus.CONFIRMED, seats=request.seats, amount=trip.fare
+    )
+    # The round follows at once in this process; the dispatcher takes over where it dies on the way.
+    look_at = now + dt.timedelta(seconds=5)
+    trip.move(TripStatus.PUBLISHED, Role.ORGANISER, by_id=user.pk, next_look_at=look_at)
+    _publish_booking(trip, booking)
+    # Pages that were open before the trip existed are not in its group yet.
+    refresh_permissions(groups.user(user.pk))
+    return trip, True
+
+
+def _new_trip(
+    user: User, request: BookingRequest, *, request_key: str | None, settings: ServiceSettings, now: dt.datetime
+) -> Trip:
+    """Return the trip of a checked request with its price, not saved yet."""
+    pickup, dropoff = request.pickup, request.dropoff
     price = _price_of(request, settings)
-    # A chosen time a few minutes ago counts as now; `check` has refused earlier ones.
+    # A chosen time a few minutes ago counts as now; `check_request` has refused earlier ones.
     departure_at = max(request.departure_at or now, now)
-    ends_at = departure_at + dt.timedelta(minutes=price.duration_min)
     is_now = departure_at == now
     patience = dt.timedelta(minutes=settings.patience_min)
-    pickup, dropoff = request.pickup, request.dropoff
-    zone = zone_of(pickup.lat, pickup.lng)
-    traveller_name, traveller_phone = _traveller(request, user)
-    if not user.may_steer_trips:
-        plan = booking_limits.Plan(departure_at, ends_at, traveller_phone, zone)
-        booking_limits.require_room(account, plan, settings)
-    trip = Trip.objects.create(
+    traveller_name, traveller_phone = _traveller_columns(request, user)
+    return Trip(
         organiser=user,
         request_key=request_key or None,
         request_digest=_digest(request) if request_key else "",
@@ -205,9 +224,9 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
         dropoff_lng=dropoff.lng,
         is_now=is_now,
         departure_at=departure_at,
-        ends_at=ends_at,
+        ends_at=departure_at + dt.timedelta(minutes=price.duration_min),
         search_until=max(departure_at, now + patience) if is_now else departure_at,
-        timezone=zone,
+        timezone=zone_of(pickup.lat, pickup.lng),
         vehicle_class=request.vehicle_class,
         seats=request.seats,
         available_seats=0,  # private: the whole vehicle
@@ -215,28 +234,33 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
         note=request.note,
         traveller_name=traveller_name,
         traveller_phone=traveller_phone,
-        distance_km=price.distance_km,
-        duration_min=price.duration_min,
-        zone=price.zone,
-        fare=price.fare,
-        platform_fee=price.platform_fee,
-        driver_earnings=price.driver_earnings,
-        seat_price=price.seat_price,
+        **_price_columns(price),
     )
-    booking = Booking.objects.create(
-        trip=trip, passenger=user, status=BookingStatus.CONFIRMED, seats=request.seats, amount=price.fare
-    )
-    # The round follows at once in this process; the dispatcher takes over where it dies on the way.
-    look_at = now + dt.timedelta(seconds=5)
-    trip.move(TripStatus.PUBLISHED, Role.ORGANISER, by_id=user.pk, next_look_at=look_at)
+
+
+def _price_columns(price: pricing.Quote) -> dict[str, Any]:
+    """Return the columns of a trip that keep its price."""
+    return {
+        "distance_km": price.distance_km,
+        "duration_min": price.duration_min,
+        "zone": price.zone,
+        "fare": price.fare,
+        "platform_fee": price.platform_fee,
+        "driver_earnings": price.driver_earnings,
+        "seat_price": price.seat_price,
+    }
+
+
+def _publish_booking(trip: Trip, booking: Booking) -> None:
+    """Publish a new trip to staff, and its booking to whoever sees the trip and to its organiser."""
     publish(
         events.TripRequested(
             trip_id=trip.pk,
             version=trip.version,
             title=trip.title,
-            pickup=pickup,
-            dropoff=dropoff,
-            departure_at=departure_at,
+            pickup=cards.pickup(trip),
+            dropoff=cards.dropoff(trip),
+            departure_at=trip.departure_at,
             seats=trip.seats,
             fare=trip.fare,
         ),
@@ -247,43 +271,44 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
             trip_id=trip.pk, version=trip.version, booking_id=booking.pk, seats=booking.seats, seats_left=0
         ),
         groups.trip(trip.pk),
-        groups.user(user.pk),
+        groups.user(booking.passenger_id),
     )
-    # Pages that were open before the trip existed are not in its group yet.
-    refresh_permissions(groups.user(user.pk))
-    return trip, True
 
 
 def _digest(request: BookingRequest) -> str:
-    asked = msgspec.structs.asdict(request)
+    """Return a digest of what is asked for: the same request has the same one."""
+    fields = msgspec.structs.asdict(request)
     if request.traveller is None:
-        # As before there were travellers: a key that is in use during an upgrade stays the same booking's.
-        del asked["traveller"]
-    return hashlib.blake2b(msgspec.json.encode(asked), digest_size=16).hexdigest()
+        # The digest of releases without travellers: a key in use during an upgrade stays the same booking's.
+        del fields["traveller"]
+    return hashlib.blake2b(msgspec.json.encode(fields), digest_size=16).hexdigest()
 
 
 def _require_same(made: Trip, request: BookingRequest) -> None:
-    """A key that comes with another trip in mind is a mistake: answering with the first one would hide it."""
+    """Refuse a key that was used for another request. Raises Conflict: booking.key_reused.
+
+    Answering with the first trip would hide the mistake.
+    """
     # A booking from before digests were kept has none.
     if made.request_digest not in ("", _digest(request)):
         raise Conflict("booking.key_reused", _("This was used for another booking already; please start a new one."))
 
 
 def cancel_refusal(trip: Trip, user: User, *, settings: ServiceSettings, now: dt.datetime) -> DomainError | None:
-    """Why this user may not cancel this trip now; None: they may."""
+    """Return why this user may not cancel this trip now; None: they may."""
     if user.may_steer_trips:
         return None
     if trip.organiser_id != user.pk:
         return NotPermitted("auth.forbidden", _("Only who booked the trip can cancel it."))
     if trip.status == TripStatus.COMPLETED:
         return Conflict("trip.transition_refused", _("This trip is over."))
-    # A driver who says they are there, and whose position does not, holds nobody.
+    # An arrival that no position confirms does not keep the passenger from cancelling.
     if trip.awaits_confirmation:
         return None
     if trip.status in ABOARD or trip.status == TripStatus.DRIVER_ARRIVED:
         return Conflict("trip.cancel_too_late", _("Your driver is already there; ask the driver or our staff."))
-    # With nobody on the way there is nobody to let down, whatever the hour.
-    # A trip for now could otherwise never be cancelled: it departs when it is booked.
+    # Without a driver nobody loses a drive by it. A trip for now departs when it is booked: it could otherwise never
+    # be cancelled.
     if trip.status in OPEN or trip.status == TripStatus.DRAFT or trip.is_now:
         return None
     if now > trip.departure_at - dt.timedelta(minutes=settings.free_cancel_min):
@@ -297,7 +322,7 @@ def cancel_refusal(trip: Trip, user: User, *, settings: ServiceSettings, now: dt
 
 
 def cancel(trip_id: int, user: User, reason: str = "") -> Trip:
-    """Cancels for the organiser (by the rule) or staff. A second time changes nothing and gives the same answer.
+    """Cancel a trip for its organiser (by `cancel_refusal`) or staff. Repeating it gives the same answer.
 
     What a passenger cancels after a driver accepted counts against the account's next bookings (booking_limits).
 
@@ -311,11 +336,12 @@ def cancel(trip_id: int, user: User, reason: str = "") -> Trip:
 
 @in_transaction
 def _cancel(trip_id: int, user: User, reason: str) -> Trip:
-    seen = trip_for(user, trip_id)
-    if seen.driver_id:
-        list(Driver.objects.filter(pk=seen.driver_id).locked())
+    """Lock driver and trip, check that the user may cancel it, and end it."""
+    unlocked = trip_for(user, trip_id)
+    if unlocked.driver_id:
+        list(Driver.objects.filter(pk=unlocked.driver_id).locked())
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
-    if trip.driver_id != seen.driver_id:
+    if trip.driver_id != unlocked.driver_id:
         raise Stale
     if trip.status == TripStatus.CANCELLED:
         return trip

@@ -1,4 +1,4 @@
-"""Rows as the structs of the event contract: what a driver or passenger is told about each other and a trip."""
+"""Rows as structs of the event contract: what driver and passenger read about each other and a trip."""
 
 import datetime as dt
 
@@ -48,7 +48,7 @@ def seats_of(driver: Driver) -> int:
 def offer_card(
     offer: Offer, trip: Trip, *, vehicle_seats: int, expires_at: dt.datetime | None = None
 ) -> events.OfferCreated:
-    """The whole card of an offer; `expires_at` where the row's own is still an expression."""
+    """Return the event of an offer; `expires_at`: where the row's own is still an expression."""
     return events.OfferCreated(
         trip_id=trip.pk,
         offer_id=offer.pk,
@@ -78,7 +78,7 @@ def offer_card(
 
 
 def snapshot(trip: Trip, location: events.DriverLocationUpdated | None) -> events.TripSnapshot:
-    """The trip as it stands, for a socket that just joined it. One query for the open offers of an open trip."""
+    """Return the trip as it stands, for a socket that just joined it. One query for the open offers of an open trip."""
     return events.TripSnapshot(
         trip_id=trip.pk,
         version=trip.version,
@@ -89,7 +89,7 @@ def snapshot(trip: Trip, location: events.DriverLocationUpdated | None) -> event
         timezone=trip.timezone,
         seats=trip.seats,
         fare=trip.fare,
-        # A number is for meeting: after the trip it is nobody's business any more.
+        # The number is for meeting: it is not shown after the trip.
         driver=driver_card(trip.driver, with_phone=trip.status in ASSIGNED) if trip.driver else None,
         vehicle=vehicle_card(trip.vehicle) if trip.vehicle else None,
         delay_minutes=trip.delay_minutes,

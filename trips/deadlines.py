@@ -1,7 +1,13 @@
+"""What the dispatcher does when its time comes: expire offers, start rounds and waves, match trips, give up searches.
+
+Each function reads what is due by the database's clock, claims it and skips what others hold, so that any number of
+dispatchers may run. When they run: stepper.server.dispatcher.
+"""
+
 import datetime as dt
 import functools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection
@@ -13,7 +19,7 @@ from django.utils.translation import gettext as _
 from realtime import events, groups
 from realtime.outbox import publish_many
 from stepper.db.transactions import in_transaction, isolate_failures
-from stepper.models import DispatchMode
+from stepper.models import DispatchMode, ServiceSettings
 from trips import matching
 from trips.dispatch import (
     MATCHED_AT_MOST,
@@ -25,10 +31,11 @@ from trips.dispatch import (
     run_round,
     shortlist_drivers,
 )
+from trips.eligibility import Candidate
 from trips.ending import end_trip
 from trips.models import Offer, Trip, TripQuerySet
 from trips.offers import end_waves_if_settled
-from trips.policy import Policies
+from trips.policy import Policies, Policy
 from trips.states import OPEN, OfferStatus, Role, TripStatus
 
 logger = logging.getLogger("stepper.dispatch")
@@ -36,16 +43,13 @@ logger = logging.getLogger("stepper.dispatch")
 EXPIRED_AT_ONCE = 100
 
 
-# What the dispatcher does
-
-
 def _handle_each(verb: Callable[[int], object], trip_ids: Iterable[int]) -> int:
-    """One trip after the other, each in a transaction of its own; returns how many `verb` did something about."""
+    """Call `verb` for one trip after the other, failures isolated; return for how many it did something."""
 
-    def one(trip_ids: list[int]) -> int:
+    def handle(trip_ids: list[int]) -> int:
         return bool(verb(trip_ids[0]))
 
-    return sum(isolate_failures(one, [trip_id]) for trip_id in trip_ids)
+    return sum(isolate_failures(handle, [trip_id]) for trip_id in trip_ids)
 
 
 # What is due, by the database's clock
@@ -55,12 +59,12 @@ def _offers_due() -> QuerySet[Offer]:
     return Offer.objects.due().order_by()
 
 
-def _searching() -> QuerySet[Trip]:
+def _trips_searching() -> QuerySet[Trip]:
     return Trip.objects.filter(search_until__gt=Now(), status__in=sorted(OPEN)).order_by()
 
 
 def _rounds_due() -> QuerySet[Trip]:
-    return _searching().filter(next_look_at__lte=Now())
+    return _trips_searching().filter(next_look_at__lte=Now())
 
 
 def _searches_expired() -> TripQuerySet:
@@ -68,31 +72,31 @@ def _searches_expired() -> TripQuerySet:
 
 
 @functools.cache
-def _anything_due() -> tuple[str, tuple[Any, ...]]:
-    """The query of `is_anything_due`; building it takes longer than the database takes to answer it."""
+def _anything_due_sql() -> tuple[str, tuple[Any, ...]]:
+    """Build the query of `is_anything_due` once: that takes longer than the database takes to answer it."""
     parts = [due.values("pk").query.sql_with_params() for due in (_offers_due(), _rounds_due(), _searches_expired())]
     sql = " OR ".join(f"EXISTS ({part})" for part, _params in parts)
     return f"SELECT {sql}", tuple(param for _part, params in parts for param in params)
 
 
 def is_anything_due() -> bool:
-    """Whether there is an offer to settle, a trip to look at or one to give up: most of the time there is not."""
+    """Say whether an offer has expired, a round or wave is due, or a search is over; mostly nothing is."""
     with connection.cursor() as cursor:
-        cursor.execute(*_anything_due())
+        cursor.execute(*_anything_due_sql())
         return bool(cursor.fetchone()[0])
 
 
 def expire_due_offers(limit: int = EXPIRED_AT_ONCE) -> int:
-    """Settles offers past their deadline; returns the number of trips it did. Trips others hold are skipped."""
+    """Expire offers past their deadline; return the number of their trips. Trips locked by others are skipped."""
     trip_ids = list(_offers_due().values_list("trip_id", flat=True).distinct()[:limit])
     return isolate_failures(_expire_offers, trip_ids)
 
 
 @in_transaction
 def _expire_offers(trip_ids: list[int]) -> int:
-    """Of all these trips at once: who holds one of them is not waited for, so they cannot wait for each other."""
-    free = Trip.objects.filter(pk__in=trip_ids).order_by("pk").select_for_update(no_key=True, skip_locked=True)
-    claimed = list(free.values_list("pk", flat=True))
+    """Expire the offers of all these trips in one transaction; it waits for no lock, so it cannot be in a deadlock."""
+    unlocked = Trip.objects.filter(pk__in=trip_ids).order_by("pk").select_for_update(no_key=True, skip_locked=True)
+    claimed = list(unlocked.values_list("pk", flat=True))
     due = list(Offer.objects.due().filter(trip__in=claimed).order_by("pk").values_list("pk", "trip_id", "driver_id"))
     if not due:
         return 0
@@ -103,39 +107,39 @@ def _expire_offers(trip_ids: list[int]) -> int:
         (events.OfferExpired(trip_id=trip_id, offer_id=pk, reason="timeout"), groups.driver(driver_id))
         for pk, trip_id, driver_id in due
     )
-    done = {trip_id for _pk, trip_id, _driver in due}
-    end_waves_if_settled(done)
-    return len(done)
+    expired = {trip_id for _pk, trip_id, _driver in due}
+    end_waves_if_settled(expired)
+    return len(expired)
 
 
 def start_due_rounds(limit: int = 50) -> int:
-    """Starts the rounds and waves that are due; returns their number."""
-    due = _claim(_rounds_due(), limit)
+    """Start the rounds and waves that are due; return their number."""
+    due = _claim_trips(_rounds_due(), limit)
     if not due:
         return 0
     policies = Policies.current()
     trips = {trip.pk: trip for trip in due}
-    ways = {trip.pk: policies.of(trip) for trip in due}
+    policy_of = {trip.pk: policies.of(trip) for trip in due}
 
-    def look(trip_id: int) -> bool:
+    def run_or_postpone(trip_id: int) -> bool:
         trip = trips[trip_id]
         opens_at = offers_open_at(trip, policies.settings)
         if not trip.wave and opens_at > timezone.now():  # woken or put off too early, but for a wave that runs
             return bool(postpone_round(trip, opens_at))
-        return bool(run_round(trip, ways[trip_id], settings=policies.settings))
+        return bool(run_round(trip, policy_of[trip_id], settings=policies.settings))
 
-    together = {trip_id for trip_id, policy in ways.items() if policy.mode == DispatchMode.BATCHED}
-    done = _handle_each(look, [trip.pk for trip in due if trip.pk not in together])
-    if together:
-        done += match_trips(sorted(together | _claim_waiting(policies)), policies)
-    return done
+    batched = {trip_id for trip_id, policy in policy_of.items() if policy.mode == DispatchMode.BATCHED}
+    handled = _handle_each(run_or_postpone, [trip.pk for trip in due if trip.pk not in batched])
+    if batched:
+        handled += match_trips(sorted(batched | _claim_waiting(policies)), policies)
+    return handled
 
 
 @in_transaction
-def _claim(waiting: QuerySet[Trip], limit: int) -> list[Trip]:
-    """Claims trips for this dispatcher: another one sees them again only if this one dies on the way."""
-    free = waiting.order_by("next_look_at").select_for_update(no_key=True, skip_locked=True, of=("self",))
-    trips = list(free[:limit])
+def _claim_trips(waiting: QuerySet[Trip], limit: int) -> list[Trip]:
+    """Claim trips for this dispatcher for 30 s: another one finds them after that, if this one died on the way."""
+    unlocked = waiting.order_by("next_look_at").select_for_update(no_key=True, skip_locked=True, of=("self",))
+    trips = list(unlocked[:limit])
     claimed = Trip.objects.filter(pk__in=[trip.pk for trip in trips]).order_by()
     if claimed.update(next_look_at=Now() + dt.timedelta(seconds=30)):
         until = dict(claimed.values_list("pk", "next_look_at"))
@@ -148,73 +152,87 @@ def _claim(waiting: QuerySet[Trip], limit: int) -> list[Trip]:
 
 
 def _claim_waiting(policies: Policies, limit: int = 500) -> set[int]:
-    """The trips that wait to be matched: when the window closes for one of them it closes for all."""
+    """Claim the trips that wait to be matched: when the window closes for one of them it closes for all."""
     window = dt.timedelta(seconds=policies.settings.match_window_s)
-    soon = _searching().filter(next_look_at__gt=Now(), next_look_at__lte=Now() + window)
-    waiting = [trip.pk for trip in soon[:limit] if policies.of(trip).mode == DispatchMode.BATCHED]
-    return {trip.pk for trip in _claim(soon.filter(pk__in=waiting), limit)} if waiting else set()
+    in_window = _trips_searching().filter(next_look_at__gt=Now(), next_look_at__lte=Now() + window)
+    waiting = [trip.pk for trip in in_window[:limit] if policies.of(trip).mode == DispatchMode.BATCHED]
+    return {trip.pk for trip in _claim_trips(in_window.filter(pk__in=waiting), limit)} if waiting else set()
 
 
 def match_trips(trip_ids: Sequence[int], policies: Policies | None = None) -> int:
-    """Matches trips with the drivers around them for the least total distance, and puts each before its driver.
+    """Match trips with the drivers around them for the least total distance, and offer each to its driver.
 
-    A trip whose eligible drivers go to others waits for the next window. Returns the number of trips looked at.
+    A trip whose eligible drivers go to others waits for the next window. Returns the number of trips handled.
     """
     policies = policies or Policies.current()
     settings = policies.settings
     trips = {trip.pk: trip for trip in Trip.objects.filter(pk__in=trip_ids, status__in=sorted(OPEN)).order_by("pk")}
-    answering = set(
-        Offer.objects.filter(trip__in=trips, status=OfferStatus.PENDING).order_by().values_list("trip_id", flat=True)
-    )
-    ways = {trip_id: policies.of(trip) for trip_id, trip in trips.items()}
-    # More than there are trips nobody needs to choose from: even if all others take nearer ones.
-    wanted = min(max(len(trips), RANKED_AT_LEAST), MATCHED_AT_MOST)
-    surveys: dict[int, Shortlist] = {}
-
-    def survey(trip_id: int) -> bool:
-        surveys[trip_id] = (
-            Shortlist([], 0.0, True)
-            if trip_id in answering
-            else shortlist_drivers(trips[trip_id], ways[trip_id], settings, wanted)
-        )
-        return True
-
-    _handle_each(survey, trips)
-    looked_at = list(surveys)
-    eligible = [{one.driver_id: one for one in surveys[trip_id].eligible} for trip_id in looked_at]
-    matched = matching.match([{pk: one.distance_km for pk, one in found.items()} for found in eligible])
-    asked = {
-        trip_id: [found[driver_id]] if driver_id is not None else []
-        for trip_id, found, driver_id in zip(looked_at, eligible, matched, strict=True)
-    }
+    policy_of = {trip_id: policies.of(trip) for trip_id, trip in trips.items()}
+    shortlists = _shortlist_each(trips, policy_of, settings)
+    matched = _match_shortlists(shortlists)
     next_window = timezone.now() + dt.timedelta(seconds=settings.match_window_s)
 
-    def ask(trip_id: int) -> bool:
-        if not asked[trip_id] and surveys[trip_id].eligible:
+    def ask_or_postpone(trip_id: int) -> bool:
+        shortlist = shortlists[trip_id]
+        if not matched[trip_id] and shortlist.eligible:
             postpone_round(trips[trip_id], next_window)
         else:
             create_wave(
                 trips[trip_id],
-                asked[trip_id],
-                survey=surveys[trip_id],
-                policy=ways[trip_id],
+                matched[trip_id],
+                shortlist=shortlist,
+                policy=policy_of[trip_id],
                 settings=settings,
                 role=Role.SYSTEM,
                 by_id=None,
             )
         return True
 
-    return _handle_each(ask, looked_at)
+    return _handle_each(ask_or_postpone, shortlists)
+
+
+def _shortlist_each(
+    trips: Mapping[int, Trip], policy_of: Mapping[int, Policy], settings: ServiceSettings
+) -> dict[int, Shortlist]:
+    """Return the shortlist of each trip: empty where offers are still open; a trip whose search failed is left out."""
+    answering = set(
+        Offer.objects.filter(trip__in=trips, status=OfferStatus.PENDING).order_by().values_list("trip_id", flat=True)
+    )
+    # More than there are trips nobody needs to choose from: even if all others take nearer ones.
+    wanted = min(max(len(trips), RANKED_AT_LEAST), MATCHED_AT_MOST)
+    shortlists: dict[int, Shortlist] = {}
+
+    def add_shortlist(trip_id: int) -> bool:
+        shortlists[trip_id] = (
+            Shortlist([], 0.0, True)
+            if trip_id in answering
+            else shortlist_drivers(trips[trip_id], policy_of[trip_id], settings, wanted)
+        )
+        return True
+
+    _handle_each(add_shortlist, trips)
+    return shortlists
+
+
+def _match_shortlists(shortlists: Mapping[int, Shortlist]) -> dict[int, list[Candidate]]:
+    """Return the driver that is matched with each trip; an empty list: none is."""
+    eligible = [{one.driver_id: one for one in shortlist.eligible} for shortlist in shortlists.values()]
+    matched = matching.match([{pk: one.distance_km for pk, one in found.items()} for found in eligible])
+    return {
+        trip_id: [found[driver_id]] if driver_id is not None else []
+        for trip_id, found, driver_id in zip(shortlists, eligible, matched, strict=True)
+    }
 
 
 def cancel_due_searches(limit: int = 50) -> int:
-    """Cancels trips that nobody took until their departure; returns their number."""
+    """Cancel trips that nobody took until `search_until`; return their number."""
     trip_ids = list(_searches_expired().order_by("search_until").values_list("pk", flat=True)[:limit])
     return _handle_each(_cancel_search, trip_ids)
 
 
 @in_transaction
 def _cancel_search(trip_id: int) -> bool:
+    """Cancel a trip whose search is over; False: it is not any more, or somebody has locked it."""
     trip = (
         _searches_expired()
         .for_page()

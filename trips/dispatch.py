@@ -1,12 +1,12 @@
-"""Who gets offered what, when: rounds and their waves, one driver at a time, trips and drivers matched together.
+"""Rounds and waves: which drivers a trip is offered to, and when.
 
 A round goes through the drivers around the pickup wave by wave: a wave asks so many at once, within a ring, and the
 next one starts when all have answered or run out of time. When nobody is left the trip is unfilled until the next
-round, in which everybody may be asked again but who declined or gave the trip back.
+round, in which everybody may be asked again except who declined or released the trip.
 
-Everything is decided in the database, so any number of dispatchers may run, be killed and come back. Drivers are looked
-for and judged without holding anything; those who are to be asked are then held, judged once more and asked. Lock
-order, everywhere: driver, trip, offers, bookings.
+Everything is decided in the database, so any number of dispatchers may run, be killed and come back. Drivers are
+searched and judged without locks; those who are to be asked are then locked, judged once more and asked. Lock order,
+everywhere: driver, trip, offers, bookings.
 """
 
 import datetime as dt
@@ -30,14 +30,14 @@ from trips.models import NO_WAVE, DispatchRound, Offer, Trip
 from trips.policy import Policies, Policy
 from trips.states import OPEN, OfferStatus, Role, TripStatus
 
-# Eligible drivers looked for at least, so that weights have somebody to choose from, and for a matching at most.
+# Eligible drivers that a search wants at least, so that weights have somebody to choose from, and a matching at most.
 RANKED_AT_LEAST, MATCHED_AT_MOST = 10, 100
-# A look ends after so many drivers, whoever they are.
+# A search ends after so many drivers, eligible or not.
 _MAX_CONSIDERED = 2000
 
 
 class RoundResult(Struct, frozen=True):
-    """What a look for drivers did; `eligible_drivers` counts those who could be asked, `drivers_notified` who were."""
+    """What a search for drivers did: `eligible_drivers` could be asked, `drivers_notified` were."""
 
     drivers_notified: int = 0
     eligible_drivers: int = 0
@@ -61,11 +61,11 @@ class Shortlist(NamedTuple):
 def start_round(
     trip_id: int, role: Role = Role.SYSTEM, *, by_id: int | None = None, at_once: bool = False
 ) -> RoundResult:
-    """Looks for drivers around the pickup and puts the trip before them; joins them to the wave that runs.
+    """Search drivers around the pickup and offer them the trip; they join the wave that runs.
 
     With nobody to ask and no open offers the trip is `unfilled` until `next_look_at`. A trip that somebody took or
-    cancelled meanwhile is left alone. One that is matched with others waits for them, one that leaves in a month waits
-    for its time, unless somebody wants it `at_once`.
+    cancelled meanwhile is left alone. Unless it is wanted `at_once`, a trip that is matched with others waits for its
+    window, and one that leaves too far ahead waits until `offers_open_at`.
     """
     policies = Policies.current()
     trip = Trip.objects.filter(pk=trip_id).first()
@@ -83,12 +83,13 @@ def start_round(
 
 
 def offers_open_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
-    """From when on drivers are asked."""
+    """Return from when on drivers are asked about the trip."""
     ahead = dt.timedelta(hours=settings.offer_ahead_h)
     return trip.departure_at - ahead if ahead else trip.created_at
 
 
 def postpone_round(trip: Trip, until: dt.datetime) -> RoundResult:
+    """Set when the next search for an open trip starts; return the result of a round that asked nobody."""
     Trip.objects.filter(pk=trip.pk, status__in=sorted(OPEN)).update(next_look_at=until)
     return RoundResult()
 
@@ -96,11 +97,12 @@ def postpone_round(trip: Trip, until: dt.datetime) -> RoundResult:
 def run_round(
     trip: Trip, policy: Policy, *, settings: ServiceSettings, role: Role = Role.SYSTEM, by_id: int | None = None
 ) -> RoundResult:
-    survey = shortlist_drivers(trip, policy, settings, max(policy.size, RANKED_AT_LEAST))
+    """Search drivers around the pickup and ask the next wave of them. `role` and `by_id`: who wants the round."""
+    shortlist = shortlist_drivers(trip, policy, settings, max(policy.size, RANKED_AT_LEAST))
     return create_wave(
         trip,
-        _choose_wave(trip, survey, policy),
-        survey=survey,
+        _choose_wave(trip, shortlist, policy),
+        shortlist=shortlist,
         policy=policy,
         settings=settings,
         role=role,
@@ -109,7 +111,7 @@ def run_round(
 
 
 def shortlist_drivers(trip: Trip, policy: Policy, settings: ServiceSettings, wanted: int) -> Shortlist:
-    """Judges drivers outward from the pickup until `wanted` may be asked."""
+    """Judge drivers outward from the pickup until `wanted` of them are eligible."""
     # While a wave is being answered only those within its reach may join it.
     radius_km = policy.radius_km if trip.reach_km is None else trip.reach_km
     candidates: list[Candidate] = []
@@ -128,9 +130,9 @@ def shortlist_drivers(trip: Trip, policy: Policy, settings: ServiceSettings, wan
     return Shortlist(candidates, radius_km, True)
 
 
-def _choose_wave(trip: Trip, survey: Shortlist, policy: Policy) -> list[Candidate]:
-    """Whom the next wave asks, the first one first: one ring, those never asked before those asked in vain."""
-    eligible = survey.eligible
+def _choose_wave(trip: Trip, shortlist: Shortlist, policy: Policy) -> list[Candidate]:
+    """Choose whom the next wave asks, the best first: one ring, those never asked before those asked in vain."""
+    eligible = shortlist.eligible
     if not eligible:
         return []
     if trip.reach_km is None:
@@ -141,88 +143,99 @@ def _choose_wave(trip: Trip, survey: Shortlist, policy: Policy) -> list[Candidat
 
 @in_transaction
 def create_wave(
-    surveyed: Trip,
-    wanted: Sequence[Candidate],
+    trip_read: Trip,
+    wave_candidates: Sequence[Candidate],
     *,
-    survey: Shortlist,
+    shortlist: Shortlist,
     policy: Policy,
     settings: ServiceSettings,
     role: Role,
     by_id: int | None,
 ) -> RoundResult:
-    """Puts the trip before the first of `wanted` who can still be asked; `surveyed`: as it was before the survey."""
+    """Re-check the shortlist under row locks and write the offers.
+
+    `trip_read`: the trip as it was before the search; `wave_candidates`: whom to ask, the best first.
+
+    1. Lock the drivers, then the trip; do nothing for a trip that somebody took or cancelled meanwhile.
+    2. Judge the candidates again and choose those who are still eligible, as many as the policy asks at once.
+    3. Write the round with everybody's verdict, and the offers; with nobody to ask, set when to search next.
+    """
     # Some to spare for those whom somebody else has asked meanwhile.
-    wanted = wanted[: policy.size + RANKED_AT_LEAST]
-    # Held, so that two waves cannot both count the same free place among a driver's open offers.
-    rows = lock_drivers([one.driver_id for one in wanted]) if wanted else {}
-    trip = Trip.objects.locked().filter(pk=surveyed.pk).order_by().first()
+    wave_candidates = wave_candidates[: policy.size + RANKED_AT_LEAST]
+    # Locked, so that two waves cannot both count the same free place among a driver's open offers.
+    rows = lock_drivers([one.driver_id for one in wave_candidates]) if wave_candidates else {}
+    trip = Trip.objects.locked().filter(pk=trip_read.pk).order_by().first()
     if trip is None or trip.status not in OPEN:
         return RoundResult()
-    # Who came online, or answered, since the survey began has had the trip looked at again: that stands.
-    woken_at = trip.next_look_at if trip.next_look_at != surveyed.next_look_at else None
-    answering = trip.status == TripStatus.OFFERED and trip.offers.filter(status=OfferStatus.PENDING).count()
-    number = trip.asking_round
-    wave = trip.wave if answering and trip.wave else trip.wave + 1
-    judged = assess(trip, number, near=[one.near for one in wanted], policy=policy, settings=settings, rows=rows)
-    again = {one.driver_id: one for one in judged}
-    sure = [again[one.driver_id] for one in wanted if one.driver_id in again and again[one.driver_id].reason is None]
-    reach_km = trip.reach_km or 0.0
-    if answering:
-        sure = [one for one in sure if one.distance_km <= reach_km]
-    chosen = sure[: max(0, policy.size - answering)]
-    candidates = [again.get(one.driver_id, one) for one in survey.candidates]
-    eligible = [one for one in candidates if one.reason is None]
-    reasons = tally(candidates)
-    if chosen or not answering:
-        asked = {one.driver_id for one in chosen}
-        DispatchRound.objects.create(
-            trip=trip,
-            number=number,
-            wave=wave,
-            mode=policy.mode,
-            looked_km=round(survey.looked_km, 3),
-            considered=len(candidates),
-            offered=len(chosen),
-            more=len(eligible) > len(chosen) or not survey.is_whole,
-            reasons=reasons,
-            verdicts=[
-                (
-                    one.driver_id,
-                    round(one.distance_km, 2),
-                    one.reason or (OFFERED if one.driver_id in asked else LATER),
-                    round(one.score, 2),
-                )
-                for one in candidates
-            ],
-        )
+    # A driver who came online, or answered, since the search began had the next one set: that stands.
+    woken_at = trip.next_look_at if trip.next_look_at != trip_read.next_look_at else None
+    pending = trip.offers.filter(status=OfferStatus.PENDING).count() if trip.status == TripStatus.OFFERED else 0
+    near = [one.near for one in wave_candidates]
+    verdicts = assess(trip, trip.asking_round, near=near, policy=policy, settings=settings, rows=rows)
+    judged = {one.driver_id: one for one in verdicts}
+    wave_candidates = [judged[one.driver_id] for one in wave_candidates if one.driver_id in judged]
+    chosen = _choose_within_reach(trip, wave_candidates, policy=policy, pending=pending)
+    candidates = [judged.get(one.driver_id, one) for one in shortlist.candidates]
+    wave = trip.wave if pending and trip.wave else trip.wave + 1
+    if chosen or not pending:
+        _write_round(trip, wave, policy=policy, shortlist=shortlist._replace(candidates=candidates), chosen=chosen)
     if chosen:
-        if not answering:
-            reach_km = _wave_reach_km(chosen, policy)
-        _write_offers(
-            trip,
-            number,
-            wave=wave,
-            reach_km=reach_km,
-            chosen=chosen,
-            policy=policy,
-            role=role,
-            by_id=by_id,
-            next_look_at=woken_at,
-        )
-    elif answering:
+        reach_km = trip.reach_km or 0.0 if pending else _wave_reach_km(chosen, policy)
+        state = {"round_number": trip.asking_round, "wave": wave, "reach_km": reach_km, "next_look_at": woken_at}
+        _write_offers(trip, chosen, state=state, policy=policy, role=role, by_id=by_id)
+    elif pending:
         Trip.objects.filter(pk=trip.pk).update(next_look_at=woken_at)
-    elif wanted:
+    elif near:
         # Others were quicker to ask them; there may be more.
         Trip.objects.filter(pk=trip.pk).update(next_look_at=Now())
     else:
         _mark_unfilled(trip, woken_at or timezone.now() + dt.timedelta(minutes=settings.retry_min))
     return RoundResult(
-        drivers_notified=len(chosen), eligible_drivers=len(eligible), considered=len(candidates), reasons=reasons
+        drivers_notified=len(chosen),
+        eligible_drivers=sum(one.reason is None for one in candidates),
+        considered=len(candidates),
+        reasons=tally(candidates),
+    )
+
+
+def _choose_within_reach(
+    trip: Trip, candidates: Sequence[Candidate], *, policy: Policy, pending: int
+) -> list[Candidate]:
+    """Choose the eligible candidates that the wave has room for; `pending`: its offers that nobody has answered yet."""
+    eligible = [one for one in candidates if one.reason is None]
+    if pending:
+        reach_km = trip.reach_km or 0.0
+        eligible = [one for one in eligible if one.distance_km <= reach_km]
+    return eligible[: max(0, policy.size - pending)]
+
+
+def _write_round(trip: Trip, wave: int, *, policy: Policy, shortlist: Shortlist, chosen: Sequence[Candidate]) -> None:
+    """Write what one search found: the verdict on each driver considered, and whether more could be asked."""
+    asked = {one.driver_id for one in chosen}
+    DispatchRound.objects.create(
+        trip=trip,
+        number=trip.asking_round,
+        wave=wave,
+        mode=policy.mode,
+        looked_km=round(shortlist.looked_km, 3),
+        considered=len(shortlist.candidates),
+        offered=len(chosen),
+        more=len(shortlist.eligible) > len(chosen) or not shortlist.is_whole,
+        reasons=tally(shortlist.candidates),
+        verdicts=[
+            (
+                one.driver_id,
+                round(one.distance_km, 2),
+                one.reason or (OFFERED if one.driver_id in asked else LATER),
+                round(one.score, 2),
+            )
+            for one in shortlist.candidates
+        ],
     )
 
 
 def _wave_reach_km(chosen: Sequence[Candidate], policy: Policy) -> float:
-    """How far from the pickup somebody who comes online now may join the wave."""
+    """Return how far from the pickup somebody who comes online now may join the wave, in km."""
     if len(chosen) < policy.size:
         return policy.rings[policy.ring(max(one.distance_km for one in chosen))]
     return max(one.distance_km for one in chosen)
@@ -230,24 +243,21 @@ def _wave_reach_km(chosen: Sequence[Candidate], policy: Policy) -> float:
 
 def _write_offers(
     trip: Trip,
-    number: int,
-    *,
-    wave: int,
-    reach_km: float,
     chosen: Sequence[Candidate],
+    *,
+    state: dict[str, Any],
     policy: Policy,
     role: Role,
     by_id: int | None,
-    next_look_at: dt.datetime | None,
 ) -> None:
-    """Writes the offers of a wave and what everybody hears of it. The trip is locked."""
+    """Write and publish the offers of a wave; `state`: the trip's columns that say which. The trip is locked."""
     now = timezone.now()
     offers = Offer.objects.bulk_create(
         Offer(
             trip=trip,
             driver_id=one.driver_id,
-            round_number=number,
-            wave=wave,
+            round_number=state["round_number"],
+            wave=state["wave"],
             score=round(one.score, 3),
             score_parts=one.parts,
             urgency=policy.urgency,
@@ -259,7 +269,6 @@ def _write_offers(
         )
         for one in chosen
     )
-    state: dict[str, Any] = {"round_number": number, "wave": wave, "reach_km": reach_km, "next_look_at": next_look_at}
     if trip.status == TripStatus.OFFERED:
         trip.amend(**state)
     else:
@@ -274,7 +283,7 @@ def _write_offers(
 
 
 def _mark_unfilled(trip: Trip, next_look_at: dt.datetime) -> None:
-    """Nobody is left to ask: unfilled until the next round. The trip is locked."""
+    """Mark a trip with nobody left to ask as unfilled until the next round. The trip is locked."""
     state = NO_WAVE | {"next_look_at": next_look_at}
     if trip.status == TripStatus.UNFILLED:
         trip.amend(**state)

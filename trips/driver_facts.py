@@ -1,3 +1,5 @@
+"""The columns of drivers, offers and trips that eligibility and ranking read, as plain tuples."""
+
 import datetime as dt
 from collections.abc import Collection
 from typing import NamedTuple
@@ -26,13 +28,13 @@ class Facts(NamedTuple):
     # None: no vehicle.
     seats: int | None
     vehicle_class: str | None
-    # Of the driver's standing; None: not counted yet.
+    # Of the driver's metrics; None: not counted yet.
     acceptance: float | None
     cancellations: int | None
     last_trip_at: dt.datetime | None
     # Offers that can still be answered, of whichever trip.
     open_offers: int = 0
-    # Of this trip: how often it was put before the driver, whether in this round, whether they refused or released it.
+    # Of this trip: how often it was offered to the driver, whether in this round, whether they declined or released it.
     asked: int = 0
     asked_now: bool = False
     refused: bool = False
@@ -61,7 +63,7 @@ _COLUMNS = (
 
 
 def lock_drivers(driver_ids: Collection[int]) -> dict[int, Facts]:
-    """What the drivers' own rows say, held until the transaction ends: first in the lock order."""
+    """Lock the drivers' rows until the transaction ends, and read them; drivers are first in the lock order."""
     rows = Driver.objects.filter(pk__in=driver_ids).locked().values_list(*_COLUMNS)
     return {row[0]: Facts(*row) for row in rows}
 
@@ -74,9 +76,9 @@ def facts(
     settings: ServiceSettings,
     rows: dict[int, Facts] | None = None,
 ) -> dict[int, Facts]:
-    """By driver, in three queries whatever their number: no rows of models, which would take ten times as long.
+    """Read the facts about drivers, by id, in three queries whatever their number.
 
-    `rows`: what `held` has read.
+    No model instances: they would take ten times as long. `rows`: what `lock_drivers` has read.
     """
     found = rows or {
         row[0]: Facts(*row) for row in Driver.objects.filter(pk__in=driver_ids).order_by().values_list(*_COLUMNS)
@@ -85,12 +87,12 @@ def facts(
     busy = Trip.objects.filter(driver__in=driver_ids).overlapping(trip.departure_at, trip.ends_at, margin)
     for driver_id in busy.order_by().values_list("driver_id", flat=True):
         found[driver_id] = found[driver_id]._replace(overlapping=True)
-    # Not every offer a driver was ever put: what was of this trip, and what is open of others.
+    # Not all offers of the drivers: those of this trip, and the open ones of others.
     columns = ("driver_id", "trip_id", "round_number", "status", "released_at")
     of_trip = Offer.objects.filter(trip=trip, driver__in=driver_ids).values_list(*columns)
     elsewhere = Offer.objects.open().filter(driver__in=driver_ids).exclude(trip=trip).values_list(*columns)
-    put = of_trip.order_by().union(elsewhere.order_by(), all=True)
-    for driver_id, trip_id, number, status, released_at in put:
+    offers = of_trip.order_by().union(elsewhere.order_by(), all=True)
+    for driver_id, trip_id, number, status, released_at in offers:
         one = found[driver_id]
         if status == OfferStatus.PENDING:
             one = one._replace(open_offers=one.open_offers + 1)

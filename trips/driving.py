@@ -43,10 +43,10 @@ def update_status(
     delay_minutes: int | None = None,
     delay_reason: str = "",
 ) -> Trip:
-    """One step of the driver's own trip, or `delayed`, `released`, `no_show`. Repeating a step changes nothing.
+    """Take one step of the driver's own trip, or `delayed`, `released`, `no_show`. Repeating a step changes nothing.
 
-    Except that a flagged arrival, repeated or followed by `no_show`, is confirmed where the driver's position bears it
-    out by now. `lat` and `lng` are kept as a claim of the client's.
+    Except that a flagged arrival, repeated or followed by `no_show`, is confirmed where the driver's position shows it
+    by now. `lat` and `lng` are kept as a claim of the client's.
 
     Raises:
         InvalidInput: trip.status_unknown, input.invalid (delay_minutes)
@@ -61,15 +61,15 @@ def update_status(
     if status == RELEASED:
         return assignment.release(driver_id, trip_id, note)
     if status == DELAYED:
-        return _delay(driver_id, trip_id, minutes=delay_minutes, reason=delay_reason or note)
+        return _set_delay(driver_id, trip_id, minutes=delay_minutes, reason=delay_reason or note)
     if status == NO_SHOW:
         # In a transaction of its own: the refusal that follows must not take the confirmation back.
         _confirm_arrival(driver_id, trip_id)
-    return _step(driver_id, trip_id, status=status, note=note, lat=lat, lng=lng)
+    return _take_step(driver_id, trip_id, status=status, note=note, lat=lat, lng=lng)
 
 
 @in_transaction
-def _step(driver_id: int, trip_id: int, *, status: str, note: str, lat: float | None, lng: float | None) -> Trip:
+def _take_step(driver_id: int, trip_id: int, *, status: str, note: str, lat: float | None, lng: float | None) -> Trip:
     driver = lock_driver(driver_id)
     trip = _lock_own_trip(driver, trip_id)
     wanted = TripStatus.CANCELLED if status == NO_SHOW else TripStatus(status)
@@ -79,7 +79,7 @@ def _step(driver_id: int, trip_id: int, *, status: str, note: str, lat: float | 
         return trip
     history: dict[str, Any] = {}
     if wanted != TripStatus.EN_ROUTE:
-        history = _judge(trip, wanted, ServiceSettings.current())
+        history = _judge_step(trip, wanted, ServiceSettings.current())
     if wanted == TripStatus.CANCELLED:
         note = note or _("The passenger did not come.")
     if wanted in (TripStatus.COMPLETED, TripStatus.CANCELLED):
@@ -98,21 +98,21 @@ def _step(driver_id: int, trip_id: int, *, status: str, note: str, lat: float | 
 
 
 def _begin_driving(trip: Trip, wanted: TripStatus, role: Role, **history: Any) -> None:
-    """The first step of an accepted trip: its driver is busy from now on. Driver and trip are locked."""
+    """Take the first step of an accepted trip and mark its driver busy. Driver and trip are locked."""
     if trip.driver_id is None or Trip.objects.filter(driver=trip.driver_id, status__in=sorted(DRIVING)).exists():
         raise Conflict("driver.busy", _("Finish the trip you are driving first."))
     trip.move(wanted, role, **history)
     mark_busy(trip.driver_id)
 
 
-def _judge(trip: Trip, wanted: TripStatus, settings: ServiceSettings) -> dict[str, Any]:
-    """What is stored with a step after setting off. Raises Conflict where the step has to wait or is too far away."""
+def _judge_step(trip: Trip, wanted: TripStatus, settings: ServiceSettings) -> dict[str, Any]:
+    """Return what is stored with a step after setting off. Raises Conflict where it is too early or too far away."""
     if wanted == TripStatus.CANCELLED:
         _require_waited(trip, settings)
     if wanted == TripStatus.PASSENGERS_BOARDED:
         _require_boarding_open(trip, settings)
     if not allowed(trip.status, wanted, role=Role.DRIVER):
-        return {}  # refused as a step that there is not
+        return {}  # Trip.move refuses it
     if wanted == TripStatus.DRIVER_ARRIVED:
         _require_arrival_open(trip, settings)
     judged = arrival.judge(trip, wanted, settings=settings)
@@ -124,14 +124,14 @@ def _judge(trip: Trip, wanted: TripStatus, settings: ServiceSettings) -> dict[st
             raise Conflict("trip.not_at_pickup", words % far)
         history["arrival_flagged"] = bool(judged.doubt)
         if judged.doubt:
-            # trips.watch looks whether a position confirms it.
+            # trips.watch checks whether a position confirms it.
             history["watch_at"] = timezone.now()
     return history
 
 
 @in_transaction
 def _confirm_arrival(driver_id: int, trip_id: int) -> None:
-    """Confirm a flagged arrival where the driver's position bears it out by now."""
+    """Confirm a flagged arrival where the driver's position shows it by now."""
     flagged = Trip.objects.filter(pk=trip_id, driver=driver_id, status=TripStatus.DRIVER_ARRIVED, arrival_flagged=True)
     if not flagged.exists():
         return
@@ -150,7 +150,10 @@ def _lock_own_trip(driver: Driver, trip_id: int) -> Trip:
 
 
 def _require_arrival_open(trip: Trip, settings: ServiceSettings) -> None:
-    """A driver who is "there" days before could not be cancelled by the passenger any more."""
+    """Refuse an arrival earlier than `tracking_opens_min` before departure. Raises Conflict: trip.arrival_too_early.
+
+    The passenger of a driver who "arrived" days before could not cancel any more.
+    """
     if trip.is_now:
         return
     opens_at = trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
@@ -160,6 +163,7 @@ def _require_arrival_open(trip: Trip, settings: ServiceSettings) -> None:
 
 
 def _require_boarding_open(trip: Trip, settings: ServiceSettings) -> None:
+    """Refuse boarding earlier than `boarding_opens_min` before departure. Raises Conflict: trip.boarding_too_early."""
     opens_at = trip.departure_at - dt.timedelta(minutes=settings.boarding_opens_min)
     if timezone.now() < opens_at:
         words = _("Boarding opens at %(time)s.")
@@ -167,9 +171,13 @@ def _require_boarding_open(trip: Trip, settings: ServiceSettings) -> None:
 
 
 def _require_waited(trip: Trip, settings: ServiceSettings) -> None:
-    """A passenger who is not there yet is no no-show: nobody is stranded because a driver was early or in a hurry."""
+    """Refuse a no-show before the driver has waited at the pickup, so that no passenger is left behind too early.
+
+    Raises:
+        Conflict: trip.arrival_unconfirmed, trip.no_show_too_early
+    """
     if trip.status != TripStatus.DRIVER_ARRIVED:
-        return  # refused as a step that there is not
+        return  # Trip.move refuses it
     if trip.awaits_confirmation:
         raise Conflict(
             "trip.arrival_unconfirmed",
@@ -182,7 +190,7 @@ def _require_waited(trip: Trip, settings: ServiceSettings) -> None:
 
 
 def no_show_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
-    """From when on a driver at the pickup may say that the passenger did not come.
+    """Return from when on a driver at the pickup may say that the passenger did not come.
 
     A flagged arrival that was confirmed counts from its confirmation.
     """
@@ -192,8 +200,8 @@ def no_show_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
 
 
 @in_transaction
-def _delay(driver_id: int, trip_id: int, *, minutes: int | None, reason: str) -> Trip:
-    """A delay is a property, announced like a status."""
+def _set_delay(driver_id: int, trip_id: int, *, minutes: int | None, reason: str) -> Trip:
+    """Set the delay of a trip, which is announced like a status, and notify its organiser."""
     if minutes is None or isinstance(minutes, bool) or not 1 <= minutes <= 1440:
         raise InvalidInput("input.invalid", _("How long is the delay?"), {"delay_minutes": [_("1 to 1440 minutes.")]})
     driver = lock_driver(driver_id)
@@ -216,17 +224,17 @@ def _delay(driver_id: int, trip_id: int, *, minutes: int | None, reason: str) ->
 
 @in_transaction
 def complete_by_staff(trip_id: int, user: User) -> Trip:
-    """Staff complete a trip that has arrived.
+    """Complete a trip that has arrived, by staff.
 
     Raises:
         NotFound, NotPermitted, Conflict (trip.transition_refused)
     """
     access.require_staff(user)
-    seen = trip_for(user, trip_id)
-    if seen.driver_id:
-        lock_driver(seen.driver_id)
+    unlocked = trip_for(user, trip_id)
+    if unlocked.driver_id:
+        lock_driver(unlocked.driver_id)
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
-    if trip.driver_id != seen.driver_id:
+    if trip.driver_id != unlocked.driver_id:
         raise Stale
     if trip.status != TripStatus.COMPLETED:
         end_trip(trip, TripStatus.COMPLETED, role=Role.STAFF, by_id=user.pk)
@@ -235,7 +243,7 @@ def complete_by_staff(trip_id: int, user: User) -> Trip:
 
 @in_transaction
 def confirm_arrival(trip_id: int, user: User, reason: str = "") -> Trip:
-    """Staff say that the driver is at the pickup, whatever the position: clears the flag, or takes the step for them.
+    """Confirm by staff that the driver is at the pickup: clear the flag, or take the step for the driver.
 
     The wait for the passenger begins now. Where the arrival is confirmed already nothing changes.
 
@@ -243,11 +251,11 @@ def confirm_arrival(trip_id: int, user: User, reason: str = "") -> Trip:
         NotFound, NotPermitted, Conflict (trip.transition_refused, driver.busy)
     """
     access.require_staff(user)
-    seen = trip_for(user, trip_id)
-    if seen.driver_id:
-        lock_driver(seen.driver_id)
+    unlocked = trip_for(user, trip_id)
+    if unlocked.driver_id:
+        lock_driver(unlocked.driver_id)
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
-    if trip.driver_id != seen.driver_id:
+    if trip.driver_id != unlocked.driver_id:
         raise Stale
     if trip.awaits_confirmation:
         arrival.confirm(trip, Role.STAFF, by_id=user.pk, note=reason)

@@ -1,6 +1,6 @@
-"""Who of the drivers around may be asked about a trip, and why the others may not.
+"""Which of the drivers around may be asked about a trip, and why the others may not.
 
-Every rule turns a driver down with a reason code that staff can read on the trip's round.
+Each rule refuses a driver with a reason code, which staff read on the trip's round.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ from trips.policy import Policy
 from trips.pricing import LONG_DISTANCE_KM
 from trips.states import VehicleClass
 
-# What became of a driver whom no rule turned down.
+# Verdicts on a driver whom no rule refused.
 OFFERED, LATER = "offered", "later"
 OUTCOMES = {
     OFFERED: _("offered"),
@@ -86,7 +86,7 @@ def assess(
     settings: ServiceSettings,
     rows: dict[int, Facts] | None = None,
 ) -> list[Candidate]:
-    """Judges drivers found around the pickup for this round."""
+    """Judge drivers found around the pickup for this round; a driver whose row is gone is left out."""
     if not near:
         return []
     known = facts(trip, round_number, driver_ids=[one.driver_id for one in near], settings=settings, rows=rows)
@@ -103,10 +103,10 @@ def assess(
     return found
 
 
-def _fitness(
+def _fitness_rules(
     trip: Trip, licence_expires_on: dt.date, seats: int | None, vehicle_class: str | None
 ) -> tuple[tuple[str, bool], ...]:
-    """(code, whether it speaks against the driver) of licence and vehicle. `seats` None: no vehicle."""
+    """Return the rules of licence and vehicle as (code, whether it refuses the driver). `seats` None: no vehicle."""
     return (
         ("licence_expired", licence_expires_on < timezone.localdate()),
         ("no_vehicle", seats is None),
@@ -116,19 +116,19 @@ def _fitness(
 
 
 def unfit(trip: Trip, driver: Driver) -> list[str]:
-    """Codes of what licence and vehicle lack for this trip, the first being the one that counts; empty: fit.
+    """Return the codes of what licence and vehicle lack for this trip, the first counts; empty: they fit.
 
     The same rules as the search's, for whoever answers an offer or is assigned: staff may have changed either since.
     """
     vehicle = driver.vehicle
     of_vehicle = (vehicle.seats, vehicle.vehicle_class) if vehicle else (None, None)
-    return [code for code, applies in _fitness(trip, driver.licence_expires_on, *of_vehicle) if applies]
+    return [code for code, applies in _fitness_rules(trip, driver.licence_expires_on, *of_vehicle) if applies]
 
 
 def refusals(
     trip: Trip, driver: Facts, *, fix: Fix | None, distance_km: float, policy: Policy, settings: ServiceSettings
 ) -> list[str]:
-    """Every reason that speaks against a driver, the first being the one that counts; empty: eligible."""
+    """Return the codes of all rules that refuse a driver, the first counts; empty: eligible."""
     fresh_since = timezone.now() - dt.timedelta(seconds=settings.position_fresh_s)
     rules = (
         ("own_trip", driver.user_id == trip.organiser_id),
@@ -146,7 +146,7 @@ def refusals(
             fix is not None and fix.accuracy_m is not None and fix.accuracy_m > settings.position_accuracy_m,
         ),
         ("position_doubted", fix is not None and fix.is_doubted),
-        *_fitness(trip, driver.licence_expires_on, driver.seats, driver.vehicle_class),
+        *_fitness_rules(trip, driver.licence_expires_on, driver.seats, driver.vehicle_class),
         ("trip_type", trip.trip_type not in driver.trip_types),
         ("long_distance", trip.distance_km >= LONG_DISTANCE_KM and not driver.accepts_long_distance),
         ("too_far", driver.max_distance_km is not None and distance_km > driver.max_distance_km),
@@ -160,7 +160,7 @@ def refusals(
 
 
 def tally(candidates: Sequence[Candidate]) -> dict[str, int]:
-    """Reason code -> how many were turned down for it."""
+    """Count the drivers refused for each reason code."""
     counted: dict[str, int] = {}
     for candidate in candidates:
         if candidate.reason:
@@ -169,5 +169,5 @@ def tally(candidates: Sequence[Candidate]) -> dict[str, int]:
 
 
 def in_words(reasons: dict[str, int]) -> str:
-    """ "3 too far, 2 position dark"."""
+    """Return counted reasons as staff read them: "3 too far, 2 position dark"."""
     return ", ".join(f"{number} {REASONS.get(code, code)}" for code, number in sorted(reasons.items()))

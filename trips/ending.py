@@ -1,3 +1,11 @@
+"""How a trip ends: completed or cancelled, with its offers, its bookings and its driver.
+
+`end_trip` is what every verb that ends a trip calls inside its own transaction.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
@@ -5,7 +13,7 @@ from drivers.availability import mark_free
 from realtime import events, groups
 from realtime.delivery.notifications import notify
 from realtime.outbox import publish, refresh_permissions
-from trips.models import NO_WAVE, Trip
+from trips.models import NO_WAVE, Booking, Trip
 from trips.offers import withdraw_offers
 from trips.states import BookingStatus, Role, TripStatus
 
@@ -22,9 +30,10 @@ def end_trip(
     doubt: str = "",
     away_km: float | None = None,
 ) -> None:
-    """Completes or cancels: the trip, its open offers and bookings, and its driver is free again.
+    """Complete or cancel a trip with its open offers and bookings, and release its driver.
 
-    Inside the caller's transaction, driver and trip locked. Publishes and notifies.
+    Call it inside a transaction that holds driver and trip. `note` is the reason of a cancellation; `lat` to `away_km`
+    go into the history (Trip.move). Publishes and notifies.
     """
     now = timezone.now()
     cancelled = to == TripStatus.CANCELLED
@@ -32,38 +41,39 @@ def end_trip(
     trip.move(to, role, by_id=by_id, note=note, lat=lat, lng=lng, doubt=doubt, away_km=away_km, **NO_WAVE, **changes)
     if cancelled:
         withdraw_offers(trip, "cancelled")
-    ended = BookingStatus.CANCELLED if cancelled else BookingStatus.COMPLETED
+    bookings = _end_bookings(trip, cancelled_at=now if cancelled else None)
+    if trip.driver_id:
+        mark_free(trip.driver_id)
+    if cancelled:
+        _announce_cancellation(trip, bookings, role=role, by_id=by_id, note=note)
+
+
+def _end_bookings(trip: Trip, cancelled_at: dt.datetime | None) -> list[Booking]:
+    """Lock the open bookings of a trip and end them with it; return them. `cancelled_at` None: the trip is completed.
+
+    The seats of cancelled bookings return to the trip.
+    """
     bookings = list(
         trip.bookings.select_for_update(no_key=True, of=("self",))
         .filter(status__in=[BookingStatus.PENDING, BookingStatus.CONFIRMED])
         .select_related("passenger")
         .order_by("pk")
     )
-    trip.bookings.filter(pk__in=[row.pk for row in bookings]).update(
-        status=ended, cancelled_at=now if cancelled else None
-    )
-    if trip.driver_id:
-        mark_free(trip.driver_id)
-    if not cancelled:
-        return
-    # In the same transaction as the bookings, so that no seat returns twice.
-    trip.available_seats += sum(row.seats for row in bookings)
-    Trip.objects.filter(pk=trip.pk).update(available_seats=trip.available_seats)
+    ended = BookingStatus.CANCELLED if cancelled_at else BookingStatus.COMPLETED
+    trip.bookings.filter(pk__in=[row.pk for row in bookings]).update(status=ended, cancelled_at=cancelled_at)
+    if cancelled_at:
+        # In the same transaction as the bookings, so that no seat returns twice.
+        trip.available_seats += sum(row.seats for row in bookings)
+        Trip.objects.filter(pk=trip.pk).update(available_seats=trip.available_seats)
+    return bookings
+
+
+def _announce_cancellation(
+    trip: Trip, bookings: Sequence[Booking], *, role: Role, by_id: int | None, note: str
+) -> None:
+    """Publish the cancelled bookings, and notify everybody on the trip but the one who cancelled it (`by_id`)."""
     for booking in bookings:
-        audience = {groups.trip(trip.pk), groups.user(booking.passenger_id), groups.user(trip.organiser_id)}
-        if trip.driver_id:
-            audience.add(groups.driver(trip.driver_id))
-        publish(
-            events.BookingCancelled(
-                trip_id=trip.pk,
-                version=trip.version,
-                booking_id=booking.pk,
-                seats=booking.seats,
-                seats_left=trip.available_seats,
-                reason=note,
-            ),
-            *sorted(audience),
-        )
+        _publish_cancelled_booking(trip, booking, note)
         if by_id != booking.passenger_id:
             unfilled = role == Role.SYSTEM
             notify(
@@ -89,3 +99,21 @@ def end_trip(
             priority="high",
             action_url="/driver/",
         )
+
+
+def _publish_cancelled_booking(trip: Trip, booking: Booking, reason: str) -> None:
+    """Publish a cancelled booking to whoever sees the trip, its passenger, the organiser and the driver."""
+    audience = {groups.trip(trip.pk), groups.user(booking.passenger_id), groups.user(trip.organiser_id)}
+    if trip.driver_id:
+        audience.add(groups.driver(trip.driver_id))
+    publish(
+        events.BookingCancelled(
+            trip_id=trip.pk,
+            version=trip.version,
+            booking_id=booking.pk,
+            seats=booking.seats,
+            seats_left=trip.available_seats,
+            reason=reason,
+        ),
+        *sorted(audience),
+    )

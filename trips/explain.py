@@ -1,4 +1,4 @@
-"""Why a driver did or did not get a trip: what each look for drivers found, and what speaks against it now.
+"""Why a driver did or did not get a trip: the verdicts of each wave, and the rules that refuse the driver now.
 
 Read from what dispatch has stored (DispatchRound, Offer, AvailabilityChange); what was not stored is judged by the same
 rules as dispatch uses, at this moment.
@@ -30,9 +30,9 @@ CODES = {
 
 
 class Verdict(Struct, frozen=True):
-    """What one look made of one driver. `km` and `score` (km, too) where the driver was found; `offer` where asked."""
+    """What one wave decided about one driver. `km` and `score` (in km): where they were found; `offer`: where asked."""
 
-    look: DispatchRound
+    round: DispatchRound
     driver_id: int
     code: str
     km: float | None = None
@@ -41,9 +41,9 @@ class Verdict(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """All that is known of one driver and one trip, the oldest look first; `now`: reasons against it at this moment.
+    """All that is known of one driver and one trip, the oldest wave first; `now`: the rules that refuse them now.
 
-    `now` is None where the trip does not look for a driver any more, empty where nothing speaks against it.
+    `now` is None where the trip does not look for a driver any more, empty where no rule refuses.
     """
 
     verdicts: list[Verdict]
@@ -51,43 +51,45 @@ class Answer(Struct, frozen=True):
     km: float | None
 
 
-def looks(trip: Trip, most: int) -> list[tuple[DispatchRound, list[Verdict]]]:
-    """The latest looks, the newest first, each with everybody it considered, the nearest first. Two queries."""
-    asked = _asked(trip.offers.all())
-    return [(row, _verdicts(row, asked)) for row in trip.rounds.order_by("-created_at", "-pk")[:most]]
+def latest_rounds(trip: Trip, most: int) -> list[tuple[DispatchRound, list[Verdict]]]:
+    """Return the latest waves, the newest first, with the verdicts of each, the nearest driver first. Two queries."""
+    offers = _offers_by_wave(trip.offers.all())
+    return [(row, _verdicts(row, offers)) for row in trip.rounds.order_by("-created_at", "-pk")[:most]]
 
 
-def why(trip: Trip, driver: Driver) -> Answer:
-    asked = _asked(trip.offers.filter(driver=driver))
+def explain_driver(trip: Trip, driver: Driver) -> Answer:
+    """Return what each wave decided about the driver, and what the rules say now."""
+    offers = _offers_by_wave(trip.offers.filter(driver=driver))
     changes = list(AvailabilityChange.objects.filter(driver=driver).order_by("-pk")[:500])
-    found = []
+    verdicts = []
     for row in trip.rounds.order_by("created_at", "pk"):
-        mine = next((one for one in _verdicts(row, asked) if one.driver_id == driver.pk), None)
-        found.append(mine or Verdict(row, driver.pk, _absent(row, changes)))
+        verdict = next((one for one in _verdicts(row, offers) if one.driver_id == driver.pk), None)
+        verdicts.append(verdict or Verdict(row, driver.pk, _absence_code(row, changes)))
     position = DriverPosition.objects.filter(driver=driver).first()
     km_now = distance_km(position.lat, position.lng, trip.pickup_lat, trip.pickup_lng) if position else None
-    return Answer(found, _now(trip, driver, position=position, km=km_now) if trip.status in OPEN else None, km_now)
+    refused_now = _refusals_now(trip, driver, position=position, km=km_now) if trip.status in OPEN else None
+    return Answer(verdicts, refused_now, km_now)
 
 
 # A trip's offers by round, wave and driver.
-_Asked = dict[tuple[int, int, int], Offer]
+_Offers = dict[tuple[int, int, int], Offer]
 
 
-def _asked(offers: Iterable[Offer]) -> _Asked:
+def _offers_by_wave(offers: Iterable[Offer]) -> _Offers:
     return {(offer.round_number, offer.wave, offer.driver_id): offer for offer in offers}
 
 
-def _verdicts(row: DispatchRound, asked: _Asked) -> list[Verdict]:
+def _verdicts(row: DispatchRound, offers: _Offers) -> list[Verdict]:
     return [
         Verdict(
-            row, driver_id, code, km, score, asked.get((row.number, row.wave, driver_id)) if code == OFFERED else None
+            row, driver_id, code, km, score, offers.get((row.number, row.wave, driver_id)) if code == OFFERED else None
         )
         for driver_id, km, code, score in row.verdicts
     ]
 
 
-def _absent(row: DispatchRound, changes: Sequence[AvailabilityChange]) -> str:
-    """Why a look did not find a driver. `changes`: of the driver, the newest first."""
+def _absence_code(row: DispatchRound, changes: Sequence[AvailabilityChange]) -> str:
+    """Return why a wave did not find a driver, as a code. `changes`: of the driver, the newest first."""
     before = next((one.availability for one in changes if one.created_at <= row.created_at), None)
     if before is None:
         # The history begins later: what the driver was before the first change that is known.
@@ -97,7 +99,7 @@ def _absent(row: DispatchRound, changes: Sequence[AvailabilityChange]) -> str:
     return "busy" if before == Availability.BUSY else "offline"
 
 
-def _now(trip: Trip, driver: Driver, *, position: DriverPosition | None, km: float | None) -> list[str]:
+def _refusals_now(trip: Trip, driver: Driver, *, position: DriverPosition | None, km: float | None) -> list[str]:
     policies = Policies.current()
     judged = facts(trip, trip.asking_round, driver_ids=[driver.pk], settings=policies.settings)[driver.pk]
     fix = (
@@ -109,7 +111,7 @@ def _now(trip: Trip, driver: Driver, *, position: DriverPosition | None, km: flo
 
 
 def outcome(verdict: Verdict) -> str:
-    """In words: why not, or what became of the offer."""
+    """Return a verdict in words: why not, or what became of the offer."""
     offer = verdict.offer
     if offer is None:
         return str(CODES.get(verdict.code, verdict.code))
@@ -118,7 +120,7 @@ def outcome(verdict: Verdict) -> str:
 
 
 def parts_in_words(parts: dict[str, float]) -> str:
-    """ "distance 2.10, rating +0.60, waiting -1.00" (km)."""
+    """Return the parts of a score, in km, as staff read them: "distance 2.10, rating +0.60, waiting -1.00"."""
     names = {
         "distance": _("distance"),
         "rating": _("rating"),

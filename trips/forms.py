@@ -90,7 +90,7 @@ class BookingForm(forms.Form):
         return data
 
     def _place(self, side: str, data: dict[str, Any]) -> events.Place | None:
-        """The place as it will be booked; None: the error stands at its name."""
+        """Return the place as it will be booked; None: the form has an error at its name."""
         name, lat, lng = data.get(f"{side}_name", ""), data.get(f"{side}_lat"), data.get(f"{side}_lng")
         broken = [self.errors.pop(field, None) for field in (f"{side}_lat", f"{side}_lng")]
         if any(broken):
@@ -107,7 +107,7 @@ class BookingForm(forms.Form):
         return events.Place(known.name, known.address, known.lat, known.lng)
 
     def _instant(self, data: dict[str, Any]) -> dt.datetime | None:
-        """The chosen wall-clock time in the pickup's zone."""
+        """Return the chosen wall-clock time in the pickup's zone."""
         for field, text in (("departure_date", _("Choose a date.")), ("departure_time", _("Choose a time."))):
             if not data.get(field) and field not in self.errors:
                 self.add_error(field, text)
@@ -120,7 +120,7 @@ class BookingForm(forms.Form):
         return dt.datetime.combine(data["departure_date"], data["departure_time"], zone)
 
     def request(self, *, priced_only: bool = False) -> BookingRequest:
-        """What the domain is asked; `priced_only` leaves out what does not change the price."""
+        """Return the request for the verb; `priced_only` leaves out what does not change the price."""
         data = self.cleaned_data
         traveller = Traveller(data.get("traveller_name", ""), data.get("traveller_phone", ""))
         return BookingRequest(
@@ -136,17 +136,17 @@ class BookingForm(forms.Form):
 
     @property
     def is_for_somebody_else(self) -> bool:
-        """Something about another traveller was entered, so its fields are shown."""
+        """Say whether something about another traveller was entered, so that its fields are shown."""
         return any(self[name].value() for name in ("traveller_name", "traveller_phone"))
 
     def is_priceable(self) -> bool:
-        """Everything the price depends on is there and well-formed."""
+        """Say whether everything that the price depends on is there and well-formed."""
         self.is_valid()
         data = self.cleaned_data
         return bool(data.get("pickup") and data.get("dropoff") and "seats" in data and "vehicle_class" in data)
 
     def refuse(self, error: DomainError) -> None:
-        """Puts a refusal of the domain where it belongs."""
+        """Add a refusal of the verb to the fields it names."""
         for name, messages in error.fields.items():
             field = _FIELDS.get(name, name)
             self.add_error(field if field in self.fields else None, [str(message) for message in messages])

@@ -4,20 +4,20 @@ from collections.abc import Mapping, Sequence
 
 
 def match(costs: Sequence[Mapping[int, float]]) -> list[int | None]:
-    """The driver for each trip, None where none is left for it: as many pairs as possible, of the least total cost.
+    """Return the driver for each trip, None where none is left: as many pairs as possible, of the least total cost.
 
     `costs`: for each trip the drivers it could have, by id, and what each would cost (km, 0 or more). Nobody is in two
     pairs. Equal costs are decided the same way every time.
     """
     found: list[int | None] = [None] * len(costs)
-    for rows in _parts(costs):
-        for row, driver_id in _match(rows, costs):
+    for rows in _group_trips(costs):
+        for row, driver_id in _match_group(rows, costs):
             found[row] = driver_id
     return found
 
 
-def _parts(costs: Sequence[Mapping[int, float]]) -> list[list[int]]:
-    """Trips that compete for drivers, apart from those that they share none with: towns do not wait for each other."""
+def _group_trips(costs: Sequence[Mapping[int, float]]) -> list[list[int]]:
+    """Group trips that share drivers: each group is matched on its own, as towns do not compete with each other."""
     parent = list(range(len(costs)))
 
     def root(row: int) -> int:
@@ -37,7 +37,8 @@ def _parts(costs: Sequence[Mapping[int, float]]) -> list[list[int]]:
     return list(parts.values())
 
 
-def _match(rows: Sequence[int], costs: Sequence[Mapping[int, float]]) -> list[tuple[int, int]]:
+def _match_group(rows: Sequence[int], costs: Sequence[Mapping[int, float]]) -> list[tuple[int, int]]:
+    """Return the pairs (trip, driver) of one group: as many as possible, of the least total cost."""
     if len(rows) == 1:
         drivers = costs[rows[0]]
         return [(rows[0], min(drivers, key=lambda driver_id: (drivers[driver_id], driver_id)))]
@@ -46,7 +47,7 @@ def _match(rows: Sequence[int], costs: Sequence[Mapping[int, float]]) -> list[tu
 
     columns = sorted({driver_id for row in rows for driver_id in costs[row]})
     place = {driver_id: column for column, driver_id in enumerate(columns)}
-    # One pair that cannot be costs more than all others together, so none is chosen where a real one could be.
+    # One impossible pair costs more than all others together, so none is chosen where a real one could be.
     impossible = 1.0 + 2 * len(rows) * max(max(costs[row].values()) for row in rows)
     table = numpy.full((len(rows), len(columns)), impossible)
     for line, row in enumerate(rows):

@@ -1,3 +1,8 @@
+"""Offers put before drivers: which are open, and how one is withdrawn when it can no longer be taken.
+
+Answering them is in trips.assignment, making them in trips.dispatch, expiring them in trips.deadlines.
+"""
+
 import datetime as dt
 from collections.abc import Collection
 
@@ -19,7 +24,7 @@ DRIVER_BUSY, NO_LONGER_ELIGIBLE = "driver_busy", "no_longer_eligible"
 
 
 def withdraw_offers(trip: Trip, reason: events.OfferEnd) -> None:
-    """Settles the open offers of a trip and tells their drivers. The trip is locked."""
+    """Withdraw the open offers of a trip and publish it to their drivers. The trip is locked."""
     open_offers = list(
         trip.offers.filter(status=OfferStatus.PENDING)
         .order_by("pk")
@@ -38,7 +43,14 @@ def withdraw_offers(trip: Trip, reason: events.OfferEnd) -> None:
 
 
 def latest_offer(driver_id: int, trip_id: int, verb: str) -> int:
-    """The driver's latest offer of a trip; an answer without one is counted here, as the verb does not see it."""
+    """Return the id of the driver's latest offer of a trip.
+
+    Where there is none the call is counted here as one of `verb`, which is not reached.
+
+    Raises:
+        NotFound: offer.not_found
+        TooManyRequests: more than `answers_per_min`
+    """
     # By the trip's row: its key, unlike a foreign key, may be asked for numbers that no column holds.
     offers = Offer.objects.filter(driver_id=driver_id, trip__in=Trip.objects.filter(pk=trip_id))
     offer_id = offers.order_by("-pk").values_list("pk", flat=True).first()
@@ -49,15 +61,16 @@ def latest_offer(driver_id: int, trip_id: int, verb: str) -> int:
 
 
 def open_offers(driver_id: int) -> list[Offer]:
-    """What the driver can answer now, the nearest deadline first."""
+    """Return the offers that the driver can answer now, the nearest deadline first."""
     offers = Offer.objects.open().filter(driver_id=driver_id)
     return list(offers.select_related("trip__organiser", "driver__vehicle").order_by("expires_at", "pk"))
 
 
-# What follows when a driver can no longer take what was put before them
+# Offers that their driver can no longer take
 
 
 def withdraw_overlapping(driver_id: int, trip: Trip, settings: ServiceSettings) -> None:
+    """Withdraw a driver's open offers of trips that overlap one they have."""
     margin = dt.timedelta(minutes=settings.overlap_margin_min)
     overlapping = Offer.objects.filter(
         driver_id=driver_id,
@@ -70,7 +83,7 @@ def withdraw_overlapping(driver_id: int, trip: Trip, settings: ServiceSettings) 
 
 
 def withdraw_from_driver(driver_id: int) -> None:
-    """Takes back everything that is put before a driver (suspended, rejected, deactivated)."""
+    """Withdraw all open offers of a driver who was suspended, rejected or deactivated."""
     pending = Offer.objects.filter(driver_id=driver_id, status=OfferStatus.PENDING).order_by("trip_id")
     for trip_id in pending.values_list("trip_id", flat=True):
         _withdraw_from_trip(driver_id, trip_id, NO_LONGER_ELIGIBLE)
@@ -78,22 +91,22 @@ def withdraw_from_driver(driver_id: int) -> None:
 
 @in_transaction
 def _withdraw_from_trip(driver_id: int, trip_id: int, reason: str = DRIVER_BUSY) -> None:
-    """Withdraws one driver's open offer of one trip; the round goes on or ends.
+    """Withdraw one driver's open offer of one trip; its wave goes on or ends.
 
-    One transaction a trip: holding several trips at once would break the lock order.
+    One transaction for each trip: locks on several trips at once would break the lock order.
     """
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
-    mine = trip.offers.filter(driver_id=driver_id, status=OfferStatus.PENDING)
-    ids = list(mine.values_list("pk", flat=True))
-    mine.update(status=OfferStatus.WITHDRAWN, responded_at=Now(), reason=reason)
-    told: events.OfferEnd = "no_longer_eligible" if reason == NO_LONGER_ELIGIBLE else "cancelled"
+    pending = trip.offers.filter(driver_id=driver_id, status=OfferStatus.PENDING)
+    ids = list(pending.values_list("pk", flat=True))
+    pending.update(status=OfferStatus.WITHDRAWN, responded_at=Now(), reason=reason)
+    published: events.OfferEnd = "no_longer_eligible" if reason == NO_LONGER_ELIGIBLE else "cancelled"
     for offer_id in ids:
-        publish(events.OfferExpired(trip_id=trip.pk, offer_id=offer_id, reason=told), groups.driver(driver_id))
+        publish(events.OfferExpired(trip_id=trip.pk, offer_id=offer_id, reason=published), groups.driver(driver_id))
     end_waves_if_settled([trip.pk])
 
 
 def end_waves_if_settled(trip_ids: Collection[int]) -> None:
-    """Where no offer of a wave is open any more the next wave follows. The trips are locked."""
-    answering = Offer.objects.filter(trip=OuterRef("pk"), status=OfferStatus.PENDING)
-    settled = Trip.objects.filter(~Exists(answering), pk__in=trip_ids, status=TripStatus.OFFERED)
-    settled.update(next_look_at=Now(), reach_km=None)
+    """Have the next wave start for those of the trips that have no open offer left. The trips are locked."""
+    pending = Offer.objects.filter(trip=OuterRef("pk"), status=OfferStatus.PENDING)
+    answered = Trip.objects.filter(~Exists(pending), pk__in=trip_ids, status=TripStatus.OFFERED)
+    answered.update(next_look_at=Now(), reach_km=None)

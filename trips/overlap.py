@@ -38,13 +38,13 @@ TRIGGERS = (
 
 
 def span(trip: Trip, settings: ServiceSettings) -> dict[str, dt.datetime]:
-    """The columns of the span that a driver who gets the trip now is kept for."""
+    """Return the columns of the span in which a driver who gets the trip now has no other."""
     half = dt.timedelta(minutes=settings.overlap_margin_min) / 2
     return {"busy_from": trip.departure_at - half, "busy_until": trip.ends_at + half}
 
 
 def restore_triggers(using: str, **_signal: Any) -> None:
-    """After a migration: SQLite's triggers as they should be."""
+    """Create SQLite's triggers again after a migration."""
     connection = connections[using]
     if connection.vendor == "sqlite" and "trips_trip" in connection.introspection.table_names():
         with connection.cursor() as cursor:

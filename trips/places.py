@@ -43,7 +43,7 @@ KNOWN: tuple[KnownPlace, ...] = (
 
 
 def search(text: str, limit: int = 8) -> Sequence[KnownPlace]:
-    """Places whose name or address contains the text; names that begin with it first. Empty text: the first ones."""
+    """Search places by name or address; names that begin with the text come first. Empty text: the first ones."""
     wanted = text.casefold().strip()
     found = [place for place in KNOWN if wanted in f"{place.name} {place.address}".casefold()]
     found.sort(key=lambda place: not place.name.casefold().startswith(wanted))
@@ -51,7 +51,7 @@ def search(text: str, limit: int = 8) -> Sequence[KnownPlace]:
 
 
 def named(text: str) -> KnownPlace | None:
-    """The place of exactly this name, or the only one found by the text; None: ask again."""
+    """Return the place of exactly this name, or the only one found by the text; None: there is no single one."""
     wanted = text.casefold().strip()
     if not wanted:
         return None

@@ -1,6 +1,6 @@
-"""How a trip is put before drivers: the mode, how far each wave reaches, how many it asks and how long they have.
+"""How a trip is offered: the mode, how far each wave reaches, how many it asks and how long they have.
 
-The settings say it, rules of dispatch say it otherwise for a type of trip or an urgency.
+The settings say it; dispatch rules change it for a type of trip or an urgency.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ from .models import DispatchRule, Trip
 class Policy(NamedTuple):
     mode: DispatchMode
     urgency: Urgency
-    # Radii in km, ascending; the last is as far as drivers are looked for.
+    # Radii in km, ascending; the last is as far as drivers are searched.
     rings: tuple[float, ...]
     # Drivers asked at once.
     size: int
@@ -31,17 +31,17 @@ class Policy(NamedTuple):
         return self.rings[-1]
 
     def ring(self, distance_km: float) -> int:
-        """Which ring a driver is in, counted from 0."""
+        """Return which ring a driver is in, counted from 0."""
         return next((place for place, radius in enumerate(self.rings) if distance_km <= radius), len(self.rings) - 1)
 
 
 def radius_of(trip: Trip, settings: ServiceSettings) -> float:
-    """How far from the pickup drivers are looked for, in km."""
+    """Return how far from the pickup drivers are searched, in km."""
     return max(trip.radius_km or 0.0, settings.discovery_radius_km)
 
 
 class Policies(NamedTuple):
-    """What staff have set, read once for as many trips as are looked at together."""
+    """What staff have set, read once for all trips that are handled together."""
 
     settings: ServiceSettings
     rules: Sequence[DispatchRule]
@@ -51,6 +51,7 @@ class Policies(NamedTuple):
         return cls(ServiceSettings.current(), list(DispatchRule.objects.all()))
 
     def of(self, trip: Trip) -> Policy:
+        """Return how the trip is dispatched, by the settings and the rules for its type and urgency."""
         urgency = Urgency(pricing.urgency(trip.departure_at, timezone.now()))
         settings = self.settings
         apply = [one for one in self.rules if one.trip_type in ("", trip.trip_type) and one.urgency in ("", urgency)]

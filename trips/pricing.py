@@ -36,7 +36,7 @@ def quote(
     vehicle_class: str,
     settings: ServiceSettings,
 ) -> Quote:
-    """Prices a trip between two (lat, lng) points.
+    """Return the price of a trip between two (lat, lng) points.
 
     Fare = (base + per km × distance) × class multiplier; the platform takes its percentage, the driver keeps the
     rest; a seat costs the total divided by the seats, rounded up.
@@ -62,7 +62,7 @@ def quote(
 
 
 def zone(km: float, duration_min: float) -> str:
-    """A ≤ 200 km and ≤ 8 h, B ≤ 600 km and ≤ 48 h, else C."""
+    """Return the price zone: A ≤ 200 km and ≤ 8 h, B ≤ 600 km and ≤ 48 h, else C."""
     if km <= 200 and duration_min <= 8 * 60:
         return "A"
     return "B" if km <= 600 and duration_min <= 48 * 60 else "C"

@@ -17,10 +17,9 @@ WAITING_H, CANCELLATIONS = 4.0, 5
 
 
 def parts(driver: "Facts", distance_km: float, *, settings: ServiceSettings, now: dt.datetime) -> dict[str, float]:
-    """What a driver's score is the sum of, in km; a part that weighs nothing is left out.
+    """Return the parts whose sum is a driver's score, in km; a part that weighs nothing is left out.
 
-    Who has no rating, no offers or no trips yet is not held back for it; a driver who had no trip yet has waited
-    longest.
+    A driver without ratings, offers or trips yet is not worse for it; one who had no trip yet has waited longest.
     """
     last_trip_at = driver.last_trip_at
     hours = WAITING_H if last_trip_at is None else min((now - last_trip_at).total_seconds() / 3600, WAITING_H)

@@ -1,3 +1,5 @@
+"""What a driver was offered and has accepted, judged again after staff changed their vehicle or licence."""
+
 from functools import partial
 
 from django.urls import reverse
@@ -35,6 +37,7 @@ def review_driver(driver_id: int) -> None:
 
 @in_transaction
 def _review_trip(driver_id: int, trip_id: int) -> None:
+    """Give a trip ahead its driver's present vehicle, and notify staff of what does not fit."""
     driver = lock_driver(driver_id)
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
     if trip.driver_id != driver_id or trip.status not in BEFORE_BOARDING:

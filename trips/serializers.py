@@ -121,7 +121,7 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
     traveller = serializers.SerializerMethodField()
     driver = serializers.SerializerMethodField()
     vehicle = serializers.SerializerMethodField()
-    # False: the driver says they are at the pickup, and no position of theirs bears it out.
+    # False: the driver reported being at the pickup and no position confirms it.
     arrival_confirmed = serializers.SerializerMethodField()
     # What is wrong with the driver's way to the pickup, and since when; null: nothing.
     stall = serializers.SerializerMethodField()
@@ -204,7 +204,7 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
         }
 
     def _may_call(self, trip: Trip) -> bool:
-        """Whether the viewer may call who booked and who travels: the driver under way, the organiser, staff."""
+        """Say whether the viewer may call who booked and who travels: the driver under way, the organiser, staff."""
         viewer = self._viewer
         drives = trip.driver is not None and trip.driver.user_id == viewer.pk and trip.status in ASSIGNED
         return drives or viewer.may_see_trips or viewer.pk == trip.organiser_id

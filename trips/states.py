@@ -82,7 +82,7 @@ class Stall(TextChoices):
 
 
 class Doubt(TextChoices):
-    """Why a driver's step is not borne out by their position."""
+    """Why a driver's position does not confirm their step."""
 
     NO_POSITION = "no_position", _("No position")
     FAR = "far", _("Far away")
@@ -130,7 +130,7 @@ DRIVING = ASSIGNED - {S.ACCEPTED}
 # Passengers sit in the vehicle.
 ABOARD = frozenset({S.PASSENGERS_BOARDED, S.IN_TRANSIT, S.ARRIVED})
 FINISHED = frozenset({S.COMPLETED, S.CANCELLED})
-# The driver is still expected at the pickup: what trips.watch looks after.
+# The driver is still expected at the pickup: what trips.watch checks.
 EXPECTED = frozenset({S.ACCEPTED, S.EN_ROUTE})
 
 # The order a driver steps through; `trip-next-step` offers the successor.
@@ -138,10 +138,10 @@ STEPS = (S.ACCEPTED, S.EN_ROUTE, S.DRIVER_ARRIVED, S.PASSENGERS_BOARDED, S.IN_TR
 
 
 def allowed(current: str, wanted: str, *, role: str, flagged: bool = False) -> bool:
-    """Whether `role` may move a trip from `current` to `wanted`.
+    """Say whether `role` may move a trip from `current` to `wanted`.
 
-    `flagged`: nothing bears out that the driver is at the pickup. Then the organiser may still cancel and there is no
-    no-show; once the arrival is borne out it is the other way round.
+    `flagged`: no position confirms that the driver is at the pickup. Then the organiser may still cancel and there is
+    no no-show; once the arrival is confirmed it is the other way round.
     """
     if (current, wanted) == (S.DRIVER_ARRIVED, S.CANCELLED) and role == (R.DRIVER if flagged else R.ORGANISER):
         return False
@@ -149,7 +149,7 @@ def allowed(current: str, wanted: str, *, role: str, flagged: bool = False) -> b
 
 
 def next_step(current: str) -> TripStatus | None:
-    """The status a driver reaches by the one next button; None where there is none."""
+    """Return the status that the driver's next button leads to; None where there is none."""
     if current not in STEPS or current == S.COMPLETED:
         return None
     return STEPS[STEPS.index(TripStatus(current)) + 1]

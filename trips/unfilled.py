@@ -1,4 +1,4 @@
-"""Trips that nobody takes: staff and the passenger are told once, and the passenger may search farther or go later."""
+"""Trips that nobody takes: notify staff and the passenger once, search farther, go later."""
 
 import datetime as dt
 
@@ -32,7 +32,7 @@ LATEST = dt.timedelta(days=30)
 
 
 def escalate_due(limit: int = 100) -> int:
-    """Tells staff and passengers of trips that have been without a driver for too long; returns how many.
+    """Notify staff and passengers of trips that have been without a driver for too long; return how many.
 
     A trip for now is due so many minutes after it was booked, one for later not before its departure is near.
     """
@@ -84,7 +84,7 @@ def _escalate(trip_ids: list[int]) -> int:
 
 
 def widen(trip_id: int, user: User, radius_km: float) -> Trip:
-    """Drivers up to `radius_km` from the pickup are asked. The same again, or less than it is, changes nothing.
+    """Widen the search of an open trip to `radius_km`. The same again, or less than it is, changes nothing.
 
     Raises:
         NotFound, NotPermitted, InvalidInput (radius_km), Conflict (trip.transition_refused): it has a driver or is over
@@ -110,7 +110,7 @@ def _widen(trip_id: int, user: User, radius_km: float) -> tuple[Trip, bool]:
 
 
 def postpone(trip_id: int, user: User, departure_at: dt.datetime) -> Trip:
-    """The trip leaves later: whoever was asked is asked anew, as the card says when. The same again changes nothing.
+    """Postpone an open trip: its offers are withdrawn and made anew. The same time again changes nothing.
 
     Raises:
         NotFound, NotPermitted, InvalidInput (departure_at: not later than now and than before, or too late),
@@ -129,7 +129,7 @@ def postpone(trip_id: int, user: User, departure_at: dt.datetime) -> Trip:
 @in_transaction
 def _postpone(trip_id: int, user: User, departure_at: dt.datetime) -> tuple[Trip, bool]:
     # The account comes before the trip, as in booking: what it has at that time is counted.
-    account = None if user.may_steer_trips else booking_limits.hold_account(user)
+    account = None if user.may_steer_trips else booking_limits.lock_account(user)
     trip = _lock_open_trip(trip_id, user)
     if departure_at == trip.departure_at:
         return trip, False
@@ -154,7 +154,7 @@ def _postpone(trip_id: int, user: User, departure_at: dt.datetime) -> tuple[Trip
 
 
 def _lock_open_trip(trip_id: int, user: User) -> Trip:
-    """The open trip, held, for who booked it and staff."""
+    """Lock and return an open trip, for who booked it and staff."""
     trip_for(user, trip_id)
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
     require_searching(trip, user, _("Only who booked the trip can change it."))
@@ -162,6 +162,6 @@ def _lock_open_trip(trip_id: int, user: User) -> Trip:
 
 
 def next_radius(trip: Trip, settings: ServiceSettings) -> float | None:
-    """What a passenger is offered: twice as far, up to the limit; None: it is as far as that already."""
+    """Return the wider radius a passenger may choose: twice as far, up to the limit; None: it is that far already."""
     radius_km = radius_of(trip, settings)
     return min(2 * radius_km, RADIUS_MOST_KM) if radius_km < RADIUS_MOST_KM else None

@@ -7,7 +7,7 @@ from uuid import uuid4
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Page, Paginator
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -22,31 +22,27 @@ from stepper.web.requests import SignedInRequest
 from trips import access, assignment, bookings, places, unfilled
 
 from .forms import BookingForm, CancelForm, PostponeForm, RatingForm, WidenForm
-from .models import Booking, Trip, TripQuerySet
+from .models import Trip
 from .panel import Panel
-from .states import FINISHED, BookingStatus
+from .states import FINISHED
 
 PAST_PER_PAGE = 10
 ACTIVE_SHOWN = 50
 
 
-def _own_trips(user: User) -> TripQuerySet:
-    """Trips the user booked or has seats on."""
-    seated = Booking.objects.filter(passenger=user).exclude(status=BookingStatus.CANCELLED).values("trip")
-    return Trip.objects.for_page().filter(Q(organiser=user) | Q(pk__in=seated))
-
-
 def active_trips(user: User) -> QuerySet[Trip]:
-    return _own_trips(user).unfinished().order_by("departure_at", "pk")[:ACTIVE_SHOWN]
+    """Return the unfinished trips that somebody booked or has seats on, the next departure first."""
+    return access.list_booked_by(user).for_page().unfinished().order_by("departure_at", "pk")[:ACTIVE_SHOWN]
 
 
 def past_trips(user: User, page: str | int | None) -> Page[Trip]:
-    finished = _own_trips(user).filter(status__in=FINISHED).order_by("-departure_at", "-pk")
+    """Return a page of the finished trips that somebody booked or had seats on, the latest first."""
+    finished = access.list_booked_by(user).for_page().filter(status__in=FINISHED).order_by("-departure_at", "-pk")
     return Paginator(finished, PAST_PER_PAGE).get_page(page)
 
 
 def panel_for(request: SignedInRequest, trip_id: int) -> Panel:
-    """The trip as this user may see it. Raises Http404 for somebody else's."""
+    """Return the panel of a trip that this user may see. Raises Http404 for somebody else's."""
     try:
         return Panel(access.trip_for(request.user, trip_id), request.user)
     except NotFound as error:
@@ -68,7 +64,7 @@ def trips(request: SignedInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def book(request: SignedInRequest) -> HttpResponse:
-    """The booking form; its hidden key makes sending it twice one trip."""
+    """Show the booking form, and book; its hidden key makes sending it twice one trip."""
     refusal: DomainError | None = None
     if request.method == "POST":
         form = BookingForm(request.POST)
@@ -88,7 +84,7 @@ def book(request: SignedInRequest) -> HttpResponse:
 
 
 def _price(user: User, form: BookingForm) -> dict[str, Any]:
-    """The quote for what the form holds, or why there is none yet."""
+    """Return the quote for what the form has, or why there is none yet, for the template."""
     if not form.is_bound or not form.is_priceable():
         return {"quote": None}
     try:
@@ -101,7 +97,7 @@ def _price(user: User, form: BookingForm) -> dict[str, Any]:
 @require_safe
 @login_required
 def quote(request: SignedInRequest) -> HttpResponse:
-    """The price of what the form holds so far; books nothing."""
+    """Show the price of what the form has so far; nothing is booked."""
     context = _price(request.user, BookingForm(request.GET))
     return with_retry_after(render(request, "trips/quote.html", context), context.get("refusal"))
 
@@ -114,7 +110,7 @@ def detail(request: SignedInRequest, trip_id: int) -> HttpResponse:
 
 
 def _changed_response(request: HttpRequest, panel: Panel) -> HttpResponse:
-    """After a change: the panel anew on the open page, or the page itself."""
+    """Answer a change with the new panel on the open page, or with a redirect to it."""
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect("trips:detail", panel.trip.pk)
     response = render(request, "trips/changed.html", {"panel": panel, "rating_form": RatingForm()})
@@ -130,7 +126,7 @@ def _changed_response(request: HttpRequest, panel: Panel) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def cancel(request: SignedInRequest, trip_id: int) -> HttpResponse:
-    """Says what cancelling will do, then does it. Cancelling twice gives the same answer."""
+    """Show what cancelling will do, and cancel. Cancelling twice gives the same answer."""
     panel = panel_for(request, trip_id)
     form = CancelForm(request.POST if request.method == "POST" else None)
     refusal: DomainError | None = None
@@ -150,7 +146,7 @@ def cancel(request: SignedInRequest, trip_id: int) -> HttpResponse:
 @require_POST
 @login_required
 def rate(request: SignedInRequest, trip_id: int) -> HttpResponse:
-    """One to five stars for the other side, once."""
+    """Rate the other side with one to five stars, once."""
     panel = panel_for(request, trip_id)
     form = RatingForm(request.POST)
     status = 422
@@ -174,7 +170,7 @@ def rate(request: SignedInRequest, trip_id: int) -> HttpResponse:
 @require_POST
 @login_required
 def offer_again(request: SignedInRequest, trip_id: int) -> HttpResponse:
-    """The passenger does not want to wait for the next look."""
+    """Start the next round now."""
     panel_for(request, trip_id)
     try:
         result = assignment.offer_again(trip_id, request.user)
@@ -188,8 +184,8 @@ def offer_again(request: SignedInRequest, trip_id: int) -> HttpResponse:
     return _changed_response(request, panel_for(request, trip_id))
 
 
-def _search_changed(request: SignedInRequest, trip_id: int, *, form: Form, verb: Callable[..., Trip]) -> HttpResponse:
-    """Calls a verb with what the form holds; a refusal is a message on the page as it now is."""
+def _change_search(request: SignedInRequest, trip_id: int, *, form: Form, verb: Callable[..., Trip]) -> HttpResponse:
+    """Call a verb with what the form has; a refusal is a message on the page as it now is."""
     panel_for(request, trip_id)
     try:
         if not form.is_valid():
@@ -205,12 +201,12 @@ def _search_changed(request: SignedInRequest, trip_id: int, *, form: Form, verb:
 @require_POST
 @login_required
 def widen(request: SignedInRequest, trip_id: int) -> HttpResponse:
-    """Nobody takes it: drivers farther away are asked."""
-    return _search_changed(request, trip_id, form=WidenForm(request.POST), verb=unfilled.widen)
+    """Search drivers farther away."""
+    return _change_search(request, trip_id, form=WidenForm(request.POST), verb=unfilled.widen)
 
 
 @require_POST
 @login_required
 def postpone(request: SignedInRequest, trip_id: int) -> HttpResponse:
-    """Nobody takes it: it leaves later."""
-    return _search_changed(request, trip_id, form=PostponeForm(request.POST), verb=unfilled.postpone)
+    """Have the trip leave later."""
+    return _change_search(request, trip_id, form=PostponeForm(request.POST), verb=unfilled.postpone)

@@ -1,3 +1,5 @@
+"""Open trips searched at once when drivers become available around them."""
+
 import datetime as dt
 from collections.abc import Iterable, Sequence
 
@@ -14,19 +16,17 @@ from trips.models import Trip
 from trips.policy import Policies
 from trips.states import OPEN
 
-# Drivers who come online
-
 
 def wake_trips_around(driver_ids: Iterable[int]) -> None:
-    """Drivers became available: the open trips around them are looked at now instead of later.
+    """Have the open trips around drivers who became available searched now instead of later.
 
-    Those that are matched with others when the window closes that is open now, or else one that opens now.
+    Trips that are matched with others wait until their window closes, or one that opens now.
     """
     policies = Policies.current()
     positions = list(DriverPosition.objects.filter(driver_id__in=list(driver_ids), dispatchable=True))
     if not positions:
         return
-    # Trips that look farther than others are few.
+    # Trips with a wider radius are few.
     widened = Trip.objects.filter(status__in=sorted(OPEN), radius_km__gt=policies.settings.discovery_radius_km)
     farther = list(widened.values_list("pk", "pickup_lat", "pickup_lng", "radius_km"))
     for position in positions:
@@ -44,9 +44,9 @@ def _wake_trips_around(lat: float, lng: float, farther: Sequence[int], policies:
         near |= Q(pk__in=farther)
     # Ascending, so that two drivers who come online together cannot wait for each other.
     trips = list(Trip.objects.filter(near, status__in=sorted(OPEN)).order_by("pk").locked())
-    together = {trip.pk for trip in trips if policies.of(trip).mode == DispatchMode.BATCHED}
-    Trip.objects.filter(pk__in=[trip.pk for trip in trips if trip.pk not in together]).update(next_look_at=Now())
-    if together:
+    batched = {trip.pk for trip in trips if policies.of(trip).mode == DispatchMode.BATCHED}
+    Trip.objects.filter(pk__in=[trip.pk for trip in trips if trip.pk not in batched]).update(next_look_at=Now())
+    if batched:
         closes_at = timezone.now() + dt.timedelta(seconds=settings.match_window_s)
         waiting_longer = Q(next_look_at__isnull=True) | Q(next_look_at__gt=closes_at)
-        Trip.objects.filter(waiting_longer, pk__in=together).update(next_look_at=closes_at)
+        Trip.objects.filter(waiting_longer, pk__in=batched).update(next_look_at=closes_at)

@@ -1,10 +1,10 @@
-"""Looks after trips whose driver is expected at the pickup: reminders, setting off in time, stalls on the way.
+"""Check trips whose driver is expected at the pickup: reminders, setting off in time, stalls on the way.
 
-Also whether a position confirms an arrival that was flagged because none bore it out.
+Also whether a position confirms an arrival that was flagged without one.
 
-`Trip.move` leaves a mark on a trip that gets a driver or whose driver sets off; from then on its `TripWatch` says
-when to look again. The trip's lock is also that of its watch, which is read only once the trip is held, so whatever
-is told is told once, by any number of dispatchers, and a batch costs the same few queries however many trips it has.
+`Trip.move` sets `watch_at` of a trip that gets a driver or whose driver sets off; from then on its `TripWatch` says
+when to check again. The trip's lock is also that of its watch, which is read only once the trip is locked: any number
+of dispatchers notify once, and a batch costs the same few queries however many trips it has.
 """
 
 import datetime as dt
@@ -29,18 +29,18 @@ from . import arrival, eta
 from .models import Booking, Trip, TripWatch
 from .states import BookingStatus, Role, Stall, TripStatus
 
-# On the way to the pickup a driver is looked at this often.
+# On the way to the pickup a driver is checked this often.
 _ON_THE_WAY = dt.timedelta(seconds=20)
 # Before that half of the time that is left until something may have to be said, within these.
 _SOONEST, _LATEST = dt.timedelta(seconds=30), dt.timedelta(hours=1)
-# Staff know; whether the driver has moved at last is looked at now and then.
+# Staff know; whether the driver has moved at last is checked this often.
 _FLAGGED = dt.timedelta(minutes=5)
 # A driver whose position nobody has ever seen is taken to be this far away.
 _UNKNOWN = dt.timedelta(minutes=30)
 # Whoever is as near as this may wait around the corner; standing is no stall then.
 NEAR_KM = 0.3
 
-# What a look may change on a watch.
+# What a check may change on a watch.
 _STATE = [
     "driver",
     "due_at",
@@ -61,7 +61,7 @@ _STATE = [
 
 
 class _Watched(NamedTuple):
-    """One trip as a look finds it."""
+    """One trip as a check finds it."""
 
     trip: Trip
     watch: TripWatch
@@ -71,15 +71,16 @@ class _Watched(NamedTuple):
 
 
 def watch_due(limit: int = 100) -> int:
-    """Looks at the trips that are due; returns how many. Those that others hold are left to the next look."""
+    """Check the trips that are due; return how many. Those that others have locked are left to the next time."""
     marked = Trip.objects.filter(watch_at__lte=Now()).order_by("watch_at").values_list("pk", flat=True)
     due = TripWatch.objects.filter(due_at__lte=Now()).order_by("due_at").values_list("pk", flat=True)
     trip_ids = sorted({*marked[:limit], *due[:limit]})
-    return isolate_failures(_watch, trip_ids)
+    return isolate_failures(_lock_and_check, trip_ids)
 
 
 @in_transaction
-def _watch(trip_ids: list[int]) -> int:
+def _lock_and_check(trip_ids: list[int]) -> int:
+    """Lock the trips that nobody else has locked, read their watches and check those that are due; return how many."""
     settings = ServiceSettings.current()
     trips = list(
         Trip.objects.filter(pk__in=trip_ids)
@@ -106,6 +107,7 @@ def _watch(trip_ids: list[int]) -> int:
 
 
 def _check_trips(looks: Sequence[_Watched]) -> None:
+    """Check each trip, write all watches in one statement, then send reminders and announce stalls."""
     reminders, stalls = [], []
     areas = arrival.PickupAreas()
     for look in looks:
@@ -113,9 +115,9 @@ def _check_trips(looks: Sequence[_Watched]) -> None:
         if trip.status == TripStatus.ACCEPTED:
             if _is_time_to_remind(look):
                 reminders.append(look)
-            _watch_setting_off(look)
+            _check_setting_off(look)
         elif trip.status == TripStatus.EN_ROUTE:
-            if _watch_the_way(look):
+            if _check_way(look):
                 stalls.append(look)
         else:
             watch.due_at, watch.stall, watch.stalled_at = None, "", None
@@ -139,7 +141,7 @@ def _check_trips(looks: Sequence[_Watched]) -> None:
 
 
 def _is_time_to_remind(look: _Watched) -> bool:
-    """Marks the reminders whose time has come; True: one is sent. Who got the trip after that time knows of it."""
+    """Mark the reminders whose time has come; True: send one. A driver who got the trip after that time needs none."""
     trip, watch, now, settings = look.trip, look.watch, look.now, look.settings
     accepted_at = trip.accepted_at or now
     sent = False
@@ -194,7 +196,7 @@ def _send_reminders(looks: Iterable[_Watched]) -> None:
 
 
 def _leave_at(look: _Watched) -> dt.datetime:
-    """When the driver has to leave from where they are; at once for a trip that is for now."""
+    """Return when the driver has to leave from where they are; at once for a trip that is for now."""
     trip, position = look.trip, look.position
     if position is None:
         drive = _UNKNOWN
@@ -204,7 +206,8 @@ def _leave_at(look: _Watched) -> dt.datetime:
     return max(trip.departure_at - drive, trip.accepted_at or look.now)
 
 
-def _watch_setting_off(look: _Watched) -> None:
+def _check_setting_off(look: _Watched) -> None:
+    """Tell a driver who is late to set off, then staff; set when to check next."""
     trip, watch, now, settings = look.trip, look.watch, look.now, look.settings
     nudge_at = _leave_at(look) + dt.timedelta(minutes=settings.set_off_grace_min)
     flag_after = dt.timedelta(minutes=settings.set_off_flag_min)
@@ -261,8 +264,8 @@ def _driver_words(trip: Trip) -> str:
 # On the way
 
 
-def _watch_the_way(look: _Watched) -> bool:
-    """Keeps the stall of a trip whose driver is on the way; True: it is not what it was."""
+def _check_way(look: _Watched) -> bool:
+    """Update the stall of a trip whose driver is on the way; True: it changed."""
     watch, now = look.watch, look.now
     watch.due_at = now + _ON_THE_WAY
     watch.late_at = None
@@ -278,7 +281,7 @@ def _watch_the_way(look: _Watched) -> bool:
 
 
 def _find_stall(look: _Watched) -> tuple[Stall | None, dt.datetime | None]:
-    """What is wrong and since when; moves the watch's two marks: where the vehicle stands, how near it has been."""
+    """Return the stall and since when, (None, None) without one; moves the marks of the watch."""
     watch, position, settings = look.watch, look.position, look.settings
     set_off_at = watch.set_off_at or look.now
     heard_at = max(position.recorded_at, set_off_at) if position else set_off_at
@@ -293,20 +296,10 @@ def _find_stall(look: _Watched) -> tuple[Stall | None, dt.datetime | None]:
     here, at = (position.lat, position.lng), max(position.recorded_at, set_off_at)
     away_km = distance_km(*here, look.trip.pickup_lat, look.trip.pickup_lng)
     move_km, span = settings.stall_move_m / 1000, dt.timedelta(minutes=settings.stall_min)
-    near = away_km <= NEAR_KM
-    if (
-        near
-        or watch.anchor_lat is None
-        or watch.anchor_lng is None
-        or distance_km(watch.anchor_lat, watch.anchor_lng, *here) >= move_km
-    ):
-        watch.anchor_lat, watch.anchor_lng, watch.anchor_at = *here, at
-    nearer = near or watch.least_km is None or away_km <= watch.least_km - move_km
-    if nearer or watch.least_km is None:
-        watch.least_km, watch.least_at = away_km, at
+    is_nearer = _move_marks(watch, here, at=at, away_km=away_km, move_km=move_km)
     if watch.anchor_at is not None and at - watch.anchor_at >= span:
         return Stall.STANDING, watch.anchor_at
-    if nearer or watch.least_at is None:
+    if is_nearer or watch.least_km is None or watch.least_at is None:
         return None, None
     if watch.stall == Stall.AWAY:
         # From the farthest point on, coming back is coming nearer.
@@ -317,6 +310,27 @@ def _find_stall(look: _Watched) -> tuple[Stall | None, dt.datetime | None]:
         watch.least_km = away_km
         return Stall.AWAY, since
     return None, None
+
+
+def _move_marks(
+    watch: TripWatch, here: tuple[float, float], *, at: dt.datetime, away_km: float, move_km: float
+) -> bool:
+    """Move the marks of the watch: where the vehicle stands, and the nearest it was; True: it came nearer.
+
+    Only moves of `move_km` count; near the pickup each one does.
+    """
+    near = away_km <= NEAR_KM
+    if (
+        near
+        or watch.anchor_lat is None
+        or watch.anchor_lng is None
+        or distance_km(watch.anchor_lat, watch.anchor_lng, *here) >= move_km
+    ):
+        watch.anchor_lat, watch.anchor_lng, watch.anchor_at = *here, at
+    if near or watch.least_km is None or away_km <= watch.least_km - move_km:
+        watch.least_km, watch.least_at = away_km, at
+        return True
+    return False
 
 
 def _stall_words(trip: Trip, stall: Stall) -> tuple[str, str]:

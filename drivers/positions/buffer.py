@@ -148,7 +148,6 @@ class PositionBuffer:
         settings = settings or ServiceSettings.current()
         self._fresh = dt.timedelta(seconds=settings.position_fresh_s)
         self._max_kmh = float(settings.max_speed_kmh)
-        opens = dt.timedelta(minutes=settings.tracking_opens_min)
         approved = set(
             Driver.objects.filter(pk__in=driver_ids, approval=Approval.APPROVED, user__is_active=True).values_list(
                 "pk", flat=True
@@ -156,7 +155,7 @@ class PositionBuffer:
         )
         rides: dict[int, list[TrackedTrip]] = {}
         for trip in Trip.objects.filter(driver_id__in=driver_ids, status__in=sorted(ASSIGNED)):
-            rides.setdefault(trip.driver_id or 0, []).append(tracked_trip(trip, trip.departure_at - opens))
+            rides.setdefault(trip.driver_id or 0, []).append(tracked_trip(trip, settings))
         until = time.monotonic()
         found = {
             pk: DriverFacts(

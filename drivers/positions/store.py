@@ -1,3 +1,5 @@
+"""The statements that write positions and trails, one for all drivers at once."""
+
 from collections.abc import Sequence
 
 from django.db import connection
@@ -39,8 +41,7 @@ _INSERT = (
 
 
 def write_positions(fixes: Sequence[Fix]) -> None:
-    """Keep each where it is newer than what the driver's row has, or the same and in doubt; a driver's first makes the
-    row.
+    """Write each fix that is newer than the driver's row, or the same and in doubt; a driver's first makes the row.
 
     In the order of `fixes`, which is ascending: two processes cannot wait for each other.
     """
@@ -91,7 +92,10 @@ def write_positions(fixes: Sequence[Fix]) -> None:
 
 
 def append_trail(trail: Sequence[tuple[int, Fix]]) -> None:
-    """Adds to the trails. Model instances for thousands of points a second would cost more than all the rest."""
+    """Append points to the trails of trips, as pairs of trip id and fix.
+
+    Model instances for thousands of points a second would cost more than all the rest.
+    """
     if not trail:
         return
     into = "INSERT INTO drivers_trailpoint (trip_id, driver_id, lat, lng, recorded_at)"

@@ -1,15 +1,51 @@
+"""The position that watchers of a trip get: the one rule from when on they do, the frame and its ETA.
+
+The trip page, REST, the sockets' snapshots and the relay of each fix (drivers.positions.buffer) all go by
+`opens_at`; a stored position is also left out when it `is_dark`.
+"""
+
 import datetime as dt
+
+from django.utils import timezone
 
 from drivers import geo
 from drivers.models import DriverPosition
 from drivers.positions.types import TrackedTrip
 from realtime import events, groups
+from stepper.models import ServiceSettings
 from trips import eta
 from trips.models import Trip
 from trips.states import ABOARD, ASSIGNED, DRIVING
 
+# Earlier than any fix.
+_ALWAYS = dt.datetime.min.replace(tzinfo=dt.UTC)
 
-def tracked_trip(trip: Trip, tracked_from: dt.datetime) -> TrackedTrip:
+
+def opens_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
+    """Return from when on watchers of an assigned trip get its driver's position.
+
+    `tracking_opens_min` before the departure; once the driver has set off, always.
+    """
+    if trip.status in DRIVING:
+        return _ALWAYS
+    return trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
+
+
+def is_tracked(trip: Trip, settings: ServiceSettings, now: dt.datetime) -> bool:
+    """Say whether watchers of the trip get its driver's position: it has a driver, is not over, and tracking is open.
+
+    Who watches a trip: trips.access.
+    """
+    return trip.status in ASSIGNED and now >= opens_at(trip, settings)
+
+
+def is_dark(row: DriverPosition, settings: ServiceSettings, now: dt.datetime) -> bool:
+    """Say whether a stored position is too old to tell where the driver is."""
+    return row.recorded_at < now - dt.timedelta(seconds=settings.position_replay_s)
+
+
+def tracked_trip(trip: Trip, settings: ServiceSettings) -> TrackedTrip:
+    """Return what relaying a fix to the watchers of an assigned trip needs of it."""
     pickup, dropoff = (trip.pickup_lat, trip.pickup_lng), (trip.dropoff_lat, trip.dropoff_lng)
     trip_min = eta.minutes(geo.distance_km(*pickup, *dropoff))
     return TrackedTrip(
@@ -18,13 +54,14 @@ def tracked_trip(trip: Trip, tracked_from: dt.datetime) -> TrackedTrip:
         is_aboard=trip.status in ABOARD,
         pickup=pickup,
         dropoff=dropoff,
-        tracked_from=tracked_from,
+        tracked_from=opens_at(trip, settings),
         group=groups.trip(trip.pk),
         trip_min=trip_min,
     )
 
 
 def point_of(row: DriverPosition) -> events.Point:
+    """Return a stored position as the point of a fix."""
     return events.Point(
         lat=row.lat,
         lng=row.lng,
@@ -43,6 +80,7 @@ def location_frame(
     timestamp: dt.datetime,
     to_go: events.Eta,
 ) -> events.DriverLocationUpdated:
+    """Return the frame of a position; `trip_id` None: for the staff's map of all drivers."""
     return events.DriverLocationUpdated(
         timestamp=timestamp,
         trip_id=trip_id,
@@ -58,7 +96,7 @@ def location_frame(
 
 
 def eta_for(point: events.Point, ride: TrackedTrip) -> events.Eta:
-    """Minutes to the pickup until the passengers are aboard, and to the dropoff (by way of the pickup before)."""
+    """Estimate the minutes to the pickup (None once the passengers are aboard) and to the dropoff."""
     if ride.is_aboard:
         return events.Eta(None, eta.minutes(geo.distance_km(point.lat, point.lng, *ride.dropoff), point.speed_kmh))
     pickup_min = eta.minutes(geo.distance_km(point.lat, point.lng, *ride.pickup), point.speed_kmh)
@@ -68,24 +106,29 @@ def eta_for(point: events.Point, ride: TrackedTrip) -> events.Eta:
 NO_ETA = events.Eta()
 
 
-def last_known(trip: Trip, max_age_s: int) -> events.DriverLocationUpdated | None:
-    """The last position of a trip's driver where it is fresh enough to be replayed to a new watcher."""
-    if trip.driver_id is None or trip.status not in ASSIGNED:
+def last_known(trip: Trip, settings: ServiceSettings) -> events.DriverLocationUpdated | None:
+    """Read the driver's stored position as a new watcher of the trip gets it; None: there is none to be shown."""
+    if trip.driver_id is None or not is_tracked(trip, settings, timezone.now()):
         return None
-    return replayed(trip, DriverPosition.objects.filter(driver_id=trip.driver_id).first(), max_age_s)
+    row = DriverPosition.objects.filter(driver_id=trip.driver_id).first()
+    return location_for_watchers(trip, row, settings)
 
 
-def replayed(trip: Trip, row: DriverPosition | None, max_age_s: int) -> events.DriverLocationUpdated | None:
-    """`last_known` of a position that has been read."""
-    if trip.driver_id is None or trip.status not in ASSIGNED or row is None or not row.is_fresh(max_age_s):
+def location_for_watchers(
+    trip: Trip, row: DriverPosition | None, settings: ServiceSettings
+) -> events.DriverLocationUpdated | None:
+    """Return a position that was read as a new watcher of the trip gets it; None: it is not shown, or too old."""
+    now = timezone.now()
+    if trip.driver_id is None or row is None:
+        return None
+    if not is_tracked(trip, settings, now) or is_dark(row, settings, now):
         return None
     point = point_of(row)
-    to_go = eta_for(point, tracked_trip(trip, trip.departure_at))
     return location_frame(
         trip.driver_id,
         trip.pk,
         point=point,
         recorded_at=row.recorded_at,
-        timestamp=dt.datetime.now(dt.UTC),
-        to_go=to_go,
+        timestamp=now,
+        to_go=eta_for(point, tracked_trip(trip, settings)),
     )

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 from msgspec import Struct, structs
@@ -24,23 +22,10 @@ from stepper import limits
 from stepper.errors import DomainError, NotFound, NotPermitted
 from stepper.models import ServiceSettings, User
 from trips import access, assignment, cards, driving, offers
-from trips.models import Booking, Trip
-from trips.states import FINISHED, BookingStatus
+from trips.models import Trip
 
 # More than this was missed: a snapshot is quicker.
 _RESUME_LIMIT = 1000
-# What it is (1: the user's driver row, 0: an unfinished trip they booked or have a seat in, 2: one they drive) and its
-# id. A part for each index: one condition with OR reads every unfinished trip there is.
-_UNFINISHED = "trip.status NOT IN ({})".format(", ".join(f"'{status}'" for status in sorted(FINISHED)))
-_DRIVER, _BOOKED, _DRIVEN = 1, 0, 2
-_MEMBER = (
-    "SELECT 1, id FROM drivers_driver WHERE user_id = %(user)s "  # noqa: S608 - constants only
-    f"UNION SELECT 0, trip.id FROM trips_trip AS trip WHERE trip.organiser_id = %(user)s AND {_UNFINISHED} "
-    "UNION SELECT 2, trip.id FROM trips_trip AS trip JOIN drivers_driver AS driver ON driver.id = trip.driver_id "
-    f"WHERE driver.user_id = %(user)s AND {_UNFINISHED} "
-    "UNION SELECT 0, trip.id FROM trips_booking AS booking JOIN trips_trip AS trip ON trip.id = booking.trip_id "
-    f"WHERE booking.passenger_id = %(user)s AND booking.status <> '{BookingStatus.CANCELLED}' AND {_UNFINISHED}"
-)
 
 
 class Membership(Struct, frozen=True):
@@ -72,16 +57,12 @@ def current_settings() -> ServiceSettings:
 
 def membership(user: User, watched: frozenset[int]) -> Membership:
     """The user's driver row, their unfinished trips, and which of `watched` they may still see."""
-    with connection.cursor() as cursor:
-        cursor.execute(_MEMBER, {"user": user.pk})
-        rows = cursor.fetchall()
-    driver_id = next((pk for what, pk in rows if what == _DRIVER), None)
-    trip_ids = {pk for what, pk in rows if what != _DRIVER}
-    driven_ids = {pk for what, pk in rows if what == _DRIVEN} - {pk for what, pk in rows if what == _BOOKED}
+    own = access.own_unfinished(user)
+    trip_ids = own.on_ids | own.driven_ids
     if others := watched - trip_ids:
         trip_ids |= _visible_among(user, others)
     sees_all = user.may_see_trips
-    return Membership(driver_id, trip_ids, set() if sees_all else driven_ids, sees_all)
+    return Membership(own.driver_id, trip_ids, set() if sees_all else own.driven_ids - own.on_ids, sees_all)
 
 
 def _visible_among(user: User, trip_ids: Iterable[int]) -> set[int]:
@@ -141,24 +122,22 @@ def trip_snapshots(user: User, trip_ids: Iterable[int]) -> list[events.Frame]:
     wanted = list(trip_ids)
     if not wanted:
         return []
-    # Asked in the same statement whether they may be seen: a right may have ended since it was last looked at.
+    # Whether they may be seen is part of the same statement: a right may have ended since the last permissions refresh.
     seen = access.visible_to(user).for_page().select_related("driver__position")
     trips = list(seen.filter(pk__in=wanted).order_by("pk"))
     settings = ServiceSettings.current() if any(trip.driver_id for trip in trips) else None
-    return [cards.snapshot(trip, _tracked(trip, settings) if settings else None) for trip in trips]
+    return [cards.snapshot(trip, _location_of(trip, settings) if settings else None) for trip in trips]
 
 
 def last_location(user: User, trip_id: int) -> events.DriverLocationUpdated | None:
+    """Return the last position of the trip's driver as this user gets it; None: there is none to be shown."""
     trip = access.visible_to(user).select_related("driver__position").filter(pk=trip_id).first()
-    return _tracked(trip, ServiceSettings.current()) if trip else None
+    return _location_of(trip, ServiceSettings.current()) if trip else None
 
 
-def _tracked(trip: Trip, settings: ServiceSettings) -> events.DriverLocationUpdated | None:
-    """The last position of the driver, which was read with the trip; before tracking opens it is nobody's business."""
-    opens_at = trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
-    if timezone.now() < opens_at:
-        return None
-    return tracking.replayed(trip, getattr(trip.driver, "position", None), settings.position_replay_s)
+def _location_of(trip: Trip, settings: ServiceSettings) -> events.DriverLocationUpdated | None:
+    """Return the position that was read with the trip, as its watchers get it."""
+    return tracking.location_for_watchers(trip, getattr(trip.driver, "position", None), settings)
 
 
 def missed_events(user: User, cursor: str, joined: list[str]) -> list[Event] | None:
@@ -181,9 +160,8 @@ def missed_events(user: User, cursor: str, joined: list[str]) -> list[Event] | N
 
 def _driving_since(user: User) -> dict[str, dt.datetime]:
     """Groups of the trips that the user drives and is not on otherwise -> when they got the trip."""
-    driven = Trip.objects.unfinished().filter(driver__user=user, accepted_at__isnull=False).exclude(organiser=user)
-    booked = Booking.objects.filter(passenger=user).exclude(status=BookingStatus.CANCELLED).values("trip")
-    rows = driven.exclude(pk__in=booked).values_list("pk", "accepted_at")
+    driven = access.only_driven_by(user).filter(accepted_at__isnull=False)
+    rows = driven.order_by().values_list("pk", "accepted_at")
     # The event that says so was logged a moment after the instant it names.
     return {groups.trip(pk): accepted_at for pk, accepted_at in rows if accepted_at is not None}
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from drivers.models import Driver, TrailPoint
 from stepper.models import User
 from tests.factories import DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
+from trips import access
 from trips.models import Booking, Trip, TripTransition
 from trips.panel import Panel
 
@@ -64,7 +65,7 @@ def trip(first: Driver) -> Trip:
 
 def seen(user: User, trip: Trip) -> list[int]:
     """The minutes of which they see where the vehicle was."""
-    points = TrailPoint.objects.visible_to(user, trip).order_by("recorded_at")
+    points = access.trail_visible_to(user, trip).order_by("recorded_at")
     return [int(lat) for lat in points.values_list("lat", flat=True)]
 
 
@@ -127,7 +128,9 @@ def test_points_of_nobody_known_are_staffs_and_implausible_ones_nobodys(trip: Tr
 
 
 def test_trip_page_shows_each_viewer_their_part(trip: Trip) -> None:
-    shown = {user.pk: [lat for lat, _lng in Panel(trip, user).trail] for user in (trip.organiser, trip.driver.user)}
+    shown = {
+        user.pk: [lat for lat, _lng in Panel(trip, user).location.trail] for user in (trip.organiser, trip.driver.user)
+    }
 
     assert shown == {trip.organiser.pk: [50, 60], trip.driver.user_id: list(SECOND)}
 
@@ -137,7 +140,7 @@ def test_trail_is_one_query(trip: Trip, viewer: str, query_count) -> None:
     panel = Panel(trip, trip.organiser if viewer == "organiser" else trip.driver.user)
 
     with query_count(1, 1):
-        assert panel.trail
+        assert panel.location.trail
 
 
 # Of releases before

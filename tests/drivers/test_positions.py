@@ -19,6 +19,7 @@ from realtime import events, groups
 from realtime.events import Point
 from stepper.db.transactions import run_in_thread
 from stepper.errors import NotPermitted
+from stepper.models import ServiceSettings
 from tests.factories import AIRPORT, ALMATY, MEDEU, DriverFactory, TripFactory, place
 from trips.models import Trip
 
@@ -435,22 +436,22 @@ def test_last_known_is_replayed_while_it_is_fresh() -> None:
     trip = TripFactory(status="in_transit")
     place(trip.driver, *MEDEU, age=299 * SECOND)
 
-    frame = last_known(trip, 300)
+    frame = last_known(trip, ServiceSettings.current())
 
     assert (frame.trip_id, frame.lat, frame.lng) == (trip.pk, *MEDEU)
     # Aboard there is no pickup any more: 21.3 km to the airport at 40 km/h.
     assert frame.eta.pickup_min is None
     assert frame.eta.dropoff_min == 38
     place(trip.driver, *MEDEU, age=301 * SECOND)
-    assert last_known(trip, 300) is None
+    assert last_known(trip, ServiceSettings.current()) is None
 
 
 @pytest.mark.parametrize("status", ["offered", "completed", "cancelled"])
 def test_last_known_is_of_trips_with_a_driver_only(status: str) -> None:
     driver = None if status == "offered" else DriverFactory(at=AIRPORT)
 
-    assert last_known(TripFactory(status=status, driver=driver), 300) is None
+    assert last_known(TripFactory(status=status, driver=driver), ServiceSettings.current()) is None
 
 
 def test_last_known_of_a_driver_without_a_position_is_none() -> None:
-    assert last_known(TripFactory(status="en_route", driver=DriverFactory()), 300) is None
+    assert last_known(TripFactory(status="en_route", driver=DriverFactory()), ServiceSettings.current()) is None

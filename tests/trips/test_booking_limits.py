@@ -400,7 +400,7 @@ def test_driver_asks_for_the_traveller_and_calls_them() -> None:
     assert f"booked by {trip.organiser.short_name}" in html
     assert str(trip.organiser.phone) not in html
     panel = Panel(access.trip_for(trip.driver.user, trip.pk), trip.driver.user)
-    assert panel.phone == AIDAS_PHONE
+    assert panel.viewing.phone == AIDAS_PHONE
     assert "Aida B." in page_of(trip.driver.user).get(f"/trips/{trip.pk}/").content.decode()
 
 

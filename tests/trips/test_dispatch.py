@@ -246,8 +246,8 @@ def test_claimed_look_comes_back_if_its_dispatcher_dies() -> None:
     trip = TripFactory(status="unfilled")
 
     due = Trip.objects.filter(next_look_at__lte=timezone.now())
-    assert deadlines._claim(due, 10) == [trip]
-    assert deadlines._claim(due, 10) == []
+    assert deadlines._claim_trips(due, 10) == [trip]
+    assert deadlines._claim_trips(due, 10) == []
 
     trip.refresh_from_db()
     assert trip.next_look_at <= timezone.now() + 31 * SECOND

@@ -32,7 +32,7 @@ def there(km: float, **fields: Any) -> Driver:
 
 def codes(trip: Trip, driver: Driver) -> list[str]:
     trip.refresh_from_db()
-    return [one.code for one in explain.why(trip, driver).verdicts]
+    return [one.code for one in explain.explain_driver(trip, driver).verdicts]
 
 
 def test_everybody_a_look_considered_has_a_verdict(trip: Trip) -> None:
@@ -40,7 +40,7 @@ def test_everybody_a_look_considered_has_a_verdict(trip: Trip) -> None:
 
     dispatch.start_round(trip.pk)
 
-    ((_row, verdicts),) = explain.looks(trip, 10)
+    ((_row, verdicts),) = explain.latest_rounds(trip, 10)
     assert [(one.driver_id, one.code) for one in verdicts] == [
         (asked.pk, "offered"),
         (refused.pk, "no_vehicle"),
@@ -58,7 +58,7 @@ def test_driver_is_followed_through_the_waves(trip: Trip) -> None:
 
     assert codes(trip, first) == ["offered", "declined_before"]
     assert codes(trip, second) == ["later", "offered"]
-    answer = explain.why(trip, first)
+    answer = explain.explain_driver(trip, first)
     assert explain.outcome(answer.verdicts[0]) == "offered: declined"
     assert answer.now == ["declined_before", "already_asked"]
     assert answer.km == pytest.approx(1, abs=0.01)
@@ -87,7 +87,7 @@ def test_driver_whose_history_begins_after_the_look(trip: Trip) -> None:
     availability.set_online(driver.pk, True)
 
     assert codes(trip, driver) == ["offline"]
-    assert explain.why(trip, driver).now == []
+    assert explain.explain_driver(trip, driver).now == []
 
 
 def test_driver_beyond_where_the_look_ended(trip: Trip) -> None:
@@ -111,7 +111,7 @@ def test_driver_outside_the_radius(trip: Trip) -> None:
     dispatch.start_round(trip.pk)
 
     assert codes(trip, outside) == ["outside_radius"]
-    assert explain.why(trip, outside).now == ["outside_radius"]
+    assert explain.explain_driver(trip, outside).now == ["outside_radius"]
 
 
 def test_trip_that_has_a_driver_is_not_judged_any_more(trip: Trip) -> None:
@@ -120,7 +120,7 @@ def test_trip_that_has_a_driver_is_not_judged_any_more(trip: Trip) -> None:
     assignment.accept_trip(winner.pk, trip.pk)
     trip.refresh_from_db()
 
-    answer = explain.why(trip, loser)
+    answer = explain.explain_driver(trip, loser)
 
     assert answer.now is None
     assert explain.outcome(answer.verdicts[0]) == "offered: withdrawn"

@@ -227,24 +227,24 @@ def test_page_counts_minutes_from_the_drivers_position(passenger):
     trip = TripFactory(organiser=passenger, status=TripStatus.EN_ROUTE)
     place(trip.driver, 43.2400, 76.8512)
     panel = Panel(Trip.objects.for_page().get(pk=trip.pk), passenger)
-    assert panel.figure == "4 min"
-    assert panel.line.startswith("2.0 km · arrives about ")
-    assert panel.steps == ["done", "done", "now", "ahead", "ahead", "ahead"]
+    assert panel.headline.figure == "4 min"
+    assert panel.headline.line.startswith("2.0 km · arrives about ")
+    assert panel.timeline.steps == ["done", "done", "now", "ahead", "ahead", "ahead"]
 
 
 def test_page_says_since_when_the_driver_is_dark(passenger):
     trip = TripFactory(organiser=passenger, status=TripStatus.EN_ROUTE)
     place(trip.driver, *ALMATY, age=dt.timedelta(minutes=6))
     panel = Panel(Trip.objects.for_page().get(pk=trip.pk), passenger)
-    assert panel.eta_min is None
-    assert panel.dark_note.startswith("no position since ")
+    assert panel.location.eta_min is None
+    assert panel.location.dark_note.startswith("no position since ")
 
 
 def test_position_of_a_far_departure_stays_private(passenger):
     trip = TripFactory(organiser=passenger, status=TripStatus.ACCEPTED, in_=dt.timedelta(hours=20))
     panel = Panel(Trip.objects.for_page().get(pk=trip.pk), passenger)
-    assert panel.position is None
-    assert panel.sentence.startswith("Daniyar picks you up ")
+    assert panel.location.position is None
+    assert panel.headline.sentence.startswith("Daniyar picks you up ")
 
 
 def test_unfilled_page_says_when_it_is_tried_next(client, passenger):

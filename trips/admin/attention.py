@@ -1,7 +1,7 @@
-"""Trips that staff should look at, as a filter and a label, and what the watch over a trip has noted.
+"""Trips that staff should see to, as a filter and a label, and what the watch over a trip has noted.
 
 Nobody takes it, the driver has not set off, does not come nearer to the pickup (trips.watch), or takes steps that their
-position does not bear out (trips.arrival).
+position does not confirm (trips.arrival).
 """
 
 from typing import Any
@@ -56,7 +56,7 @@ class AttentionFilter(admin.SimpleListFilter):
 
 
 def attention(trip: Trip) -> Label | None:
-    """`Standing still since 14:02`; None: nothing is wrong."""
+    """Return what staff should see to, as `Standing still since 14:02`; None: nothing is wrong."""
     if trip.status in OPEN and trip.escalated_at:
         return Label(
             "danger", _("Nobody takes it, told at %(time)s") % {"time": clock(trip.escalated_at, trip.timezone)}

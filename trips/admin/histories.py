@@ -42,7 +42,7 @@ BOOKING_COLOURS = {"pending": "info", "confirmed": "success", "cancelled": "dang
 
 
 def round_in_words(row: DispatchRound) -> str:
-    """`17 considered: 9 offered, 3 too far for the driver, 2 position dark, 3 later`."""
+    """Return a wave as `17 considered: 9 offered, 3 too far for the driver, 2 position dark, 3 later`."""
     found = [_("%(count)d offered") % {"count": row.offered}]
     if row.reasons:
         found.append(in_words(row.reasons))
@@ -62,7 +62,7 @@ OFFER_ENDS = {
 
 
 def end_in_words(offer: Offer) -> str:
-    """Why an offer ended: a code of the code's, or the driver's own words."""
+    """Return why an offer ended: the words of its code, or the driver's own."""
     words = [str(OFFER_ENDS.get(offer.reason, offer.reason))] if offer.reason else []
     if offer.released_at:
         words.append(_("given back %(at)s") % {"at": format_instant(offer.released_at)})
@@ -129,7 +129,7 @@ class RoundInline(HistoryInline):
 
 
 def doubt_in_words(row: TripTransition) -> str:
-    """`Far away (3.4 km)`, `No position`; `–`: the position bore the step out, or was not asked for."""
+    """Return a doubt as `Far away (3.4 km)` or `No position`; `–`: confirmed, or not judged."""
     if not row.doubt:
         return "–"
     label = str(Doubt(row.doubt).label)

@@ -225,7 +225,7 @@ class TripAdmin(StaffAdmin):
         return {name for name, applies in sensible.items() if applies}
 
     def save_model(self, request: HttpRequest, obj: Trip, form: forms.ModelForm, change: bool) -> None:
-        """Changes the words alone and announces the trip as it now is, so that open pages show them."""
+        """Save the words alone and announce the trip as it now is, so that open pages show them."""
         words = {name: form.cleaned_data[name] for name in form.changed_data if name in self.editable}
         if not words:
             return
@@ -233,7 +233,7 @@ class TripAdmin(StaffAdmin):
         trip.amend(**words)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """The tables under a trip are histories; nothing of them is ever saved from here."""
+        """Save nothing: the tables under a trip are histories."""
         formset.new_objects, formset.changed_objects, formset.deleted_objects = [], [], []
 
     @display(description=gettext_lazy("route"), ordering="pickup_name")
@@ -269,7 +269,7 @@ class TripAdmin(StaffAdmin):
     def platform_fee_shown(self, trip: Trip) -> str:
         return money(trip.platform_fee)
 
-    @display(description=gettext_lazy("round, next look"), ordering="next_look_at")
+    @display(description=gettext_lazy("round, next at"), ordering="next_look_at")
     def search_shown(self, trip: Trip) -> str:
         if not trip.round_number and trip.next_look_at is None:
             return "–"
@@ -312,7 +312,7 @@ class TripAdmin(StaffAdmin):
     @staff_action(
         gettext_lazy("Offer again"),
         done=gettext_lazy("offered again"),
-        effect=gettext_lazy("Drivers around the pickup are looked for now, without waiting for the next look."),
+        effect=gettext_lazy("Drivers around the pickup are searched now, without waiting for the next round."),
         icon="campaign",
     )
     def offer_again(self, trip_id: int, user: User) -> None:

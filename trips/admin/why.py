@@ -1,6 +1,6 @@
-"""The answer to the field's commonest question, on the pages of a trip and of a driver: why did they not get it?
+"""The page "Why not?" of a trip and of a driver: why a driver did not get a trip.
 
-Who may read it is asked by the actions that lead here (`has_why_permission`).
+The actions that lead here check who may read it (`has_why_permission`).
 """
 
 from collections.abc import Iterable
@@ -24,8 +24,8 @@ from trips import explain
 from trips.admin.histories import end_in_words, round_in_words
 from trips.models import DispatchRound, Offer, Trip
 
-# Looks shown on a trip's page, the newest; each may have considered hundreds of drivers.
-LOOKS_SHOWN, DRIVERS_SHOWN = 20, 200
+# Waves shown on a trip's page, the newest; each may have considered hundreds of drivers.
+ROUNDS_SHOWN, DRIVERS_SHOWN = 20, 200
 
 
 class DriverForm(forms.Form):
@@ -51,27 +51,27 @@ class TripForm(forms.Form):
 
 
 def of_trip(page: StaffAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
-    """Whom each look considered and what became of them; `?driver=`: one driver, at every look and now."""
+    """Show whom each wave considered and what became of them; `?driver=`: one driver, in every wave and now."""
     trip = page.get_object(request, unquote(object_id))
     if trip is None:
         raise Http404
     form = DriverForm(request.GET if "driver" in request.GET else None)
     answer = _answer(trip, form.cleaned_data["driver"]) if form.is_bound and form.is_valid() else None
-    return _page(page, request, trip, form, answer, [] if answer else _looks(trip))
+    return _render(page, request, trip, form, answer, [] if answer else _round_tables(trip))
 
 
 def of_driver(page: StaffAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
-    """`?trip=41`: why this driver did not get trip 41, at every look for drivers and now."""
+    """Show why this driver did not get the trip of `?trip=`, in every wave and now."""
     driver = page.get_object(request, unquote(object_id))
     if driver is None:
         raise Http404
     form = TripForm(request.GET if "trip" in request.GET else None)
     answer = _answer(form.cleaned_data["trip"], driver) if form.is_bound and form.is_valid() else None
-    return _page(page, request, driver, form, answer, [])
+    return _render(page, request, driver, form, answer, [])
 
 
-def _page(
-    page: StaffAdmin, request: HttpRequest, row: Any, form: forms.Form, answer: Any, looks: list[Any]
+def _render(
+    page: StaffAdmin, request: HttpRequest, row: Any, form: forms.Form, answer: Any, rounds: list[Any]
 ) -> HttpResponse:
     context = {
         **page.admin_site.each_context(request),
@@ -81,7 +81,7 @@ def _page(
         "row": row,
         "form": form,
         "answer": answer,
-        "looks": looks,
+        "rounds": rounds,
         "media": page.media + form.media,
         "back": reverse(f"admin:{page.opts.app_label}_{page.opts.model_name}_change", args=[row.pk]),
     }
@@ -103,9 +103,9 @@ def _cells(verdict: explain.Verdict) -> list[Any]:
     return ["–" if verdict.km is None else km(verdict.km), f"{ranked} ({score})" if score else ranked, words]
 
 
-def _looks(trip: Trip) -> list[dict[str, Any]]:
-    """Each look for drivers as a heading and a table."""
-    shown = [(row, verdicts[:DRIVERS_SHOWN]) for row, verdicts in explain.looks(trip, LOOKS_SHOWN)]
+def _round_tables(trip: Trip) -> list[dict[str, Any]]:
+    """Return each wave as a heading and a table."""
+    shown = [(row, verdicts[:DRIVERS_SHOWN]) for row, verdicts in explain.latest_rounds(trip, ROUNDS_SHOWN)]
     driver_ids = {one.driver_id for _row, verdicts in shown for one in verdicts}
     drivers = Driver.objects.select_related("user").in_bulk(driver_ids)
     headers = [_("Driver"), _("Away"), _("Rank, km"), _("Outcome")]
@@ -127,21 +127,21 @@ def _when(row: DispatchRound) -> str:
 
 
 def _answer(trip: Trip, driver: Driver) -> dict[str, Any]:
-    found = explain.why(trip, driver)
+    found = explain.explain_driver(trip, driver)
     return {
         "trip": _link(trip),
         "driver": _link(driver),
         "has_it": trip.driver_id == driver.pk,
         "taken_by": _link(trip.driver) if trip.driver and trip.driver_id != driver.pk else None,
         "status": trip.get_status_display(),
-        "now": None if found.now is None else _listed(found.now),
+        "now": None if found.now is None else _codes_in_words(found.now),
         "away": None if found.km is None else km(found.km),
         "table": {
-            "headers": [_("Look for drivers"), _("Away"), _("Rank, km"), _("Outcome")],
-            "rows": [[_when(one.look), *_cells(one)] for one in found.verdicts],
+            "headers": [_("Wave"), _("Away"), _("Rank, km"), _("Outcome")],
+            "rows": [[_when(one.round), *_cells(one)] for one in found.verdicts],
         },
     }
 
 
-def _listed(codes: Iterable[str]) -> list[tuple[str, str]]:
+def _codes_in_words(codes: Iterable[str]) -> list[tuple[str, str]]:
     return [(code, str(explain.CODES.get(code, code))) for code in codes]

@@ -1,3 +1,5 @@
+"""Bookings of seats, and the ratings that both sides of a trip give."""
+
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models

@@ -1,3 +1,5 @@
+"""Offers to drivers, the rounds they were made in, and the rules that say how trips are dispatched."""
+
 from typing import Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -14,10 +16,11 @@ from trips.states import Difficulty, OfferStatus, TripType, Urgency
 
 class OfferQuerySet(models.QuerySet["Offer"]):
     def open(self) -> Self:
-        """Can still be answered, by the database's clock."""
+        """Keep the offers that can still be answered, by the database's clock."""
         return self.filter(status=OfferStatus.PENDING, expires_at__gt=Now())
 
     def due(self) -> Self:
+        """Keep the open offers whose deadline has passed, by the database's clock."""
         return self.filter(status=OfferStatus.PENDING, expires_at__lte=Now())
 
 
@@ -65,7 +68,7 @@ class Offer(models.Model):
             ),
         ]
         indexes = [
-            # The dispatcher's look for offers past their deadline.
+            # The dispatcher's query for offers past their deadline.
             models.Index(fields=["expires_at"], condition=Q(status=OfferStatus.PENDING), name="offer_due"),
             # A driver's open offers.
             models.Index(fields=["driver"], condition=Q(status=OfferStatus.PENDING), name="offer_open_of_driver"),
@@ -120,13 +123,13 @@ class DispatchRule(models.Model):
 
 
 class DispatchRound(models.Model):
-    """What one look for drivers found: how many were considered, how many asked, why the others were not."""
+    """One wave of a round: how many drivers were considered, how many asked, why the others were not."""
 
     trip = models.ForeignKey(Trip, models.CASCADE, related_name="rounds")
     number = models.PositiveIntegerField(_("round"))
     wave = models.PositiveIntegerField(_("wave"), default=1)
     mode = models.CharField(_("mode"), max_length=10, choices=DispatchMode.choices, default=DispatchMode.BROADCAST)
-    # How far from the pickup drivers were considered: all within it, unless the trip was theirs to be had meanwhile.
+    # All drivers within this distance of the pickup were considered.
     looked_km = models.FloatField(_("looked as far as, km"), default=0)
     # [driver, km, code, score in km] of each driver considered, the nearest first; codes of trips.eligibility.
     verdicts = models.JSONField(_("drivers considered"), default=list)

@@ -1,3 +1,5 @@
+"""Areas in which drivers count as arrived farther from the pickup."""
+
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q

@@ -1,7 +1,4 @@
-"""Trips and what belongs to them: bookings, offers, rounds, history, ratings.
-
-`Trip.move` is the only code that assigns a trip's status.
-"""
+"""Trips and the history of their status. `Trip.move` is the only code that assigns a status."""
 
 import datetime as dt
 from typing import TYPE_CHECKING, Any, Self
@@ -33,7 +30,7 @@ from trips.states import (
 if TYPE_CHECKING:
     from .watch import TripWatch
 
-# What a trip's columns say while nobody is being asked.
+# A trip's columns while no wave runs.
 NO_WAVE: dict[str, Any] = {"wave": 0, "reach_km": None, "next_look_at": None}
 
 
@@ -52,7 +49,7 @@ class TransitionRefused(Conflict):
 
 class TripQuerySet(models.QuerySet["Trip"]):
     def locked(self) -> Self:
-        """Trips come after drivers and before offers in the lock order."""
+        """Lock the rows until the transaction ends: after drivers and before offers, in the lock order."""
         return self.select_for_update(no_key=True, of=("self",))
 
     def unfinished(self) -> Self:
@@ -62,7 +59,7 @@ class TripQuerySet(models.QuerySet["Trip"]):
         return self.select_related("organiser", "driver__user", "vehicle")
 
     def overlapping(self, starts_at: dt.datetime, ends_at: dt.datetime, margin: dt.timedelta) -> Self:
-        """Assigned, unfinished trips whose estimated span comes within `margin` of the given one."""
+        """Keep the assigned, unfinished trips whose estimated span comes within `margin` of the given one."""
         return self.filter(status__in=ASSIGNED, departure_at__lt=ends_at + margin, ends_at__gt=starts_at - margin)
 
 
@@ -94,7 +91,7 @@ class Trip(models.Model):
     departure_at = models.DateTimeField(_("departure"))
     # Departure plus the estimated driving time; the span that must not overlap another of the driver's.
     ends_at = models.DateTimeField(_("estimated end"))
-    # Until then drivers are looked for; afterwards the trip is cancelled by the system.
+    # Until then drivers are searched; afterwards the trip is cancelled by the system.
     search_until = models.DateTimeField(_("looking for a driver until"))
     timezone = models.CharField(_("time zone"), max_length=40, default="Asia/Almaty")
 
@@ -138,15 +135,15 @@ class Trip(models.Model):
     # The wave of the round that runs, and how far from the pickup it asks; 0: no round runs.
     wave = models.PositiveIntegerField(_("wave"), default=0)
     reach_km = models.FloatField(null=True, blank=True)
-    # How far from the pickup this trip looks for drivers; None: as the settings say.
+    # How far from the pickup drivers are searched for this trip; None: as the settings say.
     radius_km = models.FloatField(_("looks for drivers within, km"), null=True, blank=True)
     # Staff and the passenger were told that nobody takes it.
     escalated_at = models.DateTimeField(_("unfilled, told at"), null=True, blank=True)
-    # When the dispatcher looks for drivers next; None: not waiting for any.
+    # When the dispatcher starts the next round or wave; None: the trip waits for none.
     next_look_at = models.DateTimeField(_("looked at next"), null=True, blank=True)
-    # The driver says they are at the pickup, and no position bears it out (trips.arrival). Of no meaning before that.
+    # The driver reported being at the pickup and no position confirms it (trips.arrival). Of no meaning before that.
     arrival_flagged = models.BooleanField(_("arrival not confirmed"), default=False, db_default=False)
-    # Set with a step that trips.watch has to know of, until it has taken note.
+    # Set with a step that trips.watch has to handle, until it has.
     watch_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(_("booked"), auto_now_add=True)
 
@@ -185,13 +182,13 @@ class Trip(models.Model):
             models.Index(fields=["organiser", "-created_at"], name="trip_of_organiser"),
             # A driver's active trips, overlap check, history and earnings.
             models.Index(fields=["driver", "status", "departure_at"], name="trip_of_driver"),
-            # The dispatcher's look for trips that want a round.
+            # The dispatcher's query for trips whose next round or wave is due.
             models.Index(fields=["next_look_at"], condition=Q(next_look_at__isnull=False), name="trip_due_look"),
             # Trips that have just got a driver or whose driver has set off.
             models.Index(fields=["watch_at"], condition=Q(watch_at__isnull=False), name="trip_to_watch"),
             # Trips waiting around a driver who comes online.
             models.Index(fields=["pickup_cell"], condition=Q(status__in=sorted(OPEN)), name="trip_waiting_cell"),
-            # The dispatcher's look for trips nobody took in time.
+            # The dispatcher's query for trips nobody took in time.
             models.Index(fields=["search_until"], condition=Q(status__in=sorted(OPEN)), name="trip_due_give_up"),
         ]
 
@@ -204,23 +201,23 @@ class Trip(models.Model):
 
     @property
     def traveller_short_name(self) -> str:
-        """Whom the driver meets, as a stranger reads it. Needs the organiser's row."""
+        """Return whom the driver meets, as a stranger reads it. Reads the organiser's row."""
         return short_name(self.traveller_name) if self.traveller_phone else self.organiser.short_name
 
     @property
     def stalled(self) -> "TripWatch | None":
-        """The watch of a driver who does not come nearer to the pickup as they should; None: all is well."""
+        """Return the watch of a driver whose way to the pickup has stalled; None: it has not."""
         watch: TripWatch | None = getattr(self, "watch", None) if self.status == TripStatus.EN_ROUTE else None
         return watch if watch is not None and watch.stall else None
 
     @property
     def awaits_confirmation(self) -> bool:
-        """The driver says they are at the pickup, and no position bears it out."""
+        """Say whether the driver reported being at the pickup and no position confirms it."""
         return self.arrival_flagged and self.status == TripStatus.DRIVER_ARRIVED
 
     @property
     def asking_round(self) -> int:
-        """The round that drivers are asked in now: the one that runs, else the next."""
+        """Return the number of the round that drivers are asked in now: the one that runs, else the next."""
         return self.round_number if self.wave else self.round_number + 1
 
     @property
@@ -240,12 +237,15 @@ class Trip(models.Model):
         away_km: float | None = None,
         **changes: Any,
     ) -> None:
-        """The one door for the status: checks the table, compare-and-sets, writes the history, publishes.
+        """Move the trip to another status; nothing else assigns one.
 
-        `lat` and `lng` are what the client said, `doubt` and `away_km` what the driver's position says of the step
-        (trips.arrival). `changes` are further columns set in the same statement. Call it inside `atomic()`, the row
-        locked where a decision was read from it. Publishes `trip.status.updated` to the trip, its driver and staff on
-        commit.
+        1. Check the table of trips.states.
+        2. Compare-and-set status and version; `changes` are further columns of the same statement.
+        3. Write the history: `lat` and `lng` are what the client said, `doubt` and `away_km` what the driver's
+           position says of the step (trips.arrival).
+        4. Publish `trip.status.updated` to the trip, its driver and staff, on commit.
+
+        Call it inside `atomic()`, the row locked where a decision was read from it.
 
         Raises:
             TransitionRefused: the table forbids the step for this role, or another worker moved the trip first.
@@ -255,18 +255,9 @@ class Trip(models.Model):
             raise TransitionRefused(previous, to)
         if to in EXPECTED:
             changes.setdefault("watch_at", timezone.now())
-        moved = Trip.objects.filter(pk=self.pk, status=previous, version=self.version).update(
-            status=to, version=F("version") + 1, **changes
-        )
-        if not moved:  # another worker got there first
-            current = Trip.objects.values_list("status", flat=True).get(pk=self.pk)
-            raise TransitionRefused(current, to)
         former_driver_id = self.driver_id
         former = self.driver if "driver" in changes else None
-        self.status = to
-        self.version += 1
-        for name, value in changes.items():
-            setattr(self, name, value)
+        self._set_status(previous, to, changes)
         TripTransition.objects.create(
             trip=self,
             from_status=previous,
@@ -284,8 +275,25 @@ class Trip(models.Model):
             # All of their sockets, whatever those show: one loses the trip, the other may watch it now.
             refresh_permissions(*(groups.user(driver.user_id) for driver in (former, self.driver) if driver))
 
+    def _set_status(self, previous: TripStatus, to: TripStatus, changes: dict[str, Any]) -> None:
+        """Compare-and-set the status with other columns, in the database and on this instance.
+
+        Raises:
+            TransitionRefused: the trip is not as it was read.
+        """
+        moved = Trip.objects.filter(pk=self.pk, status=previous, version=self.version).update(
+            status=to, version=F("version") + 1, **changes
+        )
+        if not moved:  # another worker got there first
+            current = Trip.objects.values_list("status", flat=True).get(pk=self.pk)
+            raise TransitionRefused(current, to)
+        self.status = to
+        self.version += 1
+        for name, value in changes.items():
+            setattr(self, name, value)
+
     def amend(self, said: str = "", /, **changes: Any) -> None:
-        """Changes columns without a step, announced like one with what is `said` of it. The row is locked."""
+        """Change columns but not the status, and announce it like a step; `said` is its note. The row is locked."""
         Trip.objects.filter(pk=self.pk).update(version=F("version") + 1, **changes)
         self.version += 1
         for name, value in changes.items():
@@ -293,7 +301,7 @@ class Trip(models.Model):
         self.announce(self.status, said)
 
     def announce(self, previous: str, note: str = "", former_driver_id: int | None = None) -> None:
-        """Publishes `trip.status.updated`; used by `move` and `amend`."""
+        """Publish `trip.status.updated` to the trip, its drivers (also the former one) and staff."""
         audience = [groups.trip(self.pk), groups.STAFF]
         audience += [groups.driver(pk) for pk in {self.driver_id, former_driver_id} if pk]
         publish(
@@ -328,7 +336,7 @@ class TripTransition(models.Model):
     # Where the client said the driver was: a claim.
     lat = models.FloatField(null=True)
     lng = models.FloatField(null=True)
-    # Why the driver's position does not bear the step out; empty: it does, or nobody asked.
+    # Why the driver's position does not confirm the step; empty: it does, or the step was not judged.
     doubt = models.CharField(_("doubt"), max_length=12, choices=Doubt.choices, blank=True, default="", db_default="")
     # From the driver's position to where the step belongs; None: not measured.
     away_km = models.FloatField(_("distance, km"), null=True)
@@ -341,7 +349,7 @@ class TripTransition(models.Model):
         indexes = [
             # A trip's timeline.
             models.Index(fields=["trip", "created_at"], name="transition_of_trip"),
-            # Staff's look for trips with a step that was taken far away.
+            # Staff's filter for trips with a step that was taken far away.
             models.Index(fields=["trip"], condition=Q(doubt=Doubt.FAR), name="transition_far"),
         ]
 

@@ -1,3 +1,5 @@
+"""What trips.watch remembers of a trip whose driver is expected at the pickup."""
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -11,7 +13,7 @@ class TripWatch(models.Model):
 
     trip = models.OneToOneField(Trip, models.CASCADE, primary_key=True, related_name="watch")
     driver = models.ForeignKey("drivers.Driver", models.CASCADE, related_name="+")
-    # When it is looked at next; None: no longer.
+    # When the trip is checked next; None: no longer.
     due_at = models.DateTimeField(null=True, blank=True)
     first_reminder_at = models.DateTimeField(_("first reminder"), null=True, blank=True)
     last_reminder_at = models.DateTimeField(_("last reminder"), null=True, blank=True)
@@ -33,7 +35,7 @@ class TripWatch(models.Model):
         verbose_name = _("watch")
         verbose_name_plural = _("watches")
         indexes = [
-            # The dispatcher's look for what is due.
+            # The dispatcher's query for what is due.
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="watch_due"),
         ]
 

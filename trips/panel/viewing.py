@@ -1,0 +1,64 @@
+"""One viewer who looks at one trip at one instant: who they are to it, and whom they may call."""
+
+import datetime as dt
+from functools import cached_property
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from stepper.models import ServiceSettings, User, initials
+from trips.models import Trip
+from trips.states import ASSIGNED
+
+
+class Viewing:
+    """What every part of the panel reads."""
+
+    def __init__(self, trip: Trip, viewer: User, now: dt.datetime | None = None) -> None:
+        self.trip = trip
+        self.viewer = viewer
+        self.now = now or timezone.now()
+
+    @cached_property
+    def settings(self) -> ServiceSettings:
+        return ServiceSettings.current()
+
+    @property
+    def is_driver(self) -> bool:
+        return self.trip.driver is not None and self.trip.driver.user_id == self.viewer.pk
+
+    @property
+    def is_organiser(self) -> bool:
+        return self.trip.organiser_id == self.viewer.pk
+
+    @property
+    def is_passenger(self) -> bool:
+        """Say whether "you" in the sentences is somebody who travels; the driver and staff read neutral words."""
+        return self.is_organiser or not (self.is_driver or self.viewer.may_see_trips)
+
+    @property
+    def may_manage(self) -> bool:
+        return self.is_organiser or self.viewer.may_steer_trips
+
+    @property
+    def driver_name(self) -> str:
+        """Return the driver's first name, as a person would say it."""
+        driver = self.trip.driver
+        return driver.user.name.split()[0] if driver and driver.user.name.strip() else _("Your driver")
+
+    @property
+    def traveller_initials(self) -> str:
+        return initials(self.trip.traveller_name)
+
+    @property
+    def phone(self) -> str:
+        """Return the number that the viewer may call while the trip is under way, in E.164; empty: none.
+
+        The driver calls whoever travels, the others call the driver.
+        """
+        if self.trip.driver is None or self.trip.status not in ASSIGNED:
+            return ""
+        if self.is_driver and self.trip.traveller_phone:
+            return self.trip.traveller_phone
+        other = self.trip.organiser if self.is_driver else self.trip.driver.user
+        return other.phone.as_e164 if other.phone else ""
