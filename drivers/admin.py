@@ -142,7 +142,7 @@ class DriverAdmin(StaffAdmin):
     fieldsets = [
         (None, {"fields": ["user", "vehicle", ("approval_shown", "availability_shown"), ("rating_shown", "more")]}),
         (gettext_lazy("Licence"), {"fields": [("licence_number", "licence_expires_on")]}),
-        (gettext_lazy("On duty"), {"fields": [("is_online", "position_shown"), ("on_break_until", "active_at")]}),
+        (gettext_lazy("Availability"), {"fields": [("is_online", "position_shown"), ("on_break_until", "active_at")]}),
         (
             gettext_lazy("Working time, set by the driver"),
             {"fields": [("hours_shown", "timezone"), ("hours_due_at", "auto_offline_min"), "auto_offline_at"]},
