@@ -32,8 +32,8 @@ from .models import (
     AvailabilityChange,
     Break,
     Driver,
+    DriverMetrics,
     DriverPosition,
-    DriverStanding,
     TrailPoint,
     Vehicle,
 )
@@ -142,7 +142,7 @@ class DriverAdmin(StaffAdmin):
     fieldsets = [
         (None, {"fields": ["user", "vehicle", ("approval_shown", "availability_shown"), ("rating_shown", "more")]}),
         (gettext_lazy("Licence"), {"fields": [("licence_number", "licence_expires_on")]}),
-        (gettext_lazy("On duty"), {"fields": [("is_online", "position_shown"), ("on_break_until", "active_at")]}),
+        (gettext_lazy("Availability"), {"fields": [("is_online", "position_shown"), ("on_break_until", "active_at")]}),
         (
             gettext_lazy("Working time, set by the driver"),
             {"fields": [("hours_shown", "timezone"), ("hours_due_at", "auto_offline_min"), "auto_offline_at"]},
@@ -358,8 +358,8 @@ class BreakAdmin(HistoryAdmin):
     exclude = ["due_at"]
 
 
-@admin.register(DriverStanding)
-class DriverStandingAdmin(HistoryAdmin):
+@admin.register(DriverMetrics)
+class DriverMetricsAdmin(HistoryAdmin):
     list_display = ["driver", "acceptance_shown", "cancellations", "last_trip_at", "due_at"]
     list_filter = ["last_trip_at", "cancellations"]
     list_select_related = ["driver__user"]
@@ -368,7 +368,7 @@ class DriverStandingAdmin(HistoryAdmin):
     fields = ["driver", "acceptance_shown", "cancellations", "last_trip_at"]
 
     @display(description=gettext_lazy("acceptance, 7 days"), ordering="acceptance")
-    def acceptance_shown(self, row: DriverStanding) -> str:
+    def acceptance_shown(self, row: DriverMetrics) -> str:
         return "–" if row.acceptance is None else f"{row.acceptance:.0%}"
 
 

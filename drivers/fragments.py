@@ -19,7 +19,17 @@ from .forms import BreakForm, FiltersForm, HoursForm
 from .models import Driver
 
 # The regions that a trip's fate touches; the driver's filters are changed by the driver alone.
-TRIP_REGIONS = ("stats", "notice", "duty", "availability", "offers", "offers_empty", "active", "history", "upcoming")
+TRIP_REGIONS = (
+    "stats",
+    "notice",
+    "working_time",
+    "availability",
+    "offers",
+    "offers_empty",
+    "active",
+    "history",
+    "upcoming",
+)
 # Where a trip's passenger can be rated.
 RATING_PLACES = ("active", "history")
 STAR_VALUES = (1, 2, 3, 4, 5)
@@ -104,12 +114,12 @@ def render(event: DriverPageEvent, driver_id: int) -> str:
 
 
 # What of a driver changed -> the regions that show it; the panels of filters and hours are drawn after these.
-_ONLINE_REGIONS = ("notice", "duty", "availability", "offers", "offers_empty")
+_ONLINE_REGIONS = ("notice", "working_time", "availability", "offers", "offers_empty")
 _REGIONS_OF: dict[events.DriverPart, tuple[str, ...]] = {
     "availability": _ONLINE_REGIONS,
     "approval": _ONLINE_REGIONS,
-    "breaks": ("duty", "availability"),
-    "hours": ("duty",),
+    "breaks": ("working_time", "availability"),
+    "hours": ("working_time",),
     "filters": (),
     "rating": ("stats",),
 }

@@ -9,7 +9,7 @@ import datetime as dt
 from django.db.models import Case, Count, Max, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 
-from drivers.models import Availability, Driver, DriverStanding
+from drivers.models import Availability, Driver, DriverMetrics
 from stepper.db.transactions import in_transaction, isolate_failures
 from trips.models import Offer, Trip
 from trips.states import OfferStatus, TripStatus
@@ -20,19 +20,19 @@ COUNTED_EVERY = dt.timedelta(minutes=15)
 
 def schedule_count(driver_id: int) -> None:
     """Has the dispatcher count the driver at its next look. Inside a transaction that holds the driver."""
-    row = DriverStanding(driver_id=driver_id, due_at=Now())
-    DriverStanding.objects.bulk_create([row], update_conflicts=True, unique_fields=["driver"], update_fields=["due_at"])
+    row = DriverMetrics(driver_id=driver_id, due_at=Now())
+    DriverMetrics.objects.bulk_create([row], update_conflicts=True, unique_fields=["driver"], update_fields=["due_at"])
 
 
 def count_due(limit: int) -> int:
     """Counts drivers that are due, `limit` at most; returns their number."""
-    due = DriverStanding.objects.filter(due_at__lte=Now()).order_by("due_at")
+    due = DriverMetrics.objects.filter(due_at__lte=Now()).order_by("due_at")
     return isolate_failures(_count, list(due.values_list("pk", flat=True)[:limit]))
 
 
 @in_transaction
 def _count(driver_ids: list[int]) -> int:
-    mine = DriverStanding.objects.filter(pk__in=driver_ids, due_at__lte=Now()).order_by("pk")
+    mine = DriverMetrics.objects.filter(pk__in=driver_ids, due_at__lte=Now()).order_by("pk")
     rows = {row.pk: row for row in mine.select_for_update(skip_locked=True, of=("self",))}
     offers: QuerySet[Offer] = Offer.objects.filter(driver__in=rows, created_at__gt=Now() - PERIOD)
     accepted = Q(status=OfferStatus.ACCEPTED)
@@ -56,9 +56,9 @@ def _count(driver_ids: list[int]) -> int:
     ended = Trip.objects.filter(driver__in=rows, status=TripStatus.COMPLETED).order_by().values("driver")
     for found in ended.annotate(last=Max("completed_at")):
         rows[found["driver"]].last_trip_at = found["last"]
-    DriverStanding.objects.bulk_update(rows.values(), ["acceptance", "cancellations", "last_trip_at"], batch_size=100)
+    DriverMetrics.objects.bulk_update(rows.values(), ["acceptance", "cancellations", "last_trip_at"], batch_size=100)
     online = Driver.objects.filter(pk__in=rows).exclude(availability=Availability.OFFLINE).values("pk")
-    DriverStanding.objects.filter(pk__in=rows).update(
+    DriverMetrics.objects.filter(pk__in=rows).update(
         due_at=Case(When(pk__in=online, then=Now() + COUNTED_EVERY), default=Value(None))
     )
     return len(rows)

@@ -162,23 +162,25 @@ class Driver(models.Model):
         return self.licence_expires_on < timezone.localdate()
 
 
-class DriverStanding(models.Model):
-    """How a driver did lately, for the ranking (trips.ranking). Counted by drivers.metrics, never by hand."""
+class DriverMetrics(models.Model):
+    """A driver's figures of the last days, for the ranking (trips.ranking). Only drivers.metrics writes them."""
 
-    driver = models.OneToOneField(Driver, models.CASCADE, primary_key=True, related_name="standing")
+    driver = models.OneToOneField(Driver, models.CASCADE, primary_key=True, related_name="metrics")
     # Share of 7 days' offers that were accepted, of those that were the driver's to answer; None: there were none.
     acceptance = models.FloatField(_("acceptance"), null=True)
     # Trips of 7 days that were given back.
     cancellations = models.PositiveIntegerField(_("trips given back"), default=0)
     last_trip_at = models.DateTimeField(_("last trip ended"), null=True)
-    # When it is counted next; None: not before the driver is online again.
+    # When they are counted next; None: not before the driver is online again.
     due_at = models.DateTimeField(null=True, db_default=Now())
 
     class Meta:
-        verbose_name = _("standing")
-        verbose_name_plural = _("standings")
+        # The name of the table and of the index are those of the model's first release.
+        db_table = "drivers_driverstanding"
+        verbose_name = _("driver metrics")
+        verbose_name_plural = _("driver metrics")
         indexes = [
-            # The dispatcher's look for what is to be counted.
+            # The dispatcher's search for metrics that are due.
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="standing_due"),
         ]
 

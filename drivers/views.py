@@ -40,7 +40,7 @@ from .models import Driver
 TABS = ("offers", "active", "history")
 # What a tab shows, beside the numbers at the top.
 REGIONS = {
-    "offers": ("availability", "notice", "duty", "offers", "offers_empty"),
+    "offers": ("availability", "notice", "working_time", "offers", "offers_empty"),
     "active": ("active", "upcoming"),
     "history": ("stats", "history"),
 }

@@ -1,4 +1,4 @@
-"""The event log, notifications and dispatchers in the admin: to look at, never to change."""
+"""The event log, notifications and dispatchers in the admin, read-only."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ PRIORITY_COLOURS = {"urgent": "danger", "high": "warning", "normal": "info", "lo
 
 
 class EventTypeFilter(admin.SimpleListFilter):
-    """Types from the contract: asking the log for the distinct ones would read all of it."""
+    """Filter by the types of the event contract; `SELECT DISTINCT type` would read the whole log."""
 
     title = _("type")
     parameter_name = "type"
@@ -51,7 +51,7 @@ class EventAdmin(HistoryAdmin):
 
     @display(description=_("frame"))
     def frame_shown(self, event: Event) -> str:
-        if not event.frame:  # a word between servers, not for clients
+        if not event.frame:  # a permissions refresh of an earlier release
             return "–"
         text = json.dumps(json.loads(event.frame), indent=2, ensure_ascii=False)
         return format_html('<pre class="event-frame">{}</pre>', text)
@@ -81,4 +81,4 @@ class ServerBeatAdmin(HistoryAdmin):
     @display(description=_("state"), label=COLOURS)
     def state(self, beat: ServerBeat) -> Label:
         silent = beat.beat_at < timezone.now() - SILENT_AFTER
-        return Label("danger", _("Silent")) if silent else Label("success", _("Looking"))
+        return Label("danger", _("Silent")) if silent else Label("success", _("Running"))

@@ -1,3 +1,5 @@
+"""The app of events, sockets and notifications."""
+
 from django.apps import AppConfig
 
 

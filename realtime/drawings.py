@@ -1,7 +1,7 @@
-"""HTML that several tabs and an answer want at the same moment, drawn once in each process.
+"""Fragments of HTML that several tabs and a response need at the same moment, drawn once in each process.
 
-A drawing is known by the page, what it is about, the language and what happened: the events of one change of a trip
-share one, as each of them would have the same regions read again.
+The key of a drawing is the page, its subject, the language and the change. The events of one change of a trip share
+one key, because each of them has the same regions drawn.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from typing import NamedTuple
 from realtime import events
 from stepper.db.transactions import run_in_thread
 
-# Enough for the tabs of one event to find what the first of them drew.
+# Drawings kept: enough for the tabs that get an event to find what the first of them drew.
 _KEPT = 512
 
 
 class DrawingKey(NamedTuple):
-    """Two fragments with the same key have the same content."""
+    """What a fragment shows; two fragments with the same key have the same content.
+
+    `subject`: the id or ids of the page, such as a driver's.
+    """
 
     page: events.Page
     subject: tuple[int, ...]
@@ -29,7 +32,7 @@ class DrawingKey(NamedTuple):
 
 
 def change_of(event: events.DurableFrame) -> tuple[str | int, ...]:
-    """Name what happened: events that have the same regions drawn anew share it."""
+    """Return the key of the change behind an event: the same for events that have the same regions drawn."""
     match event:
         case (
             events.OfferAccepted() | events.TripStatusUpdated() | events.BookingConfirmed() | events.BookingCancelled()
@@ -40,17 +43,21 @@ def change_of(event: events.DurableFrame) -> tuple[str | int, ...]:
 
 
 class _Drawing:
-    """Whichever thread comes first draws; the others wait for a thread that is at work, never for one in a queue."""
+    """One fragment: the first thread draws it, the others wait for that thread.
+
+    The lock is taken inside a database thread, so nobody waits for a thread that is still queued.
+    """
 
     __slots__ = ("_html", "_lock", "waited_for")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._html: str | None = None
-        # The sockets of one loop take one database thread together.
+        # The sockets of one loop wait for one database thread together.
         self.waited_for: asyncio.Future[str] | None = None
 
     def html(self, draw: Callable[[], str]) -> str:
+        """Return the HTML, calling `draw` unless it has been drawn."""
         with self._lock:
             if self._html is None:
                 self._html = draw()
@@ -61,7 +68,7 @@ _drawings: OrderedDict[DrawingKey, _Drawing] = OrderedDict()
 _drawings_lock = threading.Lock()
 
 
-def _drawing(key: DrawingKey) -> _Drawing:
+def _find_or_create_drawing(key: DrawingKey) -> _Drawing:
     with _drawings_lock:
         found = _drawings.get(key)
         if found is None:
@@ -72,17 +79,17 @@ def _drawing(key: DrawingKey) -> _Drawing:
 
 
 def draw_once(key: DrawingKey, draw: Callable[[], str]) -> str:
-    """Return the HTML of `key`, calling `draw` unless somebody in this process has. In a database thread."""
-    return _drawing(key).html(draw)
+    """Return the HTML of `key`, calling `draw` unless this process has drawn it. Call it in a database thread."""
+    return _find_or_create_drawing(key).html(draw)
 
 
 async def draw_once_for_sockets(key: DrawingKey, draw: Callable[[], str]) -> str:
-    """`draw_once` on the loop of the sockets; `draw` runs in a database thread."""
-    drawing = _drawing(key)
+    """Do `draw_once` for a caller on the event loop; `draw` runs in a database thread."""
+    drawing = _find_or_create_drawing(key)
     waited_for = drawing.waited_for
     if waited_for is None or waited_for.get_loop() is not asyncio.get_running_loop() or _has_failed(waited_for):
         drawing.waited_for = waited_for = asyncio.ensure_future(run_in_thread(drawing.html, draw))
-    # Shielded: the tab that began may close while others wait.
+    # Shielded: the first tab's task may be cancelled while others wait.
     return await asyncio.shield(waited_for)
 
 

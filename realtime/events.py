@@ -1,6 +1,6 @@
 """The event contract: every frame between server and clients as a typed, immutable struct.
 
-A leaf: no models, no Django. The JSON frame, the dashboards' fragments and docs/protocol.md come from these.
+Imports neither models nor Django. The JSON frame, the dashboards' fragments and docs/protocol.md come from these.
 Server to client frames form one tagged union (`Frame`), client commands another (`Command`); the tag is the
 `type` of the envelope. Instants are UTC, ISO 8601. Money is whole tenge, distances km, durations minutes.
 """
@@ -35,7 +35,7 @@ class Place(Struct, frozen=True):
 
 
 class DriverCard(Struct, frozen=True):
-    """What a passenger learns about their driver."""
+    """What a passenger sees of their driver."""
 
     id: int
     name: str
@@ -58,10 +58,10 @@ Page = Literal["driver", "trip", "trips"]
 
 
 class Durable(Struct, frozen=True, kw_only=True, tag_field="type"):
-    """An event that is logged and delivered at least once; `id` recognises a duplicate.
+    """An event that is written to the outbox and delivered at least once; a duplicate has the same `id`.
 
-    Each kind says which pages draw it (the functions that do are typed by it, see realtime.fragments) and whether
-    what a driver may do can have changed with it: whether they are approved, online, which trips are theirs.
+    `pages`: the dashboard pages that draw it (realtime.fragments). `changes_driver`: whether it can change what a
+    driver may do: their approval, whether they are online, which trips are theirs.
     """
 
     pages: ClassVar[frozenset[Page]]
@@ -78,7 +78,7 @@ class Durable(Struct, frozen=True, kw_only=True, tag_field="type"):
 
 
 class TripRequested(Durable, frozen=True, kw_only=True, tag="trip.requested"):
-    """To staff: a trip wants a driver."""
+    """To staff: a trip needs a driver."""
 
     pages: ClassVar[frozenset[Page]] = frozenset()
     changes_driver: ClassVar[bool] = False
@@ -94,7 +94,7 @@ class TripRequested(Durable, frozen=True, kw_only=True, tag="trip.requested"):
 
 
 class OfferCreated(Durable, frozen=True, kw_only=True, tag="trip.offer.created"):
-    """To one driver: the whole card."""
+    """To one driver: a new offer, with all that its card shows."""
 
     pages: ClassVar[frozenset[Page]] = frozenset({"driver"})
     changes_driver: ClassVar[bool] = False
@@ -126,7 +126,7 @@ class OfferCreated(Durable, frozen=True, kw_only=True, tag="trip.offer.created")
 
 
 class OfferAccepted(Durable, frozen=True, kw_only=True, tag="trip.offer.accepted"):
-    """To the trip and its driver: who takes it, in what, when."""
+    """To the trip and its driver: the driver and vehicle that take it, and when."""
 
     pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip", "trips"})
     changes_driver: ClassVar[bool] = True
@@ -143,7 +143,7 @@ OfferEnd = Literal["timeout", "accepted_by_another", "cancelled", "no_longer_eli
 
 
 class OfferExpired(Durable, frozen=True, kw_only=True, tag="trip.offer.expired"):
-    """To one driver: an offer is gone, without their doing or because they declined it here or elsewhere."""
+    """To one driver: an offer has ended, for a reason other than that they accepted it."""
 
     pages: ClassVar[frozenset[Page]] = frozenset({"driver"})
     changes_driver: ClassVar[bool] = False
@@ -167,11 +167,13 @@ class TripStatusUpdated(Durable, frozen=True, kw_only=True, tag="trip.status.upd
     driver_name: str | None = None
     delay_minutes: int = 0
     delay_reason: str = ""
-    # False: the driver says they are at the pickup, and no position of theirs bears it out.
+    # False: the driver reported the arrival, and no position of theirs confirms it.
     arrival_confirmed: bool = True
 
 
 class BookingConfirmed(Durable, frozen=True, kw_only=True, tag="booking.confirmed"):
+    """To the trip: somebody has booked seats of it."""
+
     pages: ClassVar[frozenset[Page]] = frozenset({"trip", "trips"})
     changes_driver: ClassVar[bool] = False
 
@@ -183,6 +185,8 @@ class BookingConfirmed(Durable, frozen=True, kw_only=True, tag="booking.confirme
 
 
 class BookingCancelled(Durable, frozen=True, kw_only=True, tag="booking.cancelled"):
+    """To the trip and its driver: a booking of it is cancelled."""
+
     pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip", "trips"})
     changes_driver: ClassVar[bool] = True
 
@@ -195,7 +199,7 @@ class BookingCancelled(Durable, frozen=True, kw_only=True, tag="booking.cancelle
 
 
 class Notification(Durable, frozen=True, kw_only=True):
-    """To one user, on whatever page they are."""
+    """To one user, on every page of theirs."""
 
     pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip", "trips"})
     changes_driver: ClassVar[bool] = False
@@ -209,22 +213,22 @@ class Notification(Durable, frozen=True, kw_only=True):
 
 
 class NotificationDriver(Notification, frozen=True, kw_only=True, tag="notification.driver"):
-    """To somebody as a driver."""
+    """To a driver."""
 
 
 class NotificationPassenger(Notification, frozen=True, kw_only=True, tag="notification.passenger"):
-    """To somebody as a passenger."""
+    """To a passenger."""
 
 
 class NotificationStaff(Notification, frozen=True, kw_only=True, tag="notification.staff"):
-    """To a member of staff: something wants their attention."""
+    """To a member of staff: something needs their attention."""
 
 
 DriverPart = Literal["availability", "filters", "breaks", "hours", "approval", "rating"]
 
 
 class DriverFilters(Struct, frozen=True):
-    """What a driver wants to be asked for; None: no limit."""
+    """Which trips a driver wants to be offered; None: no limit."""
 
     max_distance_km: float | None
     min_earnings: int | None
@@ -233,9 +237,9 @@ class DriverFilters(Struct, frozen=True):
 
 
 class DriverUpdated(Durable, frozen=True, kw_only=True, tag="driver.updated"):
-    """To one driver: what changed of themselves (`changed`), and how all of it is now.
+    """To one driver: which parts of their own state changed (`changed`), and the whole state.
 
-    The start and the end of a trip change the availability as well; that is what `trip.status.updated` says.
+    The start and the end of a trip change the availability as well; then only `trip.status.updated` is sent.
     """
 
     pages: ClassVar[frozenset[Page]] = frozenset({"driver"})
@@ -244,9 +248,9 @@ class DriverUpdated(Durable, frozen=True, kw_only=True, tag="driver.updated"):
     driver_id: int
     changed: list[DriverPart]
     availability: str
-    # The driver's own switch; while they drive a trip, what they are when it ends.
+    # The driver's own switch; while they drive a trip, whether they are online when it ends.
     is_online: bool
-    # When the driver is put offline because nothing happens; None: no warning was given.
+    # When the driver is put offline for inactivity; None: they have not been warned.
     auto_offline_at: dt.datetime | None
     on_break_until: dt.datetime | None
     approval: str
@@ -256,7 +260,7 @@ class DriverUpdated(Durable, frozen=True, kw_only=True, tag="driver.updated"):
 
 
 class TripRated(Durable, frozen=True, kw_only=True, tag="trip.rated"):
-    """To the trip and its driver: one side has rated the other. How is not said, as everybody on the trip hears it."""
+    """To the trip and its driver: one side has rated the other. Without the stars, as everybody on the trip gets it."""
 
     pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip"})
     changes_driver: ClassVar[bool] = False
@@ -273,7 +277,7 @@ class Eta(Struct, frozen=True):
 
 
 class DriverLocationUpdated(Struct, frozen=True, kw_only=True, tag_field="type", tag="driver.location.updated"):
-    """To the trip and staff. Never logged, latest wins, so no id. `driver_id` is for the staff map."""
+    """To the trip and staff: the latest position. Not in the outbox, so no `id`. `driver_id`: for the staff map."""
 
     timestamp: dt.datetime = field(default_factory=_now)
     trip_id: int | None
@@ -288,7 +292,7 @@ class DriverLocationUpdated(Struct, frozen=True, kw_only=True, tag_field="type",
 
 
 class TripSnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="trip.snapshot"):
-    """To one socket, on connect, on `trip.subscribe` and after `resync.required`: the trip as it stands."""
+    """To one socket: the state of a trip; on connect, on `trip.subscribe` and after `resync.required`."""
 
     timestamp: dt.datetime = field(default_factory=_now)
     trip_id: int
@@ -305,13 +309,15 @@ class TripSnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="tri
     delay_minutes: int
     delay_reason: str
     arrival_confirmed: bool
-    # Open offers of the running round, and when drivers are looked for next where none runs.
+    # Open offers of the running round, and when the next round starts where none runs.
     offers_open: int
     next_look_at: dt.datetime | None
     location: DriverLocationUpdated | None
 
 
 class ConnectionEstablished(Struct, frozen=True, kw_only=True, tag_field="type", tag="connection.established"):
+    """To one socket, first: who it is, the intervals to keep, and the cursor."""
+
     timestamp: dt.datetime = field(default_factory=_now)
     protocol: str = PROTOCOL
     user_id: int
@@ -324,6 +330,8 @@ class ConnectionEstablished(Struct, frozen=True, kw_only=True, tag_field="type",
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True, tag_field="type", tag="heartbeat", omit_defaults=True):
+    """To every socket, regularly and in answer to a `ping` (then with its `ref`): the current cursor."""
+
     timestamp: dt.datetime = field(default_factory=_now)
     cursor: str
     ref: str | None = None
@@ -332,7 +340,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True, tag_field="type", tag="heartb
 class Ack(Struct, frozen=True, kw_only=True, tag_field="type", tag="ack", omit_defaults=True):
     """The answer to a command that succeeded; sent only where the command carried a `ref`.
 
-    The last four say what became of the points of a `driver.location.update`.
+    The last four count what happened to the points of a `driver.location.update`.
     """
 
     timestamp: dt.datetime = field(default_factory=_now)
@@ -347,7 +355,7 @@ class Ack(Struct, frozen=True, kw_only=True, tag_field="type", tag="ack", omit_d
 
 
 class Error(Struct, frozen=True, kw_only=True, tag_field="type", tag="error", omit_defaults=True):
-    """A refused command (`ref` says which) or a condition such as `resync.required`."""
+    """A refused command, named by `ref`, or a condition such as `resync.required`."""
 
     timestamp: dt.datetime = field(default_factory=_now)
     code: str
@@ -394,7 +402,7 @@ class CommandBase(Struct, frozen=True, kw_only=True, tag_field="type"):
 
 
 class Filters(Struct, frozen=True, kw_only=True):
-    """A driver's wishes; what is left out stays as it is, null removes the limit."""
+    """A driver's filters; what is left out stays as it is, null removes the limit."""
 
     max_distance_km: Annotated[float, Meta(gt=0, le=1000)] | msgspec.UnsetType | None = msgspec.UNSET
     min_earnings: Annotated[int, Meta(ge=0, le=100_000_000)] | msgspec.UnsetType | None = msgspec.UNSET
@@ -403,7 +411,7 @@ class Filters(Struct, frozen=True, kw_only=True):
 
 
 class Point(Struct, frozen=True, kw_only=True):
-    """One fix. `recorded_at` is the phone's clock; left out: now."""
+    """One fix of the position. `recorded_at` is by the phone's clock; left out: now."""
 
     lat: Lat
     lng: Lng
@@ -493,20 +501,25 @@ encode_bytes: Callable[[Frame], bytes] = _encoder.encode
 
 
 def with_cursor(encoded: str, cursor: str) -> str:
-    """A logged frame as it is sent: the same bytes with the cursor at the end."""
+    """Return an encoded frame of the outbox as it is sent: with the cursor as its last member."""
     return f'{encoded[:-1]},"cursor":"{cursor}"}}'
 
 
 def decode_command(text: str | bytes) -> Command:
-    """Raises msgspec.DecodeError (not JSON) or msgspec.ValidationError (unknown type, wrong field)."""
+    """Decode a command of a client.
+
+    Raises:
+        msgspec.ValidationError: an unknown type or a wrong field
+        msgspec.DecodeError: not JSON
+    """
     return _command_decoder.decode(text)
 
 
 def decode_frame(text: str | bytes) -> Frame:
-    """For programs and tests on the client's side; ignores the cursor."""
+    """Decode a frame of the server, from a row of the outbox or in a client; the cursor is ignored."""
     return _frame_decoder.decode(text)
 
 
 def tag(frame: Struct) -> str:
-    """The `type` of a frame or command; a msgspec tag is no attribute."""
+    """Return the `type` of a frame or command; msgspec keeps the tag in the class's configuration."""
     return str(type(frame).__struct_config__.tag)

@@ -1,7 +1,7 @@
-"""Fragments of the dashboard pages: which functions draw which page, whole or what one event changes on it.
+"""The registry of dashboard fragments: which functions draw a page, as a whole and after an event.
 
-The registries are typed by what each page draws (`events.Durable.pages`): an event that a page draws and its function
-does not know fails the type check, one that is declared but drawn nowhere fails tests/realtime/test_fragments.py.
+`events.Durable.pages` declares the pages that draw an event. A function that lacks an event of its page fails the type
+check; an event that is declared and drawn nowhere fails tests/realtime/test_fragments.py.
 """
 
 from collections.abc import Callable
@@ -27,12 +27,12 @@ CHANGES: dict[events.Page, Callable[..., str]] = {
 
 
 async def snapshot(page: events.Page, subject: tuple[int, ...], language: str) -> str:
-    """Draw everything on the page that can have changed, for out-of-band swaps."""
+    """Draw all regions of the page that events can change, for out-of-band swaps."""
     return await run_in_thread(_draw, SNAPSHOTS[page], subject, language)
 
 
 async def change(page: events.Page, subject: tuple[int, ...], *, language: str, event: events.DurableFrame) -> str:
-    """Draw what an event changes on the page, once for all its tabs; "": nothing."""
+    """Draw what an event changes on the page, once for all its tabs. "": the page does not draw such events."""
     if page not in event.pages:
         return ""
     key = DrawingKey(page, subject, language, change_of(event))

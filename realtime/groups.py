@@ -1,18 +1,18 @@
-"""Names of the channel groups. Membership is the permission: consumers join only after a check on the server."""
+"""Names of the channel groups. Who is in a group gets its events, so consumers check permissions before joining."""
 
 STAFF = "staff"
 
 
 def user(user_id: int) -> str:
-    """Personal notifications of one user, on every tab."""
+    """Name the group of one user's sockets: their notifications."""
     return f"user.{user_id}"
 
 
 def driver(driver_id: int) -> str:
-    """Offers of one driver."""
+    """Name the group of one driver's sockets: their offers and `driver.updated`."""
     return f"driver.{driver_id}"
 
 
 def trip(trip_id: int) -> str:
-    """Everybody on a trip: organiser, booked passengers, its driver."""
+    """Name the group of everybody on a trip: the organiser, booked passengers, its driver."""
     return f"trip.{trip_id}"

@@ -1,4 +1,4 @@
-"""The event log, which is also the outbox, and notifications."""
+"""The outbox's rows (which are also the event log), notifications, and when each dispatcher last reported."""
 
 import datetime as dt
 from typing import Any
@@ -24,8 +24,8 @@ class CurrentTransaction(Func):
 class Event(models.Model):
     """One durable event for one group: written in the transaction that causes it, published after commit.
 
-    An event for several groups is several rows with one `event_id`. `transaction` is what resuming is ordered by
-    (see realtime.publish.horizon): ids become visible out of order on PostgreSQL.
+    An event for several groups is several rows with one `event_id`. Clients resume in the order of `transaction`
+    (`realtime.outbox.read_watermark`), because on PostgreSQL ids become visible out of order.
     """
 
     event_id = models.CharField(max_length=32)
@@ -35,7 +35,7 @@ class Event(models.Model):
     frame = models.TextField(_("frame"))
     transaction = models.BigIntegerField(db_default=CurrentTransaction())
     created_at = models.DateTimeField(_("at"), auto_now_add=True)
-    # Until then the writing process publishes it itself; afterwards whichever server sweeps first.
+    # Until then only the writing process publishes it; afterwards the first server that sweeps.
     sweep_at = models.DateTimeField()
     published_at = models.DateTimeField(_("published"), null=True)
 
@@ -43,11 +43,11 @@ class Event(models.Model):
         verbose_name = _("event")
         verbose_name_plural = _("event log")
         indexes = [
-            # The sweep's look for what was committed and not published.
+            # The sweep's search for events that are committed and not published.
             models.Index(fields=["id"], condition=Q(published_at__isnull=True), name="event_unpublished"),
-            # What a socket missed in one of its groups.
+            # `events_since`: the events of a group that a client has missed.
             models.Index(fields=["group", "transaction", "id"], name="event_of_group"),
-            # Pruning.
+            # The pruning of old events.
             models.Index(fields=["created_at"], name="event_age"),
         ]
 
@@ -56,7 +56,7 @@ class Event(models.Model):
 
 
 class Notification(models.Model):
-    """Something a user should know, kept until read; shown on the badge and sent to their open pages."""
+    """A message for one user: listed behind the bell, counted on its badge until read, sent to their open pages."""
 
     class Priority(models.TextChoices):
         LOW = "low", _("Low")
@@ -95,7 +95,7 @@ class Notification(models.Model):
         return self.title
 
 
-# Nobody has reported for this long (twice the dispatcher's slowest pass, with room for a loaded machine): none runs.
+# A dispatcher that has not reported for this long does not run: twice its slowest pass, with room for a loaded machine.
 SILENT_AFTER = dt.timedelta(seconds=15)
 
 
@@ -106,7 +106,7 @@ class ServerBeatQuerySet(models.QuerySet["ServerBeat"]):
 
 
 class ServerBeat(models.Model):
-    """When each dispatcher last looked; readiness and the admin warn when none has for 15 s."""
+    """When a dispatcher last reported; readiness and the admin warn when none has for SILENT_AFTER."""
 
     name = models.CharField(max_length=80, primary_key=True)
     beat_at = models.DateTimeField()

@@ -1,9 +1,10 @@
-"""The outbox: events become rows in the transaction that causes them, then frames on the bus.
+"""The outbox: writes durable events in the transaction that causes them and publishes them after commit.
 
-`publish` writes the rows. After commit a process that carries sockets hands them to the channel layer at once and
-marks them published; a process that has none (shell, command, test) leaves them to the servers' sweep. So nothing
-is lost when a process dies between commit and publish, and a change made anywhere reaches every open page. Positions
-go another way (drivers.positions): the next one makes up for a lost one.
+`publish` writes the rows. After commit a server publishes its own rows on the channel layer at once and marks them
+published; a process without sockets (shell, command, test) leaves them to the servers' sweep. So no event is lost when
+a process dies between commit and publish, and a change made in any process reaches every open page. Also here: the
+watermark and cursors, from which a client resumes. Positions do not use the outbox (drivers.positions): a lost one is
+replaced by the next.
 """
 
 import asyncio
@@ -28,30 +29,33 @@ from stepper.db.transactions import run_in_thread, service_pool, write_at_end
 logger = logging.getLogger("stepper.publish")
 
 SWEEP_S = 0.25
-# While the bus is away there is no hurry to try it again.
+# The sweep's interval while the bus cannot be reached.
 AWAY_SWEEP_S = 1.0
+# Rows that one sweep publishes at most.
 SWEPT_AT_ONCE = 500
-# Of so many rows at most is it known that the sockets here have them, though the bus does not; the others wait for it.
+# While the bus cannot be reached, this process remembers at most so many rows that it has delivered to its own
+# sockets; further rows wait for the bus.
 _MAX_DELIVERED = 20_000
-# How long the writing server has to publish by itself before any server takes its events over.
+# How long the writing server has to publish its events before the sweep of any server does.
 SWEEP_GRACE = dt.timedelta(seconds=2)
-# A message between servers. Releases before `driver.updated` sent it with an empty frame, also to have pages draw
-# everything again: their rows stay in the outbox for a day, and their servers may run beside this one.
+# The type of rows that request a permissions refresh; no client sees them. Releases before `driver.updated` sent it
+# with an empty frame, also to have pages draw everything again: their rows stay in the outbox for a day, and their
+# servers may run beside this one.
 PERMISSIONS_REFRESH = "control.recheck"
 NOTHING_TO_DRAW = '{"draw": false}'
-# The sweep holds its rows this long at most for the bus to take them.
+# The sweep keeps its rows locked at most this long while it publishes them.
 BUS_TIMEOUT_S = 10
-# New work waits this long at most for events to reach the sockets.
+# `OutboxPublisher.wait_until_delivered` waits at most this long.
 DELIVERY_WAIT_S = 0.25
 
 
 def publish(event: events.DurableFrame, *groups: str) -> None:
-    """Logs `event` for `groups` in the current transaction; it reaches them when that commits."""
+    """Write `event` to the outbox for `groups`, in the current transaction; it is published when that commits."""
     publish_many((event, group) for group in groups)
 
 
 def publish_many(pairs: Iterable[tuple[events.DurableFrame, str]]) -> None:
-    """Logs many (event, group) pairs; all of a unit of work (`in_transaction`) go into one insert, at its end."""
+    """Write (event, group) pairs to the outbox: one insert at the end of the unit of work (`in_transaction`)."""
     encoded: dict[str, str] = {}
     rows = []
     sweep_at = timezone.now() + (SWEEP_GRACE if publisher.is_open else dt.timedelta())
@@ -62,7 +66,7 @@ def publish_many(pairs: Iterable[tuple[events.DurableFrame, str]]) -> None:
 
 
 def refresh_permissions(*groups: str) -> None:
-    """Tell the sockets in `groups` to check again who they are and what they may watch, once this commits."""
+    """Have the sockets in `groups` re-read what they may see, once the current transaction commits."""
     sweep_at = timezone.now() + (SWEEP_GRACE if publisher.is_open else dt.timedelta())
     rows = [
         Event(event_id="", group=group, type=PERMISSIONS_REFRESH, frame=NOTHING_TO_DRAW, sweep_at=sweep_at)
@@ -76,7 +80,10 @@ _committed: ContextVar[list[Event] | None] = ContextVar("committed", default=Non
 
 @contextmanager
 def committed_events() -> Iterator[list[Event]]:
-    """Collect the rows that transactions of this thread commit meanwhile, so that an answer can be drawn from them."""
+    """Collect the rows that this thread commits inside the `with` block, so that a response can be drawn from them.
+
+    The list yielded grows with each commit.
+    """
     rows: list[Event] = []
     token = _committed.set(rows)
     try:
@@ -102,78 +109,81 @@ def _layer_message(row: Event) -> dict[str, Any]:
     return {"type": "event.logged", "group": row.group, "id": row.event_id, "event": row.type, "frame": row.frame}
 
 
-def watermark() -> int:
-    """The place below which every event has committed and been published, so where resuming may start.
+def read_watermark() -> int:
+    """Return the watermark: every event below it has committed and been published, so clients may resume from it.
 
-    PostgreSQL: transactions below the snapshot's xmin have ended (ids of rows become visible out of order).
-    SQLite: one writer at a time, so ids do become visible in order.
+    PostgreSQL: a transaction number. Those below the snapshot's xmin have ended; row ids become visible out of order.
+    SQLite: a row id. There is one writer at a time, so ids become visible in order.
     """
-    return _read_watermark()[0]
+    return _read_watermark_and_due()[0]
 
 
-def _read_watermark() -> tuple[int, bool]:
-    """The horizon, and whether events wait for the sweep, in one query: every server asks four times a second."""
+def _read_watermark_and_due() -> tuple[int, bool]:
+    """Read the watermark and whether events wait for the sweep, in one query: it runs four times a second."""
     unpublished = "SELECT min({}) FROM realtime_event WHERE published_at IS NULL"
     if connection.vendor == "postgresql":
         ended = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
-        place = f"least({ended}, ({unpublished.format('transaction')}))"
+        watermark = f"least({ended}, ({unpublished.format('transaction')}))"
     else:
-        place = (
+        watermark = (
             f"coalesce(({unpublished.format('id')}), "  # noqa: S608 - constants only
             "(SELECT seq + 1 FROM sqlite_sequence WHERE name = 'realtime_event'), 1)"
         )
     due = "EXISTS (SELECT 1 FROM realtime_event WHERE published_at IS NULL AND sweep_at <= %s)"
     with connection.cursor() as cursor:
         now = connection.ops.adapt_datetimefield_value(timezone.now())
-        cursor.execute(f"SELECT {place}, {due}", [now])
+        cursor.execute(f"SELECT {watermark}, {due}", [now])
         found = cursor.fetchone()
     return int(found[0]), bool(found[1])
 
 
-def events_since(groups: Sequence[str], place: int, limit: int) -> list[Event]:
-    """Events of `groups` from `place` on, in the order they took effect; at most `limit`."""
+def events_since(groups: Sequence[str], watermark: int, limit: int) -> list[Event]:
+    """Return the events of `groups` from `watermark` on, in the order they took effect; at most `limit`."""
     order = ("transaction", "id") if connection.vendor == "postgresql" else ("id",)
-    found = Event.objects.filter(group__in=groups, **{f"{order[0]}__gte": place}).exclude(type=PERMISSIONS_REFRESH)
+    found = Event.objects.filter(group__in=groups, **{f"{order[0]}__gte": watermark}).exclude(type=PERMISSIONS_REFRESH)
     return list(found.order_by(*order)[:limit])
 
 
 class OutboxPublisher:
-    """This process's way to the sockets: a queue on the event loop that carries them, and the sweep.
+    """Publishes the outbox's rows from this process: its own from a queue on the event loop, others' in the sweep.
 
-    `cursor` is opaque to clients: the horizon and when it was read, two sweeps ago, so that what was published by
-    another process below it has arrived here.
+    `cursor` is opaque to clients: the watermark and when it was read. It is the one of the sweep before the last, so
+    that the events below it that other processes published have arrived here.
     """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: asyncio.Queue[list[Event]] = asyncio.Queue()
         self._sent: list[int] = []
-        # Rows that the sockets of this process have been handed while the bus was away.
+        # Rows delivered to the sockets of this process though not yet to the bus, in order of delivery.
         self._delivered: dict[int, None] = {}
         self._is_bus_away = False
         self._cursors = ["", ""]
         self._tasks: list[asyncio.Task[None]] = []
+        # How many batches of rows were committed, and how many of them the queue's task has published or given up on.
         self._committed = 0
         self._handed_over = 0
 
     @property
     def is_open(self) -> bool:
+        """Whether this process publishes what it commits."""
         return self._loop is not None
 
     @property
     def cursor(self) -> str:
+        """Where clients that are connected now may resume; "": nowhere yet."""
         return self._cursors[0]
 
     async def open(self) -> None:
-        """Call on the server's loop. The cursor is empty, which is no place to resume from, until the first sweep."""
+        """Start publishing, on the running loop. Until the first sweep the cursor is empty: none to resume from."""
         self._loop = asyncio.get_running_loop()
         self._queue = asyncio.Queue()
         self._committed = self._handed_over = 0
         self._delivered, self._is_bus_away = {}, False
-        self._tasks = [asyncio.create_task(self._deliver()), asyncio.create_task(self._sweep_for_ever())]
+        self._tasks = [asyncio.create_task(self._publish_queue()), asyncio.create_task(self._sweep_repeatedly())]
 
     async def close(self) -> None:
-        """Publishes what is queued, marks it, stops. What another thread commits afterwards is swept elsewhere."""
+        """Publish what is queued, mark it, and stop. What is committed afterwards is left to other servers' sweeps."""
         if self._loop is None:
             return
         self._loop = None
@@ -185,22 +195,22 @@ class OutboxPublisher:
             if await self._publish(rows):
                 self._sent += [row.pk for row in rows]
         try:
-            await run_in_thread(self._mark, pool=service_pool)
+            await run_in_thread(self._mark_published, pool=service_pool)
         except DatabaseError:
             logger.warning("closing without the database: published events will be published once more")
 
     def send(self, rows: list[Event]) -> None:
-        """Queues committed rows from any thread; without sockets in this process the sweep takes them."""
-        loop = self._loop  # another thread may close the outlet meanwhile
+        """Queue committed rows for publishing, from any thread; while closed, leave them to other servers."""
+        loop = self._loop  # another thread may close the publisher meanwhile
         if loop is not None:
             self._committed += 1
             loop.call_soon_threadsafe(self._queue.put_nowait, rows)
 
-    async def settled(self) -> None:
-        """Returns when what was committed is with the sockets, at the latest after SETTLE_S.
+    async def wait_until_delivered(self) -> None:
+        """Wait until the sockets of this process have been sent what was committed, at most DELIVERY_WAIT_S.
 
-        Those who are about to take up new work wait here: with two hundred drivers wanting one trip, the 199 who
-        hear that it is gone come before the next of them who asks.
+        A request waits here before it is admitted: when two hundred drivers want one trip, the 199 are sent that it is
+        taken before the next request for it is worked on.
         """
         layer = get_channel_layer()
         loop = asyncio.get_running_loop()
@@ -210,7 +220,8 @@ class OutboxPublisher:
                 return
             await asyncio.sleep(0.002)
 
-    async def _deliver(self) -> None:
+    async def _publish_queue(self) -> None:
+        """Publish what this process commits, batch by batch, until cancelled."""
         while True:
             rows = await self._queue.get()
             if await self._publish(rows):
@@ -218,13 +229,16 @@ class OutboxPublisher:
             self._handed_over += 1
 
     async def _publish(self, rows: list[Event]) -> bool:
-        """Whether every process has been sent them. Never raises: what waits behind these rows has to go out, too."""
+        """Send rows to every process; return whether the bus took them all.
+
+        Never raises, so that the rows queued behind these are published too.
+        """
         layer = get_channel_layer()
         hub = layer if isinstance(layer, HubChannelLayer) else None
         try:
             for row in rows:
                 if hub is not None and row.pk in self._delivered:
-                    # Every sweep until the bus is back comes by here: the sockets must not be told each time.
+                    # Each sweep until the bus is back tries these rows again; the sockets here have them already.
                     await hub.send_elsewhere(row.group, _layer_message(row))
                 else:
                     await layer.group_send(row.group, _layer_message(row))
@@ -232,7 +246,7 @@ class OutboxPublisher:
                         self._delivered[row.pk] = None
             if hub is not None:
                 await hub.drain()
-        except (OSError, RedisError) as error:  # the bus is away; unmarked rows are swept until it is back
+        except (OSError, RedisError) as error:  # the bus cannot be reached: the sweep tries the unmarked rows again
             logger.warning("could not publish %d events: %s", len(rows), error)
             self._is_bus_away = True
             return False
@@ -244,8 +258,8 @@ class OutboxPublisher:
         self._is_bus_away = False
         return True
 
-    def _hand_over(self, rows: list[Event]) -> None:
-        """To the sockets of this process, on its loop, while the others cannot be reached."""
+    def _deliver_here(self, rows: list[Event]) -> None:
+        """Deliver rows to the sockets of this process alone, while the bus cannot be reached. On its loop."""
         layer = get_channel_layer()
         if isinstance(layer, HubChannelLayer):
             for row in rows:
@@ -253,7 +267,8 @@ class OutboxPublisher:
                     self._delivered[row.pk] = None
                     layer.deliver(row.group, _layer_message(row))
 
-    async def _sweep_for_ever(self) -> None:
+    async def _sweep_repeatedly(self) -> None:
+        """Sweep four times a second, until cancelled; a failure is logged and the next sweep tries again."""
         while True:
             try:
                 cursor = await run_in_thread(self._sweep, pool=service_pool)
@@ -268,31 +283,32 @@ class OutboxPublisher:
             await asyncio.sleep(AWAY_SWEEP_S if self._is_bus_away else SWEEP_S)
 
     def _sweep(self) -> str:
-        """Marks what was sent, publishes what others left behind, reads the horizon. In a database thread."""
-        self._mark()
-        place, is_any_due = _read_watermark()
+        """Mark what was published, publish what other processes left, return a new cursor. In a database thread."""
+        self._mark_published()
+        watermark, is_any_due = _read_watermark_and_due()
         if is_any_due:
             due = Event.objects.filter(published_at__isnull=True, sweep_at__lte=timezone.now()).order_by("id")
             with transaction.atomic():
                 rows = list(due.select_for_update(skip_locked=True)[:SWEPT_AT_ONCE])
                 loop = self._loop
                 if rows and loop is not None:
-                    if _wait_for(self._publish(rows), loop):
-                        # Before the rows are let go, or the next server to sweep would publish them again.
+                    if _wait_for_publishing(self._publish(rows), loop):
+                        # While they are locked, or the next server to sweep would publish them again.
                         Event.objects.filter(pk__in=[row.pk for row in rows]).update(published_at=timezone.now())
                     else:
-                        self._is_bus_away = True  # also where it only takes too long
+                        self._is_bus_away = True  # also where it did not answer in time
             if self._is_bus_away and len(self._delivered) < _MAX_DELIVERED:
-                # Also what comes after them, and what another server is trying to publish just now.
+                # Also the rows beyond SWEPT_AT_ONCE, and those that another server has locked.
                 others = due.exclude(pk__in=list(self._delivered))[:SWEPT_AT_ONCE]
                 if loop is not None and (waiting := list(others)):
-                    loop.call_soon_threadsafe(self._hand_over, waiting)
-            place = watermark()
+                    loop.call_soon_threadsafe(self._deliver_here, waiting)
+            watermark = read_watermark()
         elif not self._is_bus_away:
             self._delivered.clear()  # another server may have been the one to publish them
-        return f"{place}.{int(time.time())}"
+        return f"{watermark}.{int(time.time())}"
 
-    def _mark(self) -> None:
+    def _mark_published(self) -> None:
+        """Mark the rows that this process has published. In a database thread."""
         sent, self._sent = self._sent, []
         try:
             for start in range(0, len(sent), 500):
@@ -302,8 +318,8 @@ class OutboxPublisher:
             raise
 
 
-def _wait_for(publishing: Coroutine[Any, Any, bool], loop: asyncio.AbstractEventLoop) -> bool:
-    """Its outcome, from a database thread; False where the bus takes too long to hold the rows for it."""
+def _wait_for_publishing(publishing: Coroutine[Any, Any, bool], loop: asyncio.AbstractEventLoop) -> bool:
+    """Run `publishing` on the loop and return its result, from a database thread; False: not done in BUS_TIMEOUT_S."""
     outcome = asyncio.run_coroutine_threadsafe(publishing, loop)
     try:
         return outcome.result(BUS_TIMEOUT_S)
@@ -314,11 +330,11 @@ def _wait_for(publishing: Coroutine[Any, Any, bool], loop: asyncio.AbstractEvent
 
 
 def parse_cursor(cursor: str, oldest: dt.timedelta) -> int | None:
-    """The horizon in a cursor; None where it is not one of ours or older than the log reaches back."""
-    place, _dot, read_at = cursor.partition(".")
-    if not (place.isascii() and place.isdigit() and read_at.isascii() and read_at.isdigit()):
+    """Return the watermark in a client's cursor; None: not a cursor, or read longer than `oldest` ago."""
+    watermark, _dot, read_at = cursor.partition(".")
+    if not (watermark.isascii() and watermark.isdigit() and read_at.isascii() and read_at.isdigit()):
         return None
-    return int(place) if int(read_at) > time.time() - oldest.total_seconds() else None
+    return int(watermark) if int(read_at) > time.time() - oldest.total_seconds() else None
 
 
 publisher = OutboxPublisher()

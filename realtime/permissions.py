@@ -1,6 +1,6 @@
-"""Open sockets look again who their user is whenever passwords, permissions or a session change, wherever that is.
+"""Permissions refresh: has a user's open sockets re-read what they may see when their rights or session change.
 
-By signals, so that a shell and a management command are heard as the admin is.
+Connected to signals, so that a change made in a shell or by a management command counts as one made in the admin.
 """
 
 from collections.abc import Collection, Iterable
@@ -23,10 +23,11 @@ _CHANGED = {"post_add", "post_remove", "post_clear"}
 
 
 def connect() -> None:
+    """Connect the receivers; called once, when Django has loaded the apps."""
     m2m_changed.connect(_on_group_permissions_changed, sender=Group.permissions.through)
     m2m_changed.connect(_on_user_permissions_changed, sender=User.groups.through)
     m2m_changed.connect(_on_user_permissions_changed, sender=User.user_permissions.through)
-    # In the transaction of the deletion, so told when that has committed.
+    # Before the deletion, while members are known; published when its transaction commits.
     pre_delete.connect(_on_group_deleted, sender=Group)
     pre_delete.connect(_on_user_deleted, sender=User)
     rights_changed.connect(_on_account_rights_changed, sender=User)
@@ -75,7 +76,7 @@ def _on_account_rights_changed(user_ids: list[int], fields: Collection[str], usi
 
 
 def _on_session_deleted(instance: Session, using: str, **_more: Any) -> None:
-    """Signed out, by whatever page or program. One that has expired is noticed by its sockets themselves."""
+    """Refresh the sockets of a session that was signed out. Sockets watch the expiry of their session themselves."""
     if using == DEFAULT_DB_ALIAS and instance.expire_date > timezone.now():
         user_id = instance.get_decoded().get(SESSION_KEY)
         if user_id is not None:

@@ -1,4 +1,4 @@
-"""Addresses of the notification list behind the bell."""
+"""URLs of the notification list behind the bell."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The bell: the latest notifications, read one, read all. One template serves the page and the fragment."""
+"""The notification list behind the bell: show it, mark one read, mark all read; as a page or as an htmx fragment."""
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
@@ -15,8 +15,8 @@ from .models import Notification
 SHOWN = 30
 
 
-def _list(request: SignedInRequest, changed: bool = False) -> HttpResponse:
-    """The list; with the badge beside it where reading has changed the count."""
+def _render_list(request: SignedInRequest, changed: bool = False) -> HttpResponse:
+    """Render the list; with the badge too where the number of unread ones has changed."""
     template = "realtime/list.html" if request.htmx else "realtime/notifications.html"
     context = {
         "notifications": Notification.objects.filter(user=request.user)[:SHOWN],
@@ -30,19 +30,20 @@ def _list(request: SignedInRequest, changed: bool = False) -> HttpResponse:
 @require_safe
 @login_required
 def notifications(request: SignedInRequest) -> HttpResponse:
-    return _list(request)
+    """Show the latest notifications."""
+    return _render_list(request)
 
 
 @require_POST
 @login_required
 def read(request: SignedInRequest, notification_id: int) -> HttpResponse:
-    """Marks one as read; follows its link where it was pressed for that. Repeating changes nothing."""
+    """Mark one as read; without htmx redirect to its link. Repeating it changes nothing."""
     notification = Notification.objects.filter(pk=notification_id, user=request.user).first()
     if notification is None:
         raise Http404
     delivered.mark_read(request.user.pk, notification_id)
     if request.htmx:
-        return _list(request, changed=True)
+        return _render_list(request, changed=True)
     target = notification.action_url
     if target and url_has_allowed_host_and_scheme(target, allowed_hosts=None):
         return redirect(target)
@@ -52,5 +53,6 @@ def read(request: SignedInRequest, notification_id: int) -> HttpResponse:
 @require_POST
 @login_required
 def read_all(request: SignedInRequest) -> HttpResponse:
+    """Mark all of the user's notifications as read."""
     delivered.mark_all_read(request.user.pk)
-    return _list(request, changed=True) if request.htmx else redirect("realtime:notifications")
+    return _render_list(request, changed=True) if request.htmx else redirect("realtime:notifications")

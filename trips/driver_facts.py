@@ -28,7 +28,7 @@ class Facts(NamedTuple):
     # None: no vehicle.
     seats: int | None
     vehicle_class: str | None
-    # Of the driver's metrics; None: not counted yet.
+    # The driver metrics (drivers.metrics); None: not counted yet.
     acceptance: float | None
     cancellations: int | None
     last_trip_at: dt.datetime | None
@@ -56,9 +56,9 @@ _COLUMNS = (
     "rating_count",
     "vehicle__seats",
     "vehicle__vehicle_class",
-    "standing__acceptance",
-    "standing__cancellations",
-    "standing__last_trip_at",
+    "metrics__acceptance",
+    "metrics__cancellations",
+    "metrics__last_trip_at",
 )
 
 

@@ -26,7 +26,7 @@ async def run_admitted(func: Callable[..., T], *args: Any, pool: ThreadPoolExecu
     loop = asyncio.get_running_loop()
     places = _slots.setdefault(loop, {}).setdefault(pool, asyncio.Semaphore(pool._max_workers))
     async with places:
-        await publisher.settled()
+        await publisher.wait_until_delivered()
         working = asyncio.ensure_future(run_in_thread(func, *args, pool=pool))
         try:
             return await asyncio.shield(working)

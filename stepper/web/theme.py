@@ -80,7 +80,7 @@ UNFOLD: dict[str, Any] = {
                     _item(_("Availability"), "toggle_on", app="drivers", model="availabilitychange"),
                     _item(_("Breaks"), "coffee", app="drivers", model="break"),
                     _item(_("Ratings"), "star", app="trips", model="rating"),
-                    _item(_("Standings"), "leaderboard", app="drivers", model="driverstanding"),
+                    _item(_("Driver metrics"), "leaderboard", app="drivers", model="drivermetrics"),
                     _item(_("Notifications"), "notifications", app="realtime", model="notification"),
                     _item(_("Event log"), "receipt_long", app="realtime", model="event"),
                     _item(_("Trail points"), "conversion_path", app="drivers", model="trailpoint"),

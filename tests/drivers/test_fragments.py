@@ -33,7 +33,7 @@ def test_snapshot_has_every_region(driver: Driver) -> None:
     assert re.findall(r'id="([\w-]+)"[^>]*hx-swap-oob="true"', html) == [
         "driver-stats",
         "driver-notice",
-        "driver-duty",
+        "driver-working-time",
         "availability",
         "offers-list",
         "offers-empty",

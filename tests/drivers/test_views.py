@@ -489,7 +489,7 @@ def test_stay_online_takes_the_warning_away(signed_in: Client, driver: Driver) -
     Driver.objects.filter(pk=driver.pk).update(auto_offline_at=timezone.now() + dt.timedelta(minutes=8))
     assert 'data-testid="stay-online"' in signed_in.get(DASHBOARD).content.decode()
     answer = signed_in.post(address("availability-set"), {"online": "1"}, headers=HTMX).content.decode()
-    assert 'id="driver-duty"' in answer
+    assert 'id="driver-working-time"' in answer
     assert "stay-online" not in answer
     assert Driver.objects.get(pk=driver.pk).auto_offline_at is None
 

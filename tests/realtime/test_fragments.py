@@ -120,7 +120,7 @@ async def scene(connect: Connect) -> Scene:
     return opened
 
 
-BOARD = ("stats", "notice", "duty", "availability", "offers", "offers_empty", "active", "history", "upcoming")
+BOARD = ("stats", "notice", "working_time", "availability", "offers", "offers_empty", "active", "history", "upcoming")
 BOARD_ONCE = {f"drivers/{name}.html": 1 for name in BOARD}
 
 

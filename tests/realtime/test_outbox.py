@@ -21,8 +21,8 @@ from realtime.outbox import (
     parse_cursor,
     publish,
     publish_many,
+    read_watermark,
     refresh_permissions,
-    watermark,
 )
 from stepper.db.transactions import run_in_thread
 from tests.outbox import frames, types
@@ -117,13 +117,13 @@ def test_missed_are_those_of_the_groups_from_the_place_on() -> None:
     before = [gone(), gone()]
     publish_many([(before[0], "driver.1"), (before[1], "staff")])
     mark_published()
-    place = watermark()
+    watermark = read_watermark()
     after = [gone(), gone(), gone()]
     publish_many([(after[0], "staff"), (after[1], "driver.1"), (after[2], "driver.2")])
 
-    assert {after[0].id, after[1].id} <= set(ids(events_since(["driver.1", "staff"], place, 10)))
-    assert ids(events_since(["driver.2"], place, 10)) == [after[2].id]
-    assert ids(events_since(["driver.3"], place, 10)) == []
+    assert {after[0].id, after[1].id} <= set(ids(events_since(["driver.1", "staff"], watermark, 10)))
+    assert ids(events_since(["driver.2"], watermark, 10)) == [after[2].id]
+    assert ids(events_since(["driver.3"], watermark, 10)) == []
 
 
 @pytest.mark.django_db
@@ -135,55 +135,55 @@ def test_missed_come_in_order_and_not_more_than_asked_for() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_horizon_of_an_empty_log_misses_nothing_that_follows() -> None:
-    place = watermark()
+def test_watermark_of_an_empty_log_misses_nothing_that_follows() -> None:
+    watermark = read_watermark()
     publish(gone(), "driver.1")
 
-    assert len(events_since(["driver.1"], place, 10)) == 1
+    assert len(events_since(["driver.1"], watermark, 10)) == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_horizon_stays_below_what_is_not_published() -> None:
+def test_watermark_stays_below_what_is_not_published() -> None:
     publish(gone(1), "driver.1")
     publish(gone(2), "driver.1")
     Event.objects.filter(pk=Event.objects.latest("pk").pk).update(published_at=timezone.now())
 
-    place = watermark()
+    watermark = read_watermark()
 
     first = Event.objects.earliest("pk")
-    assert place <= (first.transaction or first.pk)
-    assert len(events_since(["driver.1"], place, 10)) == 2
+    assert watermark <= (first.transaction or first.pk)
+    assert len(events_since(["driver.1"], watermark, 10)) == 2
 
 
 @pytest.mark.django_db(transaction=True)
-def test_horizon_passes_what_is_published() -> None:
+def test_watermark_passes_what_is_published() -> None:
     """On PostgreSQL once all transactions that ran at the time have ended, those of other databases too."""
     publish(gone(1), "driver.1")
     mark_published()
     until = time.monotonic() + 60
-    place = watermark()
-    while events_since(["driver.1"], place, 10) and time.monotonic() < until:
-        place = watermark()
+    watermark = read_watermark()
+    while events_since(["driver.1"], watermark, 10) and time.monotonic() < until:
+        watermark = read_watermark()
 
-    assert events_since(["driver.1"], place, 10) == []
+    assert events_since(["driver.1"], watermark, 10) == []
     late = gone(2)
     publish(late, "driver.1")
-    assert ids(events_since(["driver.1"], place, 10)) == [late.id]
+    assert ids(events_since(["driver.1"], watermark, 10)) == [late.id]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_horizon_is_not_set_back_by_a_pruned_log() -> None:
+def test_watermark_is_not_set_back_by_a_pruned_log() -> None:
     publish(gone(1), "driver.1")
     mark_published()
-    place = watermark()
+    watermark = read_watermark()
     Event.objects.all().delete()
 
-    assert watermark() >= place
+    assert read_watermark() >= watermark
 
 
 @pytest.mark.scaled_only
 @pytest.mark.django_db(transaction=True)
-def test_horizon_waits_for_a_transaction_that_commits_later_than_it_began() -> None:
+def test_watermark_waits_for_a_transaction_that_commits_later_than_it_began() -> None:
     """Two connections: the first to write commits last, so its row appears below one that was seen already."""
     early, late = gone(1), gone(2)
     written, go_on = threading.Event(), threading.Event()
@@ -202,27 +202,27 @@ def test_horizon_waits_for_a_transaction_that_commits_later_than_it_began() -> N
     assert written.wait(10)
     publish(late, "driver.1")
     mark_published()
-    place = watermark()
+    watermark = read_watermark()
     seen_so_far = ids(events_since(["driver.1"], 0, 10))
     go_on.set()
     slowly.join(10)
 
     assert seen_so_far == [late.id]
-    # In the order they took effect, and the early one is not lost to who resumes from the place read before.
-    assert ids(events_since(["driver.1"], place, 10)) == [early.id, late.id]
+    # In the order they took effect: a client that resumes from the watermark read before gets the early one, too.
+    assert ids(events_since(["driver.1"], watermark, 10)) == [early.id, late.id]
 
 
 @pytest.mark.embedded_only
 @pytest.mark.django_db(transaction=True)
-def test_horizon_of_sqlite_is_the_next_id() -> None:
+def test_watermark_of_sqlite_is_the_next_id() -> None:
     publish(gone(1), "driver.1")
     mark_published()
 
-    assert watermark() == Event.objects.get().pk + 1
+    assert read_watermark() == Event.objects.get().pk + 1
 
 
-def cursor(place: object, age: dt.timedelta = dt.timedelta()) -> str:
-    return f"{place}.{int(time.time() - age.total_seconds())}"
+def cursor(watermark: object, age: dt.timedelta = dt.timedelta()) -> str:
+    return f"{watermark}.{int(time.time() - age.total_seconds())}"
 
 
 def test_place_of_a_cursor_of_ours() -> None:
@@ -262,26 +262,26 @@ async def layer() -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-async def outlet(transactional_db: None, layer: Any) -> AsyncIterator[OutboxPublisher]:
+async def publisher(transactional_db: None, layer: Any) -> AsyncIterator[OutboxPublisher]:
     """Another server's way to the sockets, open."""
-    outlet = OutboxPublisher()
-    await outlet.open()
-    yield outlet
-    await outlet.close()
+    publisher = OutboxPublisher()
+    await publisher.open()
+    yield publisher
+    await publisher.close()
 
 
 async def received(layer: Any, channel: str) -> dict[str, Any]:
     return await asyncio.wait_for(layer.receive(channel), 5)
 
 
-async def until_all_are_marked(outlet: OutboxPublisher) -> None:
+async def until_all_are_marked(publisher: OutboxPublisher) -> None:
     """Published and marked are two steps, a sweep apart."""
     async with asyncio.timeout(5):
         while await run_in_thread(lambda: Event.objects.filter(published_at__isnull=True).exists()):
-            await run_in_thread(outlet._sweep)
+            await run_in_thread(publisher._sweep)
 
 
-async def test_sweep_publishes_what_other_processes_left(outlet: OutboxPublisher, layer: Any) -> None:
+async def test_sweep_publishes_what_other_processes_left(publisher: OutboxPublisher, layer: Any) -> None:
     event = gone()
     channel = await layer.new_channel()
     await layer.group_add("driver.1", channel)
@@ -295,7 +295,7 @@ async def test_sweep_publishes_what_other_processes_left(outlet: OutboxPublisher
         "event": "trip.offer.expired",
         "frame": events.encode(event),
     }
-    await until_all_are_marked(outlet)
+    await until_all_are_marked(publisher)
 
 
 async def test_sweeps_while_the_bus_is_away_tell_the_sockets_here_once(
@@ -309,8 +309,8 @@ async def test_sweeps_while_the_bus_is_away_tell_the_sockets_here_once(
     told: list[str] = []
     away.attach(channel, lambda message: not told.append(message["id"]))  # type: ignore[func-returns-value]
     away._groups["driver.1"] = {channel: away._mailboxes[channel]}
-    outlet = OutboxPublisher()
-    outlet._loop = asyncio.get_running_loop()
+    publisher = OutboxPublisher()
+    publisher._loop = asyncio.get_running_loop()
     sent = [gone() for _ in range(8)]
     for event in sent:
         await run_in_thread(publish, event, "driver.1")
@@ -319,7 +319,7 @@ async def test_sweeps_while_the_bus_is_away_tell_the_sockets_here_once(
     await run_in_thread(lambda: Event.objects.update(sweep_at=timezone.now() - dt.timedelta(seconds=1)))
     try:
         for _sweep in range(5):
-            await run_in_thread(outlet._sweep)
+            await run_in_thread(publisher._sweep)
         assert told == [*(event.id for event in sent), ""]
         assert await run_in_thread(lambda: Event.objects.filter(published_at__isnull=True).count()) == 9
     finally:
@@ -335,7 +335,7 @@ async def test_sweeps_while_the_bus_is_away_tell_the_sockets_here_once(
 
     monkeypatch.setattr(away, "send_elsewhere", send_elsewhere)
     monkeypatch.setattr(away, "drain", drained)
-    await until_all_are_marked(outlet)
+    await until_all_are_marked(publisher)
 
     assert elsewhere == told == [*(event.id for event in sent), ""]
 
@@ -353,18 +353,18 @@ async def test_sweep_that_waits_for_the_bus_in_vain_tells_the_sockets_here(
     told: list[str] = []
     silent.attach(channel, lambda message: not told.append(message["id"]))  # type: ignore[func-returns-value]
     await silent.group_add("driver.1", channel)
-    outlet = OutboxPublisher()
-    outlet._loop = asyncio.get_running_loop()
+    publisher = OutboxPublisher()
+    publisher._loop = asyncio.get_running_loop()
     sent = [gone() for _ in range(4)]
     for event in sent:
         await run_in_thread(publish, event, "driver.1")
 
-    await run_in_thread(outlet._sweep)
+    await run_in_thread(publisher._sweep)
 
     assert told == [event.id for event in sent]
 
 
-async def test_sweep_leaves_what_its_writer_publishes_itself(outlet: OutboxPublisher) -> None:
+async def test_sweep_leaves_what_its_writer_publishes_itself(publisher: OutboxPublisher) -> None:
     """Grace: a row of another server is taken over only when that had time enough."""
 
     def log_as_a_server() -> None:
@@ -374,12 +374,12 @@ async def test_sweep_leaves_what_its_writer_publishes_itself(outlet: OutboxPubli
 
     await run_in_thread(log_as_a_server)
 
-    await run_in_thread(outlet._sweep)
+    await run_in_thread(publisher._sweep)
 
     assert await run_in_thread(lambda: Event.objects.filter(published_at__isnull=True).count()) == 1
 
 
-async def test_server_publishes_its_own_on_commit_and_marks_them(outlet: OutboxPublisher, layer: Any) -> None:
+async def test_server_publishes_its_own_on_commit_and_marks_them(publisher: OutboxPublisher, layer: Any) -> None:
     event = gone()
     channel = await layer.new_channel()
     await layer.group_add("driver.1", channel)
@@ -390,32 +390,32 @@ async def test_server_publishes_its_own_on_commit_and_marks_them(outlet: OutboxP
             Event.objects.update(sweep_at=timezone.now() + dt.timedelta(hours=1))
             return list(Event.objects.all())
 
-    # `publish` does this after commit where the outlet is the process's own.
-    outlet.send(await run_in_thread(log_as_this_server))
+    # `publish` does this after commit where the publisher is the process's own.
+    publisher.send(await run_in_thread(log_as_this_server))
 
     assert (await received(layer, channel))["id"] == event.id
-    await until_all_are_marked(outlet)
+    await until_all_are_marked(publisher)
 
 
-async def test_stop_publishes_what_is_queued(outlet: OutboxPublisher, layer: Any) -> None:
+async def test_stop_publishes_what_is_queued(publisher: OutboxPublisher, layer: Any) -> None:
     event = gone()
     channel = await layer.new_channel()
     await layer.group_add("driver.1", channel)
     await run_in_thread(publish, event, "driver.1")
-    outlet.send(await run_in_thread(lambda: list(Event.objects.all())))
+    publisher.send(await run_in_thread(lambda: list(Event.objects.all())))
 
-    await outlet.close()
+    await publisher.close()
 
     assert (await received(layer, channel))["id"] == event.id
-    assert not outlet.is_open
+    assert not publisher.is_open
 
 
-async def test_cursor_of_a_server_is_a_place_after_its_first_sweep(outlet: OutboxPublisher) -> None:
+async def test_cursor_of_a_server_holds_a_watermark_after_its_first_sweep(publisher: OutboxPublisher) -> None:
     async with asyncio.timeout(5):
-        while not outlet.cursor:
-            await run_in_thread(watermark)
+        while not publisher.cursor:
+            await run_in_thread(read_watermark)
 
-    # Other databases of the same PostgreSQL move the horizon on meanwhile.
-    place = parse_cursor(outlet.cursor, DAY)
-    assert place is not None
-    assert 0 < place <= await run_in_thread(watermark)
+    # Other databases of the same PostgreSQL move the watermark on meanwhile.
+    watermark = parse_cursor(publisher.cursor, DAY)
+    assert watermark is not None
+    assert 0 < watermark <= await run_in_thread(read_watermark)

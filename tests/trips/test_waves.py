@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from drivers import availability, metrics
-from drivers.models import Driver, DriverPosition, DriverStanding
+from drivers.models import Driver, DriverMetrics, DriverPosition
 from stepper.models import ServiceSettings
 from stepper.server.dispatcher import dispatch_due
 from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
@@ -263,7 +263,7 @@ def test_drivers_are_ranked_by_distance_and_weights_and_the_offer_says_how(trip:
 
 
 @pytest.mark.parametrize(
-    ("standing_of", "part", "km"),
+    ("metrics_of", "part", "km"),
     [
         ({"acceptance": 0.25}, "acceptance", 0.75),
         ({"cancellations": 2}, "cancellations", 2),
@@ -273,13 +273,11 @@ def test_drivers_are_ranked_by_distance_and_weights_and_the_offer_says_how(trip:
     ],
     ids=["acceptance", "cancellations", "many cancellations", "waiting", "waiting long"],
 )
-def test_weight_moves_a_driver_so_many_kilometres(
-    trip: Trip, standing_of: dict[str, Any], part: str, km: float
-) -> None:
+def test_weight_moves_a_driver_so_many_kilometres(trip: Trip, metrics_of: dict[str, Any], part: str, km: float) -> None:
     weights = {"weight_acceptance_km": 1, "weight_cancellations_km": 1, "weight_waiting_km": 1}
     configure(**weights)
-    ago = standing_of.pop("last_trip_at", dt.timedelta())
-    DriverStanding.objects.create(driver=there(1), last_trip_at=timezone.now() - ago, **standing_of)
+    ago = metrics_of.pop("last_trip_at", dt.timedelta())
+    DriverMetrics.objects.create(driver=there(1), last_trip_at=timezone.now() - ago, **metrics_of)
 
     dispatch.start_round(trip.pk)
 
@@ -289,7 +287,7 @@ def test_weight_moves_a_driver_so_many_kilometres(
     assert parts == {}
 
 
-def test_standing_is_counted_from_a_week_of_offers_and_the_last_trip() -> None:
+def test_driver_metrics_are_counted_from_a_week_of_offers_and_the_last_trip() -> None:
     driver = there(1)
     for status in ("accepted", "expired", "declined", "withdrawn"):
         OfferFactory(driver=driver, status=status)
@@ -303,19 +301,19 @@ def test_standing_is_counted_from_a_week_of_offers_and_the_last_trip() -> None:
     assert metrics.count_due(10) == 1
     assert metrics.count_due(10) == 0
 
-    row = DriverStanding.objects.get(driver=driver)
+    row = DriverMetrics.objects.get(driver=driver)
     assert (row.acceptance, row.cancellations, row.last_trip_at) == (0.5, 1, ended)
     assert row.due_at is not None
 
 
-def test_standing_of_who_is_offline_is_not_counted_again() -> None:
+def test_driver_metrics_of_an_offline_driver_are_not_counted_again() -> None:
     driver = there(1)
     come_online(driver)
     availability.set_online(driver.pk, False)
 
     metrics.count_due(10)
 
-    assert DriverStanding.objects.get(driver=driver).due_at is None
+    assert DriverMetrics.objects.get(driver=driver).due_at is None
 
 
 # Booked for later
