@@ -1,17 +1,13 @@
-"""The event contract: every frame between server and clients as a typed, immutable struct.
+"""What the server sends: durable events, positions, snapshots, answers. Its union is `Frame`.
 
-Imports neither models nor Django. The JSON frame, the dashboards' fragments and docs/protocol.md come from these.
-Server to client frames form one tagged union (`Frame`), client commands another (`Command`); the tag is the
-`type` of the envelope. Instants are UTC, ISO 8601. Money is whole tenge, distances km, durations minutes.
+Instants are UTC, ISO 8601. Money is whole tenge, distances km, durations minutes.
 """
 
 import datetime as dt
-from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 from uuid import uuid4
 
-import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
 PROTOCOL = "stepper.v1"
 
@@ -22,9 +18,6 @@ def _now() -> dt.datetime:
 
 def _event_id() -> str:
     return uuid4().hex
-
-
-# Server to client
 
 
 class Place(Struct, frozen=True):
@@ -381,145 +374,3 @@ DurableFrame = (
 )
 DURABLE: tuple[type[Durable], ...] = get_args(DurableFrame)
 Frame = DurableFrame | DriverLocationUpdated | TripSnapshot | ConnectionEstablished | Heartbeat | Ack | Error
-
-
-# Client to server
-
-# No database keeps U+0000 in a text.
-_NO_NUL = r"^[^\x00]*$"
-Text = Annotated[str, Meta(max_length=300, pattern=_NO_NUL)]
-Reason = Annotated[str, Meta(max_length=200, pattern=_NO_NUL)]
-Ref = Annotated[str, Meta(max_length=64)]
-Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]
-Lat = Annotated[float, Meta(ge=-90, le=90)]
-Lng = Annotated[float, Meta(ge=-180, le=180)]
-
-
-class CommandBase(Struct, frozen=True, kw_only=True, tag_field="type"):
-    """Every command may carry a `ref` that its answer echoes."""
-
-    ref: Ref | None = None
-
-
-class Filters(Struct, frozen=True, kw_only=True):
-    """A driver's filters; what is left out stays as it is, null removes the limit."""
-
-    max_distance_km: Annotated[float, Meta(gt=0, le=1000)] | msgspec.UnsetType | None = msgspec.UNSET
-    min_earnings: Annotated[int, Meta(ge=0, le=100_000_000)] | msgspec.UnsetType | None = msgspec.UNSET
-    trip_types: list[Literal["private", "shared"]] | msgspec.UnsetType = msgspec.UNSET
-    accepts_long_distance: bool | msgspec.UnsetType = msgspec.UNSET
-
-
-class Point(Struct, frozen=True, kw_only=True):
-    """One fix of the position. `recorded_at` is by the phone's clock; left out: now."""
-
-    lat: Lat
-    lng: Lng
-    heading_deg: Annotated[float, Meta(ge=0, le=360)] | None = None
-    speed_kmh: Annotated[float, Meta(ge=0, le=400)] | None = None
-    accuracy_m: Annotated[float, Meta(ge=0, le=100_000)] | None = None
-    recorded_at: Annotated[dt.datetime, Meta(tz=True)] | None = None
-
-
-class DriverSubscribe(CommandBase, frozen=True, kw_only=True, tag="driver.subscribe"):
-    filters: Filters | None = None
-
-
-class DriverUnsubscribe(CommandBase, frozen=True, kw_only=True, tag="driver.unsubscribe"):
-    pass
-
-
-class TripSubscribe(CommandBase, frozen=True, kw_only=True, tag="trip.subscribe"):
-    trip_ids: Annotated[list[Id], Meta(min_length=1, max_length=100)]
-
-
-class TripUnsubscribe(CommandBase, frozen=True, kw_only=True, tag="trip.unsubscribe"):
-    trip_ids: Annotated[list[Id], Meta(min_length=1, max_length=100)]
-
-
-class OfferAccept(CommandBase, frozen=True, kw_only=True, tag="trip.offer.accept"):
-    offer_id: Id
-
-
-class OfferDecline(CommandBase, frozen=True, kw_only=True, tag="trip.offer.decline"):
-    offer_id: Id
-    reason: Reason = ""
-
-
-class LocationUpdate(CommandBase, frozen=True, kw_only=True, tag="driver.location.update"):
-    points: Annotated[list[Point], Meta(min_length=1, max_length=100)]
-
-
-class AvailabilityUpdate(CommandBase, frozen=True, kw_only=True, tag="driver.availability.update"):
-    availability: Literal["available", "offline"]
-
-
-class StatusUpdate(CommandBase, frozen=True, kw_only=True, tag="trip.status.update"):
-    """`status` is the next state, or `delayed` (with delay_minutes), `released` or `no_show`."""
-
-    trip_id: Id
-    status: Annotated[str, Meta(max_length=20)]
-    note: Text = ""
-    lat: Lat | None = None
-    lng: Lng | None = None
-    delay_minutes: Annotated[int, Meta(ge=1, le=1440)] | None = None
-    delay_reason: Reason = ""
-
-
-class Resume(CommandBase, frozen=True, kw_only=True, tag="resume"):
-    cursor: Annotated[str, Meta(max_length=40)]
-
-
-class Ping(CommandBase, frozen=True, kw_only=True, tag="ping"):
-    pass
-
-
-Command = (
-    DriverSubscribe
-    | DriverUnsubscribe
-    | TripSubscribe
-    | TripUnsubscribe
-    | OfferAccept
-    | OfferDecline
-    | LocationUpdate
-    | AvailabilityUpdate
-    | StatusUpdate
-    | Resume
-    | Ping
-)
-
-_encoder = msgspec.json.Encoder()
-_command_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
-_frame_decoder: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
-
-
-def encode(frame: Frame | Command) -> str:
-    return _encoder.encode(frame).decode()
-
-
-encode_bytes: Callable[[Frame], bytes] = _encoder.encode
-
-
-def with_cursor(encoded: str, cursor: str) -> str:
-    """Return an encoded frame of the outbox as it is sent: with the cursor as its last member."""
-    return f'{encoded[:-1]},"cursor":"{cursor}"}}'
-
-
-def decode_command(text: str | bytes) -> Command:
-    """Decode a command of a client.
-
-    Raises:
-        msgspec.ValidationError: an unknown type or a wrong field
-        msgspec.DecodeError: not JSON
-    """
-    return _command_decoder.decode(text)
-
-
-def decode_frame(text: str | bytes) -> Frame:
-    """Decode a frame of the server, from a row of the outbox or in a client; the cursor is ignored."""
-    return _frame_decoder.decode(text)
-
-
-def tag(frame: Struct) -> str:
-    """Return the `type` of a frame or command; msgspec keeps the tag in the class's configuration."""
-    return str(type(frame).__struct_config__.tag)
