@@ -7,7 +7,8 @@ from realtime import events, groups
 from realtime.fragments import fragment
 from realtime.outbox import publisher
 from realtime.sockets import commands
-from realtime.sockets.base import _ASSIGNED, _NO_TRIPS, SocketConsumer
+from realtime.sockets.base import SocketConsumer
+from realtime.sockets.forwarding import _ASSIGNED, _NO_TRIPS
 from stepper.db.transactions import run_in_thread
 from stepper.errors import NotPermitted
 

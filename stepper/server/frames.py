@@ -12,6 +12,8 @@ from typing import Protocol
 
 from websockets.speedups import apply_mask
 
+from stepper.token_bucket import TokenBucket
+
 # Takes a text frame at once, or says False: then it goes the long way.
 Listener = Callable[[str], bool]
 
@@ -39,22 +41,21 @@ class Connection(Protocol):
         """Cuts the connection; closing would wait for a client that does not read."""
 
 
-class Unheard:
-    """How many frames of one connection came that no consumer hears of: pings, pongs, parts of a message, and whatever
-    follows a close. Each costs the loop as much as a message, and a ping makes the server write."""
+class Unheard(TokenBucket):
+    """Limit the frames of one connection that no consumer hears of.
 
-    __slots__ = ("_filled_at", "_left")
+    They are pings, pongs, parts of a message, and whatever follows a close. Each costs the loop as much as a message,
+    and a ping makes the server write.
+    """
+
+    __slots__ = ()
 
     def __init__(self) -> None:
-        self._left = float(_UNHEARD_BURST)
-        self._filled_at = time.monotonic()
+        super().__init__(_UNHEARD_BURST, _UNHEARD_RATE, time.monotonic())
 
     def is_one_too_many(self) -> bool:
         """Count one more; True: cut the connection."""
-        now = time.monotonic()
-        self._left = min(_UNHEARD_BURST, self._left + (now - self._filled_at) * _UNHEARD_RATE) - 1
-        self._filled_at = now
-        return self._left < 0
+        return self.spend(time.monotonic()) < 0
 
 
 def encode_text_frame(body: bytes) -> bytes:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async
+from pytest_django import Settings
 
 from drivers.positions.buffer import buffer
-from realtime.sockets import base
 from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
 from trips import assignment
 from trips.models import Trip
@@ -18,10 +18,9 @@ run = database_sync_to_async
 
 
 @pytest.fixture
-def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_frames(settings: Settings) -> None:
     """Three frames at once, and no more to come."""
-    monkeypatch.setattr(base, "_BURST", 3.0)
-    monkeypatch.setattr(base, "_RATE", 0.0)
+    settings.SOCKET_BURST, settings.SOCKET_RATE = 3, 0
 
 
 @pytest.mark.usefixtures("few_frames")
