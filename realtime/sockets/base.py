@@ -144,7 +144,7 @@ class SocketConsumer(ForwardingConsumer):
         """Return the greeting, and load what the driver's positions need. Reads the database."""
         settings = commands.current_settings()
         if self.driver_id is not None:
-            buffer.prime(self.driver_id, settings)
+            buffer.load_facts(self.driver_id, settings)
         return events.ConnectionEstablished(
             user_id=self.identity.user.pk,
             driver_id=self.driver_id,

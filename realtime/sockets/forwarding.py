@@ -116,7 +116,7 @@ class ForwardingConsumer(AsyncConsumer):
         else:
             if self.driver_id is not None and _may_change_driver(message):
                 # Not when its turn comes: of a driver who does not read it might never.
-                buffer.forget(self.driver_id)
+                buffer.facts.forget_driver(self.driver_id)
             if message.get("event") == PERMISSIONS_REFRESH:
                 if self._refresh_waits:
                     return True
@@ -180,7 +180,7 @@ class ForwardingConsumer(AsyncConsumer):
             await self.prepare()
         if self.driver_id is not None:
             # What changed before the groups were joined has not been heard.
-            buffer.forget(self.driver_id)
+            buffer.facts.forget_driver(self.driver_id)
 
     @property
     def _changing_groups(self) -> asyncio.Lock:
@@ -192,10 +192,10 @@ class ForwardingConsumer(AsyncConsumer):
         """Set whose positions this socket sends; None: nobody's."""
         if driver_id != self.driver_id:
             if self.driver_id is not None:
-                buffer.let_go(self.driver_id)
+                buffer.facts.detach_socket(self.driver_id)
             self.driver_id = driver_id
             if driver_id is not None:
-                buffer.hold(driver_id)
+                buffer.facts.attach_socket(driver_id)
 
     async def join(self, *names: str) -> None:
         """Join groups; return when their messages arrive here."""

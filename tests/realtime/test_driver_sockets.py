@@ -63,10 +63,10 @@ async def test_nothing_is_remembered_of_drivers_whose_sockets_are_gone(connect: 
     await tabs[0].send(type="driver.location.update", points=[{"lat": 43.1, "lng": 76.9}], ref="x")
     await tabs[0].until("ack", ref="x")
     await tabs[0].communicator.disconnect()
-    assert driver.pk in buffer._held
+    assert driver.pk in buffer.facts.sockets
     await tabs[1].communicator.disconnect()
-    assert driver.pk not in buffer._held
-    assert driver.pk not in buffer._known
+    assert driver.pk not in buffer.facts.sockets
+    assert driver.pk not in buffer.facts.known
 
 
 async def test_next_driver_of_a_trip_does_not_resume_what_the_one_before_was_told(connect: Connect) -> None:
