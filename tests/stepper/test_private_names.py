@@ -1,6 +1,7 @@
 """What the servers use of their packages without a promise is there in what is installed, and behind one switch."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,14 @@ from pathlib import Path
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets import Subprotocol
+from websockets.sync.client import connect
 
+from stepper.api.tokens import sign_in
 from stepper.server import private_names, uvicorn, uvicorn_private
 from stepper.server.private_names import PrivateNames, missing_names
+from tests.factories import ALMATY, DriverFactory
+from tests.live import LiveServer
 
 SERVER = Path(private_names.__file__).parent
 
@@ -41,6 +47,30 @@ def test_name_that_is_gone_is_named() -> None:
 def test_switch_leaves_uvicorn_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(private_names, "USES_PRIVATE_NAMES", False)
     assert uvicorn.protocols() == (HttpToolsProtocol, WebSocketsSansIOProtocol)
+
+
+class Plain(LiveServer):
+    program = ("-m", "tests.stepper.plain")
+
+
+@pytest.mark.parametrize("name", ["daphne", "uvicorn"])
+@pytest.mark.usefixtures("transactional_db")
+def test_sockets_are_served_without_private_names(tmp_path: Path, name: str) -> None:
+    server = Plain(tmp_path / "server.log", {})
+    server.arguments = ("--server", name)
+    server.start()
+    access = sign_in(DriverFactory.create(at=ALMATY).user)["access"]
+    here = [{"lat": ALMATY[0], "lng": ALMATY[1]}]
+    protocols = [Subprotocol("stepper.v1"), Subprotocol(f"bearer.{access}")]
+    with connect(f"{server.ws_url}/ws/", subprotocols=protocols) as socket:
+        for ref in ("first", "second"):
+            socket.send(json.dumps({"type": "driver.location.update", "points": here}))
+            socket.send(json.dumps({"type": "driver.location.update", "points": here, "ref": ref}))
+            while (frame := json.loads(socket.recv(timeout=10))).get("ref") != ref:
+                pass
+            assert frame["accepted"] == 1
+    server.stop()
+    assert "Traceback" not in server.log_text()
 
 
 @pytest.mark.parametrize("name", ["uvicorn", "uvicorn_http", "daphne", "daphne_http"])
