@@ -53,8 +53,7 @@ def write_batch(fixes: Sequence[Fix], trail: Sequence[tuple[int, Fix]]) -> None:
 
 
 def write_positions(fixes: Sequence[Fix]) -> None:
-    """Keep each where it is newer than what the driver's row has, or the same and in doubt; a driver's first makes the
-    row.
+    """Write each fix that is newer than what the driver's row has, or the same and in doubt; the first makes the row.
 
     In the order of `fixes`, which is ascending: two processes cannot wait for each other.
     """

@@ -58,7 +58,7 @@ def location_frame(
 
 
 def eta_for(point: events.Point, ride: TrackedTrip) -> events.Eta:
-    """Minutes to the pickup until the passengers are aboard, and to the dropoff (by way of the pickup before)."""
+    """Compute the minutes to the pickup until the passengers are aboard, and to the dropoff (by way of the pickup)."""
     if ride.is_aboard:
         return events.Eta(None, eta.minutes(geo.distance_km(point.lat, point.lng, *ride.dropoff), point.speed_kmh))
     pickup_min = eta.minutes(geo.distance_km(point.lat, point.lng, *ride.pickup), point.speed_kmh)
@@ -69,14 +69,14 @@ NO_ETA = events.Eta()
 
 
 def last_known(trip: Trip, max_age_s: int) -> events.DriverLocationUpdated | None:
-    """The last position of a trip's driver where it is fresh enough to be replayed to a new watcher."""
+    """Read the last position of a trip's driver where it is fresh enough to be replayed to a new watcher."""
     if trip.driver_id is None or trip.status not in ASSIGNED:
         return None
     return replayed(trip, DriverPosition.objects.filter(driver_id=trip.driver_id).first(), max_age_s)
 
 
 def replayed(trip: Trip, row: DriverPosition | None, max_age_s: int) -> events.DriverLocationUpdated | None:
-    """`last_known` of a position that has been read."""
+    """Make the frame of `last_known` from a position that has been read."""
     if trip.driver_id is None or trip.status not in ASSIGNED or row is None or not row.is_fresh(max_age_s):
         return None
     point = point_of(row)

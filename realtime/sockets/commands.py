@@ -55,7 +55,7 @@ class Membership(Struct, frozen=True):
 
 
 def identify_and_count(scope: dict[str, Any]) -> Identity:
-    """`identify`, and how often this account opens sockets: each costs more than most commands.
+    """Identify who opens a socket, and count how often they do: each costs more than most commands.
 
     Raises:
         NotSignedIn, NotPermitted: as `identify`
@@ -71,7 +71,7 @@ def current_settings() -> ServiceSettings:
 
 
 def membership(user: User, watched: frozenset[int]) -> Membership:
-    """The user's driver row, their unfinished trips, and which of `watched` they may still see."""
+    """Find the user's driver row, their unfinished trips, and which of `watched` they may still see."""
     with connection.cursor() as cursor:
         cursor.execute(_MEMBER, {"user": user.pk})
         rows = cursor.fetchall()
@@ -89,7 +89,7 @@ def _visible_among(user: User, trip_ids: Iterable[int]) -> set[int]:
 
 
 def require_trips(user: User, trip_ids: Iterable[int]) -> None:
-    """Raises NotFound (trip.not_found) unless the user may see all of them."""
+    """Require that the user may see all of the trips. Raises NotFound (trip.not_found)."""
     wanted = set(trip_ids)
     if wanted - _visible_among(user, wanted):
         raise NotFound("trip.not_found", _("There is no such trip."))
@@ -110,13 +110,13 @@ def watch(user: User, trip_id: int) -> int | None:
 
 
 def subscribe(user: User, trip_ids: Iterable[int]) -> None:
-    """`require_trips` for a command. Raises TooManyRequests (rate.limited), NotFound (trip.not_found)."""
+    """Do `require_trips` for a command. Raises TooManyRequests (rate.limited), NotFound (trip.not_found)."""
     _spend(user.pk, "trip.subscribe")
     require_trips(user, trip_ids)
 
 
 def resume(user: User, cursor: str, joined: list[str]) -> list[Event] | None:
-    """`missed_events` for a command. Raises TooManyRequests (rate.limited)."""
+    """Do `missed_events` for a command. Raises TooManyRequests (rate.limited)."""
     _spend(user.pk, "resume")
     return missed_events(user, cursor, joined)
 
@@ -127,7 +127,7 @@ def _spend(user_id: int, command: str) -> None:
 
 
 def snapshot(user: User, driver_id: int | None, trip_ids: Iterable[int]) -> list[events.Frame]:
-    """Open offers with their deadlines, then each trip as it stands with its last position."""
+    """List open offers with their deadlines, then each trip as it stands with its last position."""
     frames: list[events.Frame] = []
     if driver_id is not None:
         frames += [
@@ -154,7 +154,7 @@ def last_location(user: User, trip_id: int) -> events.DriverLocationUpdated | No
 
 
 def _tracked(trip: Trip, settings: ServiceSettings) -> events.DriverLocationUpdated | None:
-    """The last position of the driver, which was read with the trip; before tracking opens it is nobody's business."""
+    """Return the last position of the driver, which was read with the trip; None before tracking opens."""
     opens_at = trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
     if timezone.now() < opens_at:
         return None
@@ -162,7 +162,7 @@ def _tracked(trip: Trip, settings: ServiceSettings) -> events.DriverLocationUpda
 
 
 def missed_events(user: User, cursor: str, joined: list[str]) -> list[Event] | None:
-    """What was published for the groups since the cursor; None: too old or too much, a snapshot is due.
+    """List what was published for the groups since the cursor; None: too old or too much, a snapshot is due.
 
     Of a trip that the user only drives they get what happened since they have it: what was said to another driver
     before is not theirs.
@@ -180,7 +180,7 @@ def missed_events(user: User, cursor: str, joined: list[str]) -> list[Event] | N
 
 
 def _driving_since(user: User) -> dict[str, dt.datetime]:
-    """Groups of the trips that the user drives and is not on otherwise -> when they got the trip."""
+    """Map the groups of trips that the user drives and is not on otherwise to when they got the trip."""
     driven = Trip.objects.unfinished().filter(driver__user=user, accepted_at__isnull=False).exclude(organiser=user)
     booked = Booking.objects.filter(passenger=user).exclude(status=BookingStatus.CANCELLED).values("trip")
     rows = driven.exclude(pk__in=booked).values_list("pk", "accepted_at")
@@ -189,7 +189,7 @@ def _driving_since(user: User) -> dict[str, dt.datetime]:
 
 
 def run(command: events.Command, identity: Identity, driver_id: int | None) -> events.Ack | None:
-    """Runs a driver's command as the signed-in user. Raises DomainError."""
+    """Run a driver's command as the signed-in user. Raises DomainError."""
     with override(identity.language):
         return _run(command, identity.user.pk, driver_id)
 

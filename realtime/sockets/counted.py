@@ -21,7 +21,11 @@ class CountedSocket:
         self._user_id: int | None = None
 
     def require_room(self) -> None:
-        """Raises TooManyRequests (socket.too_many_opening) beyond OPENING_SOCKETS_PER_ADDRESS."""
+        """Require that the address opens no more than OPENING_SOCKETS_PER_ADDRESS at once.
+
+        Raises:
+            TooManyRequests: socket.too_many_opening
+        """
         if self._opening is not None and self._opening.is_one_too_many:
             raise TooManyRequests(
                 "socket.too_many_opening", _("Too many connections from your network are being opened."), 5

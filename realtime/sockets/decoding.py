@@ -92,7 +92,7 @@ def read_command(text: str) -> events.Command:
 
 
 def ref_of(text: str) -> str | None:
-    """The `ref` of a frame, cut to what an answer may carry; None where there is none or the frame is unreadable."""
+    """Return the `ref` of a frame, cut to what an answer may carry; None where it has none or is unreadable."""
     try:
         ref = _head_decoder.decode(text).ref
     except UNREADABLE:
@@ -105,7 +105,7 @@ def _malformed() -> DomainError:
 
 
 def _invalid(error: msgspec.ValidationError) -> DomainError:
-    """What is wrong with a command, and where: `points[0].lat`."""
+    """Make the error that says what is wrong with a command, and where: `points[0].lat`."""
     misfit = Misfit.of(error)
     path = ".".join(part for part in (misfit.path, misfit.missing) if part)
     if misfit.missing:

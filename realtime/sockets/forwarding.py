@@ -105,7 +105,7 @@ class ForwardingConsumer(AsyncConsumer):
     # On the loop that delivers
 
     def _take(self, message: dict[str, Any]) -> bool:
-        """Whether the message was dealt with at once; otherwise it waits its turn."""
+        """Handle a message at once; False where it has to wait in the mailbox."""
         forward_now = self.forward_now
         if message["type"] == "position.relayed":
             if message["driver_id"] == self.driver_id:
@@ -217,7 +217,7 @@ class ForwardingConsumer(AsyncConsumer):
     # Messages of the layer, when they had to wait
 
     def is_new(self, message: dict[str, Any]) -> bool:
-        """Whether an event has not been sent yet, and the socket may still hear it; what says yes remembers it."""
+        """Say whether an event was not sent yet and the socket may still hear it; where so, remember it as sent."""
         if message["group"] not in self.joined:
             return False  # it waited here while the socket lost its right to it
         if self._recent is not None and message["id"] in self._recent:

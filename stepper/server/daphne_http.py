@@ -91,7 +91,7 @@ class LimitedChannel(ChannelState):
         return bool(super().headerReceived(line))
 
     def allHeadersReceived(self) -> None:
-        """Not as Twisted's: whether the client shall send its body is the application's to say."""
+        """Begin the body without Twisted's "100 Continue": whether the client shall send it, the application says."""
         self._cancel("_overdue")
         request = self.requests[-1]
         self.persistent = self.checkPersistence(request, self.request_line[2])

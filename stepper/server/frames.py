@@ -1,8 +1,8 @@
 """Connections as consumers see them, made quick for the frame that comes most: a short one, whole in what was read.
 
-A consumer finds its connection in the scope (`stepper.line`, a `Line`): it writes frames that are encoded once for
-everybody who gets them, and takes text frames by a call, without a queue and a task's turn. What a listener does not
-take, and every frame that is not short, whole and plain text, goes the way of the server's library.
+A consumer finds its connection in the scope (`stepper.line`, a `Connection`): it writes frames that are encoded once
+for everybody who gets them, and takes text frames by a call, without a queue and a task's turn. What a listener does
+not take, and every frame that is not short, whole and plain text, goes the way of the server's library.
 """
 
 import time
@@ -35,10 +35,10 @@ class Connection(Protocol):
         """Whether the client keeps up with what is written."""
 
     def write(self, wire: bytes) -> bool:
-        """Writes a frame as it goes over the wire; False where the client does not keep up. To nobody: True."""
+        """Write a frame as it goes over the wire; False where the client does not keep up. To nobody: True."""
 
     def hang_up(self) -> None:
-        """Cuts the connection; closing would wait for a client that does not read."""
+        """Cut the connection; closing would wait for a client that does not read."""
 
 
 class Unheard(TokenBucket):
@@ -59,7 +59,7 @@ class Unheard(TokenBucket):
 
 
 def encode_text_frame(body: bytes) -> bytes:
-    """A text frame of a server (RFC 6455, 5.2): final, unmasked, so the same for everybody."""
+    """Encode a text frame of a server (RFC 6455, 5.2): final, unmasked, so the same for everybody."""
     length = len(body)
     if length < 126:
         return _head(_TEXT_FRAME, length) + body
@@ -69,7 +69,7 @@ def encode_text_frame(body: bytes) -> bytes:
 
 
 def read_short_frames(data: bytes, listener: Listener, otherwise: Callable[[bytes], None]) -> int:
-    """Hands the short masked text frames at the beginning of `data` to the listener; how many bytes they were.
+    """Hand the short masked text frames at the beginning of `data` to the listener; return how many bytes they were.
 
     What the listener does not take goes to `otherwise`, unmasked. Stops at the first frame that is anything else: part
     of one, a long one, a fragment, a control frame, or no UTF-8.
