@@ -1,3 +1,5 @@
+"""The statements that write positions and trails."""
+
 from collections.abc import Sequence
 
 from django.db import connection, transaction

@@ -1,3 +1,5 @@
+"""The position of a driver as watchers of a trip get it, with the time that is left."""
+
 import datetime as dt
 
 from drivers import geo

@@ -1,3 +1,5 @@
+"""What the modules of positions hand to each other."""
+
 import datetime as dt
 from collections.abc import Sequence
 

@@ -1,3 +1,5 @@
+"""What waits for one channel until its socket takes it."""
+
 import asyncio
 from collections import deque
 from collections.abc import Callable

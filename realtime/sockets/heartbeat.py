@@ -1,3 +1,5 @@
+"""Heartbeats, by which clients and proxies know that a connection lives."""
+
 import asyncio
 import logging
 
