@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from threading import get_ident
 
 from channels.layers import get_channel_layer
 from django.db import DatabaseError, DataError, IntegrityError
@@ -68,7 +69,7 @@ class PositionBuffer:
     def open(self) -> None:
         """Begin to relay and to write. Call on the server's loop."""
         self._loop = asyncio.get_running_loop()
-        self._loop_thread = threading.get_ident()
+        self._loop_thread = get_ident()
         self._relay = PositionRelay(get_channel_layer()).relay_fix
         self._task = asyncio.create_task(self._flush_for_ever())
 
@@ -171,14 +172,14 @@ class PositionBuffer:
             if len(self._trail) > MAX_TRAIL_POINTS:
                 logger.warning("the oldest points of trails are given up, the database takes none")
                 del self._trail[: max(len(self._trail) - MAX_TRAIL_POINTS, MAX_TRAIL_POINTS // 10)]
-        loop, relay = self._loop, self._relay
-        if loop is None or relay is None:
+        relay = self._relay
+        if relay is None or self._loop is None:
             self.flush()
         elif result.accepted:
-            if threading.get_ident() == self._loop_thread:
+            if get_ident() == self._loop_thread:
                 relay(last, known.rides)
             else:
-                loop.call_soon_threadsafe(relay, last, known.rides)
+                self._loop.call_soon_threadsafe(relay, last, known.rides)
         return result
 
     def _judge(
@@ -194,6 +195,7 @@ class PositionBuffer:
 
         `points` by their time. Call it with the lock.
         """
+        facts = self.facts
         accepted = kept_aside = clamped = 0
         last = earlier = before
         # Also what no clock can mean: a stamp of the year 1 would end the flush for everybody.
@@ -213,20 +215,15 @@ class PositionBuffer:
                 continue
             if is_noise(point):
                 continue
-            fix: Fix | None
-            if earlier is None:
-                fix = first_fix(driver_id, point, recorded_at=recorded_at, received_at=now, known_at=known_at)
-            else:
+            fix: Fix | None = None
+            if earlier is not None:
                 fix = next_fix(
-                    earlier,
-                    point,
-                    recorded_at=recorded_at,
-                    received_at=now,
-                    known_at=known_at,
-                    max_kmh=self.facts.max_kmh,
-                ) or self._keep_aside(
-                    first_fix(driver_id, point, recorded_at=recorded_at, received_at=now, known_at=known_at)
+                    earlier, point, recorded_at=recorded_at, received_at=now, known_at=known_at, max_kmh=facts.max_kmh
                 )
+            if fix is None:
+                fix = first_fix(driver_id, point, recorded_at=recorded_at, received_at=now, known_at=known_at)
+                if earlier is not None:
+                    fix = self._keep_aside(fix)
             if fix is None:
                 kept_aside += 1
                 if last is not None and not last.is_doubted:
@@ -239,7 +236,7 @@ class PositionBuffer:
             for ride in rides:
                 if ride.is_driven:
                     self._follow(ride.trip_id, fix)
-        if accepted and (before is None or before.recorded_at < now - self.facts.fresh_for):
+        if accepted and (before is None or before.recorded_at < now - facts.fresh_for):
             self._came_online.add(driver_id)
         return last, ReportResult(accepted, len(points) - accepted - kept_aside, kept_aside, clamped)
 

@@ -7,7 +7,7 @@ otherwise it waits in the mailbox and a task works that off, so one slow client 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from channels.consumer import AsyncConsumer, get_handler_name
@@ -49,8 +49,6 @@ class ForwardingConsumer(AsyncConsumer):
     driver_id: int | None = None
     # From `_attach` on.
     _writer: SocketWriter
-    # `SocketWriter.write_now` of this socket, bound: a call less for each event.
-    _send_now: Callable[[str], bool]
     # Our servers' own connections take frames by a call; another server's only by its `send`.
     _line: Connection | None
 
@@ -83,7 +81,6 @@ class ForwardingConsumer(AsyncConsumer):
         self._mailbox = mailbox
         self._line = line
         self._writer = SocketWriter(send, line, mailbox)
-        self._send_now = self._writer.write_now
 
     async def _detach(self) -> None:
         """Leave the layer: however the socket ended, nothing of it stays behind there."""
@@ -160,7 +157,13 @@ class ForwardingConsumer(AsyncConsumer):
         # Not by way of the writer: this is done for every position and everybody who watches it.
         if self._line is not None:
             return self._line.write(encode_text_frame(message["frame"]))
-        return self._send_now(message["frame"].decode())
+        return self._writer.write_now(message["frame"].decode())
+
+    def _send_now(self, text: str) -> bool:
+        """Do `SocketWriter.write_now`, where it can be with a call less for each event."""
+        if self._line is not None:
+            return self._line.write(encode_text_frame(text.encode()))
+        return self._writer.write_now(text)
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Call the handler of a message, without Channels' check of the database: most messages do not need it."""
