@@ -41,6 +41,8 @@ _NEWEST_FOR_S = 120.0
 # Points of trails kept while the database is away; then the oldest are given up.
 MAX_TRAIL_POINTS = 100_000
 TRAIL_STEP = dt.timedelta(seconds=1)
+# What nearly every report comes to; it is not made anew for each.
+_ONE_ACCEPTED = ReportResult(accepted=1, dropped=0, kept_aside=0, clamped=0)
 
 
 class PositionBuffer:
@@ -238,6 +240,8 @@ class PositionBuffer:
                     self._follow(ride.trip_id, fix)
         if accepted and (before is None or before.recorded_at < now - facts.fresh_for):
             self._came_online.add(driver_id)
+        if accepted == 1 == len(points) and not clamped:
+            return last, _ONE_ACCEPTED
         return last, ReportResult(accepted, len(points) - accepted - kept_aside, kept_aside, clamped)
 
     def _keep_aside(self, fix: Fix) -> Fix | None:
