@@ -9,11 +9,11 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
+from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
-from django.http.request import validate_host
 from django.utils import timezone
 from django.utils.translation import get_supported_language_variant
 from django.utils.translation import gettext_lazy as _
@@ -61,15 +61,18 @@ def accepted_subprotocol(scope: dict[str, Any]) -> str | None:
 
 
 def origin_is_ours(origin: str) -> bool:
+    """Say whether an Origin is a page of ours: on a host of ALLOWED_HOSTS, or one of CSRF_TRUSTED_ORIGINS.
+
+    Hosts are compared by Channels' validator, but only asked: by itself it would refuse the handshake, and a browser
+    shows its page no code for that. And it takes any scheme, as of a file.
+    """
     try:
         parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return False
+        return bool(AllowedHostsOriginValidator(None).valid_origin(parts)) or origin in settings.CSRF_TRUSTED_ORIGINS
     except ValueError:  # "http://[" is no address at all
         return False
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return False
-    allowed = settings.ALLOWED_HOSTS or (["localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return validate_host(host, allowed) or origin in settings.CSRF_TRUSTED_ORIGINS
 
 
 def _session_user(session_key: str) -> tuple[User, dt.datetime] | None:
@@ -100,6 +103,7 @@ def identify(scope: dict[str, Any]) -> Identity:
             raise NotSignedIn("auth.token_invalid", _("The token is wrong, expired or revoked."))
         return found
     try:
+        # Not Channels' CookieMiddleware: it also finds a cookie beside others that are malformed.
         cookies = SimpleCookie(_header(scope, b"cookie"))
     except CookieError:
         cookies = SimpleCookie()

@@ -4,9 +4,8 @@ Every path (REST, socket) hands its points to `report`. The process keeps the la
 (`drivers.positions.fixes` says which are), relays it to the watchers at once and writes all of them in one statement
 every `FLUSH_S`, without waiting for the disk. A process without a server (command, test) writes at once.
 
-What a fix needs to know of its driver (approved, which trips) is kept in memory. For drivers who have a socket in this
-process events say when it changes (`forget`) and the flush renews it in one go, so their fixes never wait for the
-database (`report_now`); others are looked up every `_KNOWN_FOR_S`.
+What a fix needs to know of its driver (approved, which trips) is kept in memory (`drivers.positions.facts`); where it
+is there, the fix does not wait for the database (`report_now`).
 """
 
 import asyncio
@@ -14,42 +13,36 @@ import datetime as dt
 import logging
 import threading
 import time
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from threading import get_ident
 
 from channels.layers import get_channel_layer
-from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError
 from msgspec import structs
 
 from drivers.availability import require_approved, sync_dispatchable_locked
-from drivers.models import Approval, Driver, DriverPosition
+from drivers.models import Driver, DriverPosition
+from drivers.positions.facts import KnownDrivers
 from drivers.positions.fixes import AGREEING_FOR, OLDEST, Doubt, Fix, first_fix, is_noise, keep_aside, next_fix
-from drivers.positions.store import append_trail, write_positions
-from drivers.positions.tracking import NO_ETA, eta_for, location_frame, point_of, tracked_trip
+from drivers.positions.relaying import PositionRelay
+from drivers.positions.store import write_batch
+from drivers.positions.tracking import point_of
 from drivers.positions.types import DriverFacts, ReportResult, TrackedTrip
-from realtime import events, groups
-from realtime.layer.hub import HubChannelLayer
+from realtime import events
 from stepper.db.transactions import run_in_thread, service_pool
 from stepper.models import ServiceSettings
-from trips.models import Trip
-from trips.states import ASSIGNED
 from trips.waking import wake_trips_around
 
 logger = logging.getLogger("stepper.positions")
 
 FLUSH_S = 1.0
-# How long a process believes what it knows about a driver: without a socket of theirs, and with one.
-_KNOWN_FOR_S = 2.0
-_HELD_FOR_S = 60.0
-# Held drivers are looked up again before that, this many a query (SQLite takes 999 parameters).
-_RENEW_AHEAD_S = 15.0
-_RENEWED_AT_ONCE = 500
 # For so long a process takes the fix it knows for the newest; then it looks whether another process has a newer one.
 _NEWEST_FOR_S = 120.0
 # Points of trails kept while the database is away; then the oldest are given up.
 MAX_TRAIL_POINTS = 100_000
 TRAIL_STEP = dt.timedelta(seconds=1)
+# What nearly every report comes to; it is not made anew for each.
+_ONE_ACCEPTED = ReportResult(accepted=1, dropped=0, kept_aside=0, clamped=0)
 
 
 class PositionBuffer:
@@ -63,34 +56,27 @@ class PositionBuffer:
         # The last believed fix of each driver, and what is kept aside of those whose newest fixes are implausible.
         self._last: dict[int, Fix] = {}
         self._doubts: dict[int, Doubt] = {}
-        self._known: dict[int, DriverFacts] = {}
-        # Drivers with sockets in this process, and how many.
-        self._held: Counter[int] = Counter()
-        # How often anything was forgotten, and at which count each driver was last: what was read before is not kept.
-        self._forgets = 0
-        self._forgotten: dict[int, int] = {}
+        self.facts = KnownDrivers()
+        # Its dictionary, which is looked into for every fix.
+        self._known = self.facts.known
         self._came_online: set[int] = set()
-        self._fresh = dt.timedelta(seconds=300)
-        self._max_kmh = 250.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
-        self._layer: Any = None
-        # The layer, where it can say who watches.
-        self._hub: HubChannelLayer | None = None
+        # `PositionRelay.relay_fix` of this process, bound; None without a server.
+        self._relay: Callable[[Fix, Iterable[TrackedTrip]], None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     # The server's side
 
     def open(self) -> None:
-        """Call on the server's loop."""
+        """Begin to relay and to write. Call on the server's loop."""
         self._loop = asyncio.get_running_loop()
-        self._loop_thread = threading.get_ident()
-        self._layer = get_channel_layer()
-        self._hub = self._layer if isinstance(self._layer, HubChannelLayer) else None
+        self._loop_thread = get_ident()
+        self._relay = PositionRelay(get_channel_layer()).relay_fix
         self._task = asyncio.create_task(self._flush_for_ever())
 
     async def close(self) -> None:
-        """Stops and writes what is left."""
+        """Stop, and write what is left."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -106,76 +92,14 @@ class PositionBuffer:
             try:
                 if self._latest or self._trail:
                     await run_in_thread(self.flush, pool=service_pool)
-                if self._held:
-                    await run_in_thread(self._renew, pool=service_pool)
+                if self.facts.sockets:
+                    await run_in_thread(self.facts.renew_facts, pool=service_pool)
             except DatabaseError as error:
                 logger.warning("positions wait for the database: %s", error)
                 await asyncio.sleep(1)
             except Exception:  # newer fixes replace what this lost; nothing replaces this loop
                 logger.exception("positions could not be written")
                 await asyncio.sleep(1)
-
-    # What is known of drivers
-
-    def hold(self, driver_id: int) -> None:
-        """A socket of the driver is open here: from now on `forget` is called when something about them changes."""
-        self.forget(driver_id)
-        with self._lock:
-            self._held[driver_id] += 1
-
-    def let_go(self, driver_id: int) -> None:
-        with self._lock:
-            self._held[driver_id] -= 1
-            if self._held[driver_id] <= 0:
-                del self._held[driver_id]
-                self._known.pop(driver_id, None)
-
-    def forget(self, driver_id: int) -> None:
-        """Something about the driver changed: their next fix asks the database again."""
-        with self._lock:
-            self._forgets += 1
-            self._forgotten[driver_id] = self._forgets
-            self._known.pop(driver_id, None)
-
-    def _learn(self, driver_ids: Collection[int], settings: ServiceSettings | None = None) -> dict[int, DriverFacts]:
-        """Reads what fixes of these drivers need, in two queries; keeps it unless it changed meanwhile."""
-        at = self._forgets
-        now = dt.datetime.now(dt.UTC)
-        with self._lock:
-            # Trips that are over are not followed any more.
-            for trip_id in [pk for pk, trailed_at in self._trailed_at.items() if now - trailed_at > OLDEST]:
-                del self._trailed_at[trip_id]
-        settings = settings or ServiceSettings.current()
-        self._fresh = dt.timedelta(seconds=settings.position_fresh_s)
-        self._max_kmh = float(settings.max_speed_kmh)
-        approved = set(
-            Driver.objects.filter(pk__in=driver_ids, approval=Approval.APPROVED, user__is_active=True).values_list(
-                "pk", flat=True
-            )
-        )
-        rides: dict[int, list[TrackedTrip]] = {}
-        for trip in Trip.objects.filter(driver_id__in=driver_ids, status__in=sorted(ASSIGNED)):
-            rides.setdefault(trip.driver_id or 0, []).append(tracked_trip(trip, settings))
-        until = time.monotonic()
-        found = {
-            pk: DriverFacts(
-                until + (_HELD_FOR_S if pk in self._held else _KNOWN_FOR_S), pk in approved, rides.get(pk, ())
-            )
-            for pk in driver_ids
-        }
-        with self._lock:
-            for pk, known in found.items():
-                if self._forgotten.get(pk, 0) <= at:
-                    self._known[pk] = known
-        return found
-
-    def _renew(self) -> None:
-        """Looks drivers with sockets up again before what is known of them is too old to be believed."""
-        soon = time.monotonic() + _RENEW_AHEAD_S
-        with self._lock:
-            due = [pk for pk in self._held if (known := self._known.get(pk)) is not None and known.until < soon]
-        for start in range(0, len(due), _RENEWED_AT_ONCE):
-            self._learn(due[start : start + _RENEWED_AT_ONCE])
 
     # Everybody's side
 
@@ -188,21 +112,21 @@ class PositionBuffer:
         Raises:
             NotPermitted: driver.not_approved
         """
-        known = self.prime(driver_id)
+        known = self.load_facts(driver_id)
         if not known.is_approved:
             driver = Driver.objects.select_related("user").filter(pk=driver_id).first()
             if driver is not None:
                 require_approved(driver)
         return self._accept(driver_id, points, known, time.monotonic())
 
-    def prime(self, driver_id: int, settings: ServiceSettings | None = None) -> DriverFacts:
-        """Reads what is not known of the driver, so that their next fixes need no database.
+    def load_facts(self, driver_id: int, settings: ServiceSettings | None = None) -> DriverFacts:
+        """Read what is not known of the driver, so that their next fixes need no database.
 
         `settings`: those in force, where the caller has them.
         """
         known, last, now = self._known.get(driver_id), self._last.get(driver_id), time.monotonic()
         if known is None or known.until < now:
-            known = self._learn([driver_id], settings)[driver_id]
+            known = self.facts.read_facts([driver_id], settings)[driver_id]
         if last is None or last.known_at + _NEWEST_FOR_S < now:
             self._read_last(driver_id, now)
         return known
@@ -250,13 +174,14 @@ class PositionBuffer:
             if len(self._trail) > MAX_TRAIL_POINTS:
                 logger.warning("the oldest points of trails are given up, the database takes none")
                 del self._trail[: max(len(self._trail) - MAX_TRAIL_POINTS, MAX_TRAIL_POINTS // 10)]
-        if self._loop is None:
+        relay = self._relay
+        if relay is None or self._loop is None:
             self.flush()
         elif result.accepted:
-            if threading.get_ident() == self._loop_thread:
-                self._relay(last, known.rides)
+            if get_ident() == self._loop_thread:
+                relay(last, known.rides)
             else:
-                self._loop.call_soon_threadsafe(self._relay, last, known.rides)
+                self._loop.call_soon_threadsafe(relay, last, known.rides)
         return result
 
     def _judge(
@@ -272,6 +197,7 @@ class PositionBuffer:
 
         `points` by their time. Call it with the lock.
         """
+        facts = self.facts
         accepted = kept_aside = clamped = 0
         last = earlier = before
         # Also what no clock can mean: a stamp of the year 1 would end the flush for everybody.
@@ -291,15 +217,15 @@ class PositionBuffer:
                 continue
             if is_noise(point):
                 continue
-            fix: Fix | None
-            if earlier is None:
-                fix = first_fix(driver_id, point, recorded_at=recorded_at, received_at=now, known_at=known_at)
-            else:
+            fix: Fix | None = None
+            if earlier is not None:
                 fix = next_fix(
-                    earlier, point, recorded_at=recorded_at, received_at=now, known_at=known_at, max_kmh=self._max_kmh
-                ) or self._keep_aside(
-                    first_fix(driver_id, point, recorded_at=recorded_at, received_at=now, known_at=known_at)
+                    earlier, point, recorded_at=recorded_at, received_at=now, known_at=known_at, max_kmh=facts.max_kmh
                 )
+            if fix is None:
+                fix = first_fix(driver_id, point, recorded_at=recorded_at, received_at=now, known_at=known_at)
+                if earlier is not None:
+                    fix = self._keep_aside(fix)
             if fix is None:
                 kept_aside += 1
                 if last is not None and not last.is_doubted:
@@ -312,13 +238,15 @@ class PositionBuffer:
             for ride in rides:
                 if ride.is_driven:
                     self._follow(ride.trip_id, fix)
-        if accepted and (before is None or before.recorded_at < now - self._fresh):
+        if accepted and (before is None or before.recorded_at < now - facts.fresh_for):
             self._came_online.add(driver_id)
+        if accepted == 1 == len(points) and not clamped:
+            return last, _ONE_ACCEPTED
         return last, ReportResult(accepted, len(points) - accepted - kept_aside, kept_aside, clamped)
 
     def _keep_aside(self, fix: Fix) -> Fix | None:
         """Keep an implausible fix aside; return it as one to be believed where enough of them agree."""
-        doubt = self._doubts[fix.driver_id] = keep_aside(self._doubts.get(fix.driver_id), fix, self._max_kmh)
+        doubt = self._doubts[fix.driver_id] = keep_aside(self._doubts.get(fix.driver_id), fix, self.facts.max_kmh)
         return doubt.latest if doubt.is_settled else None
 
     def _end_doubt(self, driver_id: int, now: dt.datetime) -> None:
@@ -330,42 +258,20 @@ class PositionBuffer:
             self._came_online.add(driver_id)
 
     def _follow(self, trip_id: int, fix: Fix) -> None:
-        """Adds to a trip's trail, a point a second at most: a map shows no more."""
+        """Add a fix to a trip's trail, a point a second at most: a map shows no more."""
         trailed_at = self._trailed_at.get(trip_id)
         if trailed_at is None or fix.recorded_at - trailed_at >= TRAIL_STEP:
             self._trailed_at[trip_id] = fix.recorded_at
             self._trail.append((trip_id, fix))
 
-    def _relay(self, fix: Fix, rides: Iterable[TrackedTrip]) -> None:
-        """On the server's loop: to whoever watches the driver's trips, and to staff."""
-        hub = self._hub
-        for ride in rides:
-            if ride.tracked_from <= fix.received_at and (hub is None or hub.is_watched(ride.group)):
-                self._send(ride.group, ride.group, fix, ride.trip_id, eta_for(fix.point, ride))
-        if hub is None or hub.is_watched(groups.STAFF):
-            self._send(groups.STAFF, f"driver.{fix.driver_id}", fix, None, NO_ETA)
-
-    def _send(self, group: str, key: str, fix: Fix, trip_id: int | None, to_go: events.Eta) -> None:
-        """Hands a position to the layer, where a newer one of its `key` replaces it while it waits."""
-        frame = location_frame(
-            fix.driver_id, trip_id, point=fix.point, recorded_at=fix.recorded_at, timestamp=fix.received_at, to_go=to_go
-        )
-        message = {
-            "type": "position.relayed",
-            "group": group,
-            "key": key,
-            "driver_id": fix.driver_id,
-            "frame": events.encode_bytes(frame),
-        }
-        if self._hub is not None:
-            self._hub.relay(group, message)
-            return
-        task = asyncio.ensure_future(self._layer.group_send(group, message))
-        _sending.add(task)
-        task.add_done_callback(_sending.discard)
+    def _forget_ended_trips(self) -> None:
+        """Forget when trips got their last point where that is so long ago that they are over. Needs the lock."""
+        now = dt.datetime.now(dt.UTC)
+        for trip_id in [pk for pk, trailed_at in self._trailed_at.items() if now - trailed_at > OLDEST]:
+            del self._trailed_at[trip_id]
 
     def latest(self, driver_id: int, row: DriverPosition | None) -> DriverPosition | None:
-        """The newest position of a driver: their row, or a believed fix that this process has not written yet."""
+        """Return a driver's newest position: their row, or a believed fix that this process has not written yet."""
         last = self._last.get(driver_id)
         if last is None or (row is not None and row.recorded_at > last.recorded_at):
             return row
@@ -380,27 +286,22 @@ class PositionBuffer:
         )
 
     def flush(self) -> int:
-        """Writes the latest fixes and the trail in one transaction; returns the number of drivers written.
+        """Write the latest fixes and the trail in one transaction; return the number of drivers written.
 
         Does not wait for the disk: a lost second of positions is replaced by the next one.
         """
         with self._lock:
             latest, self._latest = self._latest, {}
             trail, self._trail = self._trail, []
+            self._forget_ended_trips()
             # The others' first fix is still on its way here: until it is written nothing can find them.
             came_online = self._came_online & latest.keys()
             self._came_online -= came_online
         if not latest and not trail:
             return 0
         try:
-            with transaction.atomic():
-                if connection.vendor == "postgresql":
-                    with connection.cursor() as cursor:
-                        # A hash join would take the rows as they lie on the disk, not in the order of the fixes.
-                        cursor.execute("SET LOCAL synchronous_commit = off; SET LOCAL enable_hashjoin = off")
-                # Ascending, so that two processes cannot wait for each other.
-                write_positions([latest[driver_id] for driver_id in sorted(latest)])
-                append_trail(trail)
+            # Ascending, so that two processes cannot wait for each other.
+            write_batch([latest[driver_id] for driver_id in sorted(latest)], trail)
         except DatabaseError as error:
             # A trail that can never be written (its trip is gone) must not stop everybody's positions for ever.
             refused = isinstance(error, IntegrityError | DataError)
@@ -419,8 +320,6 @@ class PositionBuffer:
                 raise
         return len(latest)
 
-
-_sending: set[asyncio.Future[None]] = set()
 
 buffer = PositionBuffer()
 report = buffer.report

@@ -67,7 +67,7 @@ class Doubt(Struct, frozen=True, gc=False):
 
 
 def is_noise(point: Point) -> bool:
-    """Whether a fix says nothing at all: latitude and longitude 0, or an accuracy worse than a kilometre."""
+    """Say whether a fix is worth nothing: latitude and longitude 0, or an accuracy worse than a kilometre."""
     accuracy_m = point.accuracy_m
     return (accuracy_m is not None and accuracy_m > WORST_ACCURACY_M) or (
         -_NOWHERE_DEG < point.lat < _NOWHERE_DEG and -_NOWHERE_DEG < point.lng < _NOWHERE_DEG
@@ -77,7 +77,7 @@ def is_noise(point: Point) -> bool:
 def first_fix(
     driver_id: int, point: Point, *, recorded_at: dt.datetime, received_at: dt.datetime, known_at: float
 ) -> Fix:
-    """A fix that nothing before it speaks for or against."""
+    """Make a fix that nothing before it speaks for or against."""
     anchor = (point.lat, point.lng, recorded_at, recorded_at + _ANCHORED_FOR)
     return Fix(driver_id, point, recorded_at, received_at, known_at, anchor)
 
@@ -85,54 +85,46 @@ def first_fix(
 def next_fix(
     before: Fix, point: Point, *, recorded_at: dt.datetime, received_at: dt.datetime, known_at: float, max_kmh: float
 ) -> Fix | None:
-    """The fix after the one `before`; None where nobody can have driven there from that one or from its anchor.
+    """Make the fix after the one `before`; None where nobody can have driven there from that one or from its anchor.
 
     Every position of every driver comes by here.
     """
     lat, lng, last, anchor = point.lat, point.lng, before.point, before.anchor
     apart_deg = abs(lat - last.lat) + abs(lng - last.lng)
     if apart_deg > _NEAR_DEG and _is_out_of_reach(
-        apart_deg,
-        last.lat,
-        lng=last.lng,
-        since=before.recorded_at,
-        point=point,
-        recorded_at=recorded_at,
-        max_kmh=max_kmh,
+        point, apart_deg, place=(last.lat, last.lng), elapsed=recorded_at - before.recorded_at, max_kmh=max_kmh
     ):
         return None
     from_lat, from_lng, since, until = anchor
     apart_deg = abs(lat - from_lat) + abs(lng - from_lng)
-    if apart_deg > _NEAR_DEG and _is_out_of_reach(
-        apart_deg, from_lat, lng=from_lng, since=since, point=point, recorded_at=recorded_at, max_kmh=max_kmh
-    ):
-        return None
+    if apart_deg > _NEAR_DEG:
+        elapsed = recorded_at - since
+        # No distance is longer than its degrees along a meridian: most that are driven need no call.
+        if apart_deg * _KM_PER_DEG * 3600 > max_kmh * elapsed.total_seconds() and _is_out_of_reach(
+            point, apart_deg, place=(from_lat, from_lng), elapsed=elapsed, max_kmh=max_kmh
+        ):
+            return None
     if recorded_at >= until:
         anchor = (lat, lng, recorded_at, recorded_at + _ANCHORED_FOR)
     return Fix(before.driver_id, point, recorded_at, received_at, known_at, anchor)
 
 
 def _is_out_of_reach(
-    apart_deg: float,
-    lat: float,
-    *,
-    lng: float,
-    since: dt.datetime,
-    point: Point,
-    recorded_at: dt.datetime,
-    max_kmh: float,
+    point: Point, apart_deg: float, *, place: tuple[float, float], elapsed: dt.timedelta, max_kmh: float
 ) -> bool:
-    """Whether nobody can have driven from a place to `point` since; `apart_deg`: the degrees of both coordinates."""
-    elapsed = recorded_at - since
+    """Say whether nobody can have driven from `place` to `point` in the time.
+
+    `apart_deg`: the degrees between them, of both coordinates together.
+    """
     reach_km = max(_WANDER_KM, max_kmh * elapsed.total_seconds() / 3600)
     # No distance is longer than this, and most are so short that it need not be computed.
     if apart_deg * _KM_PER_DEG <= reach_km or elapsed > OLDEST:
         return False
-    return geo.distance_km(lat, lng, point.lat, point.lng) > reach_km
+    return geo.distance_km(*place, point.lat, point.lng) > reach_km
 
 
 def keep_aside(doubt: Doubt | None, fix: Fix, max_kmh: float) -> Doubt:
-    """What is kept aside after an implausible `first_fix`: it continues the row that there is, or begins a new one."""
+    """Return what is kept aside after an implausible `first_fix`: it continues the row that there is, or begins one."""
     if doubt is None:
         return Doubt(fix.received_at, fix.received_at, 1, fix)
     if fix.recorded_at < doubt.latest.recorded_at:

@@ -1,8 +1,8 @@
-"""The statements that write positions and trails, one for all drivers at once."""
+"""The statements that write positions and trails."""
 
 from collections.abc import Sequence
 
-from django.db import connection
+from django.db import connection, transaction
 
 from drivers import geo
 from drivers.positions.fixes import Fix
@@ -40,8 +40,22 @@ _INSERT = (
 )
 
 
+def write_batch(fixes: Sequence[Fix], trail: Sequence[tuple[int, Fix]]) -> None:
+    """Write the drivers' latest fixes, ascending by driver, and points of trails as (trip, fix), in one transaction.
+
+    Does not wait for the disk: a lost second of positions is replaced by the next one.
+    """
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                # A hash join would take the rows as they lie on the disk, not in the order of the fixes.
+                cursor.execute("SET LOCAL synchronous_commit = off; SET LOCAL enable_hashjoin = off")
+        write_positions(fixes)
+        append_trail(trail)
+
+
 def write_positions(fixes: Sequence[Fix]) -> None:
-    """Write each fix that is newer than the driver's row, or the same and in doubt; a driver's first makes the row.
+    """Write each fix that is newer than what the driver's row has, or the same and in doubt; the first makes the row.
 
     In the order of `fixes`, which is ascending: two processes cannot wait for each other.
     """
@@ -92,10 +106,7 @@ def write_positions(fixes: Sequence[Fix]) -> None:
 
 
 def append_trail(trail: Sequence[tuple[int, Fix]]) -> None:
-    """Append points to the trails of trips, as pairs of trip id and fix.
-
-    Model instances for thousands of points a second would cost more than all the rest.
-    """
+    """Add points to the trails. Model instances for thousands of points a second would cost more than all the rest."""
     if not trail:
         return
     into = "INSERT INTO drivers_trailpoint (trip_id, driver_id, lat, lng, recorded_at)"

@@ -35,7 +35,7 @@ class HubChannelLayer(BaseChannelLayer):
         self._bus = Bus(self, redis_url, prefix, self._process) if redis_url else None
 
     async def start(self) -> None:
-        """Connects to the bus. Optional: whatever needs it does so, too."""
+        """Connect to the bus. Optional: whatever needs it does so, too."""
         if self._bus is not None:
             await self._bus.start()
 
@@ -47,7 +47,7 @@ class HubChannelLayer(BaseChannelLayer):
         return name
 
     def attach(self, channel: str, taker: Taker) -> Mailbox:
-        """The mailbox of a channel whose owner is called for each message, on the loop that delivers it.
+        """Have the owner of a channel called for each message, on the loop that delivers it; return its mailbox.
 
         The owner must not take a message at once while others wait in the mailbox.
         """
@@ -66,7 +66,7 @@ class HubChannelLayer(BaseChannelLayer):
             await self._bus.drain()
 
     def hand_over(self, channel: str, message: Message) -> None:
-        """To a channel of this process. One that is gone gets nothing; a name without a process is made up for."""
+        """Deliver to a channel of this process; not to one that is gone. A name without a process gets a mailbox."""
         mailbox = self._mailboxes.get(channel)
         if mailbox is None and "!" not in channel:
             mailbox = self._mailbox(channel)
@@ -89,7 +89,7 @@ class HubChannelLayer(BaseChannelLayer):
         return mailbox
 
     def discard_channel(self, channel: str, groups: Iterable[str]) -> None:
-        """Forgets a channel whose socket is gone; `groups` are those it had joined."""
+        """Forget a channel whose socket is gone; `groups` are those it had joined."""
         for group in groups:
             self._leave(group, channel)
         mailbox = self._mailboxes.pop(channel, None)
@@ -100,11 +100,11 @@ class HubChannelLayer(BaseChannelLayer):
     # Groups
 
     async def group_add(self, group: str, channel: str) -> None:
-        """Returns when messages sent from now on, by any process, reach the channel."""
+        """Join a group; return when messages sent from now on, by any process, reach the channel."""
         await self.join((group,), channel)
 
     async def join(self, groups: Sequence[str], channel: str) -> None:
-        """`group_add` for several groups, with one wait for Redis."""
+        """Join several groups, with one wait for Redis."""
         self.require_valid_channel_name(channel)
         for group in groups:
             self.require_valid_group_name(group)
@@ -134,13 +134,13 @@ class HubChannelLayer(BaseChannelLayer):
         await self.send_elsewhere(group, message)
 
     async def send_elsewhere(self, group: str, message: Message) -> None:
-        """`group_send` to the other processes only: the members here have it already."""
+        """Send to the group's members in other processes only: those here have the message already."""
         if self._bus is not None:
             await self._bus.start()
             self._bus.publish(f"g:{group}", message)
 
     def relay(self, group: str, message: Message) -> None:
-        """`group_send` on the loop, without waiting, for a message that the next one of its `key` makes up for.
+        """Send to a group without waiting, on the loop, a message that the next one of its `key` makes up for.
 
         Reaches other processes only for groups whose name begins with one of RELAYED, as `group_add` announces those.
         """
@@ -149,11 +149,11 @@ class HubChannelLayer(BaseChannelLayer):
             self._bus.relay(group, message)
 
     def is_watched(self, group: str) -> bool:
-        """Whether a relayed message would reach anybody, here or elsewhere."""
+        """Say whether a relayed message would reach anybody, here or elsewhere."""
         return group in self._groups or (self._bus is not None and group in self._bus.routes)
 
     def deliver(self, group: str, message: Message) -> None:
-        """To the members in this process."""
+        """Hand a message to the members in this process."""
         members = self._groups.get(group)
         if members:
             for mailbox in tuple(members.values()):
@@ -162,7 +162,7 @@ class HubChannelLayer(BaseChannelLayer):
                     mailbox.keep(message)
 
     def resync(self) -> None:
-        """Messages may have been missed: every channel of this process is told."""
+        """Tell every channel of this process that messages may have been missed."""
         for mailbox in tuple(self._mailboxes.values()):
             mailbox.put(RESYNC)
 
@@ -176,7 +176,7 @@ class HubChannelLayer(BaseChannelLayer):
         return list(self._groups)
 
     async def drain(self) -> None:
-        """Waits until what was sent so far is with Redis. Raises OSError while Redis is away."""
+        """Wait until what was sent so far is with Redis. Raises OSError while Redis is away."""
         if self._bus is not None:
             await self._bus.drain()
 

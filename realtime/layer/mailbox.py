@@ -1,3 +1,5 @@
+"""What waits for one channel until its socket takes it."""
+
 import asyncio
 from collections import deque
 from collections.abc import Callable
@@ -42,7 +44,10 @@ class Mailbox:
             self.keep(message)
 
     def keep(self, message: Message) -> None:
-        """For later, as its owner does not take it now."""
+        """Keep a message for later, as its owner does not take it now.
+
+        It replaces the waiting one of its `key`; where too many wait, all are replaced by one RESYNC.
+        """
         if self._items is None:
             self._items, self._keyed = deque(), {}
         keyed = self._keyed if self._keyed is not None else {}
@@ -75,13 +80,13 @@ class Mailbox:
         return 0 if self._is_stalled else sum(not isinstance(item, str) for item in self._items or ())
 
     def stall(self, is_stalled: bool) -> None:
-        """While its client does not read, what waits here is no backlog that anybody else has to wait for."""
+        """Set whether the client does not read: then what waits here is no backlog that anybody has to wait for."""
         self._backlog.count -= self._events_counted()
         self._is_stalled = is_stalled
         self._backlog.count += self._events_counted()
 
     def pop(self) -> Message | None:
-        """The oldest message; None where nothing waits."""
+        """Take the oldest message; None where nothing waits."""
         if not self._items or self._keyed is None:
             return None
         item = self._items.popleft()

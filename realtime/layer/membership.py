@@ -64,7 +64,7 @@ class Membership:
         return [(word, groups) for word, groups in found if groups]
 
     def mark_incomplete(self) -> None:
-        """An announcement was lost; the next sign of life says everything again."""
+        """Have the next sign of life announce everything again: an announcement was lost."""
         self._is_incomplete = True
 
     async def introduce(self) -> None:

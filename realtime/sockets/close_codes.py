@@ -1,3 +1,5 @@
+"""The codes with which sockets are closed; what each means is in docs/protocol.md."""
+
 CLOSE_TOO_LARGE = 1009
 CLOSE_FAULT = 1011
 CLOSE_RESTART = 1012

@@ -40,7 +40,7 @@ class Membership(Struct, frozen=True):
 
 
 def identify_and_count(scope: dict[str, Any]) -> Identity:
-    """`identify`, and how often this account opens sockets: each costs more than most commands.
+    """Identify who opens a socket, and count how often they do: each costs more than most commands.
 
     Raises:
         NotSignedIn, NotPermitted: as `identify`
@@ -70,7 +70,7 @@ def _visible_among(user: User, trip_ids: Iterable[int]) -> set[int]:
 
 
 def require_trips(user: User, trip_ids: Iterable[int]) -> None:
-    """Raises NotFound (trip.not_found) unless the user may see all of them."""
+    """Require that the user may see all of the trips. Raises NotFound (trip.not_found)."""
     wanted = set(trip_ids)
     if wanted - _visible_among(user, wanted):
         raise NotFound("trip.not_found", _("There is no such trip."))
@@ -91,13 +91,13 @@ def watch(user: User, trip_id: int) -> int | None:
 
 
 def subscribe(user: User, trip_ids: Iterable[int]) -> None:
-    """`require_trips` for a command. Raises TooManyRequests (rate.limited), NotFound (trip.not_found)."""
+    """Do `require_trips` for a command. Raises TooManyRequests (rate.limited), NotFound (trip.not_found)."""
     _spend(user.pk, "trip.subscribe")
     require_trips(user, trip_ids)
 
 
 def resume(user: User, cursor: str, joined: list[str]) -> list[Event] | None:
-    """`missed_events` for a command. Raises TooManyRequests (rate.limited)."""
+    """Do `missed_events` for a command. Raises TooManyRequests (rate.limited)."""
     _spend(user.pk, "resume")
     return missed_events(user, cursor, joined)
 
@@ -108,7 +108,7 @@ def _spend(user_id: int, command: str) -> None:
 
 
 def snapshot(user: User, driver_id: int | None, trip_ids: Iterable[int]) -> list[events.Frame]:
-    """Open offers with their deadlines, then each trip as it stands with its last position."""
+    """List open offers with their deadlines, then each trip as it stands with its last position."""
     frames: list[events.Frame] = []
     if driver_id is not None:
         frames += [
@@ -141,7 +141,7 @@ def _location_of(trip: Trip, settings: ServiceSettings) -> events.DriverLocation
 
 
 def missed_events(user: User, cursor: str, joined: list[str]) -> list[Event] | None:
-    """What was published for the groups since the cursor; None: too old or too much, a snapshot is due.
+    """List what was published for the groups since the cursor; None: too old or too much, a snapshot is due.
 
     Of a trip that the user only drives they get what happened since they have it: what was said to another driver
     before is not theirs.
@@ -167,7 +167,7 @@ def _driving_since(user: User) -> dict[str, dt.datetime]:
 
 
 def run(command: events.Command, identity: Identity, driver_id: int | None) -> events.Ack | None:
-    """Runs a driver's command as the signed-in user. Raises DomainError."""
+    """Run a driver's command as the signed-in user. Raises DomainError."""
     with override(identity.language):
         return _run(command, identity.user.pk, driver_id)
 

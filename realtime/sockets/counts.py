@@ -14,10 +14,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext_lazy as _
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from realtime import events
 from realtime.layer.bus import end_tasks
+from stepper.errors import TooManyRequests
+from stepper.token_bucket import TokenBucket
 
 logger = logging.getLogger("stepper.sockets")
 
@@ -45,25 +49,36 @@ return total
 class Account:
     """One user's sockets in this process."""
 
-    __slots__ = ("_commands", "_filled_at", "_tokens", "sockets")
+    __slots__ = ("_commands", "_positions", "sockets")
 
     def __init__(self) -> None:
         self.sockets = 0
-        self._tokens = float(settings.SOCKET_BURST)
-        self._filled_at = time.monotonic()
+        self._positions = TokenBucket(settings.SOCKET_BURST, settings.SOCKET_RATE, time.monotonic())
         # Kind of command -> when its window closes, how many were sent in it.
         self._commands: dict[str, tuple[float, int]] = {}
 
     def take_position(self, now: float) -> bool:
-        """Whether all of the user's sockets together have sent no more positions than one socket may send frames."""
-        self._tokens = min(settings.SOCKET_BURST, self._tokens + (now - self._filled_at) * settings.SOCKET_RATE)
-        self._filled_at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
+        """Count a position; False: the user's sockets together have sent more than one socket may send frames."""
+        return self._positions.take(now)
 
-    def wait_s(self, kind: str, now: float) -> int | None:
+    def require_allowed(self, command: events.Command) -> None:
+        """Count a command for the user's sockets in this process, which costs nothing and so comes before the others.
+
+        Raises:
+            TooManyRequests: rate.limited, with which none of these sockets is closed.
+        """
+        if isinstance(command, events.Ping):
+            return
+        now = time.monotonic()
+        if isinstance(command, events.LocationUpdate):
+            # One socket alone is held back by its own count.
+            wait_s = None if self.sockets == 1 or self.take_position(now) else 1
+        else:
+            wait_s = self._wait_s(events.tag(command), now)
+        if wait_s is not None:
+            raise TooManyRequests("rate.limited", _("Too many requests. Try again in a moment."), wait_s)
+
+    def _wait_s(self, kind: str, now: float) -> int | None:
         """Count one command; seconds until the next one may be sent where it is one too many, else None."""
         closes_at, count = self._commands.get(kind, (0.0, 0))
         if closes_at <= now:
@@ -101,7 +116,7 @@ class SocketCounts:
         self._task = asyncio.create_task(self._beat_for_ever())
 
     async def close(self) -> None:
-        """Takes what this process counted with it."""
+        """Stop, and delete from Redis what this process counted."""
         await end_tasks(*(task for task in (self._task, self._writing) if task is not None))
         redis, self._redis, self._task, self._writing = self._redis, None, None, None
         if redis is not None:

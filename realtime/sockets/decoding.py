@@ -1,12 +1,18 @@
 """What a client sent, read: a command, or the error that says why it is none."""
 
+import time
+
 import msgspec
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from realtime import events
-from stepper.errors import DomainError, InvalidInput
+from realtime.sockets.close_codes import CLOSE_TOO_LARGE
+from stepper.errors import DomainError, InvalidInput, TooManyRequests
+from stepper.token_bucket import TokenBucket
 from stepper.validation_errors import read_problem
+
+MAX_FRAME_BYTES = 64 * 1024
 
 # What msgspec raises for a frame it cannot read: not JSON, a number out of range, nesting deeper than the stack, a text
 # that UTF-8 has no bytes for.
@@ -15,13 +21,21 @@ UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeError)
 COMMAND_NAMES = frozenset(str(kind.__struct_config__.tag) for kind in events.Command.__args__)
 
 
-class RefusedFrame(Exception):
-    """The frame is no command: `error` says why; `ref` is the frame's own, None where it has none or is unreadable."""
+class TooManyFrames(Exception):
+    """The client goes on after a burst of refusals: its socket is to be closed."""
 
-    def __init__(self, error: DomainError, ref: str | None) -> None:
+
+class RefusedFrame(Exception):
+    """The frame is no command, or none that is obeyed: `error` says why.
+
+    `ref` is the frame's own, None where it has none or is unreadable; `close_code` None: the socket stays open.
+    """
+
+    def __init__(self, error: DomainError, ref: str | None = None, close_code: int | None = None) -> None:
         super().__init__(str(error))
         self.error = error
         self.ref = ref
+        self.close_code = close_code
 
 
 class _Head(msgspec.Struct):
@@ -31,6 +45,27 @@ class _Head(msgspec.Struct):
 
 
 _head_decoder = msgspec.json.Decoder(_Head)
+
+
+def receive_command(text: str | None, bucket: TokenBucket) -> events.Command:
+    """Count a frame and decode it. `text` None: it was a binary one; `bucket`: the frames that the socket may send.
+
+    Raises:
+        TooManyFrames: close the socket without a further word
+        RefusedFrame: rate.limited, frame.too_large, and as `read_command`
+    """
+    left = bucket.spend(time.monotonic())
+    if left <= -bucket.burst:
+        raise TooManyFrames
+    if left < 0:
+        too_many = TooManyRequests("rate.limited", _("Too many frames. Slow down."), 1)
+        raise RefusedFrame(too_many, ref_of(text) if text and len(text) <= MAX_FRAME_BYTES else None)
+    if text is None:
+        raise RefusedFrame(InvalidInput("message.invalid", _("Send text frames.")))
+    if len(text) > MAX_FRAME_BYTES or len(text.encode(errors="replace")) > MAX_FRAME_BYTES:
+        too_large = InvalidInput("frame.too_large", _("A frame is at most 64 KiB."))
+        raise RefusedFrame(too_large, close_code=CLOSE_TOO_LARGE)
+    return read_command(text)
 
 
 def read_command(text: str) -> events.Command:
@@ -58,7 +93,7 @@ def read_command(text: str) -> events.Command:
 
 
 def ref_of(text: str) -> str | None:
-    """The `ref` of a frame, cut to what an answer may carry; None where there is none or the frame is unreadable."""
+    """Return the `ref` of a frame, cut to what an answer may carry; None where it has none or is unreadable."""
     try:
         ref = _head_decoder.decode(text).ref
     except UNREADABLE:

@@ -1,3 +1,5 @@
+"""The frame that a client gets for an error."""
+
 from django.utils.translation import override
 
 from realtime import events
@@ -5,6 +7,7 @@ from stepper.errors import DomainError, TooManyRequests
 
 
 def error_frame(error: DomainError, ref: str | None = None, language: str = "en") -> events.Error:
+    """Make the frame of an error, its message in `language`. `ref` is that of the command; None: it had none."""
     with override(language):
         return events.Error(
             code=error.code,

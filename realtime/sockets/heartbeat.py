@@ -1,3 +1,5 @@
+"""Heartbeats, by which clients and proxies know that a connection lives."""
+
 import asyncio
 import logging
 
@@ -9,7 +11,7 @@ logger = logging.getLogger("stepper.sockets")
 
 
 async def send_heartbeats_for_ever() -> None:
-    """Heartbeats of all sockets of the process, a thirtieth of them a second: one timer instead of ten thousand."""
+    """Send the heartbeats of all sockets, to a thirtieth of them each second: one timer instead of ten thousand."""
     turn = 0
     while True:
         await asyncio.sleep(1)
@@ -18,7 +20,10 @@ async def send_heartbeats_for_ever() -> None:
 
 
 def _send_heartbeats(turn: int) -> None:
-    """Apart from the loop, which would hold on to the last socket while it sleeps, also when that has gone."""
+    """Send a heartbeat to the sockets of one second.
+
+    Apart from the loop, which would keep the last socket alive while it sleeps, also when that has gone.
+    """
     frame = events.encode(events.Heartbeat(cursor=publisher.cursor))
     for socket in [one for one in open_sockets if one.turn == turn]:
         try:

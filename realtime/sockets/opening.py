@@ -28,7 +28,7 @@ class Opening:
         self.is_one_too_many = _opening[self._network] > settings.OPENING_SOCKETS_PER_ADDRESS
 
     def end(self) -> None:
-        """Signed in or gone. A second time changes nothing."""
+        """Count it no more: somebody has signed in, or it is gone. A second time changes nothing."""
         if self._network:
             _opening[self._network] -= 1
             if _opening[self._network] <= 0:

@@ -11,7 +11,8 @@ from realtime import events, fragments, groups
 from realtime.drawings import change_of
 from realtime.outbox import publisher
 from realtime.sockets import commands
-from realtime.sockets.base import _ASSIGNED, _NO_TRIPS, SocketConsumer
+from realtime.sockets.base import SocketConsumer
+from realtime.sockets.forwarding import _ASSIGNED, _NO_TRIPS
 from stepper.db.transactions import run_in_thread
 from stepper.errors import NotPermitted
 from stepper.models import User
@@ -56,10 +57,10 @@ class PageConsumer(SocketConsumer):
         if html:
             await self.send_text(html)
 
-    async def recheck(self) -> None:
-        """Refresh the permissions; where the socket may see more or other things than before, everything is drawn."""
+    async def refresh_permissions(self) -> None:
+        """Refresh them; where the socket may see more or other things than before, everything is drawn."""
         groups_before, rights_before = set(self.joined), _rights(self.identity.user)
-        await super().recheck()
+        await super().refresh_permissions()
         if not self._closing and (self.joined != groups_before or _rights(self.identity.user) != rights_before):
             await self.show()
 

@@ -61,9 +61,9 @@ class ProgramConsumer(SocketConsumer):
     def _trip_ids(self) -> list[int]:
         return sorted(int(name.removeprefix("trip.")) for name in self.joined if name.startswith("trip."))
 
-    async def recheck(self) -> None:
+    async def refresh_permissions(self) -> None:
         before = set(self._trip_ids())
-        await super().recheck()
+        await super().refresh_permissions()
         joined = sorted(set(self._trip_ids()) - before)
         if joined and not self._closing:
             for frame in await run_in_thread(commands.trip_snapshots, self.identity.user, joined):

@@ -1,4 +1,4 @@
-"""Daphne's WebSocket protocol as a `Line`, with close codes that reach the client.
+"""Daphne's WebSocket protocol as a `Connection`, with close codes that reach the client.
 
 Autobahn's `sendClose` refuses the codes that servers have a use for (1009 too large, 1012 restart), and a frame over
 the size limit drops the connection without a close frame, after which clients reconnect for ever. And Daphne writes
@@ -11,67 +11,53 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from daphne import server
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.server import Server
-from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from django.core.management.base import CommandError
 from django.utils.module_loading import import_string
 from twisted.internet import defer
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from stepper.server import lifespan
+from stepper.server import lifespan, private_names
 from stepper.server.daphne_http import LimitedHTTPFactory
+from stepper.server.daphne_private import WebSocketState, install_protocols, set_application
 from stepper.server.frames import Listener, Unheard, read_short_frames
 from stepper.server.request_limits import READ_AHEAD_BYTES
 from stepper.server.single_process import AlreadyRunning, claim_data_directory
 
 
 @implementer(IPushProducer)
-class CodedWebSocketProtocol(WebSocketProtocol):
-    is_writable = True
+class CodedWebSocketProtocol(WebSocketState):
+    """A connection that takes and hands on short frames by a call, and watches whether its client reads."""
+
     listener: Listener | None = None
     _unheard: Unheard | None = None
 
     def onFrameBegin(self) -> None:  # noqa: N802 - Autobahn's name
-        if self.current_frame.opcode > 7 or self.inside_message or self.state != self.STATE_OPEN:
+        if self.is_frame_unheard:
             if self._unheard is None:
                 self._unheard = Unheard()
             if self._unheard.is_one_too_many():
-                self.dropConnection(abort=True)
+                self.cut()
                 return
         super().onFrameBegin()
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         super().connectionMade()
-        # Say 1009 instead of hanging up when a frame exceeds the server's limit.
-        self.failByDrop = False
+        self.refuse_with_codes()
         # The HTTP channel was asked to pause until now, when the client did not read.
         self.transport.unregisterProducer()
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
-        if (
-            self.listener is not None
-            and self.state == self.STATE_OPEN
-            and not self.data
-            and self.current_frame is None
-            and not self.inside_message
-        ):
+        if self.listener is not None and self.is_between_messages:
             self.last_ping = time.time()  # it lives
             done = read_short_frames(data, self.listener, lambda body: self.onMessage(body, False))
             if done == len(data):
                 return
             data = data[done:]
         super().dataReceived(data)
-
-    def write(self, wire: bytes) -> bool:
-        if not self.is_writable:
-            return False
-        if self.state == self.STATE_OPEN:
-            self.transport.write(wire)
-        return True
 
     def hang_up(self) -> None:
         self.transport.abortConnection()
@@ -86,7 +72,7 @@ class CodedWebSocketProtocol(WebSocketProtocol):
         self.is_writable = True  # nobody is there any more: writing comes to nothing
 
     def serverClose(self, code: int | None = None) -> None:  # noqa: N802 - Daphne's name
-        self.sendCloseFrame(code=code or 1000)
+        self.close_with_code(code or 1000)
 
 
 class ReadAhead(asyncio.Queue[dict[str, Any]]):
@@ -120,10 +106,14 @@ def _size(message: dict[str, Any]) -> int:
 
 
 class SocketServer(Server):
+    """Daphne with a bound to what waits for the application, and an end that comes with close codes."""
+
     # Called when the server is told to stop, before its connections are ended.
     before_end: Callable[[], Awaitable[None]] | None = None
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        if not private_names.USES_PRIVATE_NAMES:
+            return super().create_application(protocol, scope)
         if scope["type"] == "websocket":
             scope["stepper.line"] = protocol
             queue = ReadAhead(protocol)
@@ -135,9 +125,8 @@ class SocketServer(Server):
     def _run(self, protocol: Any, scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
         """Do what Daphne's `create_application` does, with a bound to what waits for the application."""
         scope["asgi"] = {"version": "3.0"}
-        self.connections[protocol]["application_instance"] = asyncio.ensure_future(
-            self.application(scope, receive, partial(self.handle_reply, protocol))
-        )
+        answering = self.application(scope, receive, partial(self.handle_reply, protocol))
+        set_application(self, protocol, asyncio.ensure_future(answering))
 
     def kill_all_applications(self) -> Any:
         """Do what comes before the end first: whom Daphne ends, it ends without a code."""
@@ -153,9 +142,9 @@ class SocketServer(Server):
 
 
 def install() -> None:
-    """Makes Daphne servers of this process use it and our HTTP; there is no argument for them."""
-    WebSocketFactory.protocol = CodedWebSocketProtocol
-    server.HTTPFactory = LimitedHTTPFactory
+    """Make Daphne servers of this process use our protocols, unless private names are not to be used."""
+    if private_names.USES_PRIVATE_NAMES:
+        install_protocols(CodedWebSocketProtocol, LimitedHTTPFactory)
 
 
 def serve(host: str, port: int) -> None:

@@ -14,8 +14,8 @@ from urllib.parse import unquote
 from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.utils import HEADER_NAME_RE, INVALID_HEADER_VALUE_BYTES
 from django.conf import settings
-from twisted.web.http import HTTPChannel
 
+from stepper.server.daphne_private import ChannelState
 from stepper.server.request_limits import (
     LENGTH_DIGITS,
     LINGER_BYTES,
@@ -27,13 +27,12 @@ from stepper.server.request_limits import (
 )
 
 
-class LimitedChannel(HTTPChannel):
+class LimitedChannel(ChannelState):
     """A connection. `timeOut` of Twisted's starts anew with every byte, so it is not used."""
 
     maxHeaders = MAX_HEADERS
     totalHeadersSize = MAX_HEAD_BYTES
     MAX_LENGTH = MAX_LINE_BYTES
-    _dataBuffer: list[bytes]
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +70,7 @@ class LimitedChannel(HTTPChannel):
     def lineReceived(self, line: bytes) -> None:
         if self._is_lingering:
             return
-        if self._receivedHeaderSize + len(line) > self.totalHeadersSize:
+        if self.head_bytes + len(line) > self.totalHeadersSize:
             self._refuse_head()
             return
         super().lineReceived(line)
@@ -82,27 +81,27 @@ class LimitedChannel(HTTPChannel):
     def headerReceived(self, line: bytes) -> bool:
         if self._is_lingering:
             return False
-        if self._receivedHeaderCount >= self.maxHeaders:
+        if self.header_count >= self.maxHeaders:
             self._refuse_head()
             return False
         name, _colon, value = line.partition(b":")
         if name.lower() == b"content-length" and len(value.strip()) > LENGTH_DIGITS:
-            self._respondToBadRequestAndDisconnect()
+            self.refuse_request()
             return False
         return bool(super().headerReceived(line))
 
     def allHeadersReceived(self) -> None:
-        """Not as Twisted's: whether the client shall send its body is the application's to say."""
+        """Begin the body without Twisted's "100 Continue": whether the client shall send it, the application says."""
         self._cancel("_overdue")
         request = self.requests[-1]
-        self.persistent = self.checkPersistence(request, self._version)
+        self.persistent = self.checkPersistence(request, self.request_line[2])
         request.gotLength(self.length)
 
     def requestDone(self, request: Any) -> None:
-        if self.persistent and self._waitingForTransport:
+        if self.persistent and self.is_client_behind:
             # The next answer is for a client that has read this one: both would have to be kept.
-            self._held, self._dataBuffer = b"".join(self._dataBuffer), []
-            self._networkProducer.pauseProducing()
+            self._held = self.take_requests_ahead()
+            self.stop_reading()
         elif self.persistent:
             self._expect_head()
         super().requestDone(request)
@@ -113,29 +112,28 @@ class LimitedChannel(HTTPChannel):
             return
         if not self.is_unread:
             super().loseConnection()
-            if self._unsent() and self._unread is None:
-                self._watch_reader(self._unsent())
+            if self.unsent_bytes and self._unread is None:
+                self._watch_reader(self.unsent_bytes)
             return
         self._is_lingering = True
-        self._networkProducer.resumeProducing()
-        self._networkProducer.unregisterProducer()
+        self.read_for_ever()
         self.transport.loseWriteConnection()
         self._end = self.callLater(LINGER_S, self.transport.abortConnection)
 
     def pauseProducing(self) -> None:
         super().pauseProducing()
-        self._watch_reader(self._unsent())
+        self._watch_reader(self.unsent_bytes)
 
     def resumeProducing(self) -> None:
         self._cancel("_unread")
         super().resumeProducing()
-        if not self._handlingRequest and self._overdue is None:
+        if not self.is_busy and self._overdue is None:
             self._expect_head()
         held, self._held = self._held, b""
         if held:
             self.dataReceived(held)
 
-    def _respondToBadRequestAndDisconnect(self) -> None:
+    def refuse_request(self) -> None:
         self._refuse(b"400 Bad Request")
 
     def _refuse_head(self) -> None:
@@ -156,10 +154,6 @@ class LimitedChannel(HTTPChannel):
         self._overdue = None
         self.loseConnection()
 
-    def _unsent(self) -> int:
-        """Return the bytes that the client has not read; a whole response is written at once."""
-        return len(self.transport.dataBuffer) - self.transport.offset + self.transport._tempDataLen
-
     def _watch_reader(self, unsent: int) -> None:
         """Cut the client off unless some of `unsent` bytes is read in time."""
         self._cancel("_unread")
@@ -167,8 +161,8 @@ class LimitedChannel(HTTPChannel):
 
     def _check_reader(self, unsent: int) -> None:
         self._unread = None
-        if self._unsent() < unsent:
-            self._watch_reader(self._unsent())
+        if self.unsent_bytes < unsent:
+            self._watch_reader(self.unsent_bytes)
         else:
             self.transport.abortConnection()
 
@@ -195,7 +189,7 @@ class Body:
         self._data += data
         if len(self._data) > READ_AHEAD_BYTES:
             self._is_paused = True
-            self._channel._networkProducer.pauseProducing()
+            self._channel.stop_reading()
         self._is_changed.set()
 
     def complete(self) -> None:
@@ -210,10 +204,10 @@ class Body:
     async def receive(self) -> dict[str, Any]:
         if self._wants_continue and not self._is_disconnected:
             self._wants_continue = False
-            self._channel._send100Continue()
+            self._channel.send_continue()
         if self._is_paused and not self._is_disconnected:
             self._is_paused = False
-            self._channel._networkProducer.resumeProducing()
+            self._channel.read_on()
         if not self._is_disconnected:
             await self._is_changed.wait()
             self._is_changed.clear()
@@ -232,9 +226,10 @@ class StreamedRequest(WebRequest):
         self.content = BytesIO()  # of no use but to Twisted
         expects = self.requestHeaders.getRawHeaders(b"Expect", [b""])[0].lower()
         channel = self.channel
-        self.body = Body(channel, expects == b"100-continue" and length != 0 and channel._version == b"HTTP/1.1")
+        command, path, version = channel.request_line
+        self.body = Body(channel, expects == b"100-continue" and length != 0 and version == b"HTTP/1.1")
         if length != 0:
-            self._begin(channel._command, channel._path, channel._version)
+            self._begin(command, path, version)
 
     def handleContentChunk(self, data: bytes) -> None:
         self.body.feed(data)

@@ -91,7 +91,7 @@ class Dispatcher:
         self._task = asyncio.create_task(self.run())
 
     async def stop(self) -> None:
-        """Finishes what it is at, then stops."""
+        """Stop once what is being done is finished."""
         self._stopping.set()
         if self._task is not None:
             await self._task

@@ -1,8 +1,8 @@
 """Connections as consumers see them, made quick for the frame that comes most: a short one, whole in what was read.
 
-A consumer finds its connection in the scope (`stepper.line`, a `Line`): it writes frames that are encoded once for
-everybody who gets them, and takes text frames by a call, without a queue and a task's turn. What a listener does not
-take, and every frame that is not short, whole and plain text, goes the way of the server's library.
+A consumer finds its connection in the scope (`stepper.line`, a `Connection`): it writes frames that are encoded once
+for everybody who gets them, and takes text frames by a call, without a queue and a task's turn. What a listener does
+not take, and every frame that is not short, whole and plain text, goes the way of the server's library.
 """
 
 import time
@@ -11,6 +11,8 @@ from struct import Struct
 from typing import Protocol
 
 from websockets.speedups import apply_mask
+
+from stepper.token_bucket import TokenBucket
 
 # Takes a text frame at once, or says False: then it goes the long way.
 Listener = Callable[[str], bool]
@@ -33,32 +35,31 @@ class Connection(Protocol):
         """Whether the client keeps up with what is written."""
 
     def write(self, wire: bytes) -> bool:
-        """Writes a frame as it goes over the wire; False where the client does not keep up. To nobody: True."""
+        """Write a frame as it goes over the wire; False where the client does not keep up. To nobody: True."""
 
     def hang_up(self) -> None:
-        """Cuts the connection; closing would wait for a client that does not read."""
+        """Cut the connection; closing would wait for a client that does not read."""
 
 
-class Unheard:
-    """How many frames of one connection came that no consumer hears of: pings, pongs, parts of a message, and whatever
-    follows a close. Each costs the loop as much as a message, and a ping makes the server write."""
+class Unheard(TokenBucket):
+    """Limit the frames of one connection that no consumer hears of.
 
-    __slots__ = ("_filled_at", "_left")
+    They are pings, pongs, parts of a message, and whatever follows a close. Each costs the loop as much as a message,
+    and a ping makes the server write.
+    """
+
+    __slots__ = ()
 
     def __init__(self) -> None:
-        self._left = float(_UNHEARD_BURST)
-        self._filled_at = time.monotonic()
+        super().__init__(_UNHEARD_BURST, _UNHEARD_RATE, time.monotonic())
 
     def is_one_too_many(self) -> bool:
         """Count one more; True: cut the connection."""
-        now = time.monotonic()
-        self._left = min(_UNHEARD_BURST, self._left + (now - self._filled_at) * _UNHEARD_RATE) - 1
-        self._filled_at = now
-        return self._left < 0
+        return self.spend(time.monotonic()) < 0
 
 
 def encode_text_frame(body: bytes) -> bytes:
-    """A text frame of a server (RFC 6455, 5.2): final, unmasked, so the same for everybody."""
+    """Encode a text frame of a server (RFC 6455, 5.2): final, unmasked, so the same for everybody."""
     length = len(body)
     if length < 126:
         return _head(_TEXT_FRAME, length) + body
@@ -68,7 +69,7 @@ def encode_text_frame(body: bytes) -> bytes:
 
 
 def read_short_frames(data: bytes, listener: Listener, otherwise: Callable[[bytes], None]) -> int:
-    """Hands the short masked text frames at the beginning of `data` to the listener; how many bytes they were.
+    """Hand the short masked text frames at the beginning of `data` to the listener; return how many bytes they were.
 
     What the listener does not take goes to `otherwise`, unmasked. Stops at the first frame that is anything else: part
     of one, a long one, a fragment, a control frame, or no UTF-8.

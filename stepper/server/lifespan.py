@@ -34,7 +34,7 @@ _heartbeats: asyncio.Task[None] | None = None
 
 
 async def start() -> None:
-    """Call on the server's loop before it accepts connections."""
+    """Start everything. Call on the server's loop before it accepts connections."""
     global _dispatcher, _heartbeats
     asyncio.get_running_loop().set_exception_handler(_report_loop_error)
     # The loop shares the interpreter with the threads that answer requests: it must not wait 5 ms for each of them.
@@ -56,13 +56,13 @@ async def start() -> None:
 
 
 def _report_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """A client that hangs up while its answer is computed is no fault, though Django leaves it to the loop."""
+    """Log an error that nobody handled, but not that a client hung up, which Django leaves to the loop."""
     if not isinstance(context.get("exception"), RequestAborted):
         loop.default_exception_handler(context)
 
 
 async def stop() -> None:
-    """Sends the sockets away with a code that brings them back, writes what is in memory."""
+    """Close the sockets with a code that brings their clients back, and write what is in memory."""
     global _dispatcher, _heartbeats
     if _heartbeats is not None:
         _heartbeats.cancel()

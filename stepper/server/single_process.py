@@ -11,7 +11,7 @@ class AlreadyRunning(Exception):
 
 
 def claim_data_directory() -> IO[str] | None:
-    """Holds the data directory until the returned file is closed; None where Redis joins several servers.
+    """Hold the data directory until the returned file is closed; None where Redis joins several servers.
 
     Raises:
         AlreadyRunning: with what to do about it

@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket protocol as a `Line`; set up by `manage.py serve --server uvicorn`."""
+"""uvicorn's WebSocket protocol as a `Connection`; set up by `manage.py serve --server uvicorn`."""
 
 import contextlib
 from typing import Any
@@ -6,10 +6,13 @@ from typing import Any
 import uvicorn
 from django.conf import settings
 from django.core.management.base import CommandError
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from stepper.server import private_names
 from stepper.server.frames import Listener, Unheard, read_short_frames
 from stepper.server.uvicorn_http import LimitedHttpToolsProtocol
+from stepper.server.uvicorn_private import WebSocketState
 
 # Above what the application refuses with a clear error.
 MAX_SERVER_FRAME_BYTES = 1 << 20
@@ -20,7 +23,9 @@ _PARSED_AT_ONCE = 4096
 _READ_ON_S = 2.0
 
 
-class LeanSansIOProtocol(WebSocketsSansIOProtocol):
+class LeanSansIOProtocol(WebSocketState):
+    """A connection that takes and hands on short frames by a call, and cuts off who floods it with others."""
+
     listener: Listener | None = None
     _unheard: Unheard | None = None
     # The library has refused what the client sends: it is read on for a moment, and thrown away.
@@ -34,8 +39,8 @@ class LeanSansIOProtocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
             return
-        if self.listener is not None and not self.conn.reader.buffer and not self.frames and not self.close_sent:
-            done = read_short_frames(data, self.listener, self._queue)
+        if self.listener is not None and self.is_between_messages:
+            done = read_short_frames(data, self.listener, self.receive_text)
             if done == len(data):
                 return
             data = data[done:]
@@ -65,21 +70,17 @@ class LeanSansIOProtocol(WebSocketsSansIOProtocol):
         return self.transport.is_closing()
 
     def send_receive_event_to_app(self) -> None:
-        """A text that is no UTF-8 is the client's fault, not one of ours: uvicorn would log a traceback."""
-        if self.close_sent and self._is_cut_off():
-            self.frames = []
+        """Hand a message to the application, unless it is a text that is no UTF-8.
+
+        That is the client's fault, not one of ours: uvicorn would log a traceback.
+        """
+        if self.has_sent_close and self._is_cut_off():
+            self.discard_message()
             return
-        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf8(b"".join(self.frames)):
-            self.frames = []
-            self.conn.send_close(1007)
-            self.handle_parser_exception()
+        if not self.has_sent_close and (text := self.text_received) is not None and not _is_utf8(text):
+            self.refuse_message(1007)
             return
         super().send_receive_event_to_app()
-
-    def _queue(self, body: bytes) -> None:
-        self.curr_msg_data_type = "text"
-        self.frames = [body]
-        self.send_receive_event_to_app()
 
     def handle_parser_exception(self) -> None:
         """Send the close frame, and close only when the client has or a moment later.
@@ -87,28 +88,16 @@ class LeanSansIOProtocol(WebSocketsSansIOProtocol):
         uvicorn closes at once; where something of the client's is unread then, its system throws the frame away and the
         client sees an end without a reason.
         """
-        if self.conn.close_sent is None:  # the handshake itself is wrong, which uvicorn does not expect
+        close = self.close_frame
+        if close is None:  # the handshake itself is wrong, which uvicorn does not expect
             self.transport.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             self.transport.close()
             return
-        code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = self._is_refused = True
+        self.write_close_frame(close)
+        self._is_refused = True
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(_READ_ON_S, self.transport.close)
-
-    @property
-    def is_writable(self) -> bool:
-        return self.writable.is_set()
-
-    def write(self, wire: bytes) -> bool:
-        if not self.writable.is_set():
-            return False
-        if not self.disconnected and not self.close_sent and not self.transport.is_closing():
-            self.transport.write(wire)
-        return True
 
     def hang_up(self) -> None:
         self.transport.abort()
@@ -122,18 +111,26 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
+def protocols() -> tuple[type[HttpToolsProtocol], type[WebSocketsSansIOProtocol]]:
+    """Return the protocols for HTTP and WebSockets: ours, or uvicorn's own where private names are not to be used."""
+    if private_names.USES_PRIVATE_NAMES:
+        return LimitedHttpToolsProtocol, LeanSansIOProtocol
+    return HttpToolsProtocol, WebSocketsSansIOProtocol
+
+
 def serve(host: str, port: int) -> None:
     """Serve until SIGINT or SIGTERM; the application's lifespan does what `stepper.server.daphne.serve` does itself.
 
     Raises:
         CommandError: it could not start.
     """
+    http, ws = protocols()
     config = uvicorn.Config(
         "stepper.asgi:application",
         host=host,
         port=port,
-        http=LimitedHttpToolsProtocol,
-        ws=LeanSansIOProtocol,
+        http=http,
+        ws=ws,
         # What proxies say is read by the application: stepper.server.proxies.
         proxy_headers=False,
         timeout_keep_alive=settings.REQUEST_HEAD_S,

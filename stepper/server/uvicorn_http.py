@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from stepper.server.request_limits import (
     LINGER_BYTES,
@@ -19,15 +19,18 @@ from stepper.server.request_limits import (
     MAX_LINE_BYTES,
     MAX_PIPELINED,
 )
+from stepper.server.uvicorn_private import HttpState
 
 _OF_A_BODY = (b"content-length", b"transfer-encoding")
 
 
 class HeadRefused(Exception):
-    """Stops the parser."""
+    """Stop the parser: the head is one too many, too large, or for a WebSocket with a body."""
 
 
-class LimitedHttpToolsProtocol(HttpToolsProtocol):
+class LimitedHttpToolsProtocol(HttpState):
+    """A connection whose heads have a size and a time, and whose client must read its answers."""
+
     transport: "LingeringTransport"  # type: ignore[assignment]
 
     def connection_made(self, transport: Any) -> None:
@@ -88,10 +91,10 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._cancel_overdue()
         # The body of a handshake would be waited for without end.
-        if self._get_upgrade() == b"websocket" and any(name in _OF_A_BODY for name, _value in self.headers):
+        if self.is_handshake and any(name in _OF_A_BODY for name, _value in self.headers):
             raise HeadRefused
         # Each message that the application receives makes uvicorn read on, so they would pile up without end.
-        if len(self.pipeline) >= MAX_PIPELINED:
+        if self.requests_waiting >= MAX_PIPELINED:
             raise HeadRefused
         super().on_headers_complete()
 
@@ -106,7 +109,7 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         # The next one may have been waiting already.
-        if self.cycle.response_complete and not self.transport.is_closing():
+        if self.is_answered and not self.transport.is_closing():
             self._expect_head()
 
     def send_400_response(self, msg: str) -> None:
@@ -157,7 +160,7 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
 
 
 class LingeringTransport:
-    """Closes so that the last answer arrives: half, and what the client still sends is thrown away for a moment.
+    """A transport that closes so that the last answer arrives: half, and what still comes is thrown away for a moment.
 
     A client that does not read what is left for it is cut off.
     """
@@ -183,8 +186,7 @@ class LingeringTransport:
             return
         # Whatever the application still answers, as to an earlier request.
         self.write = self._drop
-        cycle = self._protocol.cycle
-        if not self.is_unread and not (cycle is not None and cycle.more_body):
+        if not self.is_unread and not self._protocol.is_body_incomplete:
             self.raw.close()
             self._abort_after(settings.REQUEST_HEAD_S)
             return
@@ -194,7 +196,7 @@ class LingeringTransport:
         except OSError:  # the client has gone
             self.raw.abort()
             return
-        self._protocol.flow.resume_reading()
+        self._protocol.read_on()
         self._abort_after(LINGER_S)
 
     def _drop(self, data: bytes) -> None:

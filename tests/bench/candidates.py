@@ -265,7 +265,7 @@ async def _hot(movers: Sequence[tuple[int, float, float]]) -> float:
     before = await run_in_thread(counted)
     buffer.open()
     for car in cars:
-        buffer.hold(int(car[0]))
+        buffer.facts.attach_socket(int(car[0]))
     written = 0
     for _fix in range(FIXES):
         written += await run_in_thread(drive, buffer)

@@ -47,7 +47,7 @@ async def run(rounds: int) -> None:
     for name, trip_of in crowds.items():
         ids, some = list(trip_of), dict(list(trip_of.items())[:SINGLE])
         for pk in ids:
-            buffer.hold(pk)
+            buffer.facts.attach_socket(pk)
         whole, flushed, single = [], [], []
         # First what the buffer has to learn of its drivers once.
         await run_in_thread(_batch, buffer, ids, 0)

@@ -239,7 +239,7 @@ async def test_jump_is_not_relayed(layer: Any) -> None:
     trip = await run_in_thread(lambda: TripFactory(status="en_route"))
     watching = await layer.new_channel()
     await layer.group_add(groups.trip(trip.pk), watching)
-    await run_in_thread(buffer.prime, trip.driver.pk)
+    await run_in_thread(buffer.load_facts, trip.driver.pk)
     buffer.open()
     try:
         # On the loop, the way of most fixes.

@@ -8,8 +8,9 @@ from django.test import Client
 from django.utils import timezone
 
 from drivers.models import Driver
-from drivers.positions.buffer import PositionBuffer
+from drivers.positions.facts import KnownDrivers
 from drivers.positions.fixes import first_fix
+from drivers.positions.relaying import PositionRelay
 from realtime import groups
 from realtime.events import Point
 from realtime.sockets import commands
@@ -62,11 +63,10 @@ def by_socket_of_page(trip: Trip) -> bool:
 
 def by_relay(trip: Trip, driver: Driver, age: dt.timedelta) -> bool:
     """A fix that was made `age` ago and comes in now is sent to whoever watches the trip."""
-    buffer, watched = PositionBuffer(), Watched()
-    buffer._hub = watched  # type: ignore[assignment]
+    watched = Watched()
     now = timezone.now()
     fix = first_fix(driver.pk, _POINT, recorded_at=now - age, received_at=now, known_at=0)
-    buffer._relay(fix, buffer.prime(driver.pk).rides)
+    PositionRelay(watched).relay_fix(fix, KnownDrivers().read_facts([driver.pk])[driver.pk].rides)
     # Staff see the map of all drivers, whatever they drive.
     assert groups.STAFF in watched.groups
     return groups.trip(trip.pk) in watched.groups
@@ -95,14 +95,13 @@ def test_every_transport_gives_the_position_by_the_same_rule(
 
 
 def test_setting_off_early_opens_the_position_to_watchers() -> None:
-    """What is known of the driver is read again with the step, not at the hour that the departure says."""
+    """The step has what is known of the driver read again (an event that `changes_driver`)."""
     trip = TripFactory(status=TripStatus.ACCEPTED, in_=BEFORE_OPENING)
-    buffer = PositionBuffer()
-    (before,) = buffer.prime(trip.driver.pk).rides
+    known = KnownDrivers()
+    (before,) = known.read_facts([trip.driver.pk])[trip.driver.pk].rides
     Trip.objects.filter(pk=trip.pk).update(status=TripStatus.EN_ROUTE)
-    buffer.forget(trip.driver.pk)
 
-    (after,) = buffer.prime(trip.driver.pk).rides
+    (after,) = known.read_facts([trip.driver.pk])[trip.driver.pk].rides
 
     now = timezone.now()
     assert (before.tracked_from <= now, after.tracked_from <= now) == (False, True)

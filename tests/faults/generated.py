@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec import inspect as types
 
 from realtime import events
-from realtime.sockets.base import MAX_FRAME_BYTES
+from realtime.sockets.decoding import MAX_FRAME_BYTES
 
 # Names of fields -> values that exist, so that some of what is generated reaches the domain.
 World = Mapping[str, Sequence[Any]]

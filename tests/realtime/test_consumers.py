@@ -16,6 +16,7 @@ from django.db import DataError
 from django.http import HttpRequest
 from django.test import Client as DjangoClient
 from django.utils import timezone
+from pytest_django import Settings
 
 from drivers import availability
 from drivers.models import Driver
@@ -100,6 +101,27 @@ async def test_session_cookie_from_elsewhere_is_refused_with_4403(server: None, 
 def test_origin_of_another_port_of_an_allowed_host_is_ours() -> None:
     assert origin_is_ours("https://testserver:8443")
     assert not origin_is_ours("https://testserver.evil.example")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origin", "is_ours"),
+    [
+        (["*"], "https://anywhere.example", True),
+        (["*"], "file://anywhere.example", False),
+        (["*"], "null", False),
+        ([".example.com"], "https://a.example.com", True),
+        ([".example.com"], "https://badexample.com", False),
+        (["[::1]"], "http://[::1]:8000", True),
+        (["testserver"], "https://partner.example", True),
+        (["testserver"], "https://partner.example:8443", False),
+        (["testserver"], "http://[", False),
+    ],
+)
+def test_origin_is_ours_by_its_host_or_because_it_is_trusted(
+    settings: Settings, allowed: list[str], origin: str, is_ours: bool
+) -> None:
+    settings.ALLOWED_HOSTS, settings.CSRF_TRUSTED_ORIGINS = allowed, ["https://partner.example"]
+    assert origin_is_ours(origin) is is_ours
 
 
 @pytest.mark.parametrize("path", ["/ws/dashboard/driver/", "/ws/dashboard/trips/999/"])

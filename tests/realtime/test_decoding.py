@@ -71,8 +71,8 @@ def _examples() -> list[str | bytes]:
 
 
 @pytest.fixture
-def unlimited(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
-    monkeypatch.setattr(base, "_BURST", 1e9)
+def unlimited(settings: Settings) -> None:
+    settings.SOCKET_BURST = 10**9
     settings.SOCKET_COMMANDS_PER_MIN = 10**9
 
 
@@ -101,11 +101,8 @@ async def test_any_frame_is_answered_and_survived(
     assert not [record for record in caplog.records if record.exc_info]
 
 
-async def test_flood_of_what_is_no_json_is_refused_and_no_fault(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(base, "_RATE", 0)
-    monkeypatch.setattr(base, "_BURST", 2)
+async def test_flood_of_what_is_no_json_is_refused_and_no_fault(connect: Connect, settings: Settings) -> None:
+    settings.SOCKET_BURST, settings.SOCKET_RATE = 2, 0
     client = await connect((await run(DriverFactory.create)(at=ALMATY)).user)
     for _ in range(4):
         await client.send_text('{"type":"ping","ref":"r","x":[')

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async
+from pytest_django import Settings
 
 from drivers.positions.buffer import buffer
-from realtime.sockets import base
 from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
 from trips import assignment
 from trips.models import Trip
@@ -18,10 +18,9 @@ run = database_sync_to_async
 
 
 @pytest.fixture
-def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_frames(settings: Settings) -> None:
     """Three frames at once, and no more to come."""
-    monkeypatch.setattr(base, "_BURST", 3.0)
-    monkeypatch.setattr(base, "_RATE", 0.0)
+    settings.SOCKET_BURST, settings.SOCKET_RATE = 3, 0
 
 
 @pytest.mark.usefixtures("few_frames")
@@ -64,10 +63,10 @@ async def test_nothing_is_remembered_of_drivers_whose_sockets_are_gone(connect: 
     await tabs[0].send(type="driver.location.update", points=[{"lat": 43.1, "lng": 76.9}], ref="x")
     await tabs[0].until("ack", ref="x")
     await tabs[0].communicator.disconnect()
-    assert driver.pk in buffer._held
+    assert driver.pk in buffer.facts.sockets
     await tabs[1].communicator.disconnect()
-    assert driver.pk not in buffer._held
-    assert driver.pk not in buffer._known
+    assert driver.pk not in buffer.facts.sockets
+    assert driver.pk not in buffer.facts.known
 
 
 async def test_next_driver_of_a_trip_does_not_resume_what_the_one_before_was_told(connect: Connect) -> None:

@@ -135,9 +135,8 @@ def position(trip_id: int, lat: float) -> dict[str, Any]:
 # Sending
 
 
-async def test_flood_is_refused_then_sent_away_with_4429(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_RATE", 0)
-    monkeypatch.setattr(base, "_BURST", 2)
+async def test_flood_is_refused_then_sent_away_with_4429(connect: Connect, settings: Settings) -> None:
+    settings.SOCKET_BURST, settings.SOCKET_RATE = 2, 0
     client = await connect(await run(PassengerFactory.create)())
     for number in range(4):
         await client.send(type="ping", ref=str(number))
@@ -246,7 +245,7 @@ async def test_goodbye_to_one_that_does_not_read_holds_up_no_heartbeat(
     (beaten,) = open_sockets - {idle}
     # In the order of their turn: the one that says nothing first.
     monkeypatch.setattr(heartbeat, "open_sockets", [idle, beaten])
-    idle._heard_at = -math.inf
+    idle._bucket.filled_at = -math.inf
     silent.reads.clear()
 
     heartbeat._send_heartbeats(0)

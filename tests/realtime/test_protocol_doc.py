@@ -22,7 +22,7 @@ import stepper.api  # noqa: F401 - its errors are looked for among the subclasse
 import trips.models  # noqa: F401
 from drivers.models import DriverPosition
 from realtime import events
-from realtime.sockets import base
+from realtime.sockets import close_codes
 from stepper.api import urls
 from stepper.errors import DomainError
 from stepper.models import User
@@ -236,7 +236,7 @@ def test_error_code_has_the_documented_status(code: str, status: str) -> None:
 
 def test_every_close_code_is_documented() -> None:
     documented = {int(code) for code in re.findall(r"^\| (\d{4}) \|", _section("The socket"), re.MULTILINE)}
-    assert {value for name, value in vars(base).items() if name.startswith("CLOSE_")} <= documented
+    assert {value for name, value in vars(close_codes).items() if name.startswith("CLOSE_")} <= documented
 
 
 def _routes() -> Iterator[str]:

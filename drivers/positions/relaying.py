@@ -1,0 +1,50 @@
+"""Relaying a fix to whoever watches: the sockets of the driver's trips, and staff."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from drivers.positions.fixes import Fix
+from drivers.positions.tracking import NO_ETA, eta_for, location_frame
+from drivers.positions.types import TrackedTrip
+from realtime import events, groups
+from realtime.layer.hub import HubChannelLayer
+
+_sending: set[asyncio.Future[None]] = set()
+
+
+class PositionRelay:
+    """The way of positions to the channel layer. Everything on the server's loop."""
+
+    def __init__(self, layer: Any) -> None:
+        self._layer = layer
+        # The layer, where it can say who watches.
+        self._hub = layer if isinstance(layer, HubChannelLayer) else None
+
+    def relay_fix(self, fix: Fix, rides: Iterable[TrackedTrip]) -> None:
+        """Send a fix to those who watch the driver's trips, and to staff."""
+        hub = self._hub
+        for ride in rides:
+            if ride.tracked_from <= fix.received_at and (hub is None or hub.is_watched(ride.group)):
+                self._send(ride.group, ride.group, fix, ride.trip_id, eta_for(fix.point, ride))
+        if hub is None or hub.is_watched(groups.STAFF):
+            self._send(groups.STAFF, f"driver.{fix.driver_id}", fix, None, NO_ETA)
+
+    def _send(self, group: str, key: str, fix: Fix, trip_id: int | None, to_go: events.Eta) -> None:
+        """Hand a position to the layer, where a newer one of its `key` replaces it while it waits."""
+        frame = location_frame(
+            fix.driver_id, trip_id, point=fix.point, recorded_at=fix.recorded_at, timestamp=fix.received_at, to_go=to_go
+        )
+        message = {
+            "type": "position.relayed",
+            "group": group,
+            "key": key,
+            "driver_id": fix.driver_id,
+            "frame": events.encode_bytes(frame),
+        }
+        if self._hub is not None:
+            self._hub.relay(group, message)
+            return
+        task = asyncio.ensure_future(self._layer.group_send(group, message))
+        _sending.add(task)
+        task.add_done_callback(_sending.discard)

@@ -1,0 +1,112 @@
+"""Writing to one client: at once where it reads, else waiting for it, and closing where it does not read at all."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from autobahn.exception import Disconnected
+from django.conf import settings
+
+from realtime.layer.mailbox import Mailbox
+from realtime.sockets.close_codes import CLOSE_SLOW
+from stepper.server.frames import Connection, encode_text_frame
+
+# How often a server that cannot say when it may be written to is asked.
+_WRITABLE_POLL_S = 0.05
+# What a client that does not read has to read its close frame.
+_LAST_WORD_S = 2.0
+
+_ending: set[asyncio.Task[None]] = set()
+
+
+class SocketWriter:
+    """The client's side of a socket: its connection, and whether the socket is being closed."""
+
+    __slots__ = ("_mailbox", "_send", "is_closing", "line")
+
+    def __init__(self, send: Any, line: Connection | None, mailbox: Mailbox) -> None:
+        """`send` is the server's; `line` None: a server whose connections take frames only by its `send`."""
+        self._send = send
+        self.line = line
+        self._mailbox = mailbox
+        self.is_closing = False
+
+    def write_now(self, text: str) -> bool:
+        """Write a frame; return whether it was written (or the client is gone), False where that would have to wait."""
+        if self.line is not None:
+            return self.line.write(encode_text_frame(text.encode()))
+        sending = self._send({"type": "websocket.send", "text": text})
+        try:
+            # A server's send waits for nothing but the client's buffer, before it has done anything.
+            sending.send(None)
+        except StopIteration:
+            return True
+        except (Disconnected, OSError):
+            self.is_closing = True
+            return True
+        sending.close()
+        return False
+
+    async def write(self, text: str) -> None:
+        """Write a frame, unless the socket is being closed."""
+        if not self.is_closing:
+            await self.send({"type": "websocket.send", "text": text})
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Send an ASGI message, waiting for the client to read for SOCKET_SLOW_S at most.
+
+        A client that left meanwhile is no fault; the server's disconnect message follows.
+        """
+        if message["type"] == "websocket.send" and self.write_now(message["text"]):
+            return
+        self._mailbox.stall(True)
+        try:
+            async with asyncio.timeout(settings.SOCKET_SLOW_S):
+                while self.line is not None and not self.line.is_writable:  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(_WRITABLE_POLL_S)
+                await self._send(message)
+        except TimeoutError:
+            self._abandon()
+        except (Disconnected, OSError):
+            self.is_closing = True
+        finally:
+            self._mailbox.stall(False)
+
+    async def close(self, code: int) -> None:
+        """Close the socket with a code; nothing where that has begun already."""
+        if not self.is_closing:
+            self.is_closing = True
+            await self.send({"type": "websocket.close", "code": code})
+
+    def close_in_background(self, code: int) -> None:
+        """Close the socket without waiting for a client that does not read."""
+        _run_in_background(self.close(code))
+
+    def _abandon(self) -> None:
+        """Close the socket of a client that does not read: it sees the code if it reads again soon, then it is cut."""
+        self.is_closing = True
+        hang_up = self.line.hang_up if self.line is not None else _uvicorn_hang_up(self._send)
+        _run_in_background(_close_and_cut(self._send, hang_up))
+
+
+def _uvicorn_hang_up(send: Any) -> Any:
+    """Find what cuts a connection of plain uvicorn, whose closing waits for a client that does not read; else None."""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    return transport.abort if transport is not None else None
+
+
+def _run_in_background(ending: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.create_task(ending)
+    _ending.add(task)
+    task.add_done_callback(_ending.discard)
+
+
+async def _close_and_cut(send: Any, hang_up: Callable[[], Any] | None) -> None:
+    try:
+        async with asyncio.timeout(_LAST_WORD_S):
+            await send({"type": "websocket.close", "code": CLOSE_SLOW})
+            await asyncio.sleep(_LAST_WORD_S)
+    except (TimeoutError, Disconnected, OSError):
+        pass
+    if hang_up is not None:
+        hang_up()
