@@ -5,7 +5,7 @@ since browsers send cookies along from any page; programs send neither.
 """
 
 import datetime as dt
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.sessions.backends.db import SessionStore
-from django.http import HttpRequest
+from django.http import HttpRequest, parse_cookie
 from django.utils import timezone
 from django.utils.translation import get_supported_language_variant
 from django.utils.translation import gettext_lazy as _
@@ -102,21 +102,18 @@ def identify(scope: dict[str, Any]) -> Identity:
         if found is None:
             raise NotSignedIn("auth.token_invalid", _("The token is wrong, expired or revoked."))
         return found
-    try:
-        # Not Channels' CookieMiddleware: it also finds a cookie beside others that are malformed.
-        cookies = SimpleCookie(_header(scope, b"cookie"))
-    except CookieError:
-        cookies = SimpleCookie()
-    morsel = cookies.get(settings.SESSION_COOKIE_NAME)
-    if morsel is None:
+    # As pages read them (and Channels' CookieMiddleware, which would do it for every socket with a token as well).
+    cookies = parse_cookie(_header(scope, b"cookie"))
+    session_key = cookies.get(settings.SESSION_COOKIE_NAME)
+    if session_key is None:
         raise NotSignedIn("auth.required", _("Please sign in."))
     if not origin_is_ours(_header(scope, b"origin")):
         raise NotPermitted("auth.origin_refused", _("This page may not open a connection here."))
-    signed_in = _session_user(morsel.value)
+    signed_in = _session_user(session_key)
     if signed_in is None:
         raise NotSignedIn("auth.required", _("Please sign in."))
     user, expires_at = signed_in
-    return Identity(user=user, language=_language(cookies, user), session_key=morsel.value, expires_at=expires_at)
+    return Identity(user=user, language=_language(cookies, user), session_key=session_key, expires_at=expires_at)
 
 
 def _token_user(token: str) -> Identity | None:
@@ -128,10 +125,9 @@ def _token_user(token: str) -> Identity | None:
     return Identity(user=user, language=user.language, session_key=claims.session_key, expires_at=expires_at)
 
 
-def _language(cookies: SimpleCookie, user: User) -> str:
+def _language(cookies: Mapping[str, str], user: User) -> str:
     """The page's language, so that its fragments match it."""
-    morsel = cookies.get(settings.LANGUAGE_COOKIE_NAME)
     try:
-        return get_supported_language_variant(morsel.value if morsel else user.language)
+        return get_supported_language_variant(cookies.get(settings.LANGUAGE_COOKIE_NAME, user.language))
     except LookupError:
         return user.language

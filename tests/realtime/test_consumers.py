@@ -73,9 +73,9 @@ async def test_wrong_token_is_sent_away_with_4401(server: None) -> None:
     await communicator.disconnect()
 
 
-async def _with_cookie(user: User, origin: str | None) -> WebsocketCommunicator:
+async def _with_cookie(user: User, origin: str | None, others: str = "") -> WebsocketCommunicator:
     cookie = await run(session_cookie)(user, "http://testserver")
-    headers = [(b"cookie", f"{settings.SESSION_COOKIE_NAME}={cookie['value']}".encode())]
+    headers = [(b"cookie", f"{others}{settings.SESSION_COOKIE_NAME}={cookie['value']}".encode())]
     if origin is not None:
         headers.append((b"origin", origin.encode()))
     communicator = WebsocketCommunicator(application, "/ws/", headers=headers)
@@ -83,9 +83,11 @@ async def _with_cookie(user: User, origin: str | None) -> WebsocketCommunicator:
     return communicator
 
 
-async def test_session_cookie_with_our_origin_is_let_in(server: None) -> None:
+@pytest.mark.parametrize("others", ["", "theme[dark]=1; ", "=; lone; "], ids=["alone", "malformed", "nameless"])
+async def test_session_cookie_with_our_origin_is_let_in(server: None, others: str) -> None:
+    """Beside whatever other cookies, as on pages."""
     user = await run(PassengerFactory.create)()
-    communicator = await _with_cookie(user, "http://testserver")
+    communicator = await _with_cookie(user, "http://testserver", others)
     assert msgspec.json.decode(await communicator.receive_from())["user_id"] == user.pk
     await communicator.disconnect()
 
