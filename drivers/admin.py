@@ -1,4 +1,7 @@
-"""Drivers, vehicles and positions in the admin. Approval changes through actions only, availability by the driver."""
+"""Drivers, vehicles, working time, metrics, positions and trails in the admin.
+
+Staff change a driver's approval and put them offline by actions only, which call drivers.availability.
+"""
 
 import datetime as dt
 from functools import partial
@@ -73,7 +76,7 @@ class LicenceFilter(admin.SimpleListFilter):
 
 
 def age(since: dt.datetime) -> str:
-    """`38 s` under a minute, `4 min` under an hour, else the day and time."""
+    """Format how long ago: `38 s` under a minute, `4 min` under an hour, else the day and time."""
     seconds = max(0, int((timezone.now() - since).total_seconds()))
     if seconds < 60:
         return _("%(count)d s") % {"count": seconds}
@@ -97,7 +100,7 @@ class AvailabilityInline(HistoryInline):
 
 
 def review_after_commit(driver_id: int) -> None:
-    """What the driver was offered and has accepted is judged again, by licence and vehicle as they are now."""
+    """Check the driver's offers and accepted trips again after commit, by licence and vehicle as they are now."""
 
     transaction.on_commit(partial(best_effort, review_driver, driver_id))
 
@@ -172,7 +175,7 @@ class DriverAdmin(StaffAdmin):
         return [*self.readonly_fields, "user"] if obj else list(self.readonly_fields)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # Their offers would go with them; suspend instead.
+        # Their offers would be deleted, too; staff suspend drivers instead.
         return False
 
     def save_model(self, request: HttpRequest, obj: Driver, form: forms.ModelForm, change: bool) -> None:
@@ -185,8 +188,8 @@ class DriverAdmin(StaffAdmin):
         return super().get_inlines(request, obj) if obj else []
 
     def actions_for(self, obj: Driver) -> set[str]:
-        sensible = {name for name, approvals in availability.DECISIONS.items() if obj.approval in approvals}
-        return sensible | {"why"} | ({"take_offline"} if obj.is_online or obj.on_break_until else set())
+        possible = {name for name, approvals in availability.DECISIONS.items() if obj.approval in approvals}
+        return possible | {"why"} | ({"take_offline"} if obj.is_online or obj.on_break_until else set())
 
     @action(description=gettext_lazy("Why not a trip?"), icon="help", permissions=["why"])
     def why(self, request: HttpRequest, object_id: str) -> HttpResponse:

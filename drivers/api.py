@@ -1,7 +1,7 @@
-"""REST for drivers: offers and their answers, steps of a trip, availability, working time, positions, filters.
+"""REST for drivers: offers and their answers, steps of a trip, availability, working time, positions, filters; `me`.
 
-Also who is signed in. The driver is the signed-in user's own row, never named by the request. A suspended driver is
-neither asked nor followed any more but can finish the trip under way, so its status does not ask for approval.
+The driver is always the signed-in user's own row. A suspended driver gets no offers and reports no positions, but can
+finish the trip under way, so `StatusView` does not require approval.
 """
 
 import math
@@ -42,10 +42,10 @@ from .serializers import (
 
 
 class DriverView(APIView):
-    """For drivers only: `self.driver` is the caller."""
+    """Base of the endpoints for drivers; `self.driver` is the caller."""
 
     approved_only = False
-    # Whether a change made here is something the driver does, not their phone.
+    # Whether a change counts as activity of the driver; what their phone sends by itself does not.
     counts_as_activity = True
     driver: Driver
 
@@ -65,12 +65,12 @@ class OffersView(DriverView):
     approved_only = True
 
     def get(self, request: ApiRequest) -> Response:
-        """Open offers, the nearest deadline first: the cards of `trip.offer.created` and the seconds left."""
+        """List the open offers, the nearest deadline first: the cards of `trip.offer.created` and the seconds left."""
         now = timezone.now()
         offers = []
         for offer in open_offers(self.driver.pk):
             card = msgspec.to_builtins(offer_card(offer, offer.trip, vehicle_seats=seats_of(self.driver)))
-            # The envelope belongs to the event, which this is not.
+            # These are fields of an event; this is none.
             for name in ("type", "id", "timestamp"):
                 del card[name]
             left_s = math.floor((offer.expires_at - now).total_seconds())
@@ -82,7 +82,7 @@ class AcceptView(DriverView):
     approved_only = True
 
     def post(self, request: ApiRequest, trip_id: int) -> Response:
-        """Takes the trip; exactly one driver can, the others get 409 with the reason."""
+        """Accept the trip; exactly one driver can, the others get 409 with the reason."""
         assignment.accept_trip(self.driver.pk, trip_id)
         return trip_response(trip_id, request.user)
 
@@ -91,16 +91,17 @@ class DeclineView(DriverView):
     approved_only = True
 
     def post(self, request: ApiRequest, trip_id: int) -> Response:
+        """Decline the driver's offer of the trip."""
         offer = assignment.decline_trip(self.driver.pk, trip_id, read(request, ReasonSerializer)["reason"])
         return Response({"trip_id": trip_id, "offer_id": offer.pk, "status": offer.status})
 
 
 class StatusView(DriverView):
     def put(self, request: ApiRequest, trip_id: int) -> Response:
-        """The next step of the caller's trip, or `delayed`, `released`, `no_show`; counted with the socket's."""
+        """Take the next step of the caller's trip, or report a delay, a no-show, a release; sockets share the limit."""
         trip = driving.update_status(self.driver.pk, trip_id, **read(request, StatusSerializer))
         if trip.driver_id != self.driver.pk:
-            # Given back: what becomes of it is not their business any more, also when they say so once more.
+            # Given back: the driver may not see the trip any more, also when they repeat the request.
             return Response({"id": trip.pk, "status": driving.RELEASED})
         return trip_response(trip_id, request.user)
 
@@ -109,14 +110,14 @@ class AvailabilityView(DriverView):
     approved_only = True
 
     def put(self, request: ApiRequest) -> Response:
-        """The driver's switch; on a trip it takes effect when the trip ends."""
+        """Set the driver's switch; on a trip it takes effect when the trip ends."""
         online = read(request, AvailabilitySerializer)["availability"] == "available"
         return Response(AvailabilityAnswerSerializer(availability.set_online(self.driver.pk, online)).data)
 
 
 class AvailabilityChangesView(DriverView):
     def get(self, request: ApiRequest) -> Response:
-        """The driver's own history, newest first."""
+        """List the driver's own history, newest first."""
         pages = NewestFirst()
         page = pages.paginate_queryset(self.driver.availability_changes.all(), request, self)
         return pages.get_paginated_response(AvailabilityChangeSerializer(page, many=True).data)
@@ -124,22 +125,23 @@ class AvailabilityChangesView(DriverView):
 
 class HoursView(DriverView):
     def get(self, request: ApiRequest) -> Response:
+        """Return the stored working time."""
         return Response(WorkingTimeSerializer(self.driver).data)
 
     def put(self, request: ApiRequest) -> Response:
-        """Stores what is given; hours as a whole, a day left out is free."""
+        """Store what is given; `hours` replace all stored ones, a day left out becomes free."""
         driver = working_time.set_working_time(self.driver.pk, read_struct(request, working_time.WorkingTime))
         return Response(WorkingTimeSerializer(driver).data)
 
 
 class BreaksView(DriverView):
     def get(self, request: ApiRequest) -> Response:
-        """The running break and the planned ones, by their beginning."""
+        """List the running break and the planned ones, by their start."""
         ahead = self.driver.breaks.ahead().order_by("starts_at")
         return Response({"breaks": BreakSerializer(ahead, many=True).data})
 
     def post(self, request: ApiRequest) -> Response:
-        """A break from now on, or a planned one."""
+        """Start a break now, or plan one."""
         wanted = read(request, NewBreakSerializer)
         if "minutes" in wanted:
             row = working_time.take_break(self.driver.pk, wanted["minutes"])
@@ -150,7 +152,7 @@ class BreaksView(DriverView):
 
 class BreakView(DriverView):
     def delete(self, request: ApiRequest, break_id: int) -> Response:
-        """Ends the running break now, or drops a planned one; also the second time."""
+        """End the running break, or cancel a planned one; repeating it changes nothing."""
         return Response(BreakSerializer(working_time.end_break(self.driver.pk, break_id)).data)
 
 
@@ -163,7 +165,7 @@ class PositionView(DriverView):
     counts_as_activity = False
 
     def post(self, request: ApiRequest) -> Response:
-        """One to a hundred fixes: `{"points": […]}`, or a single one as the body."""
+        """Report one to a hundred fixes: `{"points": […]}`, or a single one as the body."""
         if isinstance(request.data, dict) and "points" not in request.data:
             points = [read_struct(request, events.Point)]
         else:
@@ -173,14 +175,16 @@ class PositionView(DriverView):
 
 class FiltersView(DriverView):
     def get(self, request: ApiRequest) -> Response:
+        """Return the stored filters."""
         return Response(FiltersSerializer(self.driver).data)
 
     def put(self, request: ApiRequest) -> Response:
-        """Stores wishes; what is left out stays, null removes the limit."""
+        """Store filters; what is left out stays, null removes the limit."""
         driver = availability.set_filters(self.driver.pk, read_struct(request, events.Filters))
         return Response(FiltersSerializer(driver).data)
 
 
 class MeView(APIView):
     def get(self, request: ApiRequest) -> Response:
+        """Return the signed-in user."""
         return Response(MeSerializer(request.user).data)

@@ -1,3 +1,5 @@
+"""The app of drivers, their working time and positions."""
+
 from django.apps import AppConfig
 
 

@@ -1,7 +1,7 @@
-"""Whether a driver can be asked: approval by staff, the driver's own switch and filters, being busy on a trip.
+"""A driver's availability: approval by staff, the driver's own switch and filters, being busy on a trip.
 
-`change_availability` is the only code that assigns a driver's availability; breaks, weekly hours and inactivity
-(drivers.working_time) come through it as well.
+`change_availability` is the only function that assigns it; breaks, weekly hours and inactivity (drivers.working_time)
+call it as well.
 """
 
 import datetime as dt
@@ -29,25 +29,29 @@ from trips.waking import wake_trips_around
 
 from .models import Approval, Availability, AvailabilityChange, Cause, Driver, DriverPosition
 
-# How often the dispatcher looks whether somebody who is online still moves: so late, at most, it notices.
+# How often the dispatcher checks whether a driver who is online has moved, so how late it records that, at most.
 IDLE_CHECK = dt.timedelta(minutes=10)
 
 
 def lock_driver(driver_id: int) -> Driver:
-    """The driver's row, held until the transaction ends: first in the lock order."""
+    """Lock and return the driver's row; first in the lock order, so call it before any other lock.
+
+    Raises:
+        NotFound: driver.not_found
+    """
     mine = Driver.objects.select_related("user", "vehicle").filter(pk=driver_id)
     driver = mine.locked().first()
     if driver is None:
         raise NotFound("driver.not_found", _("There is no such driver."))
-    # PostgreSQL joins what there was before it waited for the row. A driver who is online has an active account, for
-    # who ends that takes them offline; a vehicle that came meanwhile is not found.
+    # Where PostgreSQL had to wait for the row, the joined user and vehicle are those from before: read them again. Not
+    # for a driver who is online with a vehicle: their account is active, because deactivating it puts them offline.
     if not driver.is_online or (driver.vehicle is None and driver.vehicle_id is not None):
         driver = mine.get()
     return driver
 
 
 def require_approved(driver: Driver) -> None:
-    """Raises NotPermitted (driver.not_approved) with the reason a person would understand."""
+    """Check the driver's approval and account; raise NotPermitted (driver.not_approved) with a reason for people."""
     if driver.approval == Approval.APPROVED and driver.user.is_active:
         return
     reasons = {
@@ -59,7 +63,7 @@ def require_approved(driver: Driver) -> None:
 
 
 def sync_dispatchable(driver_id: int) -> None:
-    """Copies 'active, approved and available' to the position row that the search reads."""
+    """Set `dispatchable` on the driver's position, which the search reads: active, approved and available."""
     can_be_asked = Driver.objects.filter(
         pk=OuterRef("driver_id"),
         user__is_active=True,
@@ -71,7 +75,10 @@ def sync_dispatchable(driver_id: int) -> None:
 
 @in_transaction
 def sync_dispatchable_locked(driver_ids: Iterable[int]) -> None:
-    """`sync_dispatchable` after first fixes: one that commits with the switch saw it as little as it saw the fix."""
+    """Do `sync_dispatchable` for drivers with a first fix, each with the driver's row locked.
+
+    Without the lock, a first fix and the switch that commit at the same moment would not see each other.
+    """
     for driver_id in Driver.objects.filter(pk__in=list(driver_ids)).locked().values_list("pk", flat=True):
         sync_dispatchable(driver_id)
 
@@ -86,10 +93,10 @@ def change_availability(
     note: str = "",
     also_changed: Sequence[events.DriverPart] = (),
 ) -> bool:
-    """Store a driver's availability with its history and tell the search; False: no change. No other code assigns it.
+    """Store a driver's availability and its history, and update the search; False: nothing changed.
 
-    Inside a transaction that holds the driver. What is None stays; on a trip `is_online` waits for the end of it.
-    Publishes one `driver.updated`, with what else the caller changed.
+    Call it inside a transaction that has the driver locked. None: as before. On a trip `is_online` takes effect when
+    the trip ends. Publishes one `driver.updated` with `also_changed`, unless the cause is a trip's start or end.
     """
     previous = (driver.is_online, driver.availability)
     if is_online is not None:
@@ -121,13 +128,17 @@ def change_availability(
     if driver.availability == Availability.AVAILABLE:
         metrics.schedule_count(driver.pk)
     if cause not in (Cause.TRIP_STARTED, Cause.TRIP_ENDED):
-        # A trip's start and end are told by its own events.
+        # A trip's start and end are published as the trip's own events.
         publish_update(driver, "availability", *also_changed)
     return True
 
 
 def require_ready(driver: Driver) -> None:
-    """Raises NotPermitted (driver.not_approved), Conflict (driver.no_vehicle, driver.licence_expired)."""
+    """Check that the driver may go online.
+
+    Raises:
+        NotPermitted (driver.not_approved), Conflict (driver.no_vehicle, driver.licence_expired)
+    """
     require_approved(driver)
     if driver.vehicle is None:
         raise Conflict("driver.no_vehicle", _("You have no vehicle yet; please contact our staff."))
@@ -136,9 +147,9 @@ def require_ready(driver: Driver) -> None:
 
 
 def set_online(driver_id: int, online: bool) -> Driver:
-    """The driver's switch. On a trip it takes effect when the trip ends. Repeating it changes nothing.
+    """Set the driver's own switch. On a trip it takes effect when the trip ends. Repeating it changes nothing.
 
-    Whoever goes online during a break has ended it; whoever goes offline during one stays offline after it.
+    Going online ends a running break; going offline during one means staying offline after it.
 
     Raises:
         NotFound, NotPermitted (driver.not_approved), Conflict (driver.no_vehicle, driver.licence_expired)
@@ -170,7 +181,7 @@ def _set_online(driver_id: int, online: bool) -> Driver:
 
 
 def end_running_break(driver: Driver) -> None:
-    """Ends the running break, if there is one, without its effect. The driver is held."""
+    """End the running break of a locked driver, if there is one; the availability stays."""
     if driver.on_break_until is None:
         return
     driver.breaks.running().update(ended_at=Now(), due_at=None)
@@ -180,7 +191,7 @@ def end_running_break(driver: Driver) -> None:
 
 @in_transaction
 def take_offline(driver_id: int, user: User, reason: str = "") -> Driver:
-    """Staff put a driver offline who forgot to, or whose phone is gone; the driver may go online again.
+    """Put a driver offline on behalf of staff (they forgot, or lost their phone); the driver may go online again.
 
     Raises:
         NotFound, NotPermitted, Conflict (driver.offline)
@@ -208,7 +219,7 @@ def stop_inactive(driver_id: int) -> None:
     """Take a driver whose account is not active out of the search: offline now, or after the trip.
 
     A trip under way stays with its driver until staff take it off them. With an active account again they may go
-    online. Repeating it changes nothing; open offers are `trips.offers.withdraw_from_driver`'s.
+    online. Repeating it changes nothing. Open offers are left to `trips.offers.withdraw_from_driver`.
     """
     driver = lock_driver(driver_id)
     if driver.user.is_active:
@@ -219,12 +230,12 @@ def stop_inactive(driver_id: int) -> None:
 
 
 def mark_busy(driver_id: int) -> None:
-    """Driving a trip now. Inside a transaction that holds the driver."""
+    """Mark a driver busy whose trip starts. Inside a transaction that has the driver locked."""
     change_availability(Driver.objects.select_related("user").get(pk=driver_id), Cause.TRIP_STARTED, busy=True)
 
 
 def mark_free(driver_id: int) -> None:
-    """The trip is over: available again only if still online. Inside a transaction that holds the driver."""
+    """Make a driver whose trip has ended available, if online. Inside a transaction that has the driver locked."""
     is_driving = Exists(Driver.objects.filter(pk=OuterRef("pk"), trips__status__in=DRIVING))
     driver = Driver.objects.select_related("user").annotate(is_driving=is_driving).get(pk=driver_id)
     if not driver.is_driving and change_availability(driver, Cause.TRIP_ENDED, busy=False):
@@ -237,7 +248,7 @@ _FILTERS = ["max_distance_km", "min_earnings", "trip_types", "accepts_long_dista
 @limits.counted("filters", "changes_per_min")
 @in_transaction
 def set_filters(driver_id: int, filters: events.Filters) -> Driver:
-    """Stores the driver's wishes; what is UNSET stays.
+    """Store the driver's filters; what is UNSET stays.
 
     Raises:
         InvalidInput: a number is out of range, no trip type is left
@@ -269,7 +280,7 @@ def set_filters(driver_id: int, filters: events.Filters) -> Driver:
     return driver
 
 
-# From which approvals staff decide what: approving many must not quietly lift a suspension.
+# The approvals from which each decision is allowed: approving many drivers at once must not lift a suspension.
 DECISIONS = {
     "approve": frozenset({Approval.PENDING, Approval.REJECTED}),
     "reject": frozenset({Approval.PENDING}),
@@ -279,14 +290,17 @@ DECISIONS = {
 
 
 def approve(driver_id: int, user: User) -> Driver:
+    """Approve an applicant. Raises NotFound, Conflict (driver.approval_refused), as the other decisions do."""
     return _decide_approval("approve", driver_id, user=user, approval=Approval.APPROVED, title=_ADMITTED)
 
 
 def reinstate(driver_id: int, user: User) -> Driver:
+    """Lift a driver's suspension."""
     return _decide_approval("reinstate", driver_id, user=user, approval=Approval.APPROVED, title=_ADMITTED)
 
 
 def reject(driver_id: int, user: User, reason: str = "") -> Driver:
+    """Reject an applicant; staff can approve them later."""
     return _decide_approval(
         "reject",
         driver_id,
@@ -298,6 +312,7 @@ def reject(driver_id: int, user: User, reason: str = "") -> Driver:
 
 
 def suspend(driver_id: int, user: User, reason: str = "") -> Driver:
+    """Suspend a driver: offline, and without their open offers."""
     return _decide_approval(
         "suspend",
         driver_id,
@@ -314,7 +329,11 @@ _ADMITTED = gettext_lazy("You are approved: you can go online now")
 def _decide_approval(
     decision: str, driver_id: int, *, user: User, approval: Approval, title: Text, reason: str = ""
 ) -> Driver:
-    """Raises NotFound, Conflict (driver.approval_refused): the driver's approval does not allow this decision."""
+    """Store a decision of staff, and withdraw the driver's open offers unless it approves them.
+
+    Raises:
+        NotFound, Conflict (driver.approval_refused): the driver's approval does not allow this decision
+    """
     driver = _set_approval(DECISIONS[decision], driver_id, user=user, approval=approval, title=title, reason=reason)
     if approval != Approval.APPROVED:
         best_effort(withdraw_from_driver, driver.pk)
@@ -325,7 +344,7 @@ def _decide_approval(
 def _set_approval(
     allowed_from: frozenset[Approval], driver_id: int, *, user: User, approval: Approval, title: Text, reason: str
 ) -> Driver:
-    """A trip under way stays with its driver until staff take it off them."""
+    """Store the approval and notify the driver. A trip under way stays theirs until staff reassign it."""
     driver = lock_driver(driver_id)
     if driver.approval not in allowed_from:
         current = Approval(driver.approval).label
@@ -333,7 +352,7 @@ def _set_approval(
     driver.approval = approval
     is_published = False
     if approval != Approval.APPROVED:
-        # Off the available first: the two columns are bound by a constraint.
+        # Offline first: the constraint driver_available_only_approved binds the two columns.
         end_running_break(driver)
         is_published = change_availability(
             driver, Cause.SUSPENDED, is_online=False, by_id=user.pk, note=reason, also_changed=["approval"]

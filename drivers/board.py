@@ -1,7 +1,7 @@
-"""What one driver's dashboard shows, read from the database region by region.
+"""The data of one driver's dashboard, read from the database region by region.
 
-`Board` reads a region when it is first asked for, so a page, a socket's snapshot and the answer to one button each
-cost the queries of the regions they draw. The number of queries does not depend on the number of rows.
+`Board` reads a region at its first use, so a page, a socket's snapshot and the response to one button each cost the
+queries of the regions that they draw. The number of queries does not depend on the number of rows.
 """
 
 import datetime as dt
@@ -38,10 +38,10 @@ from .geo import distance_km
 from .models import Approval, Availability, AvailabilityChange, Break, Cause, Driver
 
 HISTORY_PAGE = 10
-# How long a completed trip stays on the Active tab asking for the passenger's rating.
+# How long a completed trip stays on the Active tab with the request to rate its passenger.
 ASK_RATING_FOR = dt.timedelta(hours=2)
 
-# The states and steps in the driver's own words.
+# The trip's states, and the buttons for the next step, as the driver reads them.
 STATUS_LABELS: dict[TripStatus, Text] = {
     TripStatus.ACCEPTED: gettext_lazy("Accepted"),
     TripStatus.EN_ROUTE: gettext_lazy("On the way to the pickup"),
@@ -58,7 +58,7 @@ STEP_LABELS: dict[TripStatus, Text] = {
     TripStatus.ARRIVED: gettext_lazy("Arrived at destination"),
     TripStatus.COMPLETED: gettext_lazy("Complete trip"),
 }
-# Why their availability changed, to the driver.
+# Why their availability changed, as the driver reads it.
 CAUSE_LABELS: dict[Cause, Text] = {
     Cause.DRIVER: gettext_lazy("by you"),
     Cause.STAFF: gettext_lazy("by our staff"),
@@ -76,7 +76,7 @@ CHANGES_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A line of the history of the driver's availability."""
+    """A row of the history of the driver's availability, as it is shown."""
 
     row: AvailabilityChange
 
@@ -93,7 +93,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whom a driver meets. `phone` in E.164, empty: none; `booked_by` empty: they booked themselves."""
+    """A person the driver meets. `phone`: E.164, empty: none. `booked_by`: empty: they booked themselves."""
 
     short_name: str
     initials: str
@@ -120,7 +120,7 @@ class ActiveTrip:
 
     @property
     def people(self) -> list[Person]:
-        """Whom to meet: everybody with seats, the organiser where nobody has booked them or who travels instead."""
+        """The people to meet: who has seats, the organiser where nobody has; on a trip for another its traveller."""
         users = [booking.passenger for booking in self.bookings] or [self.trip.organiser]
         if not self.trip.traveller_phone:
             return [Person.of(user) for user in users]
@@ -154,7 +154,7 @@ class ActiveTrip:
 
     @property
     def destination(self) -> tuple[float, float]:
-        """Where the driver goes now (lat, lng)."""
+        """Where the driver goes now, (lat, lng): the pickup or the dropoff."""
         if self.heads_to_dropoff:
             return self.trip.dropoff_lat, self.trip.dropoff_lng
         return self.trip.pickup_lat, self.trip.pickup_lng
@@ -169,7 +169,7 @@ class ActiveTrip:
 
     @property
     def no_show_from(self) -> str:
-        """From which time of day on it may be reported; empty: now already, or not yet known. Two queries."""
+        """The time of day from which a no-show may be reported; empty: already, or not yet known. Two queries."""
         if self.trip.awaits_confirmation:
             return ""
         at = driving.no_show_at(self.trip, ServiceSettings.current())
@@ -181,17 +181,19 @@ class ActiveTrip:
 
     @property
     def steps(self) -> list[tuple[Text, str]]:
-        """(label, state) of the stages still shown to the driver, state being done, now or ahead."""
+        """(label, state) of the trip's stages; the state is done, now or ahead."""
         order = STEPS[:-1]
-        place = order.index(TripStatus(self.trip.status))
+        current = order.index(TripStatus(self.trip.status))
         return [
-            (STATUS_LABELS[step], "done" if at < place else "now" if at == place else "ahead")
+            (STATUS_LABELS[step], "done" if at < current else "now" if at == current else "ahead")
             for at, step in enumerate(order)
         ]
 
 
 @dataclass(frozen=True, slots=True)
 class PastTrip:
+    """A finished trip, with the stars that the driver gave and received; None: none yet."""
+
     trip: Trip
     given: int | None
     received: int | None
@@ -207,6 +209,8 @@ class PastTrip:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
+    """One page of the driver's finished trips."""
+
     trips: list[PastTrip]
     # Where the next page begins; empty: this is the last.
     more: str
@@ -214,17 +218,19 @@ class HistoryPage:
 
 @dataclass(frozen=True, slots=True)
 class Upcoming:
-    """The next accepted trip that has not begun, and when to set off for it."""
+    """The next accepted trip that has not begun, and when to leave for it; None: the position is unknown."""
 
     trip: Trip
     distance_km: float | None
     leave_at: dt.datetime | None
-    # They would be late if they did not leave now.
+    # The time to leave has passed.
     is_late: bool
 
 
 class Board:
-    # What a button on the page gives; other lengths are planned, or asked for over REST.
+    """The dashboard of one driver; each property is a region's data, those that need queries are cached."""
+
+    # The lengths of the page's break buttons, in minutes; others can be planned, or requested over REST.
     break_lengths = (15, 30, 60)
 
     def __init__(self, driver: Driver, now: dt.datetime | None = None) -> None:
@@ -233,11 +239,12 @@ class Board:
 
     @classmethod
     def of(cls, driver_id: int) -> Self:
+        """Read the driver and return their board."""
         return cls(Driver.objects.select_related("user", "vehicle", "position").get(pk=driver_id))
 
     @property
     def may_drive(self) -> bool:
-        """Offers can reach this driver once online."""
+        """Whether this driver gets offers once online."""
         return (
             self.driver.approval == Approval.APPROVED
             and self.driver.vehicle_id is not None
@@ -259,7 +266,7 @@ class Board:
 
     @property
     def running_break(self) -> Break | None:
-        """One query, and none for a driver who is not on a break."""
+        """The running break; None: not on a break, which costs no query."""
         if self.driver.on_break_until is None:
             return None
         return next((row for row in self.breaks if row.started_at is not None), None)
@@ -274,7 +281,7 @@ class Board:
 
     @cached_property
     def changes(self) -> list[Change]:
-        """The latest of the driver's availability."""
+        """The latest changes of the driver's availability."""
         return [Change(row) for row in self.driver.availability_changes.order_by("-pk")[:CHANGES_SHOWN]]
 
     @cached_property
@@ -328,6 +335,7 @@ class Board:
 
     @property
     def upcoming(self) -> Upcoming | None:
+        """The next trip that has not begun; None: there is none."""
         waiting = [row.trip for row in self.active if not row.is_driving]
         if not waiting:
             return None
@@ -340,10 +348,12 @@ class Board:
 
 
 def history(driver: Driver, before: str) -> HistoryPage:
-    """One page of finished trips, latest departure first; `before` is the `more` of the page above, empty: the top.
+    """Read a page of finished trips, the latest departure first.
+
+    `before`: the `more` of the page before, empty: the first page.
 
     Raises:
-        NotFound: `before` is not one this function gave out.
+        NotFound: `before` is not the `more` of any page
     """
     mine = Rating.objects.filter(Q(by=driver.user_id) | Q(about=driver.user_id))
     trips = (
@@ -353,15 +363,15 @@ def history(driver: Driver, before: str) -> HistoryPage:
         .order_by("-departure_at", "-pk")
     )
     if before:
-        departure_at, pk = _place(before)
+        departure_at, pk = _parse_before(before)
         trips = trips.filter(Q(departure_at__lt=departure_at) | Q(departure_at=departure_at, pk__lt=pk))
     rows = list(trips[: HISTORY_PAGE + 1])
     page = rows[:HISTORY_PAGE]
     more = f"{page[-1].departure_at.timestamp():.6f}-{page[-1].pk}" if len(rows) > HISTORY_PAGE else ""
-    return HistoryPage([_past(trip) for trip in page], more)
+    return HistoryPage([_past_trip(trip) for trip in page], more)
 
 
-def _place(before: str) -> tuple[dt.datetime, int]:
+def _parse_before(before: str) -> tuple[dt.datetime, int]:
     stamp, _dash, pk = before.partition("-")
     try:
         return dt.datetime.fromtimestamp(float(stamp), dt.UTC), int(pk)
@@ -369,6 +379,6 @@ def _place(before: str) -> tuple[dt.datetime, int]:
         raise NotFound("not_found", _("There is no such page.")) from error
 
 
-def _past(trip: Trip) -> PastTrip:
+def _past_trip(trip: Trip) -> PastTrip:
     stars = {rating.role: rating.stars for rating in trip.ratings.all()}
     return PastTrip(trip, given=stars.get(Role.DRIVER), received=stars.get(Role.ORGANISER))

@@ -1,7 +1,7 @@
-"""What a driver has earned, and what is still to be collected in cash.
+"""A driver's earnings, and the cash that they have to collect.
 
-"Today" and "this week" (from Monday) are those of the home time zone, whatever zone a trip was in: it is the
-driver's working day that counts. Money is the driver's own part, whole tenge.
+"Today" and "this week" (from Monday) are in the service's time zone, whatever zone a trip was in. Earnings are the
+driver's share, in whole tenge.
 """
 
 import datetime as dt
@@ -25,7 +25,7 @@ class Earnings:
 
 
 def for_driver(driver_id: int, now: dt.datetime) -> Earnings:
-    """Two queries, whatever the number of trips."""
+    """Sum up the earnings of today and this week, and the cash to collect; two queries."""
     local = now.astimezone(ZoneInfo(settings.TIME_ZONE))
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
     monday = midnight - dt.timedelta(days=midnight.weekday())

@@ -1,4 +1,4 @@
-"""What a driver types on the dashboard: filters, working time, breaks, a status with its details, stars."""
+"""The forms of the driver's dashboard: filters, working time, breaks, a status with its details, stars."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from trips.states import TripType
 from .hours import DAYS
 from .models import Driver
 
-# Where the service is at home; a driver elsewhere sets their zone over REST and keeps it here.
+# The zones offered; a zone that was set over REST stays selectable for its driver.
 ZONES = (
     "Asia/Almaty",
     "Asia/Aqtau",
@@ -36,7 +36,7 @@ IDLE_CHOICES = (60, 90, 120, 180, 240)
 
 
 class FiltersForm(forms.Form):
-    """The driver's wishes; an empty number removes the limit."""
+    """The driver's filters; an empty number removes the limit."""
 
     max_distance_km = forms.FloatField(
         required=False,
@@ -70,7 +70,7 @@ class FiltersForm(forms.Form):
 
     @classmethod
     def of(cls, driver: Driver) -> "FiltersForm":
-        """Unbound, showing what is stored."""
+        """Return an unbound form that shows the stored filters."""
         km = driver.max_distance_km
         return cls(
             initial={
@@ -82,12 +82,13 @@ class FiltersForm(forms.Form):
         )
 
     def filters(self) -> events.Filters:
-        wishes: dict[str, Any] = self.cleaned_data
-        return events.Filters(**wishes)
+        """Return the entered filters."""
+        entered: dict[str, Any] = self.cleaned_data
+        return events.Filters(**entered)
 
 
 class Day(NamedTuple):
-    """A row of the weekly hours: its two fields and what is wrong with them."""
+    """A day of the weekly hours: its two fields and their first error."""
 
     label: Any
     start: forms.BoundField
@@ -124,7 +125,8 @@ class HoursForm(forms.Form):
                     self.add_error(f"{day}_{missing[0]}", _("Enter both times, or none for a free day."))
         return data
 
-    def wanted(self) -> WorkingTime:
+    def working_time(self) -> WorkingTime:
+        """Return the entered settings."""
         data = self.cleaned_data
         spans = {
             day: {side: f"{data[f'{day}_{side}']:%H:%M}" for side in ("from", "to")}
@@ -135,6 +137,7 @@ class HoursForm(forms.Form):
         return msgspec.convert({**chosen, "hours": spans}, WorkingTime)
 
     def days(self) -> Iterator[Day]:
+        """Yield the fields day by day, for the template."""
         for number, day in enumerate(DAYS):
             start, end = self[f"{day}_from"], self[f"{day}_to"]
             errors = [*start.errors, *end.errors]
@@ -142,7 +145,7 @@ class HoursForm(forms.Form):
 
 
 class BreakForm(forms.Form):
-    """A break from now on (`minutes`), or on a day from one time to another, on the driver's clock."""
+    """A break from now on (`minutes`), or on a date from one time to another, in the driver's zone."""
 
     minutes = forms.IntegerField(required=False, min_value=BREAK_MIN, max_value=BREAK_MAX)
     date = forms.DateField(required=False, error_messages={"invalid": _("Enter a date.")})
@@ -163,20 +166,20 @@ class BreakForm(forms.Form):
         return data
 
     def span(self) -> tuple[dt.datetime, dt.datetime]:
-        """From and until; an end that is not after the start is the next day's."""
+        """Return the planned break's start and end; an end that is not after the start is the next day's."""
         date, start, end = (self.cleaned_data[name] for name in ("date", "start", "end"))
         last = date if end > start else date + dt.timedelta(days=1)
         return dt.datetime.combine(date, start, self.zone), dt.datetime.combine(last, end, self.zone)
 
     def refuse(self, error: InvalidInput) -> None:
-        """Puts what the domain says where it was typed."""
-        places = {"starts_at": "start", "ends_at": "end"}
+        """Add the errors of the domain function to the fields that they are about."""
+        fields = {"starts_at": "start", "ends_at": "end"}
         for field, reasons in error.fields.items():
-            self.add_error(places.get(field, field), [str(reason) for reason in reasons])
+            self.add_error(fields.get(field, field), [str(reason) for reason in reasons])
 
     @property
     def plan_error(self) -> str:
-        """What is wrong with a planned break, in one line."""
+        """The first error of a planned break; empty: none."""
         return next((str(self.errors[name][0]) for name in ("date", "start", "end") if name in self.errors), "")
 
 
@@ -194,4 +197,6 @@ class StatusForm(forms.Form):
 
 
 class StarsForm(forms.Form):
+    """The driver's rating of a passenger."""
+
     stars = forms.IntegerField(min_value=1, max_value=5)

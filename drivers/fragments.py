@@ -1,4 +1,4 @@
-"""The dashboard as HTML fragments: whole for a socket that has just connected, in regions for events and answers.
+"""The driver's dashboard as HTML fragments: all of it for a new socket, single regions for events and responses.
 
 Every region has a DOM id and replaces itself (`hx-swap-oob`); static/js/dashboard.js merges the lists by key, so
 that a repeated fragment changes nothing on the screen. Called with the driver's language active.
@@ -18,7 +18,7 @@ from .board import Board
 from .forms import BreakForm, FiltersForm, HoursForm
 from .models import Driver
 
-# The regions that a trip's fate touches; the driver's filters are changed by the driver alone.
+# The regions that a change of a trip can change; only the driver changes the filters.
 TRIP_REGIONS = (
     "stats",
     "notice",
@@ -34,7 +34,7 @@ TRIP_REGIONS = (
 RATING_PLACES = ("active", "history")
 STAR_VALUES = (1, 2, 3, 4, 5)
 
-# The card is of no more use: it goes, and one line says why.
+# With these error codes the offer's card is replaced by a line with the reason.
 ENDING_CODES = frozenset(
     {
         *("offer.taken", "offer.withdrawn", "offer.expired", "offer.declined", "offer.not_found", "trip.cancelled"),
@@ -44,6 +44,7 @@ ENDING_CODES = frozenset(
 
 
 def regions(board: Board, names: Iterable[str] = TRIP_REGIONS) -> str:
+    """Draw these regions, each for an out-of-band swap."""
     context = {"board": board, "oob": True, "star_values": STAR_VALUES}
     return "".join(render_to_string(f"drivers/{name}.html", context) for name in names)
 
@@ -55,7 +56,7 @@ def filters(board: Board, form: FiltersForm, *, saved: bool = False, is_open: bo
 
 
 def hours(board: Board, form: HoursForm, *, break_form: BreakForm, saved: bool = False, is_open: bool = True) -> str:
-    """The panel of breaks and weekly hours."""
+    """Draw the panel of breaks and weekly hours."""
     context = {
         "board": board,
         "hours_form": form,
@@ -68,7 +69,7 @@ def hours(board: Board, form: HoursForm, *, break_form: BreakForm, saved: bool =
 
 
 def snapshot(driver_id: int) -> str:
-    """Everything, for a page that has just connected or may have missed something."""
+    """Draw everything, for a page that has just connected or may have missed events."""
     board = Board.of(driver_id)
     return regions(board) + _filters_as_stored(board) + _hours_as_stored(board) + _badge(board.driver.user_id)
 
@@ -90,8 +91,8 @@ DriverPageEvent = (
 def render(event: DriverPageEvent, driver_id: int) -> str:
     """Draw what an event changes on the driver's dashboard.
 
-    An offer's card is drawn from the event itself; what concerns a trip or the driver is read again, because several
-    events may have happened by now.
+    An offer's card is drawn from the event itself. Trips and the driver are read from the database, because later
+    events may have changed them by now.
     """
     match event:
         case events.OfferCreated():
@@ -99,13 +100,13 @@ def render(event: DriverPageEvent, driver_id: int) -> str:
         case events.OfferExpired(reason="declined"):
             return offer_answered(event.offer_id)
         case events.OfferExpired():
-            return offer_gone(event.offer_id, _ENDED[event.reason]())
+            return offer_gone(event.offer_id, _END_REASONS[event.reason]())
         case events.OfferAccepted() | events.TripStatusUpdated() | events.BookingCancelled():
             return regions(Board.of(driver_id))
         case events.TripRated():
             return regions(Board.of(driver_id), RATING_PLACES)
         case events.DriverUpdated():
-            return _parts(Board.of(driver_id), event.changed)
+            return _draw_parts(Board.of(driver_id), event.changed)
         case events.NotificationDriver() | events.NotificationPassenger() | events.NotificationStaff():
             badge = _badge(Driver.objects.values_list("user_id", flat=True).get(pk=driver_id))
             return badge + render_to_string("realtime/toast.html", {"notification": event})
@@ -113,7 +114,7 @@ def render(event: DriverPageEvent, driver_id: int) -> str:
             assert_never(event)
 
 
-# What of a driver changed -> the regions that show it; the panels of filters and hours are drawn after these.
+# The changed part of a driver -> the regions that show it; the panels of filters and hours are drawn after these.
 _ONLINE_REGIONS = ("notice", "working_time", "availability", "offers", "offers_empty")
 _REGIONS_OF: dict[events.DriverPart, tuple[str, ...]] = {
     "availability": _ONLINE_REGIONS,
@@ -125,7 +126,8 @@ _REGIONS_OF: dict[events.DriverPart, tuple[str, ...]] = {
 }
 
 
-def _parts(board: Board, changed: Collection[events.DriverPart]) -> str:
+def _draw_parts(board: Board, changed: Collection[events.DriverPart]) -> str:
+    """Draw what shows these parts of the driver's state."""
     wanted = {name for part in changed for name in _REGIONS_OF[part]}
     html = regions(board, [name for name in TRIP_REGIONS if name in wanted])
     if "filters" in changed:
@@ -143,7 +145,7 @@ def _hours_as_stored(board: Board) -> str:
     return hours(board, HoursForm(board.driver), break_form=BreakForm(board.driver), is_open=False)
 
 
-_ENDED: dict[str, Callable[[], str]] = {
+_END_REASONS: dict[str, Callable[[], str]] = {
     "timeout": lambda: _("Time ran out."),
     "accepted_by_another": lambda: _("Another driver was faster."),
     "cancelled": lambda: _("This trip is no longer offered."),
@@ -152,32 +154,37 @@ _ENDED: dict[str, Callable[[], str]] = {
 
 
 def offer_gone(offer_id: int, reason: Text) -> str:
+    """Replace an offer's card by a line with the reason why it ended."""
     return render_to_string("drivers/offer_gone.html", {"offer_id": offer_id, "reason": reason})
 
 
 def offer_refused(offer_id: int, error: DomainError) -> str:
-    """The answer to an accept or decline that failed: the line that replaces the card, or the reason on it."""
+    """Draw the response to a refused accept or decline: the line that replaces the card, or the reason on the card."""
     if error.code in ENDING_CODES:
         return offer_gone(offer_id, error.message)
     return render_to_string("drivers/offer_refused.html", {"offer_id": offer_id, "reason": error.message})
 
 
 def offer_answered(offer_id: int) -> str:
+    """Remove the card of an offer that the driver has declined."""
     return render_to_string("drivers/offer_answered.html", {"offer_id": offer_id})
 
 
 def trip_refused(trip_id: int, error: DomainError) -> str:
+    """Show on a trip's card why a step was refused; an error of the delay's minutes is shown beside them."""
     minutes = error.fields.get("delay_minutes", [])
     context = {"trip_id": trip_id, "reason": error.message, "field_reason": minutes[0] if minutes else ""}
     return render_to_string("drivers/trip_error.html", context)
 
 
 def rating_refused(trip_id: int, error: DomainError) -> str:
+    """Show why a rating was refused, wherever the trip can be rated."""
     context = {"trip_id": trip_id, "places": RATING_PLACES, "reason": error.message}
     return render_to_string("drivers/rate_error.html", context)
 
 
 def toast(text: Text, *, kind: str = "error") -> str:
+    """Draw a short message over the page."""
     return render_to_string("drivers/toast.html", {"text": text, "kind": kind})
 
 

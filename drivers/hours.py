@@ -1,8 +1,8 @@
 """Weekly hours: spans of wall-clock time in a zone, and the instants at which they begin and end.
 
-A leaf without the ORM. A span whose end is not after its start ends the next day (`22:00` to `06:00`; the same time
-twice: a whole day). Clock changes move the instants, never the wall clock: a time that the spring change skips is
-meant an hour later, one that the autumn change repeats is meant the first time.
+Imports no models. A span whose end is not after its start ends the next day (`22:00` to `06:00`; the same time
+twice: a whole day). Hours are by the wall clock, also when the clocks change: a time that the spring change skips
+means an hour later, one that the autumn change repeats means the first.
 """
 
 import datetime as dt
@@ -13,17 +13,19 @@ from zoneinfo import ZoneInfo
 from django.utils.dates import WEEKDAYS_ABBR
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-# Whatever the hours, what begins or ends next does so within a week, apart from hours that never end.
-_HORIZON = dt.timedelta(days=8)
+# The next begin or end of hours is within a week, except for hours that never end.
+_SEARCH_AHEAD = dt.timedelta(days=8)
 
 
 class Period(NamedTuple):
+    """Working time without a gap, UTC."""
+
     starts_at: dt.datetime
     ends_at: dt.datetime
 
 
 def periods(hours: Mapping[str, Mapping[str, str]], zone: ZoneInfo, now: dt.datetime) -> list[Period]:
-    """The working periods (UTC) from two days before `now` to ten days after, those that touch made one."""
+    """Return the working periods from two days before `now` to ten days after; those that touch are merged."""
     today = now.astimezone(zone).date()
     found = []
     for offset in range(-2, 11):
@@ -34,7 +36,7 @@ def periods(hours: Mapping[str, Mapping[str, str]], zone: ZoneInfo, now: dt.date
         start, end = (dt.time.fromisoformat(span[side]) for side in ("from", "to"))
         last = date if end > start else date + dt.timedelta(days=1)
         period = Period(_instant(date, start, zone), _instant(last, end, zone))
-        # Of a span within the skipped hour nothing may be left.
+        # A span within the skipped hour may be empty.
         if period.ends_at > period.starts_at:
             found.append(period)
     merged: list[Period] = []
@@ -47,18 +49,18 @@ def periods(hours: Mapping[str, Mapping[str, str]], zone: ZoneInfo, now: dt.date
 
 
 def are_now(hours: Mapping[str, Mapping[str, str]], zone: ZoneInfo, now: dt.datetime) -> bool:
-    """Whether `now` is within the hours: from a beginning on, until an end."""
+    """Return whether `now` is within the hours; the begin is within, the end is not."""
     return any(starts_at <= now < ends_at for starts_at, ends_at in periods(hours, zone, now))
 
 
 def next_change(hours: Mapping[str, Mapping[str, str]], zone: ZoneInfo, now: dt.datetime) -> dt.datetime | None:
-    """When the hours begin or end next, after `now`; None: never."""
+    """Return when the hours next begin or end after `now`; None: never."""
     edges = [instant for period in periods(hours, zone, now) for instant in period]
-    return min((edge for edge in edges if now < edge <= now + _HORIZON), default=None)
+    return min((edge for edge in edges if now < edge <= now + _SEARCH_AHEAD), default=None)
 
 
 def in_words(hours: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:
-    """(day, span) of each working day: `("Mon", "08:00–18:00")`."""
+    """Return (day, span) of each working day, such as `("Mon", "08:00–18:00")`."""
     spans = [(number, hours.get(day)) for number, day in enumerate(DAYS)]
     return [(str(WEEKDAYS_ABBR[number]), f"{span['from']}–{span['to']}") for number, span in spans if span]
 

@@ -1,7 +1,7 @@
-"""How drivers did lately: the figures that the ranking weighs, counted by the dispatcher and kept with the driver.
+"""Driver metrics: the figures that the ranking weighs, computed by the dispatcher and stored per driver.
 
-Nobody is ranked by counting a week of offers while a passenger waits. A driver is counted when they come online or a
-trip of theirs ends, and every quarter of an hour while they are online.
+Stored, so that a search does not count a week of offers while a passenger waits. They are computed when a driver comes
+online or a trip of theirs ends, and every quarter of an hour while they are online.
 """
 
 import datetime as dt
@@ -19,24 +19,25 @@ COUNTED_EVERY = dt.timedelta(minutes=15)
 
 
 def schedule_count(driver_id: int) -> None:
-    """Has the dispatcher count the driver at its next look. Inside a transaction that holds the driver."""
+    """Have the dispatcher compute the metrics in its next pass. Inside a transaction that has the driver locked."""
     row = DriverMetrics(driver_id=driver_id, due_at=Now())
     DriverMetrics.objects.bulk_create([row], update_conflicts=True, unique_fields=["driver"], update_fields=["due_at"])
 
 
 def count_due(limit: int) -> int:
-    """Counts drivers that are due, `limit` at most; returns their number."""
+    """Compute the metrics of drivers that are due, at most `limit`; return how many."""
     due = DriverMetrics.objects.filter(due_at__lte=Now()).order_by("due_at")
-    return isolate_failures(_count, list(due.values_list("pk", flat=True)[:limit]))
+    return isolate_failures(_count_drivers, list(due.values_list("pk", flat=True)[:limit]))
 
 
 @in_transaction
-def _count(driver_ids: list[int]) -> int:
+def _count_drivers(driver_ids: list[int]) -> int:
+    """Compute the metrics of these drivers; those whose rows are locked elsewhere are left to the next pass."""
     mine = DriverMetrics.objects.filter(pk__in=driver_ids, due_at__lte=Now()).order_by("pk")
     rows = {row.pk: row for row in mine.select_for_update(skip_locked=True, of=("self",))}
     offers: QuerySet[Offer] = Offer.objects.filter(driver__in=rows, created_at__gt=Now() - PERIOD)
     accepted = Q(status=OfferStatus.ACCEPTED)
-    # What another driver took or the passenger cancelled was not this driver's to answer any more.
+    # Offers withdrawn because another driver accepted or the passenger cancelled count neither way.
     answered = accepted | Q(status__in=[OfferStatus.DECLINED, OfferStatus.EXPIRED])
     counted = (
         offers.order_by()
@@ -49,10 +50,10 @@ def _count(driver_ids: list[int]) -> int:
     )
     for row in rows.values():
         row.acceptance, row.cancellations, row.last_trip_at = None, 0, None
-    for of_driver in counted:
-        row = rows[of_driver["driver"]]
-        row.acceptance = of_driver["accepted"] / of_driver["answered"] if of_driver["answered"] else None
-        row.cancellations = of_driver["given_back"]
+    for counts in counted:
+        row = rows[counts["driver"]]
+        row.acceptance = counts["accepted"] / counts["answered"] if counts["answered"] else None
+        row.cancellations = counts["given_back"]
     ended = Trip.objects.filter(driver__in=rows, status=TripStatus.COMPLETED).order_by().values("driver")
     for found in ended.annotate(last=Max("completed_at")):
         rows[found["driver"]].last_trip_at = found["last"]

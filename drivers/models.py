@@ -1,4 +1,4 @@
-"""Drivers, their vehicles and where they are."""
+"""Drivers, their vehicles, working time, metrics and positions, and the trails of their trips."""
 
 import datetime as dt
 from typing import TYPE_CHECKING, Self
@@ -45,7 +45,7 @@ class Cause(models.TextChoices):
     TRIP_ENDED = "trip_ended", _("Trip ended")
 
 
-# How long a driver may choose to stay online without doing anything, in minutes.
+# The range of a driver's setting, how many minutes they stay online without activity.
 AUTO_OFFLINE_MIN, AUTO_OFFLINE_MAX = 60, 240
 
 
@@ -80,7 +80,7 @@ class Vehicle(models.Model):
 
 class DriverQuerySet(models.QuerySet["Driver"]):
     def locked(self) -> Self:
-        """Driver rows come first in the lock order (driver, trip, offers, bookings); ids ascending among drivers."""
+        """Lock the rows by ascending id. Drivers are first in the lock order (driver, trip, offers, bookings)."""
         return self.order_by("pk").select_for_update(no_key=True, of=("self",))
 
 
@@ -105,11 +105,11 @@ class Driver(models.Model):
     trip_types = models.JSONField(_("trip types"), default=all_trip_types)
     accepts_long_distance = models.BooleanField(_("long distance (200 km and more)"), default=True)
 
-    # The driver's working time (drivers.working_time). The zone is that of the hours and of what the driver is told.
+    # The driver's working time (drivers.working_time). The zone of the hours and of times in messages.
     timezone = models.CharField(_("time zone"), max_length=40, default="Asia/Almaty")
     # Day -> {"from": "08:00", "to": "18:00"}, at most one span a day (drivers.hours).
     weekly_hours = models.JSONField(_("weekly hours"), default=dict, blank=True)
-    # When the hours next begin or end; None: there are none, or they never do.
+    # When the hours next begin or end; None: there are none, or they cover all of the week.
     hours_due_at = models.DateTimeField(_("hours begin or end next"), null=True, blank=True)
     # The running break's end; None: not on a break.
     on_break_until = models.DateTimeField(_("on a break until"), null=True, blank=True)
@@ -118,13 +118,13 @@ class Driver(models.Model):
         default=120,
         validators=[MinValueValidator(AUTO_OFFLINE_MIN), MaxValueValidator(AUTO_OFFLINE_MAX)],
     )
-    # What the driver did last, to the minute, and where the vehicle was when it was last seen to move.
+    # When the driver was last active, to the minute, and where the vehicle was when it last moved.
     active_at = models.DateTimeField(_("active"), null=True, blank=True)
     active_lat = models.FloatField(null=True, blank=True)
     active_lng = models.FloatField(null=True, blank=True)
-    # When the dispatcher asks next whether the driver is still active; None: not online and free.
+    # When the dispatcher next checks whether the driver is still active; None: not available.
     idle_look_at = models.DateTimeField(null=True, blank=True)
-    # Set with the warning: offline then, unless something happens.
+    # Set with the warning: when the driver is put offline, unless they are active before.
     auto_offline_at = models.DateTimeField(_("offline by itself at"), null=True, blank=True)
 
     objects = DriverQuerySet.as_manager()
@@ -143,9 +143,9 @@ class Driver(models.Model):
             ),
         ]
         indexes = [
-            # The dispatcher's look for weekly hours that begin or end.
+            # The dispatcher's search for weekly hours that begin or end.
             models.Index(fields=["hours_due_at"], condition=Q(hours_due_at__isnull=False), name="driver_hours_due"),
-            # The dispatcher's look for drivers who are online and do nothing.
+            # The dispatcher's search for drivers whose activity is to be checked.
             models.Index(fields=["idle_look_at"], condition=Q(idle_look_at__isnull=False), name="driver_idle_look"),
         ]
 
@@ -154,7 +154,7 @@ class Driver(models.Model):
 
     @property
     def rating(self) -> float | None:
-        """Average of the stars received, one decimal; None: "new"."""
+        """The average of the stars received, to one decimal; None: no ratings yet."""
         return round(self.rating_sum / self.rating_count, 1) if self.rating_count else None
 
     @property
@@ -189,12 +189,12 @@ class DriverMetrics(models.Model):
 
 
 class AvailabilityChange(models.Model):
-    """History of a driver's availability: what it was, what it became, why. Written by `availability.change`."""
+    """History of a driver's availability: from what, to what, and why. Written by `change_availability`."""
 
     driver = models.ForeignKey(Driver, models.CASCADE, related_name="availability_changes")
     previous = models.CharField(_("from"), max_length=10, choices=Availability.choices)
     availability = models.CharField(_("to"), max_length=10, choices=Availability.choices)
-    # What the driver is once no trip keeps them busy.
+    # Whether the driver is online when no trip keeps them busy.
     is_online = models.BooleanField(_("online"))
     cause = models.CharField(_("cause"), max_length=14, choices=Cause.choices)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("by"))
@@ -223,16 +223,16 @@ class BreakQuerySet(models.QuerySet["Break"]):
 
 
 class Break(models.Model):
-    """A pause the driver takes now or has planned: offline when it starts, back when it ends. Each happens once."""
+    """A break that the driver takes now or has planned: offline when it starts, online again when it ends."""
 
     driver = models.ForeignKey(Driver, models.CASCADE, related_name="breaks")
     starts_at = models.DateTimeField(_("from"))
     ends_at = models.DateTimeField(_("until"))
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
-    # The driver was online when it started (or their hours began meanwhile): its end puts them back.
+    # Its end puts the driver online: they were when it started, or their hours have begun since.
     resumes = models.BooleanField(_("online afterwards"), default=False)
-    # When the dispatcher starts or ends it; None: it is over.
+    # When the dispatcher next starts or ends it; None: it has ended.
     due_at = models.DateTimeField(null=True, blank=True)
 
     objects = BreakQuerySet.as_manager()
@@ -249,9 +249,9 @@ class Break(models.Model):
             ),
         ]
         indexes = [
-            # The dispatcher's look for breaks that start or end.
+            # The dispatcher's search for breaks that start or end.
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="break_due"),
-            # What a driver has planned.
+            # A driver's running and planned breaks.
             models.Index(fields=["driver", "starts_at"], condition=Q(ended_at__isnull=True), name="break_of_driver"),
         ]
 
@@ -260,7 +260,7 @@ class Break(models.Model):
 
 
 class DriverPosition(models.Model):
-    """The latest fix of a driver, one narrow row that is rewritten in place (see docs/operations.md, Positions).
+    """The latest position of a driver: one narrow row, updated in place (see docs/operations.md, Positions).
 
     `cell` is the 0.01° grid cell (`drivers.geo.cell`); only its change touches an index, so most updates stay
     heap-only on PostgreSQL.
@@ -276,7 +276,7 @@ class DriverPosition(models.Model):
     # The phone's clock, clamped to the server's; and the server's own.
     recorded_at = models.DateTimeField()
     received_at = models.DateTimeField()
-    # The phone's newer fixes are implausible and kept aside (drivers.positions.fixes): the driver may not be here now.
+    # The phone's newer fixes are implausible and kept aside (drivers.positions.fixes), so this may be out of date.
     jumped = models.BooleanField(_("in doubt"), default=False, db_default=False)
     # Approved and available: kept here so that the search reads one index.
     dispatchable = models.BooleanField(default=False)
@@ -298,10 +298,11 @@ class DriverPosition(models.Model):
         return f"{self.lat:.5f}, {self.lng:.5f}"
 
     def is_plausible(self, worst_m: int) -> bool:
-        """Say whether it tells where the vehicle is: not in doubt by newer fixes, and no guess of the phone's."""
+        """Return whether it can be relied on: no implausible newer fixes, and accurate to `worst_m` or better."""
         return not self.jumped and (self.accuracy_m is None or self.accuracy_m <= worst_m)
 
     def is_fresh(self, seconds: int) -> bool:
+        """Return whether the phone recorded it at most so many seconds ago."""
         return self.recorded_at >= timezone.now() - dt.timedelta(seconds=seconds)
 
 
@@ -312,7 +313,7 @@ class TrailPoint(models.Model):
     """
 
     trip = models.ForeignKey("trips.Trip", models.CASCADE, related_name="trail")
-    # Whose vehicle; None: written by a release that did not say. No index: points are found by their trip.
+    # Whose vehicle; None: written by an earlier release. No index: points are found by their trip.
     driver = models.ForeignKey(Driver, models.CASCADE, related_name="+", null=True, db_index=False)
     # Which drive of the trip: one whose passengers change vehicles on the way has several.
     leg = models.PositiveSmallIntegerField(_("leg"), default=1, db_default=1)

@@ -1,9 +1,9 @@
-"""The growing search for the drivers nearest to a point.
+"""The search for the drivers nearest to a point, in a growing circle.
 
-It looks at a small circle first and at larger ones until enough drivers are found or the radius is reached. How much
-larger follows from how many were found; where nobody was, it asks the index alone which cell around is the nearest
-that anybody is in. No look reads more than a few hundred drivers: one that would is repeated with a smaller circle.
-So a city centre, empty country and a city at the rim of it take about as long.
+It reads a small circle first and larger ones until enough drivers are found or the radius is reached. How much larger
+depends on how many were found; where nobody was, one query of the index alone finds the nearest cell with a driver. No
+query reads more than a few hundred drivers: one that would is repeated with a smaller circle. So the search takes
+about as long in a city centre, in empty country and in a city at the edge of it.
 """
 
 import datetime as dt
@@ -18,17 +18,17 @@ from django.db.models import Q
 
 from . import geo
 
-# The first circle: in the middle of a city it holds enough drivers.
+# The radius of the first circle: in the middle of a city it holds enough drivers.
 _FIRST_KM = 0.15
 # How much wider than the last the next ring is, at most and at least.
 _MOST_GROWTH, _LEAST_GROWTH = 8.0, 0.5
-# A look that finds more than these per driver wanted, and these in any case, is repeated nearer.
+# A circle with more drivers than _SPARE_FACTOR per driver wanted, plus _SPARE, is read again with a smaller radius.
 _SPARE_FACTOR, _SPARE = 3, 100
 # Half of a cell's diagonal.
 _CELL_KM = 0.8
-# A circle is shrunk to less than this, or it will hold too many again.
+# A circle with too many is shrunk to less than this share of its radius, or it would hold too many again.
 _WORTH_IT = 0.9
-# No ring is thinner than this, or than this share of its radius: a crowd on one spot is read whatever it holds.
+# No ring is thinner than this, or than this share of its radius: many drivers on one spot are read all together.
 _LEAST_KM, _LEAST_SHARE = 0.02, 0.01
 
 
@@ -45,70 +45,77 @@ class Fix(NamedTuple):
 
 
 class Near(NamedTuple):
+    """A driver found, with the distance from the point searched."""
+
     driver_id: int
     distance_km: float
     position: Fix
 
 
 def in_cells(field: str, lat: float, lng: float, radius_km: float) -> Q:
-    """A condition on a cell column that covers the circle (and a little more)."""
+    """Return the condition on a cell column that covers the circle, and a little more."""
     return reduce(operator.or_, (Q(**{f"{field}__range": span}) for span in geo.cell_ranges(lat, lng, radius_km)))
 
 
 def search_outward(lat: float, lng: float, radius_km: float, enough: int) -> Iterator[list[Near]]:
-    """All dispatchable drivers within `radius_km`, nearest first, batch by batch as far as the caller asks.
+    """Yield all dispatchable drivers within `radius_km`, nearest first, in batches, as far as the caller iterates.
 
-    Whether their position is fresh is not asked here: a dark driver is turned down with a reason.
-    `enough` is how many are probably wanted: the size of a batch follows it, but may be less (also none) or more.
-    Drivers move meanwhile: nobody comes twice, and who drives towards the point between two looks may be missed.
+    `enough` is how many are probably wanted; a batch has about as many, but may have fewer (also none) or more.
+    Drivers move meanwhile: nobody is yielded twice, but one who drives towards the point between two queries may be
+    missed.
+
+    1. Read the drivers in the circle `search_km` who are not in `found_ids`.
+    2. If they are too many, shrink the circle and read again.
+    3. Else yield them, and widen the circle by how many they were, or to the nearest cell with a driver.
     """
-    seen: set[int] = set()
-    covered_km, look_km = 0.0, min(_FIRST_KM, radius_km)
-    # A circle this large is known to hold too many for a look.
+    found_ids: set[int] = set()
+    covered_km, search_km = 0.0, min(_FIRST_KM, radius_km)
+    # A circle of this radius is known to hold too many for one query.
     too_many_km = math.inf
     while True:
-        wanted = enough - len(seen) if len(seen) < enough else enough
-        limit = len(seen) + _SPARE_FACTOR * wanted + _SPARE
+        wanted = enough - len(found_ids) if len(found_ids) < enough else enough
+        limit = len(found_ids) + _SPARE_FACTOR * wanted + _SPARE
         least_km = max(_LEAST_KM, _LEAST_SHARE * covered_km)
-        divisible = look_km - covered_km > least_km
-        rows = _search_circle(lat, lng, look_km, limit + 1 if divisible else None)
-        new = [(geo.distance_km(lat, lng, row[1], row[2]), row[0], row) for row in rows if row[0] not in seen]
-        new = sorted(one for one in new if one[0] <= look_km)
+        divisible = search_km - covered_km > least_km
+        rows = _search_circle(lat, lng, search_km, limit + 1 if divisible else None)
+        new = [(geo.distance_km(lat, lng, row[1], row[2]), row[0], row) for row in rows if row[0] not in found_ids]
+        new = sorted(one for one in new if one[0] <= search_km)
         if divisible and len(rows) > limit:
-            # As many as are wanted are within the distance of the last of them, whichever were read.
-            sure_km = new[wanted - 1][0] if len(new) >= wanted else look_km
-            too_many_km = look_km
-            look_km = sure_km if sure_km < _WORTH_IT * look_km else _between(covered_km, look_km)
-            look_km = max(look_km, covered_km + least_km)
+            # The last of those wanted is at most this far away, whichever drivers the limited query has returned.
+            bound_km = new[wanted - 1][0] if len(new) >= wanted else search_km
+            too_many_km = search_km
+            search_km = bound_km if bound_km < _WORTH_IT * search_km else _between(covered_km, search_km)
+            search_km = max(search_km, covered_km + least_km)
             continue
-        seen.update(driver_id for _km, driver_id, _row in new)
+        found_ids.update(driver_id for _km, driver_id, _row in new)
         yield [Near(driver_id, distance_km, _fix(row)) for distance_km, driver_id, row in new]
-        if look_km >= radius_km:
+        if search_km >= radius_km:
             return
         if new:
-            # As many again as are wanted, if the country goes on as in the ring just looked at.
-            width_km, ring = look_km - covered_km, look_km**2 - covered_km**2
-            next_km = math.sqrt(look_km**2 + 2 * wanted * ring / len(new)) - look_km
-            covered_km = look_km
-            look_km += min(width_km * _MOST_GROWTH, max(width_km * _LEAST_GROWTH, next_km))
+            # Far enough for as many again as are wanted, at the density of the ring just read.
+            width_km, ring = search_km - covered_km, search_km**2 - covered_km**2
+            next_km = math.sqrt(search_km**2 + 2 * wanted * ring / len(new)) - search_km
+            covered_km = search_km
+            search_km += min(width_km * _MOST_GROWTH, max(width_km * _LEAST_GROWTH, next_km))
         else:
-            covered_km, look_km = _next_ring(lat, lng, look_km, radius_km)
-        look_km = min(radius_km, look_km)
+            covered_km, search_km = _next_ring(lat, lng, search_km, radius_km)
+        search_km = min(radius_km, search_km)
         if _between(covered_km, too_many_km) < _WORTH_IT * too_many_km:
-            look_km = min(look_km, _between(covered_km, too_many_km))
+            search_km = min(search_km, _between(covered_km, too_many_km))
         else:
-            look_km, too_many_km = min(look_km, too_many_km), math.inf
+            search_km, too_many_km = min(search_km, too_many_km), math.inf
 
 
 def _between(near_km: float, far_km: float) -> float:
+    """Return a radius between the two: their geometric mean, at least a quarter of the larger."""
     return max(math.sqrt(near_km * far_km), far_km / 4)
 
 
 def _next_ring(lat: float, lng: float, covered_km: float, radius_km: float) -> tuple[float, float]:
-    """Around a circle with nobody new in it: up to where there is nobody either, and where there is somebody.
+    """Return the next ring around a circle without new drivers: (radius that is still empty, radius with a driver).
 
-    In each row the index knows the next cell to the west and to the east that somebody is in. Those that the circle
-    touches are left out, so this says where to look, not what is there.
+    Asks the index, row by row, for the nearest occupied cell to the west and to the east. The cells that the circle
+    touches are left out, so the result says where to search, not who is there.
     """
     inner = {low >> 20: (low, high) for low, high in geo.cell_ranges(lat, lng, covered_km)}
     column = geo.cell(lat, lng) & (1 << 20) - 1
@@ -137,13 +144,14 @@ Row = tuple[int, float, float, float | None, dt.datetime, bool]
 
 
 def _fix(row: Row) -> Fix:
+    """Convert a row of the query."""
     # SQLite keeps instants without a zone, in UTC.
     at = row[4] if row[4].tzinfo else row[4].replace(tzinfo=dt.UTC)
     return Fix(row[0], row[1], row[2], row[3], at, bool(row[5]))
 
 
 def _search_circle(lat: float, lng: float, radius_km: float, limit: int | None) -> list[Row]:
-    """Dispatchable drivers within the circle and a hair more, `limit` of them at most, in no order."""
+    """Read the dispatchable drivers within the circle and slightly beyond, at most `limit`, in no order; None: all."""
     spans = ", ".join(f"({low}, {high})" for low, high in geo.cell_ranges(lat, lng, radius_km))
     within = f"dispatchable AND cell BETWEEN low AND high AND {_in_circle(lat, lng, radius_km)}"
     cut = f"LIMIT {limit}" if limit else ""
@@ -154,7 +162,7 @@ def _search_circle(lat: float, lng: float, radius_km: float, limit: int | None) 
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             near = f"SELECT {columns} FROM drivers_driverposition WHERE {within} {cut}"  # noqa: S608
-            # Thinking so it would also compile the query, which takes a hundred times as long as running it.
+            # With such an estimate it would also compile the query, which takes a hundred times as long as running it.
             cursor.execute(f"SET LOCAL jit = off; {spans} LATERAL ({near}) AS near {cut}")
             cursor.nextset()
         else:
@@ -164,10 +172,10 @@ def _search_circle(lat: float, lng: float, radius_km: float, limit: int | None) 
 
 
 def _in_circle(lat: float, lng: float, radius_km: float) -> str:
-    """Keeps out what the cells reach beyond the circle, with what every database multiplies quickly.
+    """Return the SQL condition that leaves out what the cells cover beyond the circle, with multiplications only.
 
-    The haversine with x for sin x and three terms of the cosine of the latitude: never less than the distance, and more
-    by what `slack` says. Beside a pole and across 180° the cells alone have to do.
+    The haversine formula with x for sin x and three terms of the series for the cosine of the latitude. `slack` widens
+    the circle by the largest error, so that no driver within it is lost. Near a pole and across 180° every row passes.
     """
     south, north, west, east = geo.box(lat, lng, radius_km)
     if west < -180 or east > 180 or abs(lat) > 85:

@@ -1,7 +1,7 @@
-"""Bodies of the drivers' REST endpoints.
+"""Request and response bodies of the drivers' REST endpoints.
 
-Positions and filters are read as the structs of the event contract instead (`stepper.api.base.read_struct`): they are
-the same as over a socket, and a hundred points are too many for a serializer.
+Positions and filters are read as structs of the event contract (`stepper.api.base.read_struct`): the sockets use the
+same ones, and a serializer would be too slow for a hundred points.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from trips.cards import vehicle_card
 
 from .models import AvailabilityChange, Break, Driver
 
-# Read
+# Requests
 
 
 class StatusSerializer(serializers.Serializer[Any]):
@@ -54,7 +54,7 @@ class NewBreakSerializer(serializers.Serializer[Any]):
         return attrs
 
 
-# Answered
+# Responses
 
 
 class FiltersSerializer(serializers.ModelSerializer[Driver]):
@@ -106,7 +106,7 @@ class BreakSerializer(serializers.ModelSerializer[Break]):
 
 
 class MyDriverSerializer(serializers.ModelSerializer[Driver]):
-    """The driver's own view of themselves."""
+    """The driver's own account, for themselves."""
 
     rating = serializers.FloatField()
     vehicle = serializers.SerializerMethodField()
@@ -132,7 +132,7 @@ class MyDriverSerializer(serializers.ModelSerializer[Driver]):
 
 
 class MeSerializer(serializers.ModelSerializer[User]):
-    """Who is signed in; `driver` null: not a driver."""
+    """The signed-in user; `driver` null: not a driver."""
 
     phone = serializers.SerializerMethodField()
     rating = serializers.FloatField()

@@ -1,4 +1,4 @@
-"""`driver.updated`: tells a driver's pages and programs what changed of themselves."""
+"""Publishes `driver.updated`: a change of the driver's own state, for their pages and programs."""
 
 from drivers.models import Driver
 from realtime import events, groups
@@ -6,7 +6,7 @@ from realtime.outbox import publish
 
 
 def publish_update(driver: Driver, *changed: events.DriverPart) -> None:
-    """Publish the driver's state as the row given has it, on commit; call inside the transaction that changed it."""
+    """Publish the state of the row given when the current transaction commits; `changed`: the parts that are new."""
     publish(
         events.DriverUpdated(
             driver_id=driver.pk,

@@ -1,4 +1,4 @@
-"""Addresses of the driver's dashboard."""
+"""URLs of the driver's dashboard."""
 
 from django.urls import path
 

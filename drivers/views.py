@@ -1,8 +1,8 @@
 """The driver's dashboard and its buttons.
 
-One page with three tabs that are all kept current by the socket, so switching needs no request; a browser without
-scripts follows the tabs' links. Every button posts to one view that calls one domain verb and answers htmx with
-fragments (refusals: 409 with the reason, which static/js/htmx-config.js swaps) and everybody else with a redirect.
+One page with three tabs, all kept up to date by the socket, so that switching needs no request; without scripts the
+tabs are links. Every button posts to one view, which calls one domain function. The response is fragments for htmx
+(refusals: 409 with the reason, which static/js/htmx-config.js swaps in) and a redirect otherwise.
 """
 
 from collections.abc import Callable, Iterable
@@ -38,7 +38,7 @@ from .forms import BreakForm, FiltersForm, HoursForm, StarsForm, StatusForm
 from .models import Driver
 
 TABS = ("offers", "active", "history")
-# What a tab shows, beside the numbers at the top.
+# The regions of each tab; the figures at the top belong to all of them.
 REGIONS = {
     "offers": ("availability", "notice", "working_time", "offers", "offers_empty"),
     "active": ("active", "upcoming"),
@@ -50,7 +50,7 @@ _Args = ParamSpec("_Args")
 def driver_required(
     view: Callable[Concatenate[SignedInRequest, Driver, _Args], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, _Args], HttpResponse]:
-    """Hands the view the signed-in user's driver row; everybody else is told why this page is not theirs."""
+    """Pass the signed-in user's driver row to the view; others get the sign-in page, or a 403 page if no driver."""
 
     @wraps(view)
     def guarded(plain: HttpRequest, *args: _Args.args, **kwargs: _Args.kwargs) -> HttpResponse:
@@ -73,14 +73,14 @@ def driver_required(
 
 
 def _fragment_response(request: SignedInRequest, fragment: str, tab: str) -> HttpResponse:
-    """What changed, for htmx; for a plain form the page with that tab."""
+    """Respond with the fragment to htmx, and with a redirect to the tab to a plain form."""
     if request.htmx:
         return HttpResponse(fragment)
     return redirect("drivers:tab", tab)
 
 
 def _refusal_response(request: SignedInRequest, error: DomainError, *, fragment: str, tab: str) -> HttpResponse:
-    """Nothing changed, and why."""
+    """Respond to a refused action: 409 with the fragment to htmx, else a message and a redirect; 429 over a limit."""
     if isinstance(error, TooManyRequests):
         return over_limit(request, error, fragment)
     if request.htmx:
@@ -89,10 +89,10 @@ def _refusal_response(request: SignedInRequest, error: DomainError, *, fragment:
     return redirect("drivers:tab", tab)
 
 
-def _drawn(driver_id: int, committed: Iterable[Event]) -> str:
-    """Draw what this request's own events change on the page, for the answer and for the driver's sockets at once.
+def _draw_events(driver_id: int, committed: Iterable[Event]) -> str:
+    """Draw what this request's own events change on the page, once for the response and the driver's sockets.
 
-    "": it caused none, as what was asked for had been done before.
+    "": the request caused no event, because it repeats an earlier one.
     """
     drawn: dict[DrawingKey, str] = {}
     for row in committed:
@@ -105,11 +105,11 @@ def _drawn(driver_id: int, committed: Iterable[Event]) -> str:
     return "".join(drawn.values())
 
 
-def _reasons(form: forms.Form) -> dict[str, list[Text]]:
+def _form_errors(form: forms.Form) -> dict[str, list[Text]]:
     return {field: [str(reason) for reason in reasons] for field, reasons in form.errors.items()}
 
 
-def _page(
+def _render_page(
     request: SignedInRequest,
     shown: Board,
     tab: str,
@@ -136,7 +136,7 @@ def _page(
 @require_GET
 @driver_required
 def dashboard(request: SignedInRequest, driver: Driver) -> HttpResponse:
-    return _page(request, Board(driver), "offers")
+    return _render_page(request, Board(driver), "offers")
 
 
 @never_cache
@@ -144,7 +144,7 @@ def dashboard(request: SignedInRequest, driver: Driver) -> HttpResponse:
 @require_GET
 @driver_required
 def tab(request: SignedInRequest, driver: Driver, name: str) -> HttpResponse:
-    """The page with one tab shown; for htmx the tab's regions, or with `before` the next page of the history."""
+    """Show the page with one tab; for htmx the tab's regions, or with `before` the next page of the history."""
     if name not in TABS:
         raise Http404
     shown = Board(driver)
@@ -158,7 +158,7 @@ def tab(request: SignedInRequest, driver: Driver, name: str) -> HttpResponse:
             return render(request, "drivers/history_page.html", context)
     if request.htmx:
         return HttpResponse(fragments.regions(shown, REGIONS[name]))
-    return _page(request, shown, name)
+    return _render_page(request, shown, name)
 
 
 @require_POST
@@ -169,7 +169,7 @@ def accept_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> Htt
             assignment.accept(driver.pk, offer_id)
     except DomainError as error:
         return _refusal_response(request, error, fragment=fragments.offer_refused(offer_id, error), tab="offers")
-    fragment = _drawn(driver.pk, committed) or fragments.regions(Board.of(driver.pk))
+    fragment = _draw_events(driver.pk, committed) or fragments.regions(Board.of(driver.pk))
     response = _fragment_response(request, fragment, "active")
     return trigger_client_event(response, "stepper:tab", {"tab": "active"})
 
@@ -182,7 +182,7 @@ def decline_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> Ht
             assignment.decline(driver.pk, offer_id)
     except DomainError as error:
         return _refusal_response(request, error, fragment=fragments.offer_refused(offer_id, error), tab="offers")
-    fragment = _drawn(driver.pk, committed) or fragments.offer_answered(offer_id)
+    fragment = _draw_events(driver.pk, committed) or fragments.offer_answered(offer_id)
     return _fragment_response(request, fragment, "offers")
 
 
@@ -195,7 +195,7 @@ def set_availability(request: SignedInRequest, driver: Driver) -> HttpResponse:
     except DomainError as error:
         fragment = fragments.regions(Board.of(driver.pk), ("availability", "notice")) + fragments.toast(error.message)
         return _refusal_response(request, error, fragment=fragment, tab="offers")
-    fragment = _drawn(driver.pk, committed) or fragments.regions(Board.of(driver.pk), REGIONS["offers"])
+    fragment = _draw_events(driver.pk, committed) or fragments.regions(Board.of(driver.pk), REGIONS["offers"])
     return _fragment_response(request, fragment, "offers")
 
 
@@ -212,7 +212,7 @@ def set_filters(request: SignedInRequest, driver: Driver) -> HttpResponse:
     shown = Board(driver)
     saved = not form.errors
     if not request.htmx:
-        return redirect("drivers:dashboard") if saved else _page(request, shown, "offers", form, status=400)
+        return redirect("drivers:dashboard") if saved else _render_page(request, shown, "offers", form, status=400)
     shown_form = FiltersForm.of(driver) if saved else form
     return HttpResponse(fragments.filters(shown, shown_form, saved=saved), status=200 if saved else 400)
 
@@ -222,12 +222,16 @@ def set_filters(request: SignedInRequest, driver: Driver) -> HttpResponse:
 def set_hours(request: SignedInRequest, driver: Driver) -> HttpResponse:
     form = HoursForm(driver, request.POST)
     if form.is_valid():
-        driver = working_time.set_working_time(driver.pk, form.wanted())
+        driver = working_time.set_working_time(driver.pk, form.working_time())
     saved = not form.errors
     shown = Board.of(driver.pk)
     shown_form = HoursForm(shown.driver) if saved else form
     if not request.htmx:
-        return redirect("drivers:dashboard") if saved else _page(request, shown, "offers", hours_form=form, status=400)
+        return (
+            redirect("drivers:dashboard")
+            if saved
+            else _render_page(request, shown, "offers", hours_form=form, status=400)
+        )
     fragment = fragments.hours(shown, shown_form, break_form=BreakForm(shown.driver), saved=saved)
     return HttpResponse(fragment, status=200 if saved else 400)
 
@@ -235,7 +239,7 @@ def set_hours(request: SignedInRequest, driver: Driver) -> HttpResponse:
 @require_POST
 @driver_required
 def take_break(request: SignedInRequest, driver: Driver) -> HttpResponse:
-    """From now on, or planned."""
+    """Start a break now, or plan one."""
     form = BreakForm(driver, request.POST)
     try:
         if form.is_valid() and form.cleaned_data["minutes"] is not None:
@@ -248,14 +252,14 @@ def take_break(request: SignedInRequest, driver: Driver) -> HttpResponse:
         return _refusal_response(
             request,
             error,
-            fragment=_working_time_fragment(request, driver) + fragments.toast(error.message),
+            fragment=_draw_working_time(request, driver) + fragments.toast(error.message),
             tab="offers",
         )
     if not form.errors:
-        return _fragment_response(request, _working_time_fragment(request, driver), "offers")
+        return _fragment_response(request, _draw_working_time(request, driver), "offers")
     shown = Board.of(driver.pk)
     if not request.htmx:
-        return _page(request, shown, "offers", break_form=form, status=400)
+        return _render_page(request, shown, "offers", break_form=form, status=400)
     return HttpResponse(fragments.hours(shown, HoursForm(shown.driver), break_form=form), status=400)
 
 
@@ -268,14 +272,14 @@ def end_break(request: SignedInRequest, driver: Driver, break_id: int) -> HttpRe
         return _refusal_response(
             request,
             error,
-            fragment=_working_time_fragment(request, driver) + fragments.toast(error.message),
+            fragment=_draw_working_time(request, driver) + fragments.toast(error.message),
             tab="offers",
         )
-    return _fragment_response(request, _working_time_fragment(request, driver), "offers")
+    return _fragment_response(request, _draw_working_time(request, driver), "offers")
 
 
-def _working_time_fragment(request: SignedInRequest, driver: Driver) -> str:
-    """What a break changes on the page; the panel is replaced open where the button was in it."""
+def _draw_working_time(request: SignedInRequest, driver: Driver) -> str:
+    """Draw what a break changes on the page; the panel stays open if the pressed button was in it."""
     shown = Board.of(driver.pk)
     panel = fragments.hours(
         shown, HoursForm(shown.driver), break_form=BreakForm(shown.driver), is_open="in_panel" in request.POST
@@ -286,16 +290,16 @@ def _working_time_fragment(request: SignedInRequest, driver: Driver) -> str:
 @require_POST
 @driver_required
 def update_trip(request: SignedInRequest, driver: Driver, trip_id: int) -> HttpResponse:
-    """The next step, a delay, giving the trip back, a no-show."""
+    """Take the next step of a trip, or report a delay, a no-show, or that the driver gives it back."""
     form = StatusForm(request.POST)
     try:
         if not form.is_valid():
-            raise InvalidInput("input.invalid", _("Please correct what is marked."), _reasons(form))
+            raise InvalidInput("input.invalid", _("Please correct what is marked."), _form_errors(form))
         with committed_events() as committed:
             driving.update_status(driver.pk, trip_id, **form.cleaned_data)
     except DomainError as error:
         return _refusal_response(request, error, fragment=fragments.trip_refused(trip_id, error), tab="active")
-    fragment = _drawn(driver.pk, committed) or fragments.regions(Board.of(driver.pk))
+    fragment = _draw_events(driver.pk, committed) or fragments.regions(Board.of(driver.pk))
     return _fragment_response(request, fragment, "active")
 
 
@@ -305,10 +309,10 @@ def rate_passenger(request: SignedInRequest, driver: Driver, trip_id: int) -> Ht
     form = StarsForm(request.POST)
     try:
         if not form.is_valid():
-            raise InvalidInput("input.invalid", _("Choose 1 to 5 stars."), _reasons(form))
+            raise InvalidInput("input.invalid", _("Choose 1 to 5 stars."), _form_errors(form))
         with committed_events() as committed:
             bookings.rate(trip_id, request.user, stars=form.cleaned_data["stars"])
     except DomainError as error:
         return _refusal_response(request, error, fragment=fragments.rating_refused(trip_id, error), tab="history")
-    fragment = _drawn(driver.pk, committed) or fragments.regions(Board.of(driver.pk), fragments.RATING_PLACES)
+    fragment = _draw_events(driver.pk, committed) or fragments.regions(Board.of(driver.pk), fragments.RATING_PLACES)
     return _fragment_response(request, fragment, "history")

@@ -1,12 +1,12 @@
-"""A driver's working time: activity and going offline without it, breaks, weekly hours.
+"""A driver's working time: activity and going offline without it, breaks, weekly hours (shifts).
 
-Each effect happens once: the rows say when something is due, the dispatcher locks the driver, looks again and
-changes the availability, its history and what is due next in one transaction. So any number of dispatchers may run
-and be killed; what fell due while none ran is judged by how things stand now. None of it touches a trip: on one,
-the driver stays busy, and what they are afterwards follows from what happened meanwhile.
+Each change happens once: a row says when it is due; the dispatcher locks the driver, checks again that it is due, and
+changes the availability, its history and the next due time in one transaction. So several dispatchers may run at once,
+and one may be killed. What fell due while none ran is decided by the state when one runs again. Trips are not touched:
+a driver on a trip stays busy, and is online or offline after it by what has changed meanwhile.
 
-What counts as activity is what a driver does: the switch, answers, steps, settings (`seen`), and driving a real
-distance. An open dashboard or a phone that reports from a parking place is none.
+Activity is what a driver does: the switch, answers, steps, settings (`record_activity`), and driving a real distance.
+An open dashboard is none, nor are positions from a parked vehicle.
 """
 
 import datetime as dt
@@ -37,7 +37,7 @@ from stepper.models import ServiceSettings
 from stepper.templatetags.units import clock
 from trips.waking import wake_trips_around
 
-# Activity is kept to the minute: a driver at work costs one write a minute at most.
+# Activity is recorded to the minute, so that an active driver costs one write a minute at most.
 _RECORDED_EVERY = dt.timedelta(minutes=1)
 
 BREAK_MIN, BREAK_MAX = 5, 720
@@ -55,7 +55,7 @@ class DayHours(Struct, frozen=True, rename={"start": "from", "end": "to"}):
 
 
 class WorkingTime(Struct, frozen=True, kw_only=True):
-    """A driver's settings; what is left out stays. `hours` are replaced as a whole, a day without them is free."""
+    """A driver's settings; what is left out stays. `hours` replace all stored ones: a day left out becomes free."""
 
     timezone: Annotated[str, Meta(max_length=40)] | UnsetType = UNSET
     hours: dict[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], DayHours] | UnsetType = UNSET
@@ -66,29 +66,36 @@ class WorkingTime(Struct, frozen=True, kw_only=True):
 
 
 def record_activity(driver_id: int) -> None:
-    """The driver did something: they stay online, and a warning is taken back. At most one write a minute."""
+    """Record that the driver did something, and withdraw a warning of inactivity. At most one write a minute."""
     stale = Q(active_at__lt=Now() - _RECORDED_EVERY) | Q(auto_offline_at__isnull=False)
     online = Driver.objects.filter(pk=driver_id, availability=Availability.AVAILABLE)
     before = online.filter(stale).values("auto_offline_at").first()
     if before is None:
         return
     if before["auto_offline_at"] is None:
-        # No index has this column: the cheapest of updates.
+        # This column is in no index, so PostgreSQL updates the row without touching one.
         online.update(active_at=Now())
     else:
         online.update(active_at=Now(), auto_offline_at=None, idle_look_at=Now() + IDLE_CHECK)
-        # The warning goes from the other tabs and devices as well.
+        # Their other tabs and devices remove the warning as well.
         publish_update(Driver.objects.get(pk=driver_id), "availability")
 
 
-def idle_due(limit: int = 100) -> int:
-    """Warns drivers who have done nothing for long, takes offline who was warned; returns how many it looked at."""
+def check_idle_drivers(limit: int = 100) -> int:
+    """Warn drivers without activity, and put offline those whose warning has run out; return how many were due."""
     due = Driver.objects.filter(idle_look_at__lte=Now()).order_by("idle_look_at")
-    return isolate_failures(_check_idle, list(due.values_list("pk", flat=True)[:limit]))
+    return isolate_failures(_check_idle_drivers, list(due.values_list("pk", flat=True)[:limit]))
 
 
 @in_transaction
-def _check_idle(driver_ids: list[int]) -> int:
+def _check_idle_drivers(driver_ids: list[int]) -> int:
+    """Check these drivers in one transaction; those whose rows are locked elsewhere are left to the next pass.
+
+    1. Lock the drivers whose check is still due.
+    2. Record driving since the last check as activity.
+    3. Put offline who was warned and did nothing; warn who will be offline soon; else set the time of the next check.
+    4. Publish `driver.updated` where a warning came or went, and store the rows.
+    """
     settings = ServiceSettings.current()
     warning = dt.timedelta(minutes=settings.auto_offline_warn_min)
     due = Driver.objects.filter(pk__in=driver_ids, idle_look_at__lte=Now()).annotate(now=Now())
@@ -97,11 +104,11 @@ def _check_idle(driver_ids: list[int]) -> int:
         .select_for_update(no_key=True, skip_locked=True, of=("self",))
         .select_related("user", "vehicle", "position")
     )
-    looked = []
+    checked = []
     for driver in drivers:
         now = driver.now
         warned_for = driver.auto_offline_at
-        _notice_driving(driver, settings)
+        _record_driving(driver, settings)
         offline_at = (driver.active_at or now) + dt.timedelta(minutes=driver.auto_offline_min)
         if driver.availability != Availability.AVAILABLE:
             driver.idle_look_at = None
@@ -114,7 +121,7 @@ def _check_idle(driver_ids: list[int]) -> int:
             )
             continue
         elif driver.auto_offline_at is None and now >= offline_at - warning:
-            # However late this look is, the driver has the whole warning to answer.
+            # However late this check is, the driver has the whole warning to answer.
             driver.auto_offline_at = driver.idle_look_at = max(offline_at, now + warning)
             _notify_driver(
                 driver,
@@ -128,15 +135,15 @@ def _check_idle(driver_ids: list[int]) -> int:
             driver.idle_look_at = driver.auto_offline_at or min(now + IDLE_CHECK, offline_at - warning)
         if driver.auto_offline_at != warned_for:
             publish_update(driver, "availability")
-        looked.append(driver)
+        checked.append(driver)
     Driver.objects.bulk_update(
-        looked, ["active_at", "active_lat", "active_lng", "auto_offline_at", "idle_look_at"], batch_size=80
+        checked, ["active_at", "active_lat", "active_lng", "auto_offline_at", "idle_look_at"], batch_size=80
     )
     return len(drivers)
 
 
-def _notice_driving(driver: Driver, settings: ServiceSettings) -> None:
-    """Counts a real distance from where the vehicle stood as activity at the time of the fix."""
+def _record_driving(driver: Driver, settings: ServiceSettings) -> None:
+    """Count a move of `active_move_m` or more as activity at the time of the fix. Sets fields, saves nothing."""
     position = getattr(driver, "position", None)
     if position is None or not position.is_plausible(settings.position_accuracy_m):
         return
@@ -168,10 +175,10 @@ def _notify_driver(driver: Driver, title: Text, *, message: Text, priority: str 
 @limits.counted("hours", "changes_per_min")
 @in_transaction
 def set_working_time(driver_id: int, wanted: WorkingTime) -> Driver:
-    """Stores hours, zone and how long the driver stays online without activity; now changes nothing.
+    """Store the driver's hours, their zone, and how long they stay online without activity.
 
-    The hours act when they next begin and end: at the beginning the driver is put online, at the end offline. In
-    between the driver's own switch decides.
+    The availability changes when the hours next begin (online) or end (offline), not now. In between the driver's own
+    switch decides.
 
     Raises:
         NotFound, InvalidInput: there is no such zone
@@ -180,7 +187,7 @@ def set_working_time(driver_id: int, wanted: WorkingTime) -> Driver:
     driver = lock_driver(driver_id)
     if wanted.timezone is not UNSET:
         if wanted.timezone not in available_timezones():
-            raise _invalid("timezone", _("There is no such time zone."))
+            raise _invalid_input("timezone", _("There is no such time zone."))
         driver.timezone = wanted.timezone
     if wanted.hours is not UNSET:
         driver.weekly_hours = {day: msgspec.to_builtins(wanted.hours[day]) for day in hours.DAYS if day in wanted.hours}
@@ -188,7 +195,7 @@ def set_working_time(driver_id: int, wanted: WorkingTime) -> Driver:
         driver.auto_offline_min = wanted.auto_offline_min
     driver.hours_due_at = _next_change(driver, timezone.now())
     driver.save(update_fields=["timezone", "weekly_hours", "auto_offline_min", "hours_due_at"])
-    # A shorter time may have passed already; a warning given for the old one is judged anew.
+    # A shorter time may have passed already, and a warning was computed from the old one: check again at once.
     waiting = Driver.objects.filter(pk=driver.pk, idle_look_at__isnull=False)
     if waiting.update(idle_look_at=Now(), auto_offline_at=None):
         driver.auto_offline_at = None
@@ -196,7 +203,7 @@ def set_working_time(driver_id: int, wanted: WorkingTime) -> Driver:
     return driver
 
 
-def _invalid(field: str, message: Text) -> InvalidInput:
+def _invalid_input(field: str, message: Text) -> InvalidInput:
     return InvalidInput("input.invalid", _("Please correct what is marked."), {field: [message]})
 
 
@@ -207,40 +214,40 @@ def _next_change(driver: Driver, now: dt.datetime) -> dt.datetime | None:
 # Weekly hours
 
 
-def hours_due(limit: int = 100) -> int:
-    """Puts drivers online and offline whose hours have begun or ended; returns how many it looked at."""
+def apply_due_hours(limit: int = 100) -> int:
+    """Put drivers online or offline whose hours have begun or ended; return how many were due and not locked."""
     due = Driver.objects.filter(hours_due_at__lte=Now()).order_by("hours_due_at")
-    return _apply_each(list(due.values_list("pk", flat=True)[:limit]), _change_by_hours)
+    return _change_each(list(due.values_list("pk", flat=True)[:limit]), _change_by_hours)
 
 
 def _change_by_hours(driver: Driver) -> None:
-    """Also when nobody looked for days: what counts is whether the hours are now."""
+    """Put a locked driver online or offline by whether `now` is in their hours, however late this runs."""
     if driver.hours_due_at is None or driver.hours_due_at > driver.now:  # type: ignore[attr-defined]
         return  # another dispatcher got there first
     now: dt.datetime = driver.now  # type: ignore[attr-defined]
     Driver.objects.filter(pk=driver.pk).update(hours_due_at=_next_change(driver, now))
     begin = hours.are_now(driver.weekly_hours, ZoneInfo(driver.timezone), now)
     if driver.on_break_until is not None:
-        # The break goes on, and ends into what the hours say.
+        # The break goes on; after it the driver is what the hours say.
         if driver.breaks.running().update(resumes=begin):
             publish_update(driver, "breaks")
         return
     if begin:
-        _resume(driver, Cause.HOURS, gettext_lazy("Your hours have begun: you are online"))
+        _put_online(driver, Cause.HOURS, gettext_lazy("Your hours have begun: you are online"))
     elif change_availability(driver, Cause.HOURS, is_online=False):
         _notify_driver(driver, gettext_lazy("Your hours are over: you are offline"), message="", priority="normal")
 
 
-def _resume(driver: Driver, cause: Cause, title: Text, also_changed: Sequence[events.DriverPart] = ()) -> bool:
-    """Put a driver online who asked for it beforehand; where that is not possible they are told why.
+def _put_online(driver: Driver, cause: Cause, title: Text, also_changed: Sequence[events.DriverPart] = ()) -> bool:
+    """Put a locked driver online, as they planned; where that is not possible notify them of the reason.
 
-    Returns whether they are online now who were not, which is published with what else the caller changed.
+    True: they went online, and one `driver.updated` with `also_changed` is published. False: nothing is.
     """
     try:
         with override(driver.user.language):
             require_ready(driver)
     except NotPermitted:
-        return False  # they have been told of that by staff
+        return False  # staff's decision has notified them
     except Conflict as error:
         _notify_driver(driver, gettext_lazy("You were not put online"), message=error.message)
         return False
@@ -256,20 +263,20 @@ def _resume(driver: Driver, cause: Cause, title: Text, also_changed: Sequence[ev
 @limits.counted("break", "changes_per_min")
 @in_transaction
 def take_break(driver_id: int, minutes: int) -> Break:
-    """A break from now on: offline at once, or after the trip.
+    """Start a break of so many minutes now: the driver is offline at once, or after the trip.
 
     Raises:
         NotFound, InvalidInput (minutes), Conflict (driver.offline, driver.break_overlap)
         TooManyRequests: more than `changes_per_min`
     """
     if isinstance(minutes, bool) or not BREAK_MIN <= minutes <= BREAK_MAX:
-        raise _invalid("minutes", _("Choose %(least)d to %(most)d minutes.") % _BREAK_RANGE)
+        raise _invalid_input("minutes", _("Choose %(least)d to %(most)d minutes.") % _BREAK_RANGE)
     driver = lock_driver(driver_id)
     if not driver.is_online:
         raise Conflict("driver.offline", _("You are offline: there is nothing to take a break from."))
     now = timezone.now()
-    row = _add(driver, now, now + dt.timedelta(minutes=minutes))
-    _start(driver, row)
+    row = _add_break(driver, now, now + dt.timedelta(minutes=minutes))
+    _start_break(driver, row)
     row.refresh_from_db()
     return row
 
@@ -277,7 +284,7 @@ def take_break(driver_id: int, minutes: int) -> Break:
 @limits.counted("break", "changes_per_min")
 @in_transaction
 def plan_break(driver_id: int, starts_at: dt.datetime, ends_at: dt.datetime) -> Break:
-    """A break later on, which starts and ends by itself.
+    """Plan a break, which starts and ends by itself.
 
     Raises:
         NotFound, InvalidInput (starts_at, ends_at), Conflict (driver.break_overlap, driver.too_many_breaks)
@@ -285,13 +292,13 @@ def plan_break(driver_id: int, starts_at: dt.datetime, ends_at: dt.datetime) -> 
     """
     now = timezone.now()
     if not now <= starts_at <= now + _PLAN_AHEAD:
-        raise _invalid("starts_at", _("Choose a time within the next 30 days."))
+        raise _invalid_input("starts_at", _("Choose a time within the next 30 days."))
     if not dt.timedelta(minutes=BREAK_MIN) <= ends_at - starts_at <= dt.timedelta(minutes=BREAK_MAX):
-        raise _invalid("ends_at", _("A break lasts %(least)d to %(most)d minutes.") % _BREAK_RANGE)
+        raise _invalid_input("ends_at", _("A break lasts %(least)d to %(most)d minutes.") % _BREAK_RANGE)
     driver = lock_driver(driver_id)
     if driver.breaks.ahead().count() >= _BREAKS_AHEAD:
         raise Conflict("driver.too_many_breaks", _("You have planned as many breaks as can be kept."))
-    row = _add(driver, starts_at, ends_at)
+    row = _add_break(driver, starts_at, ends_at)
     publish_update(driver, "breaks")
     return row
 
@@ -299,7 +306,8 @@ def plan_break(driver_id: int, starts_at: dt.datetime, ends_at: dt.datetime) -> 
 _BREAK_RANGE = {"least": BREAK_MIN, "most": BREAK_MAX}
 
 
-def _add(driver: Driver, starts_at: dt.datetime, ends_at: dt.datetime) -> Break:
+def _add_break(driver: Driver, starts_at: dt.datetime, ends_at: dt.datetime) -> Break:
+    """Create a planned break. Raises Conflict (driver.break_overlap)."""
     other = driver.breaks.ahead().filter(starts_at__lt=ends_at, ends_at__gt=starts_at).order_by("starts_at").first()
     if other is not None:
         span = {"start": clock(other.starts_at, driver.timezone), "end": clock(other.ends_at, driver.timezone)}
@@ -310,7 +318,7 @@ def _add(driver: Driver, starts_at: dt.datetime, ends_at: dt.datetime) -> Break:
 @limits.counted("break_end", "changes_per_min")
 @in_transaction
 def end_break(driver_id: int, break_id: int) -> Break:
-    """Ends a running break now, with its effect, or drops a planned one. Repeating it changes nothing.
+    """End a running break now and put the driver online, or cancel a planned one. Repeating it changes nothing.
 
     Raises:
         NotFound: break.not_found
@@ -321,26 +329,28 @@ def end_break(driver_id: int, break_id: int) -> Break:
     if row is None:
         raise NotFound("break.not_found", _("There is no such break."))
     if row.ended_at is None:
-        _end(driver, row)
+        _end_break(driver, row)
         row.refresh_from_db()
     return row
 
 
-def breaks_due(limit: int = 100) -> int:
-    """Starts and ends breaks whose time has come; returns how many drivers it looked at."""
+def apply_due_breaks(limit: int = 100) -> int:
+    """Start and end breaks whose time has come; return how many drivers were due and not locked."""
     due = Break.objects.filter(due_at__lte=Now()).order_by("due_at")
-    return _apply_each(list(dict.fromkeys(due.values_list("driver_id", flat=True)[:limit])), _follow_breaks)
+    return _change_each(list(dict.fromkeys(due.values_list("driver_id", flat=True)[:limit])), _change_by_breaks)
 
 
-def _follow_breaks(driver: Driver) -> None:
+def _change_by_breaks(driver: Driver) -> None:
+    """Start or end a locked driver's due breaks, the earliest first."""
     for row in driver.breaks.filter(due_at__lte=Now()).order_by("starts_at"):
         if row.ends_at <= driver.now:  # type: ignore[attr-defined]
-            _end(driver, row)
+            _end_break(driver, row)
         else:
-            _start(driver, row)
+            _start_break(driver, row)
 
 
-def _start(driver: Driver, row: Break) -> None:
+def _start_break(driver: Driver, row: Break) -> None:
+    """Start a break: the driver goes offline, and comes back after it if they were online."""
     row.resumes = driver.is_online
     Break.objects.filter(pk=row.pk).update(started_at=Now(), due_at=row.ends_at, resumes=row.resumes)
     driver.on_break_until = row.ends_at
@@ -349,42 +359,49 @@ def _start(driver: Driver, row: Break) -> None:
         publish_update(driver, "breaks")
 
 
-def _end(driver: Driver, row: Break) -> None:
-    """A planned break that nobody started in time ends without ever having had an effect."""
+def _end_break(driver: Driver, row: Break) -> None:
+    """End a break and put the driver online if they were before; one that has not started just ends."""
     if row.started_at is None:
         Break.objects.filter(pk=row.pk).update(ended_at=Now(), due_at=None)
         publish_update(driver, "breaks")
         return
     end_running_break(driver)
     title = gettext_lazy("Your break is over: you are online")
-    if not row.resumes or not _resume(driver, Cause.BREAK_ENDED, title, ["breaks"]):
+    if not row.resumes or not _put_online(driver, Cause.BREAK_ENDED, title, ["breaks"]):
         publish_update(driver, "breaks")
 
 
-# What the dispatcher does
+# The dispatcher's pass
 
 
 def apply_due(limit: int = 100) -> int:
-    """One look at everything that is due; returns the most drivers that one kind of it concerned, `limit`: or more."""
-    return max(breaks_due(limit), hours_due(limit), idle_due(limit))
+    """Apply due breaks, hours and idle checks, at most `limit` drivers each.
+
+    Returns the largest of the three numbers of drivers; as many as `limit`: more may be due.
+    """
+    return max(apply_due_breaks(limit), apply_due_hours(limit), check_idle_drivers(limit))
 
 
-def _apply_each(driver_ids: Iterable[int], follow: Callable[[Driver], None]) -> int:
-    """Holds one driver after the other, each in a transaction; those that others hold are left to the next look."""
+def _change_each(driver_ids: Iterable[int], change: Callable[[Driver], None]) -> int:
+    """Call `change` with each driver locked, in a transaction of its own; return how many.
 
-    def look_at(driver_ids: list[int]) -> int:
-        driver = _apply_one(driver_ids[0], follow)
+    Drivers whose rows are locked elsewhere are left to the next pass.
+    """
+
+    def change_one(driver_ids: list[int]) -> int:
+        driver = _change_locked(driver_ids[0], change)
         if driver is not None and driver.availability == Availability.AVAILABLE:
             best_effort(wake_trips_around, driver_ids)
         return driver is not None
 
-    return sum(isolate_failures(look_at, [driver_id]) for driver_id in driver_ids)
+    return sum(isolate_failures(change_one, [driver_id]) for driver_id in driver_ids)
 
 
 @in_transaction
-def _apply_one(driver_id: int, follow: Callable[[Driver], None]) -> Driver | None:
-    free: QuerySet[Driver] = Driver.objects.select_for_update(no_key=True, skip_locked=True, of=("self",))
-    driver = free.annotate(now=Now()).select_related("user", "vehicle").filter(pk=driver_id).first()
+def _change_locked(driver_id: int, change: Callable[[Driver], None]) -> Driver | None:
+    """Lock the driver and call `change` with it; return the driver. None: the row is locked elsewhere."""
+    unlocked: QuerySet[Driver] = Driver.objects.select_for_update(no_key=True, skip_locked=True, of=("self",))
+    driver = unlocked.annotate(now=Now()).select_related("user", "vehicle").filter(pk=driver_id).first()
     if driver is not None:
-        follow(driver)
+        change(driver)
     return driver

@@ -184,7 +184,7 @@ def test_looking_at_idle_drivers_costs_the_same_for_1_and_3(
         availability.set_online(one.pk, True)
         pass_time(one, 11 * MINUTE)
     with query_count(6, 6):
-        assert working_time.idle_due() == drivers
+        assert working_time.check_idle_drivers() == drivers
 
 
 def test_nothing_to_do_costs_three_queries(driver: Driver, query_count: Callable[[int, int], Any]) -> None:
@@ -237,7 +237,7 @@ def test_a_break_that_nobody_noticed_has_no_effect(driver: Driver) -> None:
     now = timezone.now()
     row = working_time.plan_break(driver.pk, now + 60 * MINUTE, now + 90 * MINUTE)
     pass_time(driver, 100 * MINUTE)
-    working_time.breaks_due()
+    working_time.apply_due_breaks()
     row.refresh_from_db()
     assert (row.started_at, row.due_at) == (None, None)
     assert causes(driver) == []
@@ -323,7 +323,7 @@ def test_a_planned_break_is_dropped_without_effect(driver: Driver) -> None:
     row = working_time.plan_break(driver.pk, now + 60 * MINUTE, now + 90 * MINUTE)
     working_time.end_break(driver.pk, row.pk)
     pass_time(driver, 61 * MINUTE)
-    working_time.breaks_due()
+    working_time.apply_due_breaks()
     assert state(driver) == (True, "available")
     assert causes(driver) == []
 
@@ -429,10 +429,10 @@ def test_a_break_ends_into_what_the_hours_say(driver: Driver) -> None:
     working_time.take_break(driver.pk, 30)
     hours_at(driver, HOUR, 2 * HOUR)
     begin_due(driver)
-    working_time.hours_due()
+    working_time.apply_due_hours()
     assert state(driver) == (False, "offline")
     pass_time(driver, 31 * MINUTE)
-    working_time.breaks_due()
+    working_time.apply_due_breaks()
     assert state(driver) == (False, "offline")
     assert causes(driver) == ["break_started"]
 
