@@ -21,7 +21,7 @@ from drivers.positions import buffer
 from realtime import events
 from stepper.api.base import ApiRequest, NewestFirst, read, read_struct
 from stepper.errors import NotPermitted
-from trips import assignment, driving
+from trips import accepting, driving
 from trips.api import trip_response
 from trips.cards import offer_card, seats_of
 from trips.offers import open_offers
@@ -83,7 +83,7 @@ class AcceptView(DriverView):
 
     def post(self, request: ApiRequest, trip_id: int) -> Response:
         """Accept the trip; exactly one driver can, the others get 409 with the reason."""
-        assignment.accept_trip(self.driver.pk, trip_id)
+        accepting.accept_trip(self.driver.pk, trip_id)
         return trip_response(trip_id, request.user)
 
 
@@ -92,7 +92,7 @@ class DeclineView(DriverView):
 
     def post(self, request: ApiRequest, trip_id: int) -> Response:
         """Decline the driver's offer of the trip."""
-        offer = assignment.decline_trip(self.driver.pk, trip_id, read(request, ReasonSerializer)["reason"])
+        offer = accepting.decline_trip(self.driver.pk, trip_id, read(request, ReasonSerializer)["reason"])
         return Response({"trip_id": trip_id, "offer_id": offer.pk, "status": offer.status})
 
 

@@ -1,7 +1,7 @@
 """Drivers, their vehicles, working time, metrics and positions, and the trails of their trips."""
 
 import datetime as dt
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -12,9 +12,6 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from trips.states import TripType, VehicleClass
-
-if TYPE_CHECKING:
-    pass
 
 
 class Approval(models.TextChoices):
@@ -278,7 +275,7 @@ class DriverPosition(models.Model):
     received_at = models.DateTimeField()
     # The phone's newer fixes are implausible and kept aside (drivers.positions.fixes), so this may be out of date.
     jumped = models.BooleanField(_("in doubt"), default=False, db_default=False)
-    # Approved and available: kept here so that the search reads one index.
+    # Approved, available and with an active account: kept here so that the search reads one index.
     dispatchable = models.BooleanField(default=False)
 
     class Meta:

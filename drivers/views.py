@@ -31,7 +31,7 @@ from realtime.outbox import committed_events
 from stepper.errors import DomainError, InvalidInput, NotFound, Text, TooManyRequests
 from stepper.web.refusals import over_limit
 from stepper.web.requests import SignedInRequest
-from trips import assignment, bookings, driving
+from trips import accepting, bookings, driving
 
 from .board import Board
 from .forms import BreakForm, FiltersForm, HoursForm, StarsForm, StatusForm
@@ -166,7 +166,7 @@ def tab(request: SignedInRequest, driver: Driver, name: str) -> HttpResponse:
 def accept_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> HttpResponse:
     try:
         with committed_events() as committed:
-            assignment.accept(driver.pk, offer_id)
+            accepting.accept(driver.pk, offer_id)
     except DomainError as error:
         return _refusal_response(request, error, fragment=fragments.offer_refused(offer_id, error), tab="offers")
     fragment = _draw_events(driver.pk, committed) or fragments.regions(Board.of(driver.pk))
@@ -179,7 +179,7 @@ def accept_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> Htt
 def decline_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> HttpResponse:
     try:
         with committed_events() as committed:
-            assignment.decline(driver.pk, offer_id)
+            accepting.decline(driver.pk, offer_id)
     except DomainError as error:
         return _refusal_response(request, error, fragment=fragments.offer_refused(offer_id, error), tab="offers")
     fragment = _draw_events(driver.pk, committed) or fragments.offer_answered(offer_id)

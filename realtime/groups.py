@@ -14,5 +14,5 @@ def driver(driver_id: int) -> str:
 
 
 def trip(trip_id: int) -> str:
-    """Name the group of everybody on a trip: the organiser, booked passengers, its driver."""
+    """Name the group of who watches a trip: the organiser, booked passengers, its driver, staff who follow it."""
     return f"trip.{trip_id}"

@@ -2,7 +2,7 @@
 
 A trip is seen by who organised it, who has seats on it, who drives it, and staff who may see all. Each of these is a
 function here, and every query of the pages, REST and the sockets is made of them. Who gets the driver's position, and
-from when: drivers.positions.tracking.
+from when: drivers.positions.privacy.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Assignment: accepting and declining offers, releasing a trip, assigning it by staff. Who is asked: trips.dispatch.
+"""Assignment: giving a trip to a driver, by staff or after they accepted (trips.accepting), and taking it back.
 
 Everything is decided in the database, so any number of processes may run this at once, be killed and come back.
 Lock order, everywhere: driver, trip, offers, bookings. Deadlines are judged by the database's clock.
@@ -31,14 +31,10 @@ from trips.dispatch import RoundResult, start_round
 from trips.eligibility import unfit
 from trips.models import NO_WAVE, Offer, Trip
 from trips.offers import (
-    NO_LONGER_ELIGIBLE,
-    _withdraw_from_trip,
-    end_waves_if_settled,
-    latest_offer,
     withdraw_offers,
     withdraw_overlapping,
 )
-from trips.states import ASSIGNED, OPEN, OfferStatus, Role, TripStatus
+from trips.states import OPEN, OfferStatus, Role, TripStatus
 
 
 class Unfit(Conflict):
@@ -60,76 +56,7 @@ def offer_again(trip_id: int, user: User) -> RoundResult:
     return start_round(trip_id, Role.STAFF if user.may_steer_trips else Role.ORGANISER, by_id=user.pk, at_once=True)
 
 
-# Answers
-
-
-def accept(driver_id: int, offer_id: int) -> Trip:
-    """Assign the trip to the driver whose offer it is; exactly one can accept. Repeating it gives the same answer.
-
-    Raises:
-        NotFound: offer.not_found
-        NotPermitted: driver.not_approved
-        Conflict: the first that applies of offer.taken, offer.withdrawn, offer.declined, offer.expired,
-            driver.licence_expired, driver.no_vehicle, driver.too_few_seats, driver.vehicle_class, driver.overlap
-        TooManyRequests: more than `answers_per_min`
-    """
-    offers = Offer.objects.filter(pk=offer_id, driver_id=driver_id).order_by()
-    offered = offers.values_list("trip_id", "trip__driver_id").first()
-    # Of many who accept at once most come too late: they are refused without waiting for the locks, and without being
-    # counted, which would cost more than this.
-    if offered is not None and offered[1] not in (None, driver_id):
-        raise Conflict("offer.taken", _("Another driver was faster."))
-    settings = ServiceSettings.current()
-    limits.count_call("accept", driver_id, setting="answers_per_min", settings=settings)
-    if offered is None:
-        with transaction.atomic():
-            lock_driver(driver_id)  # says so where there is no such driver
-        raise NotFound("offer.not_found", _("There is no such offer."))
-    trip_id, _driver_id = offered
-    try:
-        trip = _accept(driver_id, trip_id, offer_id, settings)
-    except Unfit:
-        # It will not become theirs: the next driver need not wait until the offer expires.
-        best_effort(_withdraw_from_trip, driver_id, trip_id, NO_LONGER_ELIGIBLE)
-        raise
-    if trip.status in ASSIGNED:  # not where it is over, and repeated late
-        # Also for who repeats it: the first time may have ended between the two.
-        best_effort(withdraw_overlapping, driver_id, trip, settings)
-    return trip
-
-
-@in_transaction
-def _accept(driver_id: int, trip_id: int, offer_id: int, settings: ServiceSettings) -> Trip:
-    """Lock driver and trip, compare-and-set the offer, check the driver and assign the trip."""
-    driver = lock_driver(driver_id)
-    trip = Trip.objects.select_related("organiser").locked().get(pk=trip_id)
-    mine = Offer.objects.filter(pk=offer_id)
-    # The database's clock decides, not this process's. A refusal below takes it back with the transaction.
-    in_time = mine.open().update(status=OfferStatus.ACCEPTED, responded_at=Now())
-    can_be_had = in_time and trip.driver_id is None and trip.status == TripStatus.OFFERED
-    if not can_be_had and _has_it_already(mine.get(), trip, driver_id=driver_id, in_time=bool(in_time)):
-        return trip
-    require_approved(driver)
-    _require_fit(driver, trip)
-    _require_no_overlap(driver, trip, settings)
-    _assign(trip, driver, role=Role.DRIVER, by_id=driver.user_id, offer_id=offer_id, settings=settings)
-    return trip
-
-
-def _has_it_already(mine: Offer, trip: Trip, *, driver_id: int, in_time: bool) -> bool:
-    """Raise why the offer cannot be accepted, the first that applies; return True where the driver has the trip."""
-    if trip.driver_id == driver_id and not in_time and mine.status == OfferStatus.ACCEPTED and not mine.released_at:
-        return True
-    if trip.driver_id is not None and trip.driver_id != driver_id:
-        raise Conflict("offer.taken", _("Another driver was faster."))
-    if trip.status == TripStatus.CANCELLED or mine.status in (OfferStatus.WITHDRAWN, OfferStatus.ACCEPTED):
-        raise Conflict("offer.withdrawn", _("This trip is no longer offered."))
-    if mine.status == OfferStatus.DECLINED:
-        raise Conflict("offer.declined", _("You declined this trip."))
-    raise Conflict("offer.expired", _("Time ran out for this offer."))
-
-
-def _require_fit(driver: Driver, trip: Trip, *, by_staff: bool = False) -> None:
+def require_fit(driver: Driver, trip: Trip, *, by_staff: bool = False) -> None:
     """Refuse a driver whose licence or vehicle, as they are now, are not what the trip needs.
 
     Staff may give a trip to a smaller class of vehicle; nobody may to too few seats or without a licence.
@@ -151,7 +78,7 @@ def _require_fit(driver: Driver, trip: Trip, *, by_staff: bool = False) -> None:
         raise Unfit("driver.vehicle_class", _("The passenger booked a larger class of vehicle than yours."))
 
 
-def _require_no_overlap(driver: Driver, trip: Trip, settings: ServiceSettings) -> None:
+def require_no_overlap(driver: Driver, trip: Trip, settings: ServiceSettings) -> None:
     """Refuse a driver who has another trip at that time. Raises Conflict: driver.overlap."""
     margin = dt.timedelta(minutes=settings.overlap_margin_min)
     others = Trip.objects.filter(driver=driver).overlapping(trip.departure_at, trip.ends_at, margin)
@@ -160,7 +87,7 @@ def _require_no_overlap(driver: Driver, trip: Trip, settings: ServiceSettings) -
         raise Conflict("driver.overlap", _("Overlaps with your trip at %(time)s.") % {"time": clock(*other)})
 
 
-def _assign(
+def assign_driver(
     trip: Trip, driver: Driver, *, role: Role, by_id: int, offer_id: int | None, settings: ServiceSettings
 ) -> None:
     """Give the trip to the driver, withdraw the other offers, publish and notify. Driver and trip are locked."""
@@ -194,48 +121,6 @@ def _assign(
         audience="passenger",
         action_url=f"/trips/{trip.pk}/",
     )
-
-
-@limits.counted("decline", "answers_per_min")
-@in_transaction
-def decline(driver_id: int, offer_id: int, reason: str = "") -> Offer:
-    """The driver does not want it and is never asked about this trip again. Repeating it changes nothing.
-
-    Raises:
-        NotFound: offer.not_found
-        Conflict: offer.taken, offer.withdrawn or offer.expired: it had ended already
-        TooManyRequests: more than `answers_per_min`
-    """
-    offer = Offer.objects.filter(pk=offer_id, driver_id=driver_id).first()
-    if offer is None:
-        raise NotFound("offer.not_found", _("There is no such offer."))
-    trip = Trip.objects.for_page().locked().get(pk=offer.trip_id)
-    changed = Offer.objects.filter(pk=offer_id, status=OfferStatus.PENDING).update(
-        status=OfferStatus.DECLINED, responded_at=Now(), reason=reason[:200]
-    )
-    offer.refresh_from_db()
-    if not changed:
-        if offer.status == OfferStatus.DECLINED:
-            return offer
-        if offer.status == OfferStatus.EXPIRED:
-            raise Conflict("offer.expired", _("Time ran out for this offer."))
-        if offer.reason == "accepted_by_another":
-            raise Conflict("offer.taken", _("Another driver was faster."))
-        raise Conflict("offer.withdrawn", _("This trip is no longer offered."))
-    # The driver's other tabs drop the card as well.
-    publish(events.OfferExpired(trip_id=trip.pk, offer_id=offer_id, reason="declined"), groups.driver(driver_id))
-    end_waves_if_settled([trip.pk])
-    return offer
-
-
-def accept_trip(driver_id: int, trip_id: int) -> Trip:
-    """Accept the driver's latest offer of a trip."""
-    return accept(driver_id, latest_offer(driver_id, trip_id, "accept"))
-
-
-def decline_trip(driver_id: int, trip_id: int, reason: str = "") -> Offer:
-    """Decline the driver's latest offer of a trip."""
-    return decline(driver_id, latest_offer(driver_id, trip_id, "decline"), reason)
 
 
 # Giving back, assigning
@@ -371,13 +256,13 @@ def _assign_by_staff(trip_id: int, driver_id: int, user: User) -> Trip:
     require_approved(driver)
     if driver.user_id == trip.organiser_id:
         raise Conflict("driver.own_trip", _("This driver booked the trip."))
-    _require_fit(driver, trip, by_staff=True)
+    require_fit(driver, trip, by_staff=True)
     settings = ServiceSettings.current()
-    _require_no_overlap(driver, trip, settings)
+    require_no_overlap(driver, trip, settings)
     pending = trip.offers.filter(driver=driver, status=OfferStatus.PENDING)
     offer_id = pending.values_list("pk", flat=True).first()
     pending.update(status=OfferStatus.ACCEPTED, responded_at=Now())
-    _assign(trip, driver, role=Role.STAFF, by_id=user.pk, offer_id=offer_id, settings=settings)
+    assign_driver(trip, driver, role=Role.STAFF, by_id=user.pk, offer_id=offer_id, settings=settings)
     notify(
         driver.user,
         gettext_lazy("A trip was assigned to you"),

@@ -26,7 +26,7 @@ OUTCOMES = {
     OFFERED: _("offered"),
     LATER: _("asked later, if nobody nearer takes it"),
 }
-# Code -> what staff read ("3 too far"), the first that applies is the one that counts.
+# Code -> what staff read ("3 too far"). Which code counts first is the order in `refusals`.
 REASONS = {
     "own_trip": _("booked it"),
     "account_inactive": _("account inactive"),

@@ -1,6 +1,6 @@
 """Offers put before drivers: which are open, and how one is withdrawn when it can no longer be taken.
 
-Answering them is in trips.assignment, making them in trips.dispatch, expiring them in trips.deadlines.
+Answering them is in trips.accepting, making them in trips.dispatch, expiring them in trips.deadlines.
 """
 
 import datetime as dt
@@ -79,18 +79,18 @@ def withdraw_overlapping(driver_id: int, trip: Trip, settings: ServiceSettings) 
         trip__ends_at__gt=trip.departure_at - margin,
     )
     for other_id in overlapping.order_by("trip_id").values_list("trip_id", flat=True):
-        _withdraw_from_trip(driver_id, other_id)
+        withdraw_from_trip(driver_id, other_id)
 
 
 def withdraw_from_driver(driver_id: int) -> None:
     """Withdraw all open offers of a driver who was suspended, rejected or deactivated."""
     pending = Offer.objects.filter(driver_id=driver_id, status=OfferStatus.PENDING).order_by("trip_id")
     for trip_id in pending.values_list("trip_id", flat=True):
-        _withdraw_from_trip(driver_id, trip_id, NO_LONGER_ELIGIBLE)
+        withdraw_from_trip(driver_id, trip_id, NO_LONGER_ELIGIBLE)
 
 
 @in_transaction
-def _withdraw_from_trip(driver_id: int, trip_id: int, reason: str = DRIVER_BUSY) -> None:
+def withdraw_from_trip(driver_id: int, trip_id: int, reason: str = DRIVER_BUSY) -> None:
     """Withdraw one driver's open offer of one trip; its wave goes on or ends.
 
     One transaction for each trip: locks on several trips at once would break the lock order.

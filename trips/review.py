@@ -12,7 +12,7 @@ from realtime.delivery.notifications import notify, notify_staff
 from stepper.db.transactions import in_transaction
 from trips.eligibility import REASONS, unfit
 from trips.models import Offer, Trip
-from trips.offers import NO_LONGER_ELIGIBLE, _withdraw_from_trip
+from trips.offers import NO_LONGER_ELIGIBLE, withdraw_from_trip
 from trips.states import EXPECTED, OfferStatus, TripStatus
 
 # A driver has it, nobody sits in the vehicle yet.
@@ -29,7 +29,7 @@ def review_driver(driver_id: int) -> None:
     offers = Offer.objects.filter(driver_id=driver_id, status=OfferStatus.PENDING).select_related("trip")
     for offer in offers.order_by("trip_id"):
         if unfit(offer.trip, driver):
-            _withdraw_from_trip(driver_id, offer.trip_id, NO_LONGER_ELIGIBLE)
+            withdraw_from_trip(driver_id, offer.trip_id, NO_LONGER_ELIGIBLE)
     ahead = Trip.objects.filter(driver_id=driver_id, status__in=sorted(BEFORE_BOARDING))
     for trip_id in ahead.order_by("pk").values_list("pk", flat=True):
         _review_trip(driver_id, trip_id)

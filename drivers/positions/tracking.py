@@ -1,8 +1,4 @@
-"""The position that watchers of a trip get: the one rule from when on they do, the frame and its ETA.
-
-The trip page, REST, the sockets' snapshots and the relay of each fix (drivers.positions.buffer) all go by
-`opens_at`; a stored position is also left out when it `is_dark`.
-"""
+"""A driver's position as the watchers of a trip get it: the frame, and the minutes to go. When they do: privacy."""
 
 import datetime as dt
 
@@ -10,38 +6,13 @@ from django.utils import timezone
 
 from drivers import geo
 from drivers.models import DriverPosition
+from drivers.positions.privacy import is_dark, is_tracked, opens_at
 from drivers.positions.types import TrackedTrip
 from realtime import events, groups
 from stepper.models import ServiceSettings
 from trips import eta
 from trips.models import Trip
-from trips.states import ABOARD, ASSIGNED, DRIVING
-
-# Earlier than any fix.
-_ALWAYS = dt.datetime.min.replace(tzinfo=dt.UTC)
-
-
-def opens_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
-    """Return from when on watchers of an assigned trip get its driver's position.
-
-    `tracking_opens_min` before the departure; once the driver has set off, always.
-    """
-    if trip.status in DRIVING:
-        return _ALWAYS
-    return trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
-
-
-def is_tracked(trip: Trip, settings: ServiceSettings, now: dt.datetime) -> bool:
-    """Say whether watchers of the trip get its driver's position: it has a driver, is not over, and tracking is open.
-
-    Who watches a trip: trips.access.
-    """
-    return trip.status in ASSIGNED and now >= opens_at(trip, settings)
-
-
-def is_dark(row: DriverPosition, settings: ServiceSettings, now: dt.datetime) -> bool:
-    """Say whether a stored position is too old to tell where the driver is."""
-    return row.recorded_at < now - dt.timedelta(seconds=settings.position_replay_s)
+from trips.states import ABOARD, DRIVING
 
 
 def tracked_trip(trip: Trip, settings: ServiceSettings) -> TrackedTrip:

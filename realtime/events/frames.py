@@ -53,7 +53,7 @@ Page = Literal["driver", "trip", "trips"]
 class Durable(Struct, frozen=True, kw_only=True, tag_field="type"):
     """An event that is written to the outbox and delivered at least once; a duplicate has the same `id`.
 
-    `pages`: the dashboard pages that draw it (realtime.fragments). `changes_driver`: whether it can change what a
+    `pages`: the dashboard pages that draw it (realtime.page_updates). `changes_driver`: whether it can change what a
     driver may do: their approval, whether they are online, which trips are theirs.
     """
 

@@ -21,7 +21,7 @@ from realtime.outbox import events_since, parse_cursor
 from stepper import limits
 from stepper.errors import DomainError, NotFound, NotPermitted
 from stepper.models import ServiceSettings, User
-from trips import access, assignment, cards, driving, offers
+from trips import accepting, access, cards, driving, offers
 from trips.models import Trip
 
 # More than this was missed: a snapshot is quicker.
@@ -180,10 +180,10 @@ def _run(command: events.Command, user_id: int, driver_id: int | None) -> events
         working_time.record_activity(driver_id)
     match command:
         case events.OfferAccept():
-            trip = assignment.accept(driver_id, command.offer_id)
+            trip = accepting.accept(driver_id, command.offer_id)
             return events.Ack(ref=ref, trip_id=trip.pk, offer_id=command.offer_id, status=trip.status)
         case events.OfferDecline():
-            offer = assignment.decline(driver_id, command.offer_id, command.reason)
+            offer = accepting.decline(driver_id, command.offer_id, command.reason)
             return events.Ack(ref=ref, trip_id=offer.trip_id, offer_id=offer.pk, status=offer.status)
         case events.LocationUpdate():
             return events.Ack(ref=ref, **structs.asdict(buffer.report(driver_id, command.points)))

@@ -40,8 +40,8 @@ _CHANGES_DRIVER = frozenset(
     {PERMISSIONS_REFRESH, *(str(one.__struct_config__.tag) for one in events.DURABLE if one.changes_driver)}
 )
 # Says that a trip has a driver, perhaps another one than before.
-_ASSIGNED = "trip.offer.accepted"
-_NO_TRIPS: Mapping[str, int] = {}
+ASSIGNED_EVENT = "trip.offer.accepted"
+NO_TRIPS: Mapping[str, int] = {}
 
 
 class ForwardingConsumer(AsyncConsumer):
@@ -66,7 +66,7 @@ class ForwardingConsumer(AsyncConsumer):
         # The frame of a permissions refresh that waits in the mailbox and will see what further ones would.
         self._refresh_waits: str | None = None
         # Groups of trips that are this socket's for nothing but driving them -> the driver.
-        self._driven: Mapping[str, int] = _NO_TRIPS
+        self._driven: Mapping[str, int] = NO_TRIPS
         # Both directions may find that the socket's rights have changed; one at a time puts its groups right.
         self._changing: asyncio.Lock | None = None
 
@@ -260,7 +260,7 @@ class ForwardingConsumer(AsyncConsumer):
 
         The driver who had it before is told by a permissions refresh; but that may come from another process, later.
         """
-        return bool(self._driven) and message["event"] == _ASSIGNED and message["group"] in self._driven
+        return bool(self._driven) and message["event"] == ASSIGNED_EVENT and message["group"] in self._driven
 
     async def forward(self, message: dict[str, Any]) -> None:
         """Write an event to the client."""

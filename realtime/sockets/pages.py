@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 import msgspec
 from django.utils.translation import gettext_lazy as _
 
-from realtime import events, fragments, groups
+from realtime import events, groups, page_updates
 from realtime.drawings import change_of
 from realtime.outbox import publisher
 from realtime.sockets import commands
 from realtime.sockets.base import SocketConsumer
-from realtime.sockets.forwarding import _ASSIGNED, _NO_TRIPS
+from realtime.sockets.forwarding import ASSIGNED_EVENT, NO_TRIPS
 from stepper.db.transactions import run_in_thread
 from stepper.errors import NotPermitted
 from stepper.models import User
@@ -35,7 +35,7 @@ class PageConsumer(SocketConsumer):
         raise NotImplementedError
 
     async def show(self) -> None:
-        await self._send_html(await fragments.snapshot(self.page, self.subject(), self.identity.language))
+        await self._send_html(await page_updates.snapshot(self.page, self.subject(), self.identity.language))
 
     async def forward(self, message: dict[str, Any]) -> None:
         try:
@@ -51,7 +51,7 @@ class PageConsumer(SocketConsumer):
             return
         self._drawn.append(change)
         language = self.identity.language
-        await self._send_html(await fragments.change(self.page, self.subject(), language=language, event=event))
+        await self._send_html(await page_updates.change(self.page, self.subject(), language=language, event=event))
 
     async def _send_html(self, html: str) -> None:
         if html:
@@ -118,7 +118,7 @@ class TripPageConsumer(PageConsumer):
     async def prepare(self) -> None:
         group = groups.trip(self.trip_id)
         driver_id = await run_in_thread(commands.watch, self.identity.user, self.trip_id)
-        self._driven = {group: driver_id} if driver_id is not None else _NO_TRIPS
+        self._driven = {group: driver_id} if driver_id is not None else NO_TRIPS
         await self._set({groups.user(self.identity.user.pk), group})
 
     async def show(self) -> None:
@@ -127,7 +127,7 @@ class TripPageConsumer(PageConsumer):
 
     async def forward(self, message: dict[str, Any]) -> None:
         await super().forward(message)
-        if message["event"] == _ASSIGNED:
+        if message["event"] == ASSIGNED_EVENT:
             # The marker is there at once, not with the driver's next fix.
             await self._show_location()
 

@@ -167,7 +167,7 @@ def _work() -> None:
     from django.db import connection
 
     from stepper.errors import DomainError
-    from trips import assignment
+    from trips import accepting
 
     waiting: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
     results: SimpleQueue[str] = SimpleQueue()
@@ -176,7 +176,7 @@ def _work() -> None:
         connection.ensure_connection()
         while (offer := waiting.get()) is not None:
             try:
-                assignment.accept(*offer)
+                accepting.accept(*offer)
                 results.put("accepted")
             except DomainError as error:
                 results.put(error.code)

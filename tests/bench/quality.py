@@ -245,7 +245,7 @@ class City:
     def _answer(self) -> None:
         """Each driver answers when they would; who comes too late hears so."""
         from stepper.errors import Conflict
-        from trips import assignment
+        from trips import accepting
         from trips.models import Offer
 
         for offer in Offer.objects.open():
@@ -261,9 +261,9 @@ class City:
                 continue
             try:
                 if declines:
-                    assignment.decline(mine.driver_id, offer_id)
+                    accepting.decline(mine.driver_id, offer_id)
                 else:
-                    assignment.accept(mine.driver_id, offer_id)
+                    accepting.accept(mine.driver_id, offer_id)
                     self._drive(mine)
             except Conflict:
                 continue

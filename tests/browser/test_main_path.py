@@ -14,7 +14,7 @@ from stepper.models import ServiceSettings, User
 from tests.browsing import DESKTOP, PHONE
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
 from tests.live import LiveServer
-from trips import assignment
+from trips import accepting
 from trips.models import Trip
 from trips.states import TripStatus
 
@@ -128,7 +128,7 @@ def test_loser_sees_why_the_card_went(live: LiveServer, open_as: Open) -> None:
     page = open_as(offer.driver.user, "/driver/", viewport=PHONE)
     is_live(page)
     expect(mark(page, "offer-card")).to_be_visible()
-    assignment.accept(other.driver.pk, other.pk)
+    accepting.accept(other.driver.pk, other.pk)
     expect(page.get_by_text("Another driver was faster")).to_be_visible()
     expect(mark(page, "offer-accept")).to_have_count(0)
 

@@ -14,7 +14,7 @@ from stepper.models import ServiceSettings
 from tests.drives import step_there
 from tests.factories import AIRPORT, ALMATY, DriverFactory, PassengerFactory, StaffFactory, place
 from tests.rest import as_user
-from trips import assignment, bookings
+from trips import accepting, assignment, bookings
 from trips.models import Offer, Trip
 from trips.states import STEPS, OfferStatus, TripStatus
 
@@ -59,7 +59,7 @@ def offered(driver, rival, passenger):
 
 @pytest.fixture
 def accepted(driver, offered):
-    return assignment.accept_trip(driver.pk, offered.pk)
+    return accepting.accept_trip(driver.pk, offered.pk)
 
 
 # Who may come here
@@ -174,7 +174,7 @@ def test_accepting_again_gives_the_same_answer(client, offered):
 
 
 def test_accepting_what_another_has_is_refused(client, rival, offered):
-    assignment.accept_trip(rival.pk, offered.pk)
+    accepting.accept_trip(rival.pk, offered.pk)
 
     refused = client.post(f"/api/drivers/trips/accept/{offered.pk}")
 
@@ -200,7 +200,7 @@ def test_accepting_what_was_cancelled_is_refused(client, passenger, offered):
 def test_accepting_what_overlaps_is_refused(client, driver, passenger):
     first, second = book(passenger), book(passenger)
     Offer.objects.filter(trip=second).update(status=OfferStatus.PENDING)
-    assignment.accept_trip(driver.pk, first.pk)
+    accepting.accept_trip(driver.pk, first.pk)
     Offer.objects.filter(trip=second).update(status=OfferStatus.PENDING, responded_at=None, reason="")
     Trip.objects.filter(pk=second.pk).update(status=TripStatus.OFFERED)
 

@@ -9,7 +9,7 @@ from drivers.models import Availability, Driver, DriverPosition
 from drivers.positions import buffer
 from tests.factories import ALMATY, DriverFactory, PassengerFactory
 from tests.rest import as_user, book
-from trips import assignment, driving
+from trips import accepting, driving
 
 pytestmark = pytest.mark.django_db
 
@@ -45,7 +45,7 @@ def test_going_offline_and_online(client, driver):
 
 def test_going_offline_on_a_trip_waits_for_its_end(client, driver):
     trip = book(as_user(PassengerFactory()))
-    assignment.accept_trip(driver.pk, trip["id"])
+    accepting.accept_trip(driver.pk, trip["id"])
     driving.update_status(driver.pk, trip["id"], status="en_route")
 
     response = client.put("/api/drivers/availability", {"availability": "offline"}, format="json")

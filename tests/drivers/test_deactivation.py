@@ -13,7 +13,7 @@ from stepper.models import User
 from tests.backoffice import page_url, signed_in
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.outbox import frames, rechecked
-from trips import assignment, dispatch
+from trips import accepting, dispatch
 from trips.models import Offer
 
 pytestmark = pytest.mark.django_db
@@ -111,7 +111,7 @@ def test_deactivated_in_the_database_alone_a_driver_is_free_but_not_available_af
 def test_deactivated_driver_cannot_go_online_or_accept(online: Driver) -> None:
     offer = OfferFactory(driver=online)
     by_saving(online.user)
-    for verb, *args in ((availability.set_online, online.pk, True), (assignment.accept, online.pk, offer.pk)):
+    for verb, *args in ((availability.set_online, online.pk, True), (accepting.accept, online.pk, offer.pk)):
         with pytest.raises(NotPermitted) as refused:
             verb(*args)
         assert refused.value.code == "driver.not_approved"

@@ -11,7 +11,7 @@ from drivers import availability
 from drivers.models import Driver
 from stepper.errors import DomainError
 from tests.factories import ALMATY, DriverFactory, OfferFactory, VehicleFactory
-from trips import assignment
+from trips import accepting
 from trips.models import Trip
 
 pytestmark = [pytest.mark.scaled_only, pytest.mark.django_db(transaction=True)]
@@ -58,7 +58,7 @@ def test_trip_does_not_go_to_a_driver_who_is_being_deactivated() -> None:
     driver = DriverFactory(at=ALMATY)
     offer = OfferFactory(driver=driver)
 
-    code = code_after(lambda: deactivate(driver), assignment.accept, driver.pk, offer.pk)
+    code = code_after(lambda: deactivate(driver), accepting.accept, driver.pk, offer.pk)
 
     # Or the offer was withdrawn first.
     assert code in {"driver.not_approved", "offer.withdrawn"}
@@ -82,5 +82,5 @@ def test_driver_whose_vehicle_is_being_changed_takes_the_trip_with_the_new_one()
         driver.vehicle = vehicle
         driver.save()
 
-    assert code_after(change, assignment.accept, driver.pk, offer.pk) == ""
+    assert code_after(change, accepting.accept, driver.pk, offer.pk) == ""
     assert Trip.objects.get().vehicle == vehicle

@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from drivers.positions.buffer import buffer
 from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
-from trips import assignment
+from trips import accepting
 from trips.models import Trip
 from trips.states import TripStatus
 
@@ -54,7 +54,7 @@ async def test_position_follows_the_trip_from_its_first_moment_to_its_last(conne
 
 
 def _give(trip: Trip, driver: Any) -> None:
-    assignment.accept(driver.pk, OfferFactory.create(trip=trip, driver=driver).pk)
+    accepting.accept(driver.pk, OfferFactory.create(trip=trip, driver=driver).pk)
 
 
 async def test_nothing_is_remembered_of_drivers_whose_sockets_are_gone(connect: Connect) -> None:

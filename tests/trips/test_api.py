@@ -9,7 +9,7 @@ from stepper.models import User
 from tests.drives import step_there
 from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory
 from tests.rest import BOOKING, DROPOFF, PICKUP, as_user, book
-from trips import assignment
+from trips import accepting
 from trips.models import Offer, Trip
 from trips.states import STEPS
 
@@ -247,7 +247,7 @@ def test_list_of_a_driver_is_what_they_drive(client, driver):
     trip = book(client)
     assert as_user(driver.user).get("/api/trips").json()["results"] == []
 
-    assignment.accept_trip(driver.pk, trip["id"])
+    accepting.accept_trip(driver.pk, trip["id"])
 
     assert [row["id"] for row in as_user(driver.user).get("/api/trips").json()["results"]] == [trip["id"]]
 
@@ -310,7 +310,7 @@ def test_a_page_size_that_is_no_number_of_rows_is_refused(client, size):
 @pytest.mark.parametrize("rows", [1, 3])
 def test_list_costs_the_same_for_any_number_of_trips(client, several, driver, query_count, rows):
     ids = [book(client)["id"] for _trip in range(rows)]
-    assignment.accept_trip(driver.pk, ids[0])
+    accepting.accept_trip(driver.pk, ids[0])
 
     # Session, user, settings of the limit, trips.
     with query_count(4, 4):
@@ -322,7 +322,7 @@ def test_list_costs_the_same_for_any_number_of_trips(client, several, driver, qu
 
 def test_detail_is_for_the_people_on_the_trip_and_staff(client, stranger, driver, staff):
     trip_id = book(client)["id"]
-    assignment.accept_trip(driver.pk, trip_id)
+    accepting.accept_trip(driver.pk, trip_id)
 
     assert client.get(f"/api/trips/{trip_id}").status_code == 200
     assert as_user(driver.user).get(f"/api/trips/{trip_id}/").status_code == 200
@@ -339,7 +339,7 @@ def test_an_offered_trip_is_not_yet_the_drivers(client, driver):
 
 def test_driver_and_passenger_see_each_others_phone_during_the_trip_only(client, passenger, driver):
     trip_id = book(client)["id"]
-    assignment.accept_trip(driver.pk, trip_id)
+    accepting.accept_trip(driver.pk, trip_id)
     there = as_user(driver.user)
 
     seen = client.get(f"/api/trips/{trip_id}").json()

@@ -12,7 +12,7 @@ from stepper.models import ServiceSettings, User
 from tests.drives import step_there
 from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.rest import as_user, book
-from trips import assignment, driving
+from trips import accepting, assignment, driving
 from trips.models import Offer, Trip
 from trips.states import STEPS, OfferStatus, TripStatus
 
@@ -107,7 +107,7 @@ def test_cancel_twice_changes_nothing_the_second_time(client, driver):
 
 def test_cancel_by_somebody_else_is_refused(client, stranger, driver, staff):
     trip_id = book(client)["id"]
-    assignment.accept_trip(driver.pk, trip_id)
+    accepting.accept_trip(driver.pk, trip_id)
 
     refused = as_user(stranger).post(f"/api/trips/{trip_id}/cancel")
     assert (refused.status_code, refused.json()["code"]) == (404, "trip.not_found")
@@ -118,7 +118,7 @@ def test_cancel_by_somebody_else_is_refused(client, stranger, driver, staff):
 
 def test_cancel_too_late_is_refused(client, driver):
     trip_id = book(client, departure_at=in_hours(1))["id"]
-    assignment.accept_trip(driver.pk, trip_id)
+    accepting.accept_trip(driver.pk, trip_id)
 
     refused = client.post(f"/api/trips/{trip_id}/cancel")
 
@@ -148,7 +148,7 @@ def test_cancel_with_a_wrong_reason_is_refused(client, reason):
 @pytest.fixture
 def completed(client, driver):
     trip_id = book(client)["id"]
-    assignment.accept_trip(driver.pk, trip_id)
+    accepting.accept_trip(driver.pk, trip_id)
     for step in STEPS[1:]:
         step_there(trip_id, step)
     return trip_id
@@ -175,7 +175,7 @@ def test_both_sides_rate_once(client, driver, completed):
 
 def test_rating_before_the_end_is_refused(client, driver):
     trip_id = book(client)["id"]
-    assignment.accept_trip(driver.pk, trip_id)
+    accepting.accept_trip(driver.pk, trip_id)
 
     refused = client.post(f"/api/trips/{trip_id}/rate", {"stars": 5}, format="json")
 
@@ -211,7 +211,7 @@ def test_location_is_the_drivers_last_position(client, driver):
     trip_id = book(client)["id"]
     assert located(client, trip_id) is None
 
-    assignment.accept_trip(driver.pk, trip_id)
+    accepting.accept_trip(driver.pk, trip_id)
 
     seen = located(client, trip_id)
     assert (seen["trip_id"], seen["lat"], seen["lng"]) == (trip_id, *ALMATY)
@@ -220,7 +220,7 @@ def test_location_is_the_drivers_last_position(client, driver):
 
 def test_location_is_for_the_people_on_the_trip(client, driver, stranger, staff):
     trip_id = book(client)["id"]
-    assignment.accept_trip(driver.pk, trip_id)
+    accepting.accept_trip(driver.pk, trip_id)
 
     refused = as_user(stranger).get(f"/api/trips/{trip_id}/location")
     assert (refused.status_code, refused.json()["code"]) == (404, "trip.not_found")
@@ -229,7 +229,7 @@ def test_location_is_for_the_people_on_the_trip(client, driver, stranger, staff)
 
 def test_location_too_old_is_not_shown(client, driver):
     trip_id = book(client)["id"]
-    assignment.accept_trip(driver.pk, trip_id)
+    accepting.accept_trip(driver.pk, trip_id)
     DriverPosition.objects.update(recorded_at=timezone.now() - dt.timedelta(seconds=301))
 
     assert located(client, trip_id) is None
@@ -237,7 +237,7 @@ def test_location_too_old_is_not_shown(client, driver):
 
 def test_location_is_not_shown_before_tracking_opens(client, driver):
     trip_id = book(client, departure_at=in_hours(3))["id"]
-    assignment.accept_trip(driver.pk, trip_id)
+    accepting.accept_trip(driver.pk, trip_id)
     assert located(client, trip_id) is None
 
     ServiceSettings(pk=1, tracking_opens_min=240).save()
@@ -274,7 +274,7 @@ def test_offering_again_by_somebody_else_is_refused(client, stranger):
 
 def test_offering_again_what_a_driver_has_is_refused(client, driver):
     trip_id = book(client)["id"]
-    assignment.accept_trip(driver.pk, trip_id)
+    accepting.accept_trip(driver.pk, trip_id)
 
     refused = client.post(f"/api/trips/{trip_id}/broadcast-offer")
     assert (refused.status_code, refused.json()["code"]) == (409, "trip.transition_refused")

@@ -9,7 +9,7 @@ from drivers.models import Driver
 from stepper.models import ServiceSettings
 from stepper.server.dispatcher import dispatch_due
 from tests.factories import ALMATY, DriverFactory, TripFactory
-from trips import assignment, dispatch, waking
+from trips import accepting, assignment, dispatch, waking
 from trips.models import DispatchRound, DispatchRule, Offer, Trip
 
 pytestmark = pytest.mark.django_db
@@ -129,7 +129,7 @@ def test_offer_that_is_declined_or_runs_out_is_matched_anew() -> None:
     let_time_pass(11)
     dispatch_due()
 
-    assignment.decline_trip(first.pk, trip.pk)
+    accepting.decline_trip(first.pk, trip.pk)
     dispatch_due()
     assert asked() == {trip.pk: second.pk}
     let_time_pass(31)

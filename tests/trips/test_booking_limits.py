@@ -15,7 +15,7 @@ from stepper.errors import Conflict, InvalidInput, TooManyRequests
 from stepper.models import ServiceSettings, User
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.rest import BOOKING, as_user
-from trips import access, assignment, bookings, driving, unfilled
+from trips import accepting, access, assignment, bookings, driving, unfilled
 from trips.bookings import BookingRequest, Traveller
 from trips.models import Trip, TripTransition
 from trips.panel import Panel
@@ -137,7 +137,7 @@ def test_nine_trips_for_now_are_one(passenger: User) -> None:
         except Conflict as refused:
             outcomes.append(refused.code)
         else:
-            assignment.accept(trip.offers.first().driver_id, trip.offers.first().pk)
+            accepting.accept(trip.offers.first().driver_id, trip.offers.first().pk)
             outcomes.append("booked")
     assert outcomes == ["booked"] + ["booking.overlapping"] * 8
 
@@ -459,7 +459,7 @@ def test_rating_has_a_limit() -> None:
         bookings.rate(done.pk, done.organiser, stars=5)
 
 
-@pytest.mark.parametrize("verb", [assignment.accept, assignment.decline])
+@pytest.mark.parametrize("verb", [accepting.accept, accepting.decline])
 def test_answers_to_offers_have_a_limit(verb: Callable[[int, int], Any]) -> None:
     ServiceSettings.objects.create(pk=1, answers_per_min=2)
     offer = OfferFactory()
@@ -473,9 +473,9 @@ def test_a_driver_over_one_limit_still_finishes_the_trip() -> None:
     ServiceSettings.objects.create(pk=1, answers_per_min=1, changes_per_min=1)
     trip = TripFactory(status="arrived")
     offer = OfferFactory(driver=trip.driver)
-    assignment.decline(trip.driver.pk, offer.pk)
+    accepting.decline(trip.driver.pk, offer.pk)
     with pytest.raises(TooManyRequests):
-        assignment.decline(trip.driver.pk, offer.pk)
+        accepting.decline(trip.driver.pk, offer.pk)
     assert driving.update_status(trip.driver.pk, trip.pk, status="completed").status == "completed"
 
 

@@ -21,7 +21,7 @@ from tests.factories import (
     TripFactory,
 )
 from tests.outbox import frames, types
-from trips import assignment, deadlines, dispatch, offers
+from trips import accepting, deadlines, dispatch, offers
 from trips.models import DispatchRound, Offer, Trip
 
 pytestmark = pytest.mark.django_db
@@ -320,7 +320,7 @@ def test_driver_who_ran_out_of_time_is_asked_again(trip: Trip) -> None:
 def test_driver_who_declined_is_never_asked_again(trip: Trip) -> None:
     driver = DriverFactory(at=ALMATY)
     dispatch.start_round(trip.pk)
-    assignment.decline_trip(driver.pk, trip.pk)
+    accepting.decline_trip(driver.pk, trip.pk)
     let_the_look_come_due()
 
     result = dispatch.start_round(trip.pk)
@@ -362,11 +362,11 @@ def test_last_decline_ends_the_round(trip: Trip) -> None:
     first, second = DriverFactory(at=north(1)), DriverFactory(at=north(2))
     dispatch.start_round(trip.pk)
 
-    assignment.decline_trip(first.pk, trip.pk)
+    accepting.decline_trip(first.pk, trip.pk)
     trip.refresh_from_db()
     assert trip.status == "offered"
 
-    assignment.decline_trip(second.pk, trip.pk)
+    accepting.decline_trip(second.pk, trip.pk)
     dispatch_due()
     trip.refresh_from_db()
     assert trip.status == "unfilled"

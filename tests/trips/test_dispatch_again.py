@@ -23,7 +23,7 @@ from tests.factories import (
     TripFactory,
 )
 from tests.outbox import frames, types
-from trips import assignment, deadlines, dispatch, waking
+from trips import accepting, assignment, deadlines, dispatch, waking
 from trips.models import Offer, Trip
 
 pytestmark = pytest.mark.django_db
@@ -118,7 +118,7 @@ def test_wave_that_ends_while_the_trip_is_looked_at_is_followed_by_the_next(
 
     def overtaken(*args: Any) -> dispatch.Shortlist:
         found = survey(*args)
-        assignment.decline(first.pk, Offer.objects.get().pk)
+        accepting.decline(first.pk, Offer.objects.get().pk)
         return found
 
     monkeypatch.setattr(dispatch, "shortlist_drivers", overtaken)

@@ -23,7 +23,7 @@ from tests.factories import (
     VehicleFactory,
 )
 from tests.outbox import frames, rechecked, types
-from trips import assignment, bookings, deadlines, offers
+from trips import accepting, bookings, deadlines, offers
 from trips.models import Offer, Trip
 
 pytestmark = pytest.mark.django_db
@@ -54,7 +54,7 @@ def code_of(verb: Callable[..., Any], *args: Any) -> str:
 
 
 def test_accept_gives_the_driver_the_trip(offer: Offer) -> None:
-    trip = assignment.accept(offer.driver.pk, offer.pk)
+    trip = accepting.accept(offer.driver.pk, offer.pk)
 
     trip.refresh_from_db()
     assert (trip.status, trip.driver, trip.vehicle) == ("accepted", offer.driver, offer.driver.vehicle)
@@ -68,7 +68,7 @@ def test_accept_gives_the_driver_the_trip(offer: Offer) -> None:
 
 
 def test_accept_tells_everybody_on_the_trip(offer: Offer) -> None:
-    trip = assignment.accept(offer.driver.pk, offer.pk)
+    trip = accepting.accept(offer.driver.pk, offer.pk)
 
     _status, accepted = frames(groups.trip(trip.pk))
     assert isinstance(accepted, events.OfferAccepted)
@@ -81,7 +81,7 @@ def test_accept_tells_everybody_on_the_trip(offer: Offer) -> None:
 
 
 def test_accept_does_not_make_the_driver_busy(offer: Offer) -> None:
-    assignment.accept(offer.driver.pk, offer.pk)
+    accepting.accept(offer.driver.pk, offer.pk)
 
     offer.driver.refresh_from_db()
     assert offer.driver.availability == "available"
@@ -90,7 +90,7 @@ def test_accept_does_not_make_the_driver_busy(offer: Offer) -> None:
 def test_accept_withdraws_the_offers_of_the_others(offer: Offer) -> None:
     losing = OfferFactory.create_batch(2, trip=offer.trip)
 
-    assignment.accept(offer.driver.pk, offer.pk)
+    accepting.accept(offer.driver.pk, offer.pk)
 
     for lost in losing:
         lost.refresh_from_db()
@@ -102,7 +102,7 @@ def test_accept_withdraws_the_offers_of_the_others(offer: Offer) -> None:
 def test_accept_leaves_settled_offers_as_they_are(offer: Offer) -> None:
     declined = OfferFactory(trip=offer.trip, status="declined")
 
-    assignment.accept(offer.driver.pk, offer.pk)
+    accepting.accept(offer.driver.pk, offer.pk)
 
     declined.refresh_from_db()
     assert declined.status == "declined"
@@ -110,10 +110,10 @@ def test_accept_leaves_settled_offers_as_they_are(offer: Offer) -> None:
 
 
 def test_accept_again_by_the_winner_gives_the_same_answer(offer: Offer) -> None:
-    first = assignment.accept(offer.driver.pk, offer.pk)
+    first = accepting.accept(offer.driver.pk, offer.pk)
     told = len(frames(groups.trip(first.pk)))
 
-    again = assignment.accept(offer.driver.pk, offer.pk)
+    again = accepting.accept(offer.driver.pk, offer.pk)
 
     assert (again.pk, again.driver_id, again.version) == (first.pk, first.driver_id, first.version)
     assert len(frames(groups.trip(first.pk))) == told
@@ -124,56 +124,56 @@ def test_accept_by_the_trip_takes_the_latest_offer() -> None:
     old = OfferFactory(status="expired")
     OfferFactory(trip=old.trip, driver=old.driver, round_number=2)
 
-    assert assignment.accept_trip(old.driver.pk, old.trip.pk).driver == old.driver
+    assert accepting.accept_trip(old.driver.pk, old.trip.pk).driver == old.driver
 
 
 def test_accept_of_somebody_elses_offer_is_not_found(offer: Offer) -> None:
-    assert code_of(assignment.accept, DriverFactory(at=ALMATY).pk, offer.pk) == "offer.not_found"
+    assert code_of(accepting.accept, DriverFactory(at=ALMATY).pk, offer.pk) == "offer.not_found"
 
 
 def test_accept_of_a_trip_that_was_not_offered_is_not_found(offer: Offer) -> None:
-    assert code_of(assignment.accept_trip, DriverFactory(at=ALMATY).pk, offer.trip.pk) == "offer.not_found"
+    assert code_of(accepting.accept_trip, DriverFactory(at=ALMATY).pk, offer.trip.pk) == "offer.not_found"
 
 
 def test_accept_of_no_offer_is_not_found() -> None:
-    assert code_of(assignment.accept, DriverFactory().pk, 12345) == "offer.not_found"
+    assert code_of(accepting.accept, DriverFactory().pk, 12345) == "offer.not_found"
 
 
 def test_accept_by_nobody_is_not_found(offer: Offer) -> None:
-    assert code_of(assignment.accept, 12345, offer.pk) == "driver.not_found"
+    assert code_of(accepting.accept, 12345, offer.pk) == "driver.not_found"
 
 
 def test_accept_after_another_is_taken(offer: Offer) -> None:
     late = OfferFactory(trip=offer.trip)
-    assignment.accept(offer.driver.pk, offer.pk)
+    accepting.accept(offer.driver.pk, offer.pk)
 
-    assert code_of(assignment.accept, late.driver.pk, late.pk) == "offer.taken"
+    assert code_of(accepting.accept, late.driver.pk, late.pk) == "offer.taken"
 
 
 def test_accept_after_the_passenger_cancelled_is_withdrawn(offer: Offer) -> None:
     bookings.cancel(offer.trip.pk, offer.trip.organiser)
 
-    assert code_of(assignment.accept, offer.driver.pk, offer.pk) == "offer.withdrawn"
+    assert code_of(accepting.accept, offer.driver.pk, offer.pk) == "offer.withdrawn"
 
 
 def test_accept_after_declining_is_declined(offer: Offer) -> None:
     OfferFactory(trip=offer.trip)
-    assignment.decline(offer.driver.pk, offer.pk)
+    accepting.decline(offer.driver.pk, offer.pk)
 
-    assert code_of(assignment.accept, offer.driver.pk, offer.pk) == "offer.declined"
+    assert code_of(accepting.accept, offer.driver.pk, offer.pk) == "offer.declined"
 
 
 def test_accept_after_the_sweep_is_expired() -> None:
     offer = OfferFactory(expires_at=timezone.now() + PAST)
     deadlines.expire_due_offers()
 
-    assert code_of(assignment.accept, offer.driver.pk, offer.pk) == "offer.expired"
+    assert code_of(accepting.accept, offer.driver.pk, offer.pk) == "offer.expired"
 
 
 def test_accept_past_the_deadline_is_expired_before_the_sweep() -> None:
     offer = OfferFactory(expires_at=timezone.now() + PAST)
 
-    assert code_of(assignment.accept, offer.driver.pk, offer.pk) == "offer.expired"
+    assert code_of(accepting.accept, offer.driver.pk, offer.pk) == "offer.expired"
     offer.refresh_from_db()
     assert offer.status == "pending"
 
@@ -182,19 +182,19 @@ def test_accept_past_the_deadline_is_expired_before_the_sweep() -> None:
 def test_accept_needs_approval(offer: Offer, approval: str) -> None:
     Driver.objects.filter(pk=offer.driver.pk).update(approval=approval, availability="offline")
 
-    assert code_of(assignment.accept, offer.driver.pk, offer.pk) == "driver.not_approved"
+    assert code_of(accepting.accept, offer.driver.pk, offer.pk) == "driver.not_approved"
 
 
 def test_accept_needs_an_active_account(offer: Offer) -> None:
     User.objects.filter(pk=offer.driver.user.pk).update(is_active=False)
 
-    assert code_of(assignment.accept, offer.driver.pk, offer.pk) == "driver.not_approved"
+    assert code_of(accepting.accept, offer.driver.pk, offer.pk) == "driver.not_approved"
 
 
 def test_accept_needs_a_vehicle(offer: Offer) -> None:
     Driver.objects.filter(pk=offer.driver.pk).update(vehicle=None)
 
-    assert code_of(assignment.accept, offer.driver.pk, offer.pk) == "driver.no_vehicle"
+    assert code_of(accepting.accept, offer.driver.pk, offer.pk) == "driver.no_vehicle"
 
 
 def swapped(offer: Offer, **vehicle: Any) -> None:
@@ -218,7 +218,7 @@ def test_accept_takes_licence_and_vehicle_as_they_are_now(change: Callable[[Offe
     offer = OfferFactory(trip=trip, driver=DriverFactory(at=ALMATY, vehicle=VehicleFactory(vehicle_class="suv")))
     change(offer)
 
-    assert code_of(assignment.accept, offer.driver.pk, offer.pk) == code
+    assert code_of(accepting.accept, offer.driver.pk, offer.pk) == code
 
     trip.refresh_from_db()
     offer.refresh_from_db()
@@ -226,13 +226,13 @@ def test_accept_takes_licence_and_vehicle_as_they_are_now(change: Callable[[Offe
     assert (offer.status, offer.reason) == ("withdrawn", "no_longer_eligible")
     (frame,) = frames(groups.driver(offer.driver.pk))
     assert frame.reason == "no_longer_eligible"
-    assert code_of(assignment.accept, offer.driver.pk, offer.pk) == "offer.withdrawn"
+    assert code_of(accepting.accept, offer.driver.pk, offer.pk) == "offer.withdrawn"
 
 
 def test_accept_with_a_licence_that_ends_today() -> None:
     offer = OfferFactory(driver=DriverFactory(at=ALMATY, licence_expires_on=timezone.localdate()))
 
-    assert assignment.accept(offer.driver.pk, offer.pk).status == "accepted"
+    assert accepting.accept(offer.driver.pk, offer.pk).status == "accepted"
 
 
 @pytest.mark.parametrize("hours", [-2.5, 0, 2.5])
@@ -241,7 +241,7 @@ def test_accept_of_an_overlapping_trip_is_refused(hours: float) -> None:
     offer = OfferFactory(trip__in_=10 * HOUR)
     TripFactory(status="accepted", driver=offer.driver, in_=(10 + hours) * HOUR)
 
-    assert code_of(assignment.accept, offer.driver.pk, offer.pk) == "driver.overlap"
+    assert code_of(accepting.accept, offer.driver.pk, offer.pk) == "driver.overlap"
     offer.refresh_from_db()
     assert offer.status == "pending"
 
@@ -251,14 +251,14 @@ def test_accept_of_the_next_trip_is_possible(hours: float) -> None:
     offer = OfferFactory(trip__in_=10 * HOUR)
     TripFactory(status="accepted", driver=offer.driver, in_=(10 + hours) * HOUR)
 
-    assert assignment.accept(offer.driver.pk, offer.pk).driver == offer.driver
+    assert accepting.accept(offer.driver.pk, offer.pk).driver == offer.driver
 
 
 @pytest.mark.parametrize("status", ["completed", "cancelled"])
 def test_accept_does_not_mind_finished_trips(offer: Offer, status: str) -> None:
     TripFactory(status=status, driver=offer.driver)
 
-    assert assignment.accept(offer.driver.pk, offer.pk).driver == offer.driver
+    assert accepting.accept(offer.driver.pk, offer.pk).driver == offer.driver
 
 
 def test_accept_refused_for_several_reasons_names_the_first_that_applies() -> None:
@@ -270,17 +270,17 @@ def test_accept_refused_for_several_reasons_names_the_first_that_applies() -> No
     seen = []
 
     trips.update(status="cancelled", driver=winner, vehicle=winner.vehicle)
-    seen.append(code_of(assignment.accept, offer.driver.pk, offer.pk))
+    seen.append(code_of(accepting.accept, offer.driver.pk, offer.pk))
     trips.update(driver=None, vehicle=None)
-    seen.append(code_of(assignment.accept, offer.driver.pk, offer.pk))
+    seen.append(code_of(accepting.accept, offer.driver.pk, offer.pk))
     trips.update(status="offered")
-    seen.append(code_of(assignment.accept, offer.driver.pk, offer.pk))
+    seen.append(code_of(accepting.accept, offer.driver.pk, offer.pk))
     Offer.objects.filter(pk=offer.pk).update(expires_at=timezone.now() + MINUTE)
-    seen.append(code_of(assignment.accept, offer.driver.pk, offer.pk))
+    seen.append(code_of(accepting.accept, offer.driver.pk, offer.pk))
 
     assert seen == ["offer.taken", "offer.withdrawn", "offer.expired", "driver.overlap"]
     Trip.objects.filter(pk=other.pk).update(status="completed")
-    assert assignment.accept(offer.driver.pk, offer.pk).status == "accepted"
+    assert accepting.accept(offer.driver.pk, offer.pk).status == "accepted"
 
 
 def test_accept_takes_the_drivers_overlapping_offers_back(offer: Offer) -> None:
@@ -288,7 +288,7 @@ def test_accept_takes_the_drivers_overlapping_offers_back(offer: Offer) -> None:
     shared = OfferFactory(trip=overlapping.trip)
     later = OfferFactory(driver=offer.driver, trip__in_=9 * HOUR)
 
-    assignment.accept(offer.driver.pk, offer.pk)
+    accepting.accept(offer.driver.pk, offer.pk)
 
     for row in (overlapping, shared, later):
         row.refresh_from_db()
@@ -302,16 +302,16 @@ def test_accept_whose_overlapping_offers_cannot_be_settled_is_won_and_settles_th
     offer: Offer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overlapping = OfferFactory(driver=offer.driver, trip__in_=HOUR)
-    settle = offers._withdraw_from_trip
+    settle = offers.withdraw_from_trip
 
     def gone(*_args: Any) -> None:
         raise OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(offers, "_withdraw_from_trip", gone)
-    assert assignment.accept(offer.driver.pk, offer.pk).status == "accepted"
+    monkeypatch.setattr(offers, "withdraw_from_trip", gone)
+    assert accepting.accept(offer.driver.pk, offer.pk).status == "accepted"
 
-    monkeypatch.setattr(offers, "_withdraw_from_trip", settle)
-    assignment.accept(offer.driver.pk, offer.pk)
+    monkeypatch.setattr(offers, "withdraw_from_trip", settle)
+    accepting.accept(offer.driver.pk, offer.pk)
 
     overlapping.refresh_from_db()
     assert overlapping.status == "withdrawn"
@@ -319,11 +319,11 @@ def test_accept_whose_overlapping_offers_cannot_be_settled_is_won_and_settles_th
 
 def test_accept_repeated_when_the_trip_is_over_takes_nothing_back(offer: Offer) -> None:
     """The answer to the first one was lost; meanwhile it was cancelled, and the driver is asked about another."""
-    assignment.accept(offer.driver.pk, offer.pk)
+    accepting.accept(offer.driver.pk, offer.pk)
     bookings.cancel(offer.trip.pk, offer.trip.organiser)
     current = OfferFactory(driver=offer.driver, trip__in_=HOUR)
 
-    assert assignment.accept(offer.driver.pk, offer.pk).status == "cancelled"
+    assert accepting.accept(offer.driver.pk, offer.pk).status == "cancelled"
 
     current.refresh_from_db()
     assert current.status == "pending"
@@ -332,7 +332,7 @@ def test_accept_repeated_when_the_trip_is_over_takes_nothing_back(offer: Offer) 
 def test_accept_ends_the_round_of_an_overlapping_trip_without_other_offers(offer: Offer) -> None:
     overlapping = OfferFactory(driver=offer.driver, trip__in_=HOUR)
 
-    assignment.accept(offer.driver.pk, offer.pk)
+    accepting.accept(offer.driver.pk, offer.pk)
     deadlines.start_due_rounds()
 
     overlapping.trip.refresh_from_db()
@@ -348,7 +348,7 @@ def test_accept_by_many_at_once_has_one_winner(offer: Offer) -> None:
     def accept(mine: Offer) -> None:
         try:
             together.wait(10)
-            assignment.accept(mine.driver_id, mine.pk)
+            accepting.accept(mine.driver_id, mine.pk)
             outcomes.append("won")
         except Conflict as refused:
             outcomes.append(refused.code)
@@ -377,7 +377,7 @@ def test_accept_of_two_overlapping_trips_at_once_gives_one() -> None:
     def accept(offer: Offer) -> None:
         try:
             together.wait(10)
-            assignment.accept(driver.pk, offer.pk)
+            accepting.accept(driver.pk, offer.pk)
             outcomes.append("won")
         except Conflict as refused:
             outcomes.append(refused.code)
@@ -403,7 +403,7 @@ def test_accept_of_two_overlapping_trips_at_once_gives_one() -> None:
 def test_decline_settles_the_offer(offer: Offer) -> None:
     OfferFactory(trip=offer.trip)
 
-    declined = assignment.decline(offer.driver.pk, offer.pk, "too far")
+    declined = accepting.decline(offer.driver.pk, offer.pk, "too far")
 
     assert (declined.status, declined.reason) == ("declined", "too far")
     assert declined.responded_at is not None
@@ -413,19 +413,19 @@ def test_decline_settles_the_offer(offer: Offer) -> None:
 
 
 def test_decline_twice_changes_nothing(offer: Offer) -> None:
-    first = assignment.decline(offer.driver.pk, offer.pk, "too far")
+    first = accepting.decline(offer.driver.pk, offer.pk, "too far")
 
-    again = assignment.decline(offer.driver.pk, offer.pk, "other words")
+    again = accepting.decline(offer.driver.pk, offer.pk, "other words")
 
     assert (again.reason, again.responded_at) == ("too far", first.responded_at)
 
 
 def test_decline_by_the_trip_takes_the_latest_offer(offer: Offer) -> None:
-    assert assignment.decline_trip(offer.driver.pk, offer.trip.pk).pk == offer.pk
+    assert accepting.decline_trip(offer.driver.pk, offer.trip.pk).pk == offer.pk
 
 
 def test_decline_of_somebody_elses_offer_is_not_found(offer: Offer) -> None:
-    assert code_of(assignment.decline, DriverFactory().pk, offer.pk) == "offer.not_found"
+    assert code_of(accepting.decline, DriverFactory().pk, offer.pk) == "offer.not_found"
 
 
 @pytest.mark.parametrize(
@@ -440,7 +440,7 @@ def test_decline_of_somebody_elses_offer_is_not_found(offer: Offer) -> None:
 def test_decline_of_what_had_ended_says_how(status: str, reason: str, code: str) -> None:
     offer = OfferFactory(status=status, reason=reason)
 
-    assert code_of(assignment.decline, offer.driver.pk, offer.pk) == code
+    assert code_of(accepting.decline, offer.driver.pk, offer.pk) == code
     offer.refresh_from_db()
     assert offer.status == status
 
@@ -466,4 +466,4 @@ def test_suspending_takes_back_what_is_put_before_a_driver(offer: Offer, staff: 
     assert offer.status == "withdrawn"
     offer.trip.refresh_from_db()
     assert offer.trip.status == "unfilled"
-    assert code_of(assignment.accept, offer.driver.pk, offer.pk) == "offer.withdrawn"
+    assert code_of(accepting.accept, offer.driver.pk, offer.pk) == "offer.withdrawn"

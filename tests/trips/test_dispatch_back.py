@@ -23,7 +23,7 @@ from tests.factories import (
     VehicleFactory,
 )
 from tests.outbox import rechecked, types
-from trips import assignment, deadlines, review
+from trips import accepting, assignment, deadlines, review
 from trips.models import Offer, Trip
 
 pytestmark = pytest.mark.django_db
@@ -153,10 +153,10 @@ def test_release_of_somebody_elses_trip_is_not_found() -> None:
 
 
 def test_accept_after_releasing_is_withdrawn(offer: Offer) -> None:
-    assignment.accept(offer.driver.pk, offer.pk)
+    accepting.accept(offer.driver.pk, offer.pk)
     assignment.release(offer.driver.pk, offer.trip.pk)
 
-    assert code_of(assignment.accept, offer.driver.pk, offer.pk) == "offer.withdrawn"
+    assert code_of(accepting.accept, offer.driver.pk, offer.pk) == "offer.withdrawn"
 
 
 # Staff

@@ -14,7 +14,7 @@ from stepper.models import ServiceSettings
 from stepper.server.dispatcher import dispatch_due
 from tests.backoffice import action_url, member_of_staff
 from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory, TripFactory
-from trips import assignment, dispatch, explain
+from trips import accepting, dispatch, explain
 from trips.eligibility import OUTCOMES, REASONS
 from trips.models import DispatchRound, Offer, Trip
 
@@ -53,7 +53,7 @@ def test_everybody_a_look_considered_has_a_verdict(trip: Trip) -> None:
 def test_driver_is_followed_through_the_waves(trip: Trip) -> None:
     first, second = there(1), there(10)
     dispatch.start_round(trip.pk)
-    assignment.decline_trip(first.pk, trip.pk, "too short")
+    accepting.decline_trip(first.pk, trip.pk, "too short")
     dispatch_due()
 
     assert codes(trip, first) == ["offered", "declined_before"]
@@ -117,7 +117,7 @@ def test_driver_outside_the_radius(trip: Trip) -> None:
 def test_trip_that_has_a_driver_is_not_judged_any_more(trip: Trip) -> None:
     winner, loser = there(1), there(2)
     dispatch.start_round(trip.pk)
-    assignment.accept_trip(winner.pk, trip.pk)
+    accepting.accept_trip(winner.pk, trip.pk)
     trip.refresh_from_db()
 
     answer = explain.explain_driver(trip, loser)

@@ -20,7 +20,7 @@ from tests.factories import (
     TripFactory,
     VehicleFactory,
 )
-from trips import assignment
+from trips import accepting
 from trips.models import Booking, Offer, Rating, Trip
 from trips.states import Role
 
@@ -125,7 +125,7 @@ def test_span_that_moves_into_another_is_refused() -> None:
 
 def test_what_a_trip_was_given_with_is_kept_when_staff_change_the_margin() -> None:
     offer = OfferFactory(trip__in_=5 * HOUR)
-    assignment.accept(offer.driver.pk, offer.pk)
+    accepting.accept(offer.driver.pk, offer.pk)
     trip = offer.trip
     trip.refresh_from_db()
     assert (trip.departure_at - trip.busy_from, trip.busy_until - trip.ends_at) == (HOUR, HOUR)
@@ -133,7 +133,7 @@ def test_what_a_trip_was_given_with_is_kept_when_staff_change_the_margin() -> No
     near = OfferFactory(driver=offer.driver, trip__in_=5 * HOUR - dt.timedelta(minutes=50))
 
     with pytest.raises(Conflict) as refused:
-        assignment.accept(offer.driver.pk, near.pk)
+        accepting.accept(offer.driver.pk, near.pk)
 
     assert refused.value.code == "driver.overlap"
     near.refresh_from_db()

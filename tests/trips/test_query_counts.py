@@ -14,7 +14,7 @@ from drivers.models import Driver
 from stepper.models import ServiceSettings, User
 from stepper.server import dispatcher
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
-from trips import assignment, bookings, deadlines, dispatch, driving
+from trips import accepting, assignment, bookings, deadlines, dispatch, driving
 from trips.bookings import BookingRequest
 from trips.cards import dropoff, pickup
 from trips.models import Trip
@@ -95,16 +95,16 @@ def test_accept_costs_the_same_whatever_the_losers(query_count: QueryCount, lose
     OfferFactory.create_batch(losers, trip=offer.trip)
 
     with query_count(15, 15):
-        assignment.accept(offer.driver.pk, offer.pk)
+        accepting.accept(offer.driver.pk, offer.pk)
 
 
 def test_accept_too_late(query_count: QueryCount) -> None:
     offer = OfferFactory()
     late = OfferFactory(trip=offer.trip)
-    assignment.accept(offer.driver.pk, offer.pk)
+    accepting.accept(offer.driver.pk, offer.pk)
 
     with query_count(1, 1), pytest.raises(assignment.Conflict):
-        assignment.accept(late.driver.pk, late.pk)
+        accepting.accept(late.driver.pk, late.pk)
 
 
 def test_decline(query_count: QueryCount) -> None:
@@ -112,7 +112,7 @@ def test_decline(query_count: QueryCount) -> None:
     OfferFactory(trip=offer.trip)
 
     with query_count(8, 8):
-        assignment.decline(offer.driver.pk, offer.pk)
+        accepting.decline(offer.driver.pk, offer.pk)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from stepper.models import DispatchMode, ServiceSettings, User
 from stepper.server import dispatcher
 from tests.drives import step_there
 from tests.factories import AIRPORT, ALMATY, DriverFactory, PassengerFactory, StaffFactory
-from trips import assignment, bookings, driving, review
+from trips import accepting, assignment, bookings, driving, review
 from trips.bookings import BookingRequest
 from trips.models import Booking, Offer, Trip
 from trips.states import ASSIGNED, DRIVING, FINISHED, OPEN, OfferStatus, TripStatus, next_step
@@ -79,17 +79,17 @@ class City(RuleBasedStateMachine):
     @rule(which=pick)
     def accept(self, which: int) -> None:
         if offer := self.some(Offer.objects.filter(status=OfferStatus.PENDING), which):
-            self.attempt(assignment.accept, offer.driver_id, offer.pk)
+            self.attempt(accepting.accept, offer.driver_id, offer.pk)
 
     @rule(which=pick)
     def accept_anything(self, which: int) -> None:
         if offer := self.some(Offer.objects.all(), which):
-            self.attempt(assignment.accept, offer.driver_id, offer.pk)
+            self.attempt(accepting.accept, offer.driver_id, offer.pk)
 
     @rule(which=pick)
     def decline(self, which: int) -> None:
         if offer := self.some(Offer.objects.all(), which):
-            self.attempt(assignment.decline, offer.driver_id, offer.pk, "not now")
+            self.attempt(accepting.decline, offer.driver_id, offer.pk, "not now")
 
     @rule(which=pick)
     def release(self, which: int) -> None:

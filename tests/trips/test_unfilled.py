@@ -16,7 +16,7 @@ from stepper.models import ServiceSettings, User
 from stepper.server.dispatcher import supervise_due
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.outbox import frames, types
-from trips import assignment, deadlines, unfilled, waking
+from trips import accepting, deadlines, unfilled, waking
 from trips.models import Trip
 
 pytestmark = pytest.mark.django_db
@@ -247,7 +247,7 @@ def test_offer_of_the_old_time_cannot_be_accepted_any_more() -> None:
     offer = OfferFactory()
     unfilled.postpone(offer.trip.pk, offer.trip.organiser, timezone.now() + HOUR)
 
-    assert code_of(assignment.accept, offer.driver.pk, offer.pk) == "offer.withdrawn"
+    assert code_of(accepting.accept, offer.driver.pk, offer.pk) == "offer.withdrawn"
 
 
 # The page and REST

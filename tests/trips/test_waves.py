@@ -12,7 +12,7 @@ from drivers.models import Driver, DriverMetrics, DriverPosition
 from stepper.models import ServiceSettings
 from stepper.server.dispatcher import dispatch_due
 from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
-from trips import assignment, dispatch
+from trips import accepting, dispatch
 from trips.models import DispatchRound, DispatchRule, Offer, Trip
 from trips.policy import Policies
 
@@ -75,10 +75,10 @@ def test_wave_starts_when_all_have_declined(trip: Trip) -> None:
     drivers = [there(1), there(2), there(20)]
     dispatch.start_round(trip.pk)
 
-    assignment.decline_trip(drivers[0].pk, trip.pk)
+    accepting.decline_trip(drivers[0].pk, trip.pk)
     dispatch_due()
     assert waves(trip) == [[drivers[0].pk, drivers[1].pk]]
-    assignment.decline_trip(drivers[1].pk, trip.pk)
+    accepting.decline_trip(drivers[1].pk, trip.pk)
     dispatch_due()
 
     assert waves(trip)[1:] == [[drivers[2].pk]]
@@ -120,7 +120,7 @@ def test_round_is_over_when_nobody_is_left_and_the_next_asks_again(trip: Trip) -
     dispatch_due()
     let_offers_run_out()
     dispatch_due()
-    assignment.decline_trip(refuser.pk, trip.pk)
+    accepting.decline_trip(refuser.pk, trip.pk)
     dispatch_due()
     assert state(trip) == ("unfilled", 1, 0)
     assert trip.next_look_at is not None
@@ -193,7 +193,7 @@ def test_targeted_asks_one_driver_after_the_other(trip: Trip) -> None:
 
     dispatch.start_round(trip.pk)
     assert waves(trip) == [[near.pk]]
-    assignment.decline_trip(near.pk, trip.pk)
+    accepting.decline_trip(near.pk, trip.pk)
     dispatch_due()
 
     assert waves(trip) == [[near.pk], [far.pk]]

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from drivers.geo import distance_km
 from drivers.models import DriverPosition
-from drivers.positions import tracking
+from drivers.positions import privacy
 from stepper.templatetags.units import clock
 from trips import access, eta
 from trips.states import ASSIGNED, TripStatus
@@ -18,7 +18,7 @@ TRAIL_POINTS = 500
 
 
 class DriverLocation:
-    """The driver's position as far as drivers.positions.tracking lets the viewer have it."""
+    """The driver's position as far as drivers.positions.privacy lets the viewer have it."""
 
     def __init__(self, viewing: Viewing) -> None:
         self.viewing = viewing
@@ -28,14 +28,14 @@ class DriverLocation:
     def position(self) -> DriverPosition | None:
         """Return the driver's last position, fresh or not, while the trip is tracked."""
         driver_id = self.trip.driver_id
-        if driver_id is None or not tracking.is_tracked(self.trip, self.viewing.settings, self.viewing.now):
+        if driver_id is None or not privacy.is_tracked(self.trip, self.viewing.settings, self.viewing.now):
             return None
         return DriverPosition.objects.filter(driver_id=driver_id).first()
 
     @property
     def is_dark(self) -> bool:
         """Say whether the position is too old to tell where the driver is."""
-        return self.position is not None and tracking.is_dark(self.position, self.viewing.settings, self.viewing.now)
+        return self.position is not None and privacy.is_dark(self.position, self.viewing.settings, self.viewing.now)
 
     @property
     def on_map(self) -> DriverPosition | None:

@@ -1,7 +1,7 @@
 """The registry of dashboard fragments: which functions draw a page, as a whole and after an event.
 
 `events.Durable.pages` declares the pages that draw an event. A function that lacks an event of its page fails the type
-check; an event that is declared and drawn nowhere fails tests/realtime/test_fragments.py.
+check; an event that is declared and drawn nowhere fails tests/realtime/test_page_updates.py.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Who draws which event, and how often: each fragment once for all tabs and the answer, in each process."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -14,7 +14,8 @@ from django.utils import timezone
 from msgspec import Struct
 
 from drivers.models import Driver
-from realtime import events, fragments, groups
+from realtime import events, groups, page_updates
+from realtime.delivery.notifications import notify
 from realtime.models import Event
 from realtime.outbox import PERMISSIONS_REFRESH, publisher, refresh_permissions
 from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
@@ -29,7 +30,7 @@ HTMX = {"HX-Request": "true"}
 
 @pytest.mark.parametrize("page", get_args(events.Page))
 def test_page_draws_the_events_that_say_so(page: events.Page) -> None:
-    drawn = get_args(get_type_hints(fragments.CHANGES[page])["event"])
+    drawn = get_args(get_type_hints(page_updates.CHANGES[page])["event"])
     assert set(drawn) == {kind for kind in events.DURABLE if page in kind.pages}
 
 
@@ -63,14 +64,13 @@ def rendered() -> Iterator[Counter[str]]:
     template_rendered.disconnect(count)
 
 
-async def _read_to_the_end(*clients: Client) -> list[str]:
-    """The HTML that each has been sent by now, all of it in one text."""
+async def _read_until(clients: Sequence[Client], last: str) -> list[str]:
+    """The HTML that each was sent before a notification of the title `last`, which comes after all that was asked."""
     texts = []
     for client in clients:
         text = ""
-        while not await client.is_silent():
-            frame: str = await client.communicator.receive_from(timeout=5)
-            text += frame if not frame.startswith("{") else ""
+        while last not in (html := await client.receive_html()):
+            text += html
         texts.append(text)
     return texts
 
@@ -82,7 +82,7 @@ class Scene:
     trip_page: Client
     trip_list: Client
     offer: Offer
-    post: Callable[..., Awaitable[Any]]
+    _reads = 0
 
     async def open(self, connect: Connect) -> None:
         self.offer = await run(self._offer)()
@@ -110,7 +110,14 @@ class Scene:
         return answer.content.decode()
 
     async def read(self) -> list[str]:
-        return await _read_to_the_end(*self.driver_tabs, self.trip_page, self.trip_list)
+        self._reads += 1
+        last = f"Last of {self._reads}"
+        await run(self._notify)(last)
+        return await _read_until([*self.driver_tabs, self.trip_page, self.trip_list], last)
+
+    def _notify(self, title: str) -> None:
+        for user in (self.offer.driver.user, self.offer.trip.organiser):
+            notify(user, title, audience="passenger")
 
 
 @pytest.fixture
@@ -130,20 +137,19 @@ def _of(rendered: Counter[str], *names: str) -> dict[str, int]:
     return {name: number for name, number in rendered.items() if name in watched}
 
 
-TRIP_PAGES = ("trips/panel.html", "trips/list_regions.html", "realtime/toast.html")
+TRIP_PAGES = ("trips/panel.html", "trips/list_regions.html")
 
 
 async def test_accept_draws_each_fragment_once(scene: Scene, rendered: Counter[str]) -> None:
     answer = await scene.press("offer-accept", scene.offer.pk)
     first, second, trip_page, trip_list = await scene.read()
 
-    # The toast is on both of the passenger's pages, which are different pages.
-    expected = BOARD_ONCE | {"trips/panel.html": 1, "trips/list_regions.html": 1, "realtime/toast.html": 2}
-    assert _of(rendered, *TRIP_PAGES) == expected
+    assert _of(rendered, *TRIP_PAGES) == BOARD_ONCE | {"trips/panel.html": 1, "trips/list_regions.html": 1}
     card = f'id="trip-{scene.offer.trip_id}"'
     assert all(card in html for html in (answer, first, second))
     assert answer == first == second
     assert trip_page.count('id="trip-panel"') == 1
+    assert trip_list.count('id="trips-active"') == 1
     assert "Driver found" in trip_list
 
 
@@ -164,8 +170,7 @@ async def test_step_draws_each_fragment_once(scene: Scene, rendered: Counter[str
     answer = await scene.press("trip-status", scene.offer.trip_id, status="en_route")
     first, second, *_passenger = await scene.read()
 
-    notified = {"realtime/toast.html": 2} if rendered["realtime/toast.html"] else {}
-    assert _of(rendered, *TRIP_PAGES) == BOARD_ONCE | {"trips/panel.html": 1, "trips/list_regions.html": 1} | notified
+    assert _of(rendered, *TRIP_PAGES) == BOARD_ONCE | {"trips/panel.html": 1, "trips/list_regions.html": 1}
     assert answer == first == second
 
 
@@ -193,7 +198,7 @@ async def test_permissions_refresh_draws_nothing_where_nothing_changed(scene: Sc
     driver: Driver = scene.offer.driver
     await run(refresh_permissions)(groups.driver(driver.pk), groups.user(driver.user_id))
     assert await scene.read() == ["", "", "", ""]
-    assert not rendered
+    assert set(rendered) <= {"realtime/toast.html", "realtime/badge.html"}
 
 
 def _row_of_the_release_before(group: str) -> Event:
