@@ -17,8 +17,9 @@ from msgspec import UNSET
 
 from drivers import metrics
 from drivers.updates import publish_update
-from realtime import events
+from realtime import events, groups
 from realtime.delivery.notifications import notify
+from realtime.outbox import refresh_permissions
 from stepper import limits
 from stepper.db.transactions import best_effort, in_transaction
 from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted, Text
@@ -96,7 +97,8 @@ def change_availability(
     """Store a driver's availability and its history, and update the search; False: nothing changed.
 
     Call it inside a transaction that has the driver locked. None: as before. On a trip `is_online` takes effect when
-    the trip ends. Publishes one `driver.updated` with `also_changed`, unless the cause is a trip's start or end.
+    the trip ends. Publishes one `driver.updated` with `also_changed`, also where only those changed, unless the cause
+    is a trip's start or end.
     """
     previous = (driver.is_online, driver.availability)
     if is_online is not None:
@@ -107,6 +109,8 @@ def change_availability(
     when_free = Availability.AVAILABLE if may_be_asked else Availability.OFFLINE
     driver.availability = Availability.BUSY if busy else when_free
     if (driver.is_online, driver.availability) == previous:
+        if also_changed:
+            publish_update(driver, *also_changed)
         return False
     driver.auto_offline_at = None
     stored = {"is_online": driver.is_online, "availability": driver.availability, "auto_offline_at": None}
@@ -165,28 +169,25 @@ def set_online(driver_id: int, online: bool) -> Driver:
 @in_transaction
 def _set_online(driver_id: int, online: bool) -> Driver:
     driver = lock_driver(driver_id)
-    is_on_break = driver.on_break_until is not None
+    also_changed: list[events.DriverPart] = []
     if online:
         require_ready(driver)
-        end_running_break(driver)
-    elif is_on_break:
+        also_changed = end_running_break(driver)
+    elif driver.on_break_until is not None:
         driver.breaks.running().update(resumes=False)
-    also_changed: list[events.DriverPart] = ["breaks"] if is_on_break else []
-    is_published = change_availability(
-        driver, Cause.DRIVER, is_online=online, by_id=driver.user_id, also_changed=also_changed
-    )
-    if is_on_break and not is_published:
-        publish_update(driver, "breaks")
+        also_changed = ["breaks"]
+    change_availability(driver, Cause.DRIVER, is_online=online, by_id=driver.user_id, also_changed=also_changed)
     return driver
 
 
-def end_running_break(driver: Driver) -> None:
-    """End the running break of a locked driver, if there is one; the availability stays."""
+def end_running_break(driver: Driver) -> list[events.DriverPart]:
+    """End the running break of a locked driver, if there is one; the availability stays. Return what changed."""
     if driver.on_break_until is None:
-        return
+        return []
     driver.breaks.running().update(ended_at=Now(), due_at=None)
     driver.on_break_until = None
     Driver.objects.filter(pk=driver.pk).update(on_break_until=None)
+    return ["breaks"]
 
 
 @in_transaction
@@ -200,7 +201,11 @@ def take_offline(driver_id: int, user: User, reason: str = "") -> Driver:
         raise NotPermitted("auth.forbidden", _("Only staff can do this."))
     driver = lock_driver(driver_id)
     stays = driver.breaks.running().filter(resumes=True).update(resumes=False)
-    if not change_availability(driver, Cause.STAFF, is_online=False, by_id=user.pk, note=reason) and not stays:
+    also_changed: list[events.DriverPart] = ["breaks"] if stays else []
+    is_changed = change_availability(
+        driver, Cause.STAFF, is_online=False, by_id=user.pk, note=reason, also_changed=also_changed
+    )
+    if not is_changed and not stays:
         raise Conflict("driver.offline", _("The driver is offline already."))
     notify(
         driver.user,
@@ -224,8 +229,8 @@ def stop_inactive(driver_id: int) -> None:
     driver = lock_driver(driver_id)
     if driver.user.is_active:
         return  # activated again meanwhile
-    end_running_break(driver)
-    if not change_availability(driver, Cause.DEACTIVATED, is_online=False):
+    ended = end_running_break(driver)
+    if not change_availability(driver, Cause.DEACTIVATED, is_online=False, also_changed=ended):
         sync_dispatchable(driver.pk)
 
 
@@ -350,18 +355,17 @@ def _set_approval(
         current = Approval(driver.approval).label
         raise Conflict("driver.approval_refused", _("The driver's approval is “%(approval)s”.") % {"approval": current})
     driver.approval = approval
-    is_published = False
     if approval != Approval.APPROVED:
         # Offline first: the constraint driver_available_only_approved binds the two columns.
-        end_running_break(driver)
-        is_published = change_availability(
-            driver, Cause.SUSPENDED, is_online=False, by_id=user.pk, note=reason, also_changed=["approval"]
-        )
+        changed: list[events.DriverPart] = ["approval", *end_running_break(driver)]
+        change_availability(driver, Cause.SUSPENDED, is_online=False, by_id=user.pk, note=reason, also_changed=changed)
+    else:
+        publish_update(driver, "approval")
     Driver.objects.filter(pk=driver.pk).update(approval=approval)
     sync_dispatchable(driver.pk)
     notify(
         driver.user, title, message=reason, audience="driver", priority="high", category="system", action_url="/driver/"
     )
-    if not is_published:
-        publish_update(driver, "approval")
+    # Servers of the release before do not know that the event changes what a driver may do.
+    refresh_permissions(groups.driver(driver.pk))
     return driver

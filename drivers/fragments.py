@@ -107,9 +107,12 @@ def render(event: DriverPageEvent, driver_id: int) -> str:
             return regions(Board.of(driver_id), RATING_PLACES)
         case events.DriverUpdated():
             return _draw_parts(Board.of(driver_id), event.changed)
-        case events.NotificationDriver() | events.NotificationPassenger() | events.NotificationStaff():
-            badge = _badge(Driver.objects.values_list("user_id", flat=True).get(pk=driver_id))
-            return badge + render_to_string("realtime/toast.html", {"notification": event})
+        case events.NotificationDriver():
+            board = Board.of(driver_id)
+            # What depends on the time of day: when to set off, whether the licence is still good.
+            return _notification(event, board.driver.user_id) + regions(board, ("notice", "upcoming"))
+        case events.NotificationPassenger() | events.NotificationStaff():
+            return _notification(event, Driver.objects.values_list("user_id", flat=True).get(pk=driver_id))
         case _:
             assert_never(event)
 
@@ -186,6 +189,10 @@ def rating_refused(trip_id: int, error: DomainError) -> str:
 def toast(text: Text, *, kind: str = "error") -> str:
     """Draw a short message over the page."""
     return render_to_string("drivers/toast.html", {"text": text, "kind": kind})
+
+
+def _notification(event: events.Notification, user_id: int) -> str:
+    return _badge(user_id) + render_to_string("realtime/toast.html", {"notification": event})
 
 
 def _badge(user_id: int) -> str:

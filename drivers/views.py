@@ -27,7 +27,7 @@ from drivers import availability, board, fragments, working_time
 from realtime import events, groups
 from realtime.drawings import DrawingKey, change_of, draw_once
 from realtime.models import Event
-from realtime.outbox import committed_events
+from realtime.outbox import committed_events, is_latest
 from stepper.errors import DomainError, InvalidInput, NotFound, Text, TooManyRequests
 from stepper.web.refusals import over_limit
 from stepper.web.requests import SignedInRequest
@@ -92,12 +92,14 @@ def _refusal_response(request: SignedInRequest, error: DomainError, *, fragment:
 def _draw_events(driver_id: int, committed: Iterable[Event]) -> str:
     """Draw what this request's own events change on the page, once for the response and the driver's sockets.
 
-    "": the request caused no event, because it repeats an earlier one.
+    "": draw the page as it is now. The request caused no event, because it repeats an earlier one; or something else
+    has happened since, which the tabs have been sent and an earlier drawing would take back.
     """
+    rows = [row for row in committed if row.group == groups.driver(driver_id)]
+    if not rows or not is_latest(rows[-1]):
+        return ""
     drawn: dict[DrawingKey, str] = {}
-    for row in committed:
-        if row.group != groups.driver(driver_id):
-            continue
+    for row in rows:
         event = cast("fragments.DriverPageEvent", events.decode_frame(row.frame))
         key = DrawingKey("driver", (driver_id,), get_language() or settings.LANGUAGE_CODE, change_of(event))
         if key not in drawn:

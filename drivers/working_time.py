@@ -76,9 +76,18 @@ def record_activity(driver_id: int) -> None:
         # This column is in no index, so PostgreSQL updates the row without touching one.
         online.update(active_at=Now())
     else:
-        online.update(active_at=Now(), auto_offline_at=None, idle_look_at=Now() + IDLE_CHECK)
-        # Their other tabs and devices remove the warning as well.
-        publish_update(Driver.objects.get(pk=driver_id), "availability")
+        _withdraw_warning(driver_id)
+
+
+@in_transaction
+def _withdraw_warning(driver_id: int) -> None:
+    """Withdraw the warning of inactivity on all devices of the driver, unless they were put offline meanwhile."""
+    driver = Driver.objects.locked().get(pk=driver_id)
+    if driver.availability != Availability.AVAILABLE or driver.auto_offline_at is None:
+        return
+    Driver.objects.filter(pk=driver_id).update(active_at=Now(), auto_offline_at=None, idle_look_at=Now() + IDLE_CHECK)
+    driver.auto_offline_at = None
+    publish_update(driver, "availability")
 
 
 def check_idle_drivers(limit: int = 100) -> int:
@@ -238,23 +247,22 @@ def _change_by_hours(driver: Driver) -> None:
         _notify_driver(driver, gettext_lazy("Your hours are over: you are offline"), message="", priority="normal")
 
 
-def _put_online(driver: Driver, cause: Cause, title: Text, also_changed: Sequence[events.DriverPart] = ()) -> bool:
+def _put_online(driver: Driver, cause: Cause, title: Text, also_changed: Sequence[events.DriverPart] = ()) -> None:
     """Put a locked driver online, as they planned; where that is not possible notify them of the reason.
 
-    True: they went online, and one `driver.updated` with `also_changed` is published. False: nothing is.
+    `also_changed` is published in either case.
     """
     try:
         with override(driver.user.language):
             require_ready(driver)
-    except NotPermitted:
-        return False  # staff's decision has notified them
-    except Conflict as error:
-        _notify_driver(driver, gettext_lazy("You were not put online"), message=error.message)
-        return False
-    if not change_availability(driver, cause, is_online=True, also_changed=also_changed):
-        return False
-    _notify_driver(driver, title, message="", priority="normal")
-    return True
+    except (NotPermitted, Conflict) as error:
+        if also_changed:
+            publish_update(driver, *also_changed)
+        if isinstance(error, Conflict):  # of the others staff's decision has notified them
+            _notify_driver(driver, gettext_lazy("You were not put online"), message=error.message)
+        return
+    if change_availability(driver, cause, is_online=True, also_changed=also_changed):
+        _notify_driver(driver, title, message="", priority="normal")
 
 
 # Breaks
@@ -355,8 +363,7 @@ def _start_break(driver: Driver, row: Break) -> None:
     Break.objects.filter(pk=row.pk).update(started_at=Now(), due_at=row.ends_at, resumes=row.resumes)
     driver.on_break_until = row.ends_at
     Driver.objects.filter(pk=driver.pk).update(on_break_until=row.ends_at)
-    if not change_availability(driver, Cause.BREAK_STARTED, is_online=False, also_changed=["breaks"]):
-        publish_update(driver, "breaks")
+    change_availability(driver, Cause.BREAK_STARTED, is_online=False, also_changed=["breaks"])
 
 
 def _end_break(driver: Driver, row: Break) -> None:
@@ -365,10 +372,11 @@ def _end_break(driver: Driver, row: Break) -> None:
         Break.objects.filter(pk=row.pk).update(ended_at=Now(), due_at=None)
         publish_update(driver, "breaks")
         return
-    end_running_break(driver)
-    title = gettext_lazy("Your break is over: you are online")
-    if not row.resumes or not _put_online(driver, Cause.BREAK_ENDED, title, ["breaks"]):
-        publish_update(driver, "breaks")
+    ended = end_running_break(driver)
+    if row.resumes:
+        _put_online(driver, Cause.BREAK_ENDED, gettext_lazy("Your break is over: you are online"), ended)
+    elif ended:
+        publish_update(driver, *ended)
 
 
 # The dispatcher's pass

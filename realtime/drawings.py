@@ -37,9 +37,11 @@ def change_of(event: events.DurableFrame) -> tuple[str | int, ...]:
         case (
             events.OfferAccepted() | events.TripStatusUpdated() | events.BookingConfirmed() | events.BookingCancelled()
         ):
-            return ("trip", event.trip_id, event.version)
+            return ("change", event.trip_id, event.version)
+        case events.NotificationDriver() | events.NotificationPassenger() | events.NotificationStaff():
+            return ("notification", event.id)
         case _:
-            return ("event", event.id)
+            return ("change", event.id)
 
 
 class _Drawing:
@@ -64,18 +66,23 @@ class _Drawing:
             return self._html
 
 
-_drawings: OrderedDict[DrawingKey, _Drawing] = OrderedDict()
+# Of each page, subject and language the newest change and its drawing. An older change that comes late, by the bus or
+# by a sweep, is drawn as things are then: what was drawn for it before would take back what the tabs got since.
+_drawings: OrderedDict[tuple[str | int, ...], tuple[DrawingKey, _Drawing]] = OrderedDict()
 _drawings_lock = threading.Lock()
 
 
 def _find_or_create_drawing(key: DrawingKey) -> _Drawing:
+    # Notifications have no part in this: they read nothing that a change draws.
+    place = (key.page, *key.subject, key.language, key.change[0])
     with _drawings_lock:
-        found = _drawings.get(key)
-        if found is None:
-            found = _drawings[key] = _Drawing()
+        newest = _drawings.get(place)
+        if newest is None or newest[0] != key:
+            newest = _drawings[place] = (key, _Drawing())
+            _drawings.move_to_end(place)
             while len(_drawings) > _KEPT:
                 _drawings.popitem(last=False)
-        return found
+        return newest[1]
 
 
 def draw_once(key: DrawingKey, draw: Callable[[], str]) -> str:

@@ -92,6 +92,12 @@ def committed_events() -> Iterator[list[Event]]:
         _committed.reset(token)
 
 
+def is_latest(row: Event) -> bool:
+    """Say whether nothing was published for the row's group after it. One index entry is read."""
+    of_group = Event.objects.filter(group=row.group).order_by("-transaction", "-id")
+    return of_group.values_list("pk", flat=True).first() == row.pk
+
+
 def _insert_rows(rows: list[Event]) -> None:
     if rows:
         Event.objects.bulk_create(rows)

@@ -33,8 +33,6 @@ async def snapshot(page: events.Page, subject: tuple[int, ...], language: str) -
 
 async def change(page: events.Page, subject: tuple[int, ...], *, language: str, event: events.DurableFrame) -> str:
     """Draw what an event changes on the page, once for all its tabs. "": the page does not draw such events."""
-    if page not in event.pages:
-        return ""
     key = DrawingKey(page, subject, language, change_of(event))
     return await draw_once_for_sockets(key, lambda: _draw(CHANGES[page], (event, *subject), language))
 

@@ -156,6 +156,10 @@ def rate(request: SignedInRequest, trip_id: int) -> HttpResponse:
         except TooManyRequests:
             raise
         except DomainError as error:
+            if request.htmx and error.code == "rating.already_given":
+                # On another device: the form is gone, or about to go.
+                messages.error(request, str(error.message))
+                return _changed_response(request, panel_for(request, trip_id))
             form.add_error(None, str(error.message))
             status = error.status
         else:

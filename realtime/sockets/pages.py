@@ -47,7 +47,7 @@ class PageConsumer(SocketConsumer):
         if not isinstance(event, events.DURABLE):
             return
         change = change_of(event)
-        if change in self._drawn:
+        if self.page not in event.pages or change in self._drawn:
             return
         self._drawn.append(change)
         language = self.identity.language

@@ -1,5 +1,6 @@
 """Who draws which event, and how often: each fragment once for all tabs and the answer, in each process."""
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args, get_type_hints
@@ -17,8 +18,10 @@ from drivers.models import Driver
 from realtime import events, groups, page_updates
 from realtime.delivery.notifications import notify
 from realtime.models import Event
-from realtime.outbox import PERMISSIONS_REFRESH, publisher, refresh_permissions
+from realtime.outbox import PERMISSIONS_REFRESH, publish, publisher, refresh_permissions
 from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
+from trips import accepting, bookings
+from trips.cards import offer_card
 from trips.models import Offer, Trip
 from trips.states import TripStatus
 
@@ -189,6 +192,41 @@ async def test_repeated_accept_is_answered_with_the_dashboard_as_it_stands(scene
     await scene.press("offer-accept", scene.offer.pk)
     later = await run(OfferFactory.create)(driver=scene.offer.driver)
     assert f'id="offer-{later.pk}"' in await scene.press("offer-accept", scene.offer.pk)
+
+
+async def test_answer_does_not_take_back_what_the_tab_was_sent_meanwhile(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the commit of an accept and its answer the tabs are sent another offer; the answer lists the offers."""
+    later: list[Offer] = []
+
+    def while_others_offer(driver_id: int, *_trip: Any) -> None:
+        offer = OfferFactory.create(trip=TripFactory.create(in_=dt.timedelta(hours=20)), driver=scene.offer.driver)
+        offer.refresh_from_db()
+        later.append(offer)
+        publish(offer_card(offer, offer.trip, vehicle_seats=4), groups.driver(driver_id))
+
+    monkeypatch.setattr(accepting, "withdraw_overlapping", while_others_offer)
+    answer = await scene.press("offer-accept", scene.offer.pk)
+    assert 'id="offers-list"' in answer
+    assert f'id="offer-{later[0].pk}"' in answer
+
+
+async def test_late_event_is_drawn_as_things_stand_when_it_comes(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue of this process lags (slow bus): a cancellation by another process comes before the accept."""
+    kept_back: list[list[Event]] = []
+    monkeypatch.setattr(publisher, "send", kept_back.append)
+    await scene.press("offer-accept", scene.offer.pk)
+    accepted = [row for rows in kept_back for row in rows]
+    kept_back.clear()
+    trip = await run(Trip.objects.select_related("organiser").get)(pk=scene.offer.trip_id)
+    await run(bookings.cancel)(trip.pk, trip.organiser)
+    cancelled = [row for rows in kept_back for row in rows]
+    monkeypatch.undo()
+    publisher.send([*cancelled, *accepted])
+    first, *_others = await scene.read()
+    active = first.rsplit('id="active-list"', 1)[1].split('id="history-list"')[0]
+    assert f'id="trip-{trip.pk}"' not in active
 
 
 # Permissions are refreshed without drawing; what other releases say is understood

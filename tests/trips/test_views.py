@@ -326,6 +326,15 @@ def test_rate_once(client, passenger):
     assert "You gave 5 stars" in text(client.get(f"/trips/{trip.pk}/"))
 
 
+def test_rating_that_was_given_on_another_device_is_shown_with_the_reason(client, passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.COMPLETED)
+    url = f"/trips/{trip.pk}/rate/"
+    client.post(url, {"stars": "5"}, headers=HTMX)
+    answer = text(client.post(url, {"stars": "1"}, headers=HTMX))
+    assert "You gave 5 stars" in answer
+    assert "You have rated this trip already." in answer
+
+
 @pytest.mark.parametrize("stars", ["", "0", "6", "many"])
 def test_rate_needs_one_to_five_stars(stars, client, passenger):
     trip = TripFactory(organiser=passenger, status=TripStatus.COMPLETED)
