@@ -1,6 +1,10 @@
 """Every reason for which a driver around is not asked, and its limit."""
 
+import ast
 import datetime as dt
+import inspect
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +24,8 @@ from tests.factories import (
     place,
 )
 from tests.nearest import nearest_drivers
-from trips.driver_facts import facts
-from trips.eligibility import REASONS, assess, in_words, refusals, tally
+from trips.driver_facts import _COLUMNS, Facts, facts
+from trips.eligibility import REASONS, _fitness_rules, assess, in_words, refusals, tally
 from trips.models import Trip
 from trips.policy import Policies
 
@@ -275,33 +279,39 @@ def test_every_reason_that_applies_is_known(trip: Trip) -> None:
     assert found == ["no_position", "no_vehicle", "trip_type", "earnings_too_low"]
 
 
-def test_every_reason_has_words() -> None:
-    """Those that the tests above have reached are all there are."""
-    assert set(REASONS) == {
-        "own_trip",
-        "account_inactive",
-        "not_approved",
-        "offline",
-        "busy",
-        "no_position",
-        "outside_radius",
-        "answering",
-        "already_asked",
-        "declined_before",
-        "position_dark",
-        "position_inaccurate",
-        "position_doubted",
-        "licence_expired",
-        "no_vehicle",
-        "too_few_seats",
-        "vehicle_class",
-        "trip_type",
-        "long_distance",
-        "too_far",
-        "earnings_too_low",
-        "overlapping",
-        "offers_full",
-    }
+def _codes(function: Callable[..., Any]) -> list[str]:
+    """Return the codes of a function's rules, (code, whether it refuses), in their order."""
+    tree = ast.parse(inspect.getsource(function))
+    rules = [
+        (node.lineno, node.elts[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Tuple) and len(node.elts) == 2 and isinstance(node.elts[0], ast.Constant)
+    ]
+    return [str(code) for _line, code in sorted(rules)]
+
+
+def test_every_rule_has_its_words_and_every_reason_its_rule() -> None:
+    assert sorted(_codes(refusals) + _codes(_fitness_rules)) == sorted(REASONS)
+
+
+def test_reasons_are_listed_in_the_order_of_the_rules() -> None:
+    """Staff read the first that applies; those of licence and vehicle stand between the others."""
+    fitness = set(_codes(_fitness_rules))
+    assert [code for code in REASONS if code not in fitness] == _codes(refusals)
+    assert [code for code in REASONS if code in fitness] == _codes(_fitness_rules)
+
+
+def test_every_reason_is_reached_by_a_test() -> None:
+    named = {node.value for node in ast.walk(ast.parse(Path(__file__).read_text())) if isinstance(node, ast.Constant)}
+    assert set(REASONS) <= named
+
+
+def test_columns_are_in_the_order_of_the_facts() -> None:
+    """A row of the columns becomes the facts by position alone."""
+    names = ["driver_id" if column == "pk" else column.rpartition("__")[2] for column in _COLUMNS]
+    assert names == list(Facts._fields[: len(_COLUMNS)])
+    # What the columns do not fill has a default.
+    assert set(Facts._fields[len(_COLUMNS) :]) == set(Facts._field_defaults)
 
 
 def test_candidates_know_how_often_they_were_asked(trip: Trip) -> None:
