@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db.models import Field
+from django.db.migrations.loader import MigrationLoader
+from django.db.models import NOT_PROVIDED, Field, PositiveIntegerField
+from django.utils.functional import Promise
 
 from stepper.models import ServiceSettings
 
@@ -103,4 +105,21 @@ def test_setting_is_documented_with_its_default_and_range(name: str) -> None:
         assert all(f"`{value}`" in meaning for value, _label in field.choices or [])
         return
     assert float(default) == field.default
+    # A column of whole numbers refuses negative ones by itself, one of fractions does not.
+    assert high is not None or isinstance(field, PositiveIntegerField)
     assert limit == ("0 or more" if high is None else f"{low} to {high}")
+
+
+@pytest.mark.parametrize("name", _fields())
+def test_setting_has_a_label(name: str) -> None:
+    # The name that Django makes of the column is not translated.
+    assert isinstance(_fields()[name].verbose_name, Promise)
+
+
+def test_newer_setting_has_a_default_in_the_database() -> None:
+    """A process of the release before does not know the column: the row it inserts must get the default."""
+    older = MigrationLoader(None).project_state(("stepper", "0005_unfilled")).models["stepper", "servicesettings"]
+    newer = [field for name, field in _fields().items() if name not in older.fields]
+    assert newer
+    assert [field.name for field in newer if field.db_default is NOT_PROVIDED] == []
+    assert [field.name for field in newer if field.db_default != field.default] == []
