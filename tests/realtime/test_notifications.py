@@ -6,6 +6,7 @@ import pytest
 from django.utils.translation import gettext_lazy
 
 from realtime import events, groups
+from realtime.delivery import channels
 from realtime.delivery.notifications import mark_all_read, mark_read, notify, unread_count
 from realtime.models import Event, Notification
 from stepper.models import User
@@ -89,3 +90,12 @@ def test_mark_all_read_leaves_those_of_others(user: User) -> None:
     assert mark_all_read(user.pk) == 0
     assert (unread_count(user.pk), unread_count(other.pk)) == (0, 1)
     assert types(groups.user(other.pk)) == ["notification.driver"]
+
+
+def test_every_channel_is_in_use() -> None:
+    kinds = {
+        kind
+        for kind in vars(channels).values()
+        if isinstance(kind, type) and hasattr(kind, "deliver") and kind is not channels.Channel
+    }
+    assert {type(channel) for channel in channels.CHANNELS} == kinds

@@ -1,8 +1,10 @@
 """Who draws which event, and how often: each fragment once for all tabs and the answer, in each process."""
 
+import ast
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -41,6 +43,22 @@ def test_page_draws_the_events_that_say_so(page: events.Page) -> None:
 def test_event_has_to_say_who_draws_it_and_whether_it_changes_a_driver(given: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match="does not declare"):
         type("Unsaid", (events.Durable,), given)
+
+
+def _made_in(module: ast.Module) -> Iterator[str]:
+    """Name the events that a module makes, or keeps in a table to make them from; a pattern of `match` is neither."""
+    for node in ast.walk(module):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="events"), attr=name)):
+                yield name
+            case ast.Dict(values=values):
+                yield from (one.attr for one in values if isinstance(one, ast.Attribute))
+
+
+def test_every_event_is_published_by_some_verb() -> None:
+    paths = [path for app in ("realtime", "drivers", "trips") for path in Path(settings.BASE_DIR, app).rglob("*.py")]
+    made = {name for path in paths for name in _made_in(ast.parse(path.read_text()))}
+    assert {kind.__name__ for kind in events.DURABLE} <= made
 
 
 def test_every_event_of_the_contract_is_durable_or_says_that_it_is_not() -> None:
