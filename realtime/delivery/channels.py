@@ -35,8 +35,8 @@ class Channel(Protocol):
         """Arrange that the messages leave after the commit, and only then.
 
         Called inside the transaction that causes them, so that what a channel must not lose it can write there. It
-        must not wait for anything outside the database, and a failure takes the whole transaction back: what may fail
-        goes into `transaction.on_commit` with `best_effort`.
+        must not wait for anything outside the database, and a failure takes the whole transaction back. What may fail,
+        as all that talks to somebody else may, runs as `transaction.on_commit(lambda: …, robust=True)`, which logs it.
         """
 
 
