@@ -29,7 +29,7 @@ from trips.waking import wake_trips_around
 
 from .models import Approval, Availability, AvailabilityChange, Cause, Driver, DriverPosition
 
-# How often the dispatcher checks whether a driver who is online has moved, so how late it records that, at most.
+# How often the dispatcher checks whether an online driver has moved. Inactivity is noticed at most this much later.
 IDLE_CHECK = dt.timedelta(minutes=10)
 
 
@@ -43,8 +43,8 @@ def lock_driver(driver_id: int) -> Driver:
     driver = mine.locked().first()
     if driver is None:
         raise NotFound("driver.not_found", _("There is no such driver."))
-    # Where PostgreSQL had to wait for the row, the joined user and vehicle are those from before: read them again. Not
-    # for a driver who is online with a vehicle: their account is active, because deactivating it puts them offline.
+    # While PostgreSQL waited for the lock, the joined user and vehicle may have become old, so read them again. Not
+    # necessary for a driver who is online: an online driver is always active, because deactivating takes them offline.
     if not driver.is_online or (driver.vehicle is None and driver.vehicle_id is not None):
         driver = mine.get()
     return driver
@@ -77,7 +77,8 @@ def sync_dispatchable(driver_id: int) -> None:
 def sync_dispatchable_locked(driver_ids: Iterable[int]) -> None:
     """Do `sync_dispatchable` for drivers with a first fix, each with the driver's row locked.
 
-    Without the lock, a first fix and the switch that commit at the same moment would not see each other.
+    A first fix and the online switch can commit at the same time without seeing each other. So this locks the driver's
+    row and sets the column again.
     """
     for driver_id in Driver.objects.filter(pk__in=list(driver_ids)).locked().values_list("pk", flat=True):
         sync_dispatchable(driver_id)
@@ -95,8 +96,8 @@ def change_availability(
 ) -> bool:
     """Store a driver's availability and its history, and update the search; False: nothing changed.
 
-    Call it inside a transaction that has the driver locked. None: as before. On a trip `is_online` takes effect when
-    the trip ends. Publishes one `driver.updated` with `also_changed`, unless the cause is a trip's start or end.
+    Call it inside a transaction that has locked the driver's row. None: unchanged. On a trip `is_online` takes effect
+    when the trip ends. Publishes one `driver.updated` with `also_changed`, unless the cause is a trip's start or end.
     """
     previous = (driver.is_online, driver.availability)
     if is_online is not None:
@@ -181,7 +182,7 @@ def _set_online(driver_id: int, online: bool) -> Driver:
 
 
 def end_running_break(driver: Driver) -> None:
-    """End the running break of a locked driver, if there is one; the availability stays."""
+    """End the running break of a locked driver, if there is one, without putting the driver online again."""
     if driver.on_break_until is None:
         return
     driver.breaks.running().update(ended_at=Now(), due_at=None)
@@ -230,12 +231,15 @@ def stop_inactive(driver_id: int) -> None:
 
 
 def mark_busy(driver_id: int) -> None:
-    """Mark a driver busy whose trip starts. Inside a transaction that has the driver locked."""
+    """Mark a driver busy whose trip starts. Call it inside a transaction that has locked the driver's row."""
     change_availability(Driver.objects.select_related("user").get(pk=driver_id), Cause.TRIP_STARTED, busy=True)
 
 
 def mark_free(driver_id: int) -> None:
-    """Make a driver whose trip has ended available, if online. Inside a transaction that has the driver locked."""
+    """Make a driver whose trip has ended available, if online.
+
+    Call it inside a transaction that has locked the driver's row.
+    """
     is_driving = Exists(Driver.objects.filter(pk=OuterRef("pk"), trips__status__in=DRIVING))
     driver = Driver.objects.select_related("user").annotate(is_driving=is_driving).get(pk=driver_id)
     if not driver.is_driving and change_availability(driver, Cause.TRIP_ENDED, busy=False):
@@ -248,7 +252,7 @@ _FILTERS = ["max_distance_km", "min_earnings", "trip_types", "accepts_long_dista
 @limits.counted("filters", "changes_per_min")
 @in_transaction
 def set_filters(driver_id: int, filters: events.Filters) -> Driver:
-    """Store the driver's filters; what is UNSET stays.
+    """Store the driver's filters; a filter that is UNSET stays as it is.
 
     Raises:
         InvalidInput: a number is out of range, no trip type is left
@@ -352,7 +356,8 @@ def _set_approval(
     driver.approval = approval
     is_published = False
     if approval != Approval.APPROVED:
-        # Offline first: the constraint driver_available_only_approved binds the two columns.
+        # First make the driver unavailable: the constraint driver_available_only_approved forbids available without
+        # approved.
         end_running_break(driver)
         is_published = change_availability(
             driver, Cause.SUSPENDED, is_online=False, by_id=user.pk, note=reason, also_changed=["approval"]

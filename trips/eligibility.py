@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from drivers.models import Approval, Availability, Driver
-from drivers.search import Fix, Near
+from drivers.search import Near, StoredFix
 from stepper.models import DispatchMode, ServiceSettings
 from trips import ranking
 from trips.driver_facts import Facts, facts
@@ -126,7 +126,7 @@ def unfit(trip: Trip, driver: Driver) -> list[str]:
 
 
 def refusals(
-    trip: Trip, driver: Facts, *, fix: Fix | None, distance_km: float, policy: Policy, settings: ServiceSettings
+    trip: Trip, driver: Facts, *, fix: StoredFix | None, distance_km: float, policy: Policy, settings: ServiceSettings
 ) -> list[str]:
     """Return the codes of all rules that refuse a driver, the first counts; empty: eligible."""
     fresh_since = timezone.now() - dt.timedelta(seconds=settings.position_fresh_s)
