@@ -32,7 +32,7 @@ from realtime.sockets.close_codes import (
     CLOSE_TRY_AGAIN,
 )
 from realtime.sockets.counted import CountedSocket
-from realtime.sockets.counts import Account
+from realtime.sockets.counts import AccountSockets
 from realtime.sockets.errors import error_frame
 from realtime.sockets.forwarding import ForwardingConsumer
 from stepper.db.transactions import run_in_thread
@@ -73,7 +73,7 @@ class SocketConsumer(ForwardingConsumer):
     def __init__(self) -> None:
         super().__init__()
         # What the user's sockets in this process share, once this is one of them.
-        self._account: Account | None = None
+        self._account: AccountSockets | None = None
         # The frames that the client may send. It was filled last when the client was last heard.
         self._bucket = TokenBucket(settings.SOCKET_BURST, settings.SOCKET_RATE, time.monotonic())
         # Which second of the heartbeat's period is this socket's.
@@ -107,8 +107,8 @@ class SocketConsumer(ForwardingConsumer):
 
     async def _end(self) -> None:
         """Undo everything: however the socket ended, nothing of it stays behind."""
-        if self._line is not None:
-            self._line.listener = None
+        if self._connection is not None:
+            self._connection.listener = None
         open_sockets.discard(self)
         self._account = None
         self._counted.end()
@@ -142,8 +142,8 @@ class SocketConsumer(ForwardingConsumer):
         self._bucket.filled_at = time.monotonic()
         # Headers and the rest of it would be held for as long as the socket lives.
         self.scope = {key: self.scope[key] for key in _KEPT_OF_SCOPE if key in self.scope}
-        if self._line is not None:
-            self._line.listener = self.receive_now
+        if self._connection is not None:
+            self._connection.listener = self.receive_now
         self._go_on()
 
     def established(self) -> events.ConnectionEstablished:

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from realtime.sockets.counts import Account, counts
+from realtime.sockets.counts import AccountSockets, counts
 from realtime.sockets.opening import Opening
 from stepper.errors import TooManyRequests
 
@@ -31,7 +31,7 @@ class CountedSocket:
                 "socket.too_many_opening", _("Too many connections from your network are being opened."), 5
             )
 
-    async def sign_in(self, user_id: int) -> Account:
+    async def sign_in(self, user_id: int) -> AccountSockets:
         """Count the socket for the account instead of the address; return what the account's sockets here share.
 
         Raises:

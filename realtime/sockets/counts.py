@@ -46,7 +46,7 @@ return total
 """
 
 
-class Account:
+class AccountSockets:
     """One user's sockets in this process."""
 
     __slots__ = ("_commands", "_positions", "sockets")
@@ -93,7 +93,7 @@ class SocketCounts:
     def __init__(self, prefix: str = "stepper") -> None:
         self._process = secrets.token_hex(6)
         self._prefix = f"{prefix}:sockets:"
-        self._accounts: dict[int, Account] = {}
+        self._accounts: dict[int, AccountSockets] = {}
         # Users whose counts here are not in Redis yet.
         self._changed: set[int] = set()
         self._away_until = 0.0
@@ -137,9 +137,9 @@ class SocketCounts:
     def _is_away(self) -> bool:
         return self._redis is None or time.monotonic() < self._away_until
 
-    async def add(self, user_id: int) -> tuple[Account, int]:
+    async def add(self, user_id: int) -> tuple[AccountSockets, int]:
         """Count one more socket; the account in this process, and how many sockets it has now in all of them."""
-        account = self._accounts.setdefault(user_id, Account())
+        account = self._accounts.setdefault(user_id, AccountSockets())
         account.sockets += 1
         try:
             return account, await self._total(user_id, account)
@@ -147,7 +147,7 @@ class SocketCounts:
             self.remove(user_id)
             raise
 
-    async def _total(self, user_id: int, account: Account) -> int:
+    async def _total(self, user_id: int, account: AccountSockets) -> int:
         if self._redis is None:
             return account.sockets
         async with self._one_at_a_time:

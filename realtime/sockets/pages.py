@@ -97,7 +97,7 @@ class DriverPageConsumer(PageConsumer):
         return (self.driver_id,)
 
     async def prepare(self) -> None:
-        self.drive_as((await run_in_thread(commands.membership, self.identity.user, frozenset())).driver_id)
+        self.drive_as((await run_in_thread(commands.read_rights, self.identity.user, frozenset())).driver_id)
         if self.driver_id is None:
             raise NotPermitted("driver.not_a_driver", _("This page is for drivers."))
         await self._set({groups.user(self.identity.user.pk), groups.driver(self.driver_id)})
@@ -146,8 +146,8 @@ class TripListPageConsumer(PageConsumer):
         return (self.identity.user.pk,)
 
     async def prepare(self) -> None:
-        member = await run_in_thread(commands.membership, self.identity.user, frozenset())
-        await self._set({groups.user(self.identity.user.pk)} | {groups.trip(pk) for pk in member.trip_ids})
+        rights = await run_in_thread(commands.read_rights, self.identity.user, frozenset())
+        await self._set({groups.user(self.identity.user.pk)} | {groups.trip(pk) for pk in rights.trip_ids})
 
     def position_now(self, message: dict[str, Any]) -> bool:
         """A list has no map."""

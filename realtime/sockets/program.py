@@ -25,17 +25,17 @@ class ProgramConsumer(SocketConsumer):
         self._left: set[int] = set()
 
     async def prepare(self) -> None:
-        member = await run_in_thread(commands.membership, self.identity.user, frozenset(self._watched))
-        self.drive_as(member.driver_id)
-        self._watched &= member.trip_ids
-        self._left &= member.trip_ids
-        self._driven = {groups.trip(pk): member.driver_id for pk in member.driven_ids if member.driver_id is not None}
+        rights = await run_in_thread(commands.read_rights, self.identity.user, frozenset(self._watched))
+        self.drive_as(rights.driver_id)
+        self._watched &= rights.trip_ids
+        self._left &= rights.trip_ids
+        self._driven = {groups.trip(pk): rights.driver_id for pk in rights.driven_ids if rights.driver_id is not None}
         wanted = {groups.user(self.identity.user.pk)}
-        wanted |= {groups.trip(pk) for pk in member.trip_ids - self._left}
-        if member.driver_id is not None:
+        wanted |= {groups.trip(pk) for pk in rights.trip_ids - self._left}
+        if rights.driver_id is not None:
             # Also where offers are not wanted: `driver.updated` comes by it.
-            wanted.add(groups.driver(member.driver_id))
-        if member.sees_all:
+            wanted.add(groups.driver(rights.driver_id))
+        if rights.sees_all:
             wanted.add(groups.STAFF)
         await self.leave(*(self.joined - wanted))
         await self.join(*sorted(wanted - self.joined))
@@ -75,7 +75,7 @@ class ProgramConsumer(SocketConsumer):
     def forward_now(self, message: dict[str, Any]) -> bool:
         if message["type"] != "event.logged" or message["event"] == PERMISSIONS_REFRESH:
             return False
-        if self._is_in_question(message):
+        if self._may_have_lost_trip(message):
             return False
         if not self.is_new(message) or self._send_now(events.with_cursor(message["frame"], publisher.cursor)):
             return True

@@ -22,19 +22,19 @@ _ending: set[asyncio.Task[None]] = set()
 class SocketWriter:
     """The client's side of a socket: its connection, and whether the socket is being closed."""
 
-    __slots__ = ("_mailbox", "_send", "is_closing", "line")
+    __slots__ = ("_mailbox", "_send", "connection", "is_closing")
 
-    def __init__(self, send: Any, line: Connection | None, mailbox: Mailbox) -> None:
-        """`send` is the server's; `line` None: a server whose connections take frames only by its `send`."""
+    def __init__(self, send: Any, connection: Connection | None, mailbox: Mailbox) -> None:
+        """`send` is the server's; `connection` None: a server whose connections take frames only by its `send`."""
         self._send = send
-        self.line = line
+        self.connection = connection
         self._mailbox = mailbox
         self.is_closing = False
 
     def write_now(self, text: str) -> bool:
         """Write a frame; return whether it was written (or the client is gone), False where that would have to wait."""
-        if self.line is not None:
-            return self.line.write(encode_text_frame(text.encode()))
+        if self.connection is not None:
+            return self.connection.write(encode_text_frame(text.encode()))
         sending = self._send({"type": "websocket.send", "text": text})
         try:
             # A server's send waits for nothing but the client's buffer, before it has done anything.
@@ -62,7 +62,7 @@ class SocketWriter:
         self._mailbox.stall(True)
         try:
             async with asyncio.timeout(settings.SOCKET_SLOW_S):
-                while self.line is not None and not self.line.is_writable:  # noqa: ASYNC110 - it tells nobody
+                while self.connection is not None and not self.connection.is_writable:  # noqa: ASYNC110 - no event
                     await asyncio.sleep(_WRITABLE_POLL_S)
                 await self._send(message)
         except TimeoutError:
@@ -85,7 +85,7 @@ class SocketWriter:
     def _abandon(self) -> None:
         """Close the socket of a client that does not read: it sees the code if it reads again soon, then it is cut."""
         self.is_closing = True
-        hang_up = self.line.hang_up if self.line is not None else _uvicorn_hang_up(self._send)
+        hang_up = self.connection.hang_up if self.connection is not None else _uvicorn_hang_up(self._send)
         _run_in_background(_close_and_cut(self._send, hang_up))
 
 
