@@ -67,7 +67,7 @@ class UserThrottle(throttling.BaseThrottle):
     def allow_request(self, request: Request, view: Any) -> bool:
         if request.user.pk is None:
             return True
-        self._wait_s = limits.wait_s("api", request.user.pk, most=ServiceSettings.current().api_per_min)
+        self._wait_s = limits.count_and_get_wait_s("api", request.user.pk, most=ServiceSettings.current().api_per_min)
         return self._wait_s is None
 
     def wait(self) -> float | None:
