@@ -22,8 +22,8 @@ from stepper.models import User
 from trips.models import Booking, Trip, TripQuerySet
 from trips.states import OPEN, BookingStatus, TripStatus
 
-# Stands for the user in a statement that is built once; no row has it.
-_ANYBODY = -1
+# Stands for the user's id in a statement that is built once; no row has this id.
+_USER_PLACEHOLDER = -1
 # What a row of `own_unfinished` is about.
 _ON_IT, _DRIVER_ROW, _DRIVES_IT = 0, 1, 2
 
@@ -107,7 +107,7 @@ def own_unfinished(user: User) -> OwnTrips:
     """Read the user's driver row and their unfinished trips, in one statement."""
     sql, params = _own_unfinished_sql()
     with connection.cursor() as cursor:
-        cursor.execute(sql, [user.pk if param == _ANYBODY else param for param in params])
+        cursor.execute(sql, [user.pk if param == _USER_PLACEHOLDER else param for param in params])
         rows: list[tuple[int, int]] = cursor.fetchall()
     return OwnTrips(
         driver_id=next((pk for what, pk in rows if what == _DRIVER_ROW), None),
@@ -123,8 +123,8 @@ def _own_unfinished_sql() -> tuple[str, tuple[Any, ...]]:
     A UNION, so that each part goes by its own index: with OR between them every unfinished trip is read.
     """
     parts = ((_ON_IT, _organised_by), (_ON_IT, _booked_by), (_DRIVES_IT, _driven_by))
-    trips = (part(_ANYBODY).unfinished().order_by().values_list(Value(what), "pk") for what, part in parts)
-    drivers = Driver.objects.filter(user=_ANYBODY).order_by().values_list(Value(_DRIVER_ROW), "pk")
+    trips = (part(_USER_PLACEHOLDER).unfinished().order_by().values_list(Value(what), "pk") for what, part in parts)
+    drivers = Driver.objects.filter(user=_USER_PLACEHOLDER).order_by().values_list(Value(_DRIVER_ROW), "pk")
     return drivers.union(*trips).query.sql_with_params()
 
 

@@ -4,9 +4,9 @@ What must not overlap is the span that a trip was given with its driver (`busy_f
 estimated end, and half of the minutes kept free around a trip on either side, so that two spans touch where just so
 much is between the trips. Staff may change those minutes; the trips that drivers have keep what they were given with.
 
-PostgreSQL has an exclusion constraint (a migration; a range of one number takes part in an index of ranges without an
-extension), SQLite triggers. Changing a table makes SQLite's copy lose its triggers, so they are put back after every
-migration.
+PostgreSQL has an exclusion constraint (in a migration). It indexes the driver's id as a range of one number, so that
+the extension btree_gist is not needed. SQLite has triggers. When a table changes, SQLite makes a copy without its
+triggers, so they are created again after every migration.
 """
 
 import datetime as dt
