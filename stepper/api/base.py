@@ -59,7 +59,7 @@ def authenticate_token(token: str) -> User | None:
 
 
 class UserThrottle(throttling.BaseThrottle):
-    """Allow so many requests a minute of one user, whatever they signed in with; others are not counted here."""
+    """Limit a signed-in user to `api_per_min` requests a minute; requests without a user are not counted here."""
 
     def __init__(self) -> None:
         self._wait_s: int | None = None
