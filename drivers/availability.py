@@ -43,8 +43,9 @@ def lock_driver(driver_id: int) -> Driver:
     driver = mine.locked().first()
     if driver is None:
         raise NotFound("driver.not_found", _("There is no such driver."))
-    # While PostgreSQL waited for the lock, the joined user and vehicle may have become old, so read them again. Not
-    # necessary for a driver who is online: an online driver is always active, because deactivating takes them offline.
+    # While PostgreSQL waited for the lock, the joined user and vehicle may have become old, so read them again. An
+    # online driver whose vehicle was read needs no second query: they are always active, because deactivating takes
+    # them offline.
     if not driver.is_online or (driver.vehicle is None and driver.vehicle_id is not None):
         driver = mine.get()
     return driver
