@@ -30,7 +30,7 @@ from trips.waking import wake_trips_around
 
 from .models import Approval, Availability, AvailabilityChange, Cause, Driver, DriverPosition
 
-# How often the dispatcher checks whether a driver who is online has moved, so how late it records that, at most.
+# How often the dispatcher checks whether an online driver has moved. Inactivity is noticed at most this much later.
 IDLE_CHECK = dt.timedelta(minutes=10)
 
 
@@ -44,8 +44,9 @@ def lock_driver(driver_id: int) -> Driver:
     driver = mine.locked().first()
     if driver is None:
         raise NotFound("driver.not_found", _("There is no such driver."))
-    # Where PostgreSQL had to wait for the row, the joined user and vehicle are those from before: read them again. Not
-    # for a driver who is online with a vehicle: their account is active, because deactivating it puts them offline.
+    # While PostgreSQL waited for the lock, the joined user and vehicle may have become old, so read them again. An
+    # online driver whose vehicle was read needs no second query: they are always active, because deactivating takes
+    # them offline.
     if not driver.is_online or (driver.vehicle is None and driver.vehicle_id is not None):
         driver = mine.get()
     return driver
@@ -78,7 +79,8 @@ def sync_dispatchable(driver_id: int) -> None:
 def sync_dispatchable_locked(driver_ids: Iterable[int]) -> None:
     """Do `sync_dispatchable` for drivers with a first fix, each with the driver's row locked.
 
-    Without the lock, a first fix and the switch that commit at the same moment would not see each other.
+    A first fix and the online switch can commit at the same time without seeing each other. So this locks the driver's
+    row and sets the column again.
     """
     for driver_id in Driver.objects.filter(pk__in=list(driver_ids)).locked().values_list("pk", flat=True):
         sync_dispatchable(driver_id)
@@ -235,12 +237,15 @@ def stop_inactive(driver_id: int) -> None:
 
 
 def mark_busy(driver_id: int) -> None:
-    """Mark a driver busy whose trip starts. Inside a transaction that has the driver locked."""
+    """Mark a driver busy whose trip starts. Call it inside a transaction that has locked the driver's row."""
     change_availability(Driver.objects.select_related("user").get(pk=driver_id), Cause.TRIP_STARTED, busy=True)
 
 
 def mark_free(driver_id: int) -> None:
-    """Make a driver whose trip has ended available, if online. Inside a transaction that has the driver locked."""
+    """Make a driver whose trip has ended available, if online.
+
+    Call it inside a transaction that has locked the driver's row.
+    """
     is_driving = Exists(Driver.objects.filter(pk=OuterRef("pk"), trips__status__in=DRIVING))
     driver = Driver.objects.select_related("user").annotate(is_driving=is_driving).get(pk=driver_id)
     if not driver.is_driving and change_availability(driver, Cause.TRIP_ENDED, busy=False):
@@ -253,7 +258,7 @@ _FILTERS = ["max_distance_km", "min_earnings", "trip_types", "accepts_long_dista
 @limits.counted("filters", "changes_per_min")
 @in_transaction
 def set_filters(driver_id: int, filters: events.Filters) -> Driver:
-    """Store the driver's filters; what is UNSET stays.
+    """Store the driver's filters; a filter that is UNSET stays as it is.
 
     Raises:
         InvalidInput: a number is out of range, no trip type is left

@@ -19,7 +19,7 @@ COUNTED_EVERY = dt.timedelta(minutes=15)
 
 
 def schedule_count(driver_id: int) -> None:
-    """Have the dispatcher compute the metrics in its next pass. Inside a transaction that has the driver locked."""
+    """Schedule the metrics for the dispatcher's next pass. The driver's row is locked."""
     row = DriverMetrics(driver_id=driver_id, due_at=Now())
     DriverMetrics.objects.bulk_create([row], update_conflicts=True, unique_fields=["driver"], update_fields=["due_at"])
 

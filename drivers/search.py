@@ -1,9 +1,9 @@
 """The search for the drivers nearest to a point, in a growing circle.
 
 It reads a small circle first and larger ones until enough drivers are found or the radius is reached. How much larger
-depends on how many were found; where nobody was, one query of the index alone finds the nearest cell with a driver. No
-query reads more than a few hundred drivers: one that would is repeated with a smaller circle. So the search takes
-about as long in a city centre, in empty country and in a city at the edge of it.
+depends on how many were found; if nobody was, one index-only query finds the nearest cell with a driver. A query that
+finds more than a few hundred drivers is repeated with a smaller circle. So a search takes about as long in a city
+centre, in empty country and near the edge of a city.
 """
 
 import datetime as dt
@@ -20,27 +20,27 @@ from . import geo
 
 # The radius of the first circle: in the middle of a city it holds enough drivers.
 _FIRST_KM = 0.15
-# How much wider than the last the next ring is, at most and at least.
+# The next ring is at most and at least this many times as wide as the last one.
 _MOST_GROWTH, _LEAST_GROWTH = 8.0, 0.5
-# A circle with more drivers than _SPARE_FACTOR per driver wanted, plus _SPARE, is read again with a smaller radius.
+# If a query finds more than 3 × wanted + 100 rows, repeat it with a smaller circle.
 _SPARE_FACTOR, _SPARE = 3, 100
 # Half of a cell's diagonal.
 _CELL_KM = 0.8
-# A circle with too many is shrunk to less than this share of its radius, or it would hold too many again.
-_WORTH_IT = 0.9
-# No ring is thinner than this, or than this share of its radius: many drivers on one spot are read all together.
+# Shrink the radius at least to this share.
+_SHRINK_TO = 0.9
+# No ring is thinner than _LEAST_KM or than _LEAST_SHARE of its radius: many drivers in one place are read together.
 _LEAST_KM, _LEAST_SHARE = 0.02, 0.01
 
 
-class Fix(NamedTuple):
-    """What the search reads of a driver's position."""
+class StoredFix(NamedTuple):
+    """The columns of a driver's stored position that the search reads."""
 
     driver_id: int
     lat: float
     lng: float
     accuracy_m: float | None
     recorded_at: dt.datetime
-    # Newer fixes of the driver are kept aside (drivers.positions.fixes).
+    # Whether newer fixes of the driver are kept aside as implausible (drivers.positions.fixes).
     is_doubted: bool
 
 
@@ -49,7 +49,7 @@ class Near(NamedTuple):
 
     driver_id: int
     distance_km: float
-    position: Fix
+    position: StoredFix
 
 
 def in_cells(field: str, lat: float, lng: float, radius_km: float) -> Q:
@@ -81,14 +81,14 @@ def search_outward(lat: float, lng: float, radius_km: float, enough: int) -> Ite
         new = [(geo.distance_km(lat, lng, row[1], row[2]), row[0], row) for row in rows if row[0] not in found_ids]
         new = sorted(one for one in new if one[0] <= search_km)
         if divisible and len(rows) > limit:
-            # The last of those wanted is at most this far away, whichever drivers the limited query has returned.
+            # The distance of the wanted-th nearest row is a radius that holds enough, whichever rows were returned.
             bound_km = new[wanted - 1][0] if len(new) >= wanted else search_km
             too_many_km = search_km
-            search_km = bound_km if bound_km < _WORTH_IT * search_km else _between(covered_km, search_km)
+            search_km = bound_km if bound_km < _SHRINK_TO * search_km else _between(covered_km, search_km)
             search_km = max(search_km, covered_km + least_km)
             continue
         found_ids.update(driver_id for _km, driver_id, _row in new)
-        yield [Near(driver_id, distance_km, _fix(row)) for distance_km, driver_id, row in new]
+        yield [Near(driver_id, distance_km, _to_fix(row)) for distance_km, driver_id, row in new]
         if search_km >= radius_km:
             return
         if new:
@@ -100,7 +100,7 @@ def search_outward(lat: float, lng: float, radius_km: float, enough: int) -> Ite
         else:
             covered_km, search_km = _next_ring(lat, lng, search_km, radius_km)
         search_km = min(radius_km, search_km)
-        if _between(covered_km, too_many_km) < _WORTH_IT * too_many_km:
+        if _between(covered_km, too_many_km) < _SHRINK_TO * too_many_km:
             search_km = min(search_km, _between(covered_km, too_many_km))
         else:
             search_km, too_many_km = min(search_km, too_many_km), math.inf
@@ -112,7 +112,7 @@ def _between(near_km: float, far_km: float) -> float:
 
 
 def _next_ring(lat: float, lng: float, covered_km: float, radius_km: float) -> tuple[float, float]:
-    """Return the next ring around a circle without new drivers: (radius that is still empty, radius with a driver).
+    """Return the radius known to be empty and the radius that reaches the nearest occupied cell.
 
     Asks the index, row by row, for the nearest occupied cell to the west and to the east. The cells that the circle
     touches are left out, so the result says where to search, not who is there.
@@ -143,11 +143,11 @@ def _next_ring(lat: float, lng: float, covered_km: float, radius_km: float) -> t
 Row = tuple[int, float, float, float | None, dt.datetime, bool]
 
 
-def _fix(row: Row) -> Fix:
+def _to_fix(row: Row) -> StoredFix:
     """Convert a row of the query."""
     # SQLite keeps instants without a zone, in UTC.
     at = row[4] if row[4].tzinfo else row[4].replace(tzinfo=dt.UTC)
-    return Fix(row[0], row[1], row[2], row[3], at, bool(row[5]))
+    return StoredFix(row[0], row[1], row[2], row[3], at, bool(row[5]))
 
 
 def _search_circle(lat: float, lng: float, radius_km: float, limit: int | None) -> list[Row]:
@@ -156,13 +156,13 @@ def _search_circle(lat: float, lng: float, radius_km: float, limit: int | None) 
     within = f"dispatchable AND cell BETWEEN low AND high AND {_in_circle(lat, lng, radius_km)}"
     cut = f"LIMIT {limit}" if limit else ""
     columns = "driver_id, lat, lng, accuracy_m, recorded_at, jumped"
-    # Range by range through the partial index, also where the planner thinks that the ranges hold half of the table.
+    # Read the partial index range by range, even if the planner estimates that the ranges hold half of the table.
     # S608: the text is made of numbers and constants of this module only.
     spans = f"WITH span(low, high) AS (VALUES {spans}) SELECT {columns} FROM span CROSS JOIN"  # noqa: S608
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             near = f"SELECT {columns} FROM drivers_driverposition WHERE {within} {cut}"  # noqa: S608
-            # With such an estimate it would also compile the query, which takes a hundred times as long as running it.
+            # With that estimate the planner would also start its JIT, which takes 100 times longer than the query.
             cursor.execute(f"SET LOCAL jit = off; {spans} LATERAL ({near}) AS near {cut}")
             cursor.nextset()
         else:

@@ -1,12 +1,12 @@
 """A driver's working time: activity and going offline without it, breaks, weekly hours (shifts).
 
 Each change happens once: a row says when it is due; the dispatcher locks the driver, checks again that it is due, and
-changes the availability, its history and the next due time in one transaction. So several dispatchers may run at once,
-and one may be killed. What fell due while none ran is decided by the state when one runs again. Trips are not touched:
-a driver on a trip stays busy, and is online or offline after it by what has changed meanwhile.
+changes the availability, its history and the next due time in one transaction. So several dispatchers may run together,
+and one may be killed. If none ran when a change fell due, the next one applies it by the state it finds. Trips are not
+changed: a driver on a trip stays busy, and the change takes effect when the trip ends.
 
 Activity is what a driver does: the switch, answers, steps, settings (`record_activity`), and driving a real distance.
-An open dashboard is none, nor are positions from a parked vehicle.
+An open dashboard is no activity, and neither are positions of a parked vehicle.
 """
 
 import datetime as dt
@@ -37,7 +37,7 @@ from stepper.models import ServiceSettings
 from stepper.templatetags.units import clock
 from trips.waking import wake_trips_around
 
-# Activity is recorded to the minute, so that an active driver costs one write a minute at most.
+# Activity is recorded at most once in this time, so that an active driver costs at most one write a minute.
 _RECORDED_EVERY = dt.timedelta(minutes=1)
 
 BREAK_MIN, BREAK_MAX = 5, 720
@@ -48,14 +48,14 @@ _Time = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 
 
 class DayHours(Struct, frozen=True, rename={"start": "from", "end": "to"}):
-    """A span of one day, wall-clock; an end that is not after the start is the next day's."""
+    """A span of one day in local time; an end that is not after the start is on the next day."""
 
     start: _Time
     end: _Time
 
 
 class WorkingTime(Struct, frozen=True, kw_only=True):
-    """A driver's settings; what is left out stays. `hours` replace all stored ones: a day left out becomes free."""
+    """A driver's settings; UNSET ones stay. `hours` replace all stored hours: a day left out becomes free."""
 
     timezone: Annotated[str, Meta(max_length=40)] | UnsetType = UNSET
     hours: dict[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], DayHours] | UnsetType = UNSET
@@ -102,8 +102,8 @@ def _check_idle_drivers(driver_ids: list[int]) -> int:
 
     1. Lock the drivers whose check is still due.
     2. Record driving since the last check as activity.
-    3. Put offline who was warned and did nothing; warn who will be offline soon; else set the time of the next check.
-    4. Publish `driver.updated` where a warning came or went, and store the rows.
+    3. Take a driver offline whose warning has run out; warn one who goes offline soon; else set the next check.
+    4. Publish `driver.updated` if a warning was set or removed, and store the rows.
     """
     settings = ServiceSettings.current()
     warning = dt.timedelta(minutes=settings.auto_offline_warn_min)
@@ -130,7 +130,7 @@ def _check_idle_drivers(driver_ids: list[int]) -> int:
             )
             continue
         elif driver.auto_offline_at is None and now >= offline_at - warning:
-            # However late this check is, the driver has the whole warning to answer.
+            # However late this check runs, the driver has the whole time of the warning to answer.
             driver.auto_offline_at = driver.idle_look_at = max(offline_at, now + warning)
             _notify_driver(
                 driver,
@@ -204,7 +204,7 @@ def set_working_time(driver_id: int, wanted: WorkingTime) -> Driver:
         driver.auto_offline_min = wanted.auto_offline_min
     driver.hours_due_at = _next_change(driver, timezone.now())
     driver.save(update_fields=["timezone", "weekly_hours", "auto_offline_min", "hours_due_at"])
-    # A shorter time may have passed already, and a warning was computed from the old one: check again at once.
+    # The new time may have passed already, and a warning was computed from the old one: check again immediately.
     waiting = Driver.objects.filter(pk=driver.pk, idle_look_at__isnull=False)
     if waiting.update(idle_look_at=Now(), auto_offline_at=None):
         driver.auto_offline_at = None
@@ -237,7 +237,7 @@ def _change_by_hours(driver: Driver) -> None:
     Driver.objects.filter(pk=driver.pk).update(hours_due_at=_next_change(driver, now))
     begin = hours.are_now(driver.weekly_hours, ZoneInfo(driver.timezone), now)
     if driver.on_break_until is not None:
-        # The break goes on; after it the driver is what the hours say.
+        # The break goes on; the hours decide whether the driver is online after it.
         if driver.breaks.running().update(resumes=begin):
             publish_update(driver, "breaks")
         return
@@ -271,7 +271,7 @@ def _put_online(driver: Driver, cause: Cause, title: Text, also_changed: Sequenc
 @limits.counted("break", "changes_per_min")
 @in_transaction
 def take_break(driver_id: int, minutes: int) -> Break:
-    """Start a break of so many minutes now: the driver is offline at once, or after the trip.
+    """Start a break of `minutes` now: the driver goes offline immediately, or after the trip.
 
     Raises:
         NotFound, InvalidInput (minutes), Conflict (driver.offline, driver.break_overlap)
@@ -358,7 +358,7 @@ def _change_by_breaks(driver: Driver) -> None:
 
 
 def _start_break(driver: Driver, row: Break) -> None:
-    """Start a break: the driver goes offline, and comes back after it if they were online."""
+    """Start a break: the driver goes offline, and online again after it if they were online."""
     row.resumes = driver.is_online
     Break.objects.filter(pk=row.pk).update(started_at=Now(), due_at=row.ends_at, resumes=row.resumes)
     driver.on_break_until = row.ends_at
@@ -367,7 +367,7 @@ def _start_break(driver: Driver, row: Break) -> None:
 
 
 def _end_break(driver: Driver, row: Break) -> None:
-    """End a break and put the driver online if they were before; one that has not started just ends."""
+    """End a break and put the driver online if they were before; a break that has not started is only marked ended."""
     if row.started_at is None:
         Break.objects.filter(pk=row.pk).update(ended_at=Now(), due_at=None)
         publish_update(driver, "breaks")
@@ -385,7 +385,7 @@ def _end_break(driver: Driver, row: Break) -> None:
 def apply_due(limit: int = 100) -> int:
     """Apply due breaks, hours and idle checks, at most `limit` drivers each.
 
-    Returns the largest of the three numbers of drivers; as many as `limit`: more may be due.
+    Returns the largest of the three numbers of drivers; if it equals `limit`, more may be due.
     """
     return max(apply_due_breaks(limit), apply_due_hours(limit), check_idle_drivers(limit))
 

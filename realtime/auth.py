@@ -1,7 +1,7 @@
-"""Who is behind a socket: the session cookie of a page of ours, or the bearer token of a program.
+"""Authentication of a socket: the session cookie of our pages, or the bearer token of a program.
 
-Identity comes from here alone, never from what a frame says. A cookie counts only together with an Origin of ours,
-since browsers send cookies along from any page; programs send neither.
+A socket's identity comes only from here, never from a frame. A cookie is accepted only together with an Origin of ours,
+because browsers send cookies from any page; programs send neither.
 """
 
 import datetime as dt
@@ -90,7 +90,7 @@ def _session_user(session_key: str) -> tuple[User, dt.datetime] | None:
 
 
 def identify(scope: dict[str, Any]) -> Identity:
-    """Reads the database; run it in a database thread.
+    """Identify the user of a socket. Reads the database, so call it in a database thread.
 
     Raises:
         NotSignedIn: auth.required, auth.token_invalid
@@ -102,7 +102,7 @@ def identify(scope: dict[str, Any]) -> Identity:
         if found is None:
             raise NotSignedIn("auth.token_invalid", _("The token is wrong, expired or revoked."))
         return found
-    # As pages read them (and Channels' CookieMiddleware, which would do it for every socket with a token as well).
+    # Parsed as Django parses them for pages. Channels' CookieMiddleware would also do it for sockets with a token.
     cookies = parse_cookie(_header(scope, b"cookie"))
     session_key = cookies.get(settings.SESSION_COOKIE_NAME)
     if session_key is None:

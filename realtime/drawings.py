@@ -15,12 +15,12 @@ from typing import NamedTuple
 from realtime import events
 from stepper.db.transactions import run_in_thread
 
-# Drawings kept: enough for the tabs that get an event to find what the first of them drew.
+# Number of drawings kept: enough that all tabs which get an event find what the first of them drew.
 _KEPT = 512
 
 
 class DrawingKey(NamedTuple):
-    """What a fragment shows; two fragments with the same key have the same content.
+    """Identifies a fragment; two fragments with the same key have the same content.
 
     `subject`: the id or ids of the page, such as a driver's.
     """
@@ -32,7 +32,7 @@ class DrawingKey(NamedTuple):
 
 
 def change_of(event: events.DurableFrame) -> tuple[str | int, ...]:
-    """Return the key of the change behind an event: the same for events that have the same regions drawn."""
+    """Return the key of the change behind an event: events of one change, which draw the same regions, share it."""
     match event:
         case (
             events.OfferAccepted() | events.TripStatusUpdated() | events.BookingConfirmed() | events.BookingCancelled()

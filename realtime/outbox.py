@@ -33,7 +33,7 @@ SWEEP_S = 0.25
 AWAY_SWEEP_S = 1.0
 # Rows that one sweep publishes at most.
 SWEPT_AT_ONCE = 500
-# While the bus cannot be reached, this process remembers at most so many rows that it has delivered to its own
+# While the bus cannot be reached, this process remembers at most this many rows that it has delivered to its own
 # sockets; further rows wait for the bus.
 _MAX_DELIVERED = 20_000
 # How long the writing server has to publish its events before the sweep of any server does.
@@ -66,7 +66,7 @@ def publish_many(pairs: Iterable[tuple[events.DurableFrame, str]]) -> None:
 
 
 def refresh_permissions(*groups: str) -> None:
-    """Have the sockets in `groups` re-read what they may see, once the current transaction commits."""
+    """Request a permissions refresh from the sockets in `groups`, once the current transaction commits."""
     sweep_at = timezone.now() + (SWEEP_GRACE if publisher.is_open else dt.timedelta())
     rows = [
         Event(event_id="", group=group, type=PERMISSIONS_REFRESH, frame=NOTHING_TO_DRAW, sweep_at=sweep_at)
@@ -302,7 +302,7 @@ class OutboxPublisher:
                         # While they are locked, or the next server to sweep would publish them again.
                         Event.objects.filter(pk__in=[row.pk for row in rows]).update(published_at=timezone.now())
                     else:
-                        self._is_bus_away = True  # also where it did not answer in time
+                        self._is_bus_away = True  # also if it did not answer in time
             if self._is_bus_away and len(self._delivered) < _MAX_DELIVERED:
                 # Also the rows beyond SWEPT_AT_ONCE, and those that another server has locked.
                 others = due.exclude(pk__in=list(self._delivered))[:SWEPT_AT_ONCE]

@@ -32,7 +32,7 @@ T = TypeVar("T")
 WINDOW_S = 60
 HOUR_S = 3600
 TOO_MANY_REQUESTS = _("Too many requests. Try again in a moment.")
-# A counter holds when its window closes (Unix time) and the number of requests in one integer.
+# One integer per counter: when its window closes (Unix time) times this, plus the number of requests.
 _REQUESTS = 1_000_000_000
 
 
@@ -46,24 +46,24 @@ class Window:
         self._closes_at = 0
 
     def increment(self) -> int:
-        """Count one more and return how many there are now, this one included. Raises RedisError."""
+        """Count one request; return the number including it. Raises RedisError."""
         while True:
             now = time.time()
             opened = math.ceil(now + self._window_s) * _REQUESTS
             self._closes_at, requests = divmod(_add_and_increment(self.key, opened, self._window_s), _REQUESTS)
             if self._closes_at > now:
                 return requests
-            cache.delete(self.key)  # over by this machine's clock, not yet by the cache's
+            cache.delete(self.key)  # the window is over by this machine's clock, though not yet by the cache's
 
     def take_back(self) -> None:
-        """Uncount one, unless its window has closed. Raises RedisError."""
+        """Undo one `increment`, unless its window has closed. Raises RedisError."""
         if divmod(cache.get(self.key) or 0, _REQUESTS)[0] == self._closes_at:
             with contextlib.suppress(ValueError):  # it closed between the two statements
                 cache.decr(self.key)
 
     @property
     def number(self) -> int:
-        """Read how many were counted. Raises RedisError."""
+        """Number of requests counted in the window. Raises RedisError."""
         self._closes_at, requests = divmod(cache.get(self.key) or 0, _REQUESTS)
         return requests if self._closes_at > time.time() else 0
 
@@ -83,8 +83,8 @@ def _add_and_increment(key: str, initial: int, timeout_s: int) -> int:
             return backend.incr(key)
 
 
-def wait_s(scope: str, who: int | str, *, most: int, window_s: int = WINDOW_S) -> int | None:
-    """Count one request of `who` in `scope`; return the seconds until the window closes, None: it is not too many.
+def count_and_get_wait_s(scope: str, who: int | str, *, most: int, window_s: int = WINDOW_S) -> int | None:
+    """Count one request of `who` in `scope`; return the seconds until the window closes, or None if it is allowed.
 
     Nothing is refused while Redis is away: a driver must be able to finish a trip.
     """
@@ -93,7 +93,7 @@ def wait_s(scope: str, who: int | str, *, most: int, window_s: int = WINDOW_S) -
 
 
 def _count(scope: str, who: int | str, window_s: int = WINDOW_S) -> tuple[Window, int]:
-    """Count one request; 0 of them: Redis is away, so nobody knows."""
+    """Count one request; return the window and the count. The count is 0 when Redis cannot be reached."""
     window = Window(f"{scope}:{who}", window_s)
     try:
         return window, window.increment()
@@ -106,22 +106,22 @@ def spend(scope: str, who: int | str, *, most: int, window_s: int = WINDOW_S) ->
     """Count one request of `who` in `scope`.
 
     Raises:
-        TooManyRequests: more than `most` in this window (a minute, where nothing else is said).
+        TooManyRequests: more than `most` in this window.
     """
-    retry_after_s = wait_s(scope, who, most=most, window_s=window_s)
+    retry_after_s = count_and_get_wait_s(scope, who, most=most, window_s=window_s)
     if retry_after_s is not None:
         raise too_many(retry_after_s)
 
 
 def too_many(retry_after_s: int, message: Text = TOO_MANY_REQUESTS) -> TooManyRequests:
-    """Make the refusal of whoever is over a limit."""
+    """Return the error for a request over a limit."""
     return TooManyRequests("rate.limited", message, retry_after_s)
 
 
 def count_call(verb: str, who: int, *, setting: str, settings: ServiceSettings | None = None) -> None:
     """Count one call of a domain verb by `who` against the setting of that name.
 
-    Without `settings` they are read from the second call of a minute on: nothing is limited to less than one.
+    If `settings` is None, they are read only from the second call of a minute on: every limit is at least 1.
 
     Raises:
         TooManyRequests: more than the setting allows in this minute.
@@ -146,7 +146,7 @@ def count_call_of(user: User, verb: str, setting: str) -> None:
 def counted(verb: str, setting: str) -> Callable[[Callable[Concatenate[int, P], T]], Callable[Concatenate[int, P], T]]:
     """Decorate a verb whose first argument is who calls it (a driver's or user's id) with `count_call`.
 
-    Put it above `in_transaction`, which may repeat what it holds.
+    Put it above `in_transaction`, which may run the function more than once.
     """
 
     def decorate(function: Callable[Concatenate[int, P], T]) -> Callable[Concatenate[int, P], T]:
@@ -161,5 +161,5 @@ def counted(verb: str, setting: str) -> Callable[[Callable[Concatenate[int, P], 
 
 
 def digest(text: str) -> str:
-    """Make a name to count by of what people type: of one length, legible in no cache."""
+    """Hash what people typed for use as a cache key: fixed length, and not readable in the cache."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -2,9 +2,9 @@
 
 
 class TokenBucket:
-    """Let `burst` things happen at once and `rate` a second from then on.
+    """Allow `burst` events together, and `rate` events a second after that.
 
-    Times are of time.monotonic(), and the caller's: whoever counts has read the clock already.
+    The caller passes the time (time.monotonic()), as it has read the clock already.
     """
 
     __slots__ = ("burst", "filled_at", "rate", "tokens")
@@ -12,23 +12,23 @@ class TokenBucket:
     def __init__(self, burst: float, rate: float, now: float) -> None:
         self.burst = burst
         self.rate = rate
-        # What was left at `filled_at`; negative after `spend` has gone on beyond the limit.
+        # Tokens left at `filled_at`; negative if `spend` went beyond the limit.
         self.tokens = float(burst)
         self.filled_at = now
 
     def count(self, now: float) -> float:
-        """Return how many tokens there are now; changes nothing."""
+        """Return the number of tokens now, without a change."""
         tokens = self.tokens + (now - self.filled_at) * self.rate
         return tokens if tokens < self.burst else self.burst  # noqa: FURB136 - a call less for each frame
 
     def spend(self, now: float) -> float:
-        """Spend a token whether there is one or not; return what is left, negative where it was one too many."""
+        """Spend a token even if there is none; return the tokens left, negative: the limit was exceeded."""
         self.tokens = left = self.count(now) - 1
         self.filled_at = now
         return left
 
     def take(self, now: float) -> bool:
-        """Spend a token where there is one; return whether there was."""
+        """Spend a token if there is one; return whether there was one."""
         tokens = self.count(now)
         self.filled_at = now
         if tokens < 1:

@@ -1,7 +1,7 @@
 """A driver's answers to an offer: accepting it, which exactly one driver can, and declining it.
 
-Everything is decided in the database, so any number of processes may run this at once, be killed and come back.
-Lock order, everywhere: driver, trip, offers, bookings. Deadlines are judged by the database's clock.
+Everything is decided in the database, so any number of processes may run this together, be killed and come back.
+Lock order everywhere: driver, trip, offers, bookings. Deadlines are judged by the database's clock.
 """
 
 from django.db import transaction
@@ -39,25 +39,25 @@ def accept(driver_id: int, offer_id: int) -> Trip:
     """
     offers = Offer.objects.filter(pk=offer_id, driver_id=driver_id).order_by()
     offered = offers.values_list("trip_id", "trip__driver_id").first()
-    # Of many who accept at once most come too late: they are refused without waiting for the locks, and without being
-    # counted, which would cost more than this.
+    # When many drivers accept together, most come too late: refuse them without waiting for the locks, and without
+    # counting the call, which would cost more than this query.
     if offered is not None and offered[1] not in (None, driver_id):
         raise Conflict("offer.taken", _("Another driver was faster."))
     settings = ServiceSettings.current()
     limits.count_call("accept", driver_id, setting="answers_per_min", settings=settings)
     if offered is None:
         with transaction.atomic():
-            lock_driver(driver_id)  # says so where there is no such driver
+            lock_driver(driver_id)  # raises NotFound if there is no such driver
         raise NotFound("offer.not_found", _("There is no such offer."))
     trip_id, _driver_id = offered
     try:
         trip = _accept(driver_id, trip_id, offer_id, settings)
     except Unfit:
-        # It will not become theirs: the next driver need not wait until the offer expires.
+        # This driver cannot get the trip: withdraw the offer, so that the next driver need not wait until it expires.
         best_effort(withdraw_from_trip, driver_id, trip_id, NO_LONGER_ELIGIBLE)
         raise
-    if trip.status in ASSIGNED:  # not where it is over, and repeated late
-        # Also for who repeats it: the first time may have ended between the two.
+    if trip.status in ASSIGNED:  # not if the call is repeated after the trip is over
+        # Also when the call is repeated: the first one may have failed between accepting and withdrawing.
         best_effort(withdraw_overlapping, driver_id, trip, settings)
     return trip
 
@@ -68,7 +68,7 @@ def _accept(driver_id: int, trip_id: int, offer_id: int, settings: ServiceSettin
     driver = lock_driver(driver_id)
     trip = Trip.objects.select_related("organiser").locked().get(pk=trip_id)
     mine = Offer.objects.filter(pk=offer_id)
-    # The database's clock decides, not this process's. A refusal below takes it back with the transaction.
+    # The database's clock decides, not this process's. A refusal below rolls this update back.
     in_time = mine.open().update(status=OfferStatus.ACCEPTED, responded_at=Now())
     can_be_had = in_time and trip.driver_id is None and trip.status == TripStatus.OFFERED
     if not can_be_had and _has_it_already(mine.get(), trip, driver_id=driver_id, in_time=bool(in_time)):
@@ -81,7 +81,7 @@ def _accept(driver_id: int, trip_id: int, offer_id: int, settings: ServiceSettin
 
 
 def _has_it_already(mine: Offer, trip: Trip, *, driver_id: int, in_time: bool) -> bool:
-    """Raise why the offer cannot be accepted, the first that applies; return True where the driver has the trip."""
+    """Raise the first reason why the offer cannot be accepted; return True if the driver has the trip already."""
     if trip.driver_id == driver_id and not in_time and mine.status == OfferStatus.ACCEPTED and not mine.released_at:
         return True
     if trip.driver_id is not None and trip.driver_id != driver_id:
@@ -101,11 +101,11 @@ def accept_trip(driver_id: int, trip_id: int) -> Trip:
 @limits.counted("decline", "answers_per_min")
 @in_transaction
 def decline(driver_id: int, offer_id: int, reason: str = "") -> Offer:
-    """The driver does not want it and is never asked about this trip again. Repeating it changes nothing.
+    """Decline an offer: the driver is not asked about this trip again. Repeating it changes nothing.
 
     Raises:
         NotFound: offer.not_found
-        Conflict: offer.taken, offer.withdrawn or offer.expired: it had ended already
+        Conflict: offer.taken, offer.withdrawn or offer.expired: the offer had ended already
         TooManyRequests: more than `answers_per_min`
     """
     offer = Offer.objects.filter(pk=offer_id, driver_id=driver_id).first()
@@ -124,7 +124,7 @@ def decline(driver_id: int, offer_id: int, reason: str = "") -> Offer:
         if offer.reason == "accepted_by_another":
             raise Conflict("offer.taken", _("Another driver was faster."))
         raise Conflict("offer.withdrawn", _("This trip is no longer offered."))
-    # The driver's other tabs drop the card as well.
+    # The driver's other tabs remove the offer as well.
     publish(events.OfferExpired(trip_id=trip.pk, offer_id=offer_id, reason="declined"), groups.driver(driver_id))
     end_waves_if_settled([trip.pk])
     return offer

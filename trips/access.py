@@ -1,8 +1,8 @@
-"""Who may see a trip and its trail, and who may have it searched.
+"""Permissions on trips: who may see a trip and its trail, and who may start a search for it.
 
-A trip is seen by who organised it, who has seats on it, who drives it, and staff who may see all. Each of these is a
-function here, and every query of the pages, REST and the sockets is made of them. Who gets the driver's position, and
-from when: drivers.positions.privacy.
+A trip may be seen by its organiser, passengers with seats on it, its driver, and staff who may see all trips. Each of
+these is a function here, and the queries of pages, REST and sockets use them. When they get the driver's position:
+drivers.positions.privacy.
 """
 
 import functools
@@ -22,14 +22,14 @@ from stepper.models import User
 from trips.models import Booking, Trip, TripQuerySet
 from trips.states import OPEN, BookingStatus, TripStatus
 
-# Stands for the user in a statement that is built once; no row has it.
-_ANYBODY = -1
+# Stands for the user's id in a statement that is built once; no row has this id.
+_USER_PLACEHOLDER = -1
 # What a row of `own_unfinished` is about.
 _ON_IT, _DRIVER_ROW, _DRIVES_IT = 0, 1, 2
 
 
 class OwnTrips(NamedTuple):
-    """What somebody's sockets follow by themselves. `driver_id` None: not a driver."""
+    """A user's own trips, which their sockets watch without a command. `driver_id` None: the user is not a driver."""
 
     driver_id: int | None
     # Unfinished trips that they organised or have seats on.
@@ -38,7 +38,7 @@ class OwnTrips(NamedTuple):
 
 
 def require_staff(user: User) -> None:
-    """Refuse who may not steer everybody's trips.
+    """Refuse a user who may not steer everybody's trips.
 
     Raises:
         NotPermitted: auth.forbidden
@@ -47,7 +47,7 @@ def require_staff(user: User) -> None:
         raise NotPermitted("auth.forbidden", _("Only staff can do this."))
 
 
-# Why somebody sees a trip
+# The reasons why a user sees a trip
 
 
 def _organised_by(user_id: int) -> TripQuerySet:
@@ -66,13 +66,13 @@ def _driven_by(user_id: int) -> TripQuerySet:
     return Trip.objects.filter(driver__user=user_id)
 
 
-# Which trips somebody sees
+# Which trips a user sees
 
 
 def visible_to(user: User) -> TripQuerySet:
-    """Return the trips somebody may see, to be narrowed to the ids that are asked for.
+    """Return the trips a user may see; the caller filters it to the ids it needs.
 
-    For a list take `list_visible_to`: with OR between the parts, the database reads every trip there is.
+    For a list use `list_visible_to`: with OR between the parts, the database reads every trip.
     """
     if user.may_see_trips:
         return Trip.objects.all()
@@ -80,14 +80,14 @@ def visible_to(user: User) -> TripQuerySet:
 
 
 def list_visible_to(user: User) -> TripQuerySet:
-    """Return the trips somebody may see, for a list."""
+    """Return the trips a user may see, for a list."""
     if user.may_see_trips:
         return Trip.objects.all()
     return _union([_organised_by(user.pk), _booked_by(user.pk), _driven_by(user.pk)])
 
 
 def list_booked_by(user: User) -> TripQuerySet:
-    """Return the trips that somebody organised or has seats on, for a list."""
+    """Return the trips that a user organised or has seats on, for a list."""
     return _union([_organised_by(user.pk), _booked_by(user.pk)])
 
 
@@ -98,7 +98,7 @@ def _union(parts: Sequence[TripQuerySet]) -> TripQuerySet:
 
 
 def only_driven_by(user: User) -> TripQuerySet:
-    """Return the unfinished trips that somebody sees only because they drive them."""
+    """Return the unfinished trips that a user sees only because they drive them."""
     driven = _driven_by(user.pk).unfinished().exclude(organiser=user.pk)
     return driven.exclude(pk__in=_seats_of(user.pk).values("trip"))
 
@@ -107,7 +107,7 @@ def own_unfinished(user: User) -> OwnTrips:
     """Read the user's driver row and their unfinished trips, in one statement."""
     sql, params = _own_unfinished_sql()
     with connection.cursor() as cursor:
-        cursor.execute(sql, [user.pk if param == _ANYBODY else param for param in params])
+        cursor.execute(sql, [user.pk if param == _USER_PLACEHOLDER else param for param in params])
         rows: list[tuple[int, int]] = cursor.fetchall()
     return OwnTrips(
         driver_id=next((pk for what, pk in rows if what == _DRIVER_ROW), None),
@@ -118,21 +118,21 @@ def own_unfinished(user: User) -> OwnTrips:
 
 @functools.cache
 def _own_unfinished_sql() -> tuple[str, tuple[Any, ...]]:
-    """Build the statement of `own_unfinished` once: that takes longer than the database takes to answer it.
+    """Build the statement of `own_unfinished` once: building takes longer than running it.
 
-    A UNION, so that each part goes by its own index: with OR between them every unfinished trip is read.
+    A UNION, so that each part uses its own index: with OR between them the database reads every unfinished trip.
     """
     parts = ((_ON_IT, _organised_by), (_ON_IT, _booked_by), (_DRIVES_IT, _driven_by))
-    trips = (part(_ANYBODY).unfinished().order_by().values_list(Value(what), "pk") for what, part in parts)
-    drivers = Driver.objects.filter(user=_ANYBODY).order_by().values_list(Value(_DRIVER_ROW), "pk")
+    trips = (part(_USER_PLACEHOLDER).unfinished().order_by().values_list(Value(what), "pk") for what, part in parts)
+    drivers = Driver.objects.filter(user=_USER_PLACEHOLDER).order_by().values_list(Value(_DRIVER_ROW), "pk")
     return drivers.union(*trips).query.sql_with_params()
 
 
 def trip_for(user: User, trip_id: int) -> Trip:
-    """Return the trip as somebody who may see it reads it.
+    """Return the trip if the user may see it, with what a page reads of it.
 
     Raises:
-        NotFound: there is none, or it is somebody else's; the answer is the same.
+        NotFound: there is none, or the user may not see it; the answer is the same.
     """
     trip = visible_to(user).for_page().filter(pk=trip_id).first()
     if trip is None:
@@ -141,11 +141,11 @@ def trip_for(user: User, trip_id: int) -> Trip:
 
 
 def require_searching(trip: Trip, user: User, refused: Text) -> None:
-    """Refuse a trip that looks for no driver, and who neither booked it nor is staff.
+    """Refuse a user who is neither the organiser nor staff, and a trip that is not open.
 
     Raises:
-        NotPermitted: auth.forbidden, with the words of `refused`
-        Conflict: trip.transition_refused, it has a driver or is over
+        NotPermitted: auth.forbidden, with the message `refused`
+        Conflict: trip.transition_refused, the trip has a driver or is over
     """
     if trip.organiser_id != user.pk and not user.may_steer_trips:
         raise NotPermitted("auth.forbidden", refused)
@@ -157,11 +157,11 @@ def require_searching(trip: Trip, user: User, refused: Text) -> None:
 
 
 def trail_visible_to(user: User, trip: Trip) -> QuerySet[TrailPoint]:
-    """Return the points of a trip's trail that somebody may see, while it lasts and afterwards.
+    """Return the points of a trip's trail that a user may see, during the trip and afterwards.
 
-    Staff who may see trips: all. A driver: their own, the way to the pickup included. Whoever booked the trip or seats
-    of it: the ride itself, which is what its present or last driver's vehicle did from the boarding to the arrival; not
-    from where the driver came, nor where they went. Anybody else: none.
+    Staff who may see trips: all. A driver: their own, including the way to the pickup. The organiser and passengers
+    with seats: those of the present or last driver from the boarding to the arrival, not where the driver came from or
+    went afterwards. Anybody else: none.
     """
     points = TrailPoint.objects.filter(trip=trip, jumped=False)
     if user.may_see_trips:
@@ -176,7 +176,7 @@ def trail_visible_to(user: User, trip: Trip) -> QuerySet[TrailPoint]:
 
 
 def _of_the_ride(trip: Trip) -> Q:
-    """Return the condition on points from the last boarding on; where the trip has arrived or is over, until then."""
+    """Return the condition on points since the last boarding, until the arrival if the trip has arrived or ended."""
 
     def last(status: TripStatus) -> Subquery:
         steps = trip.transitions.filter(to_status=status).order_by("-pk")

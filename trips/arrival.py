@@ -1,7 +1,7 @@
 """Check a driver's steps (at the pickup, on board, at the dropoff) against their position.
 
-Judged is the newest believed fix, which has come through drivers.positions.buffer. What a client sends with a step
-(`lat`, `lng`) is a claim without accuracy or time: it goes into the history and proves nothing.
+The check uses the newest believed fix of drivers.positions.buffer. The `lat` and `lng` that a client sends with a step
+have neither accuracy nor time: they are stored in the history and prove nothing.
 
 An arrival far from the pickup is refused. One without a fresh, plausible position is allowed and flagged: there is no
 no-show and the organiser may cancel, until a position or staff confirm it. Later steps are never refused, because a
@@ -23,20 +23,20 @@ from stepper.models import ServiceSettings
 from .models import PickupArea, Trip
 from .states import Doubt, Role, TripStatus
 
-# Steps that belong to the pickup, as near as an arrival, or to a place around which more is usual.
+# Steps that are taken at the pickup, within the radius of an arrival.
 _AT_PICKUP = frozenset({TripStatus.DRIVER_ARRIVED, TripStatus.PASSENGERS_BOARDED, TripStatus.CANCELLED})
 _AT_DROPOFF = frozenset({TripStatus.ARRIVED, TripStatus.COMPLETED})
 
 
 class Judgement(NamedTuple):
-    """`doubt`: a Doubt, empty where the position confirms the step. `away_km` None: no position to measure from."""
+    """`doubt`: a Doubt; empty: the position confirms the step. `away_km` None: there is no position to measure from."""
 
     doubt: str
     away_km: float | None
 
 
 class PickupAreas:
-    """The areas that staff have marked: one query, and only where the settings' radius does not do."""
+    """The areas that staff have marked, read in one query, only if the radius of the settings is too small."""
 
     @cached_property
     def _rows(self) -> list[PickupArea]:
@@ -50,17 +50,17 @@ class PickupAreas:
 
 
 def position_of(trip: Trip) -> DriverPosition | None:
-    """Return the newest believed position of the driver; no query where `driver__position` was read with the trip."""
+    """Return the newest believed position of the driver; no query if `driver__position` was read with the trip."""
     if trip.driver is None:
         return None
     return buffer.buffer.latest(trip.driver.pk, getattr(trip.driver, "position", None))
 
 
 def judge(trip: Trip, step: str, *, settings: ServiceSettings, areas: PickupAreas | None = None) -> Judgement:
-    """Compare the driver's position with where the step belongs.
+    """Compare the driver's position with the place of the step.
 
-    The fix must be younger than `arrival_fresh_s` and plausible; its own accuracy (at most `position_accuracy_m`, or it
-    is not plausible) counts in the driver's favour.
+    The fix must be younger than `arrival_fresh_s` and plausible; its accuracy (at most `position_accuracy_m`, otherwise
+    it is not plausible) is added to the radius.
     """
     position = position_of(trip)
     if (
@@ -79,7 +79,7 @@ def judge(trip: Trip, step: str, *, settings: ServiceSettings, areas: PickupArea
 
 
 def confirm(trip: Trip, role: Role, *, by_id: int | None = None, note: str = "", away_km: float | None = None) -> None:
-    """Clear the flag of an arrival, with a row of history; the wait for the passenger begins now. Trip locked."""
+    """Clear the flag of an arrival and write history; the wait for the passenger begins now. The trip is locked."""
     trip.transitions.create(
         from_status=trip.status, to_status=trip.status, role=role, by_id=by_id, note=note, away_km=away_km
     )
@@ -90,7 +90,7 @@ def confirm(trip: Trip, role: Role, *, by_id: int | None = None, note: str = "",
 def confirm_if_there(
     trip: Trip, role: Role, *, settings: ServiceSettings, by_id: int | None = None, areas: PickupAreas | None = None
 ) -> bool:
-    """Confirm a flagged arrival where a position shows it by now; False: none does. The trip is locked."""
+    """Confirm a flagged arrival if a position now shows it; False: no position does. The trip is locked."""
     judged = judge(trip, TripStatus.DRIVER_ARRIVED, settings=settings, areas=areas)
     if judged.doubt:
         return False

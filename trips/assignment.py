@@ -1,7 +1,7 @@
 """Assignment: giving a trip to a driver, by staff or after they accepted (trips.accepting), and taking it back.
 
-Everything is decided in the database, so any number of processes may run this at once, be killed and come back.
-Lock order, everywhere: driver, trip, offers, bookings. Deadlines are judged by the database's clock.
+Everything is decided in the database, so any number of processes may run this together, be killed and come back.
+Lock order everywhere: driver, trip, offers, bookings. Deadlines are judged by the database's clock.
 """
 
 import datetime as dt
@@ -38,7 +38,7 @@ from trips.states import OPEN, OfferStatus, Role, TripStatus
 
 
 class Unfit(Conflict):
-    """The driver's licence or vehicle, as they are now, are not what the trip needs."""
+    """The driver's present licence or vehicle does not meet what the trip needs."""
 
 
 def offer_again(trip_id: int, user: User) -> RoundResult:
@@ -57,9 +57,9 @@ def offer_again(trip_id: int, user: User) -> RoundResult:
 
 
 def require_fit(driver: Driver, trip: Trip, *, by_staff: bool = False) -> None:
-    """Refuse a driver whose licence or vehicle, as they are now, are not what the trip needs.
+    """Refuse a driver whose present licence or vehicle does not meet what the trip needs.
 
-    Staff may give a trip to a smaller class of vehicle; nobody may to too few seats or without a licence.
+    Staff may assign a smaller class of vehicle. Too few seats or an expired licence are refused to staff as well.
 
     Raises:
         Unfit: driver.licence_expired, driver.no_vehicle, driver.too_few_seats, driver.vehicle_class
@@ -79,7 +79,7 @@ def require_fit(driver: Driver, trip: Trip, *, by_staff: bool = False) -> None:
 
 
 def require_no_overlap(driver: Driver, trip: Trip, settings: ServiceSettings) -> None:
-    """Refuse a driver who has another trip at that time. Raises Conflict: driver.overlap."""
+    """Refuse a driver who has another trip at the time of this one. Raises Conflict: driver.overlap."""
     margin = dt.timedelta(minutes=settings.overlap_margin_min)
     others = Trip.objects.filter(driver=driver).overlapping(trip.departure_at, trip.ends_at, margin)
     other = others.order_by("departure_at").values_list("departure_at", "timezone").first()
@@ -92,7 +92,7 @@ def assign_driver(
 ) -> None:
     """Give the trip to the driver, withdraw the other offers, publish and notify. Driver and trip are locked."""
     now = timezone.now()
-    trip.driver = None  # so that `move` sees no former driver
+    trip.driver = None  # so that `move` finds no former driver
     changes: dict[str, Any] = {"driver": driver, "vehicle": driver.vehicle, "accepted_at": now}
     changes |= overlap.span(trip, settings) | NO_WAVE
     try:
@@ -128,7 +128,7 @@ def assign_driver(
 
 @in_transaction
 def release(driver_id: int, trip_id: int, reason: str = "") -> Trip:
-    """Release an accepted trip by its driver: it is offered again at once, never to them.
+    """Release an accepted trip by its driver: it is immediately offered to others, never again to them.
 
     Raises:
         NotFound, Conflict (trip.release_too_late, trip.transition_refused)
@@ -149,7 +149,7 @@ def release(driver_id: int, trip_id: int, reason: str = "") -> Trip:
 
 @in_transaction
 def take_off(trip_id: int, user: User, reason: str = "") -> Trip:
-    """Take the trip off its driver, by staff: it is offered again at once, not to them.
+    """Take the trip off its driver, by staff: it is immediately offered to others, not to them.
 
     Raises:
         NotFound, NotPermitted, Conflict (trip.transition_refused)
@@ -175,11 +175,11 @@ def take_off(trip_id: int, user: User, reason: str = "") -> Trip:
 
 
 def _give_back(trip: Trip, driver: Driver, *, role: Role, by_id: int, reason: str) -> None:
-    """Take the trip off its driver and have it offered to others after the commit. Driver and trip are locked."""
+    """Take the trip off its driver and offer it to others after the commit. Driver and trip are locked."""
     now = timezone.now()
     _mark_released(trip, driver, now)
-    # Whether the driver gave it back late or never set off: a trip that begins about now is searched for like one
-    # that was booked for now.
+    # If the trip begins about now (given back late, or the driver never set off), search as long as for a trip that
+    # was booked for now.
     search_until = max(trip.search_until, now + dt.timedelta(minutes=ServiceSettings.current().patience_min))
     trip.move(
         TripStatus.OFFERED,
@@ -212,7 +212,7 @@ def _mark_released(trip: Trip, driver: Driver, now: dt.datetime) -> None:
     accepted = offers.filter(status=OfferStatus.ACCEPTED, released_at__isnull=True)
     if accepted.update(released_at=now) or offers.filter(released_at__isnull=False).exists():
         return
-    # Assigned by staff without an offer: leave one behind.
+    # Staff assigned the trip without an offer: create a released one, so that the driver is not asked again.
     Offer.objects.create(
         trip=trip,
         driver=driver,
@@ -230,7 +230,7 @@ def _mark_released(trip: Trip, driver: Driver, now: dt.datetime) -> None:
 
 
 def assign(trip_id: int, driver_id: int, user: User) -> Trip:
-    """Assign the trip to a driver, by staff, whoever was asked.
+    """Assign the trip to a driver, by staff, also to one who has no offer.
 
     Raises:
         NotFound, NotPermitted, Conflict (driver.overlap, driver.own_trip, driver.licence_expired, driver.no_vehicle,

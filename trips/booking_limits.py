@@ -1,7 +1,7 @@
 """How many trips one account may have: without a driver, at the same time, and cancelled late within a day.
 
-Without these one passenger could occupy every driver around. Staff who steer trips book for whoever calls, so they are
-not limited. An account with a number of its own (a hotel) has it instead of the settings'.
+Without these limits one passenger could occupy every driver around. Staff who steer trips book for people who call, so
+they are not limited. An account with a number of its own (a hotel) has that instead of the settings' number.
 """
 
 import datetime as dt
@@ -21,25 +21,25 @@ from .models import Trip, TripQuerySet, TripTransition
 from .states import ASSIGNED, OPEN, Role, TripStatus
 
 DAY = dt.timedelta(days=1)
-# Of these an account has few at once. Not those that have arrived: what is left to do is the driver's, and a passenger
-# who got out may not be held by one who forgets it.
+# The statuses of trips that count. Not ARRIVED: only the driver's last step is missing, and a driver who forgets it
+# must not keep the passenger from booking.
 _COUNTED = sorted((OPEN | ASSIGNED) - {TripStatus.ARRIVED})
 
 
 class Account(Struct, frozen=True):
-    """An account whose row is locked. `own_number`: of trips at the same time; None: as the settings say."""
+    """An account whose row is locked. `own_number`: its limit of trips at the same time; None: as in the settings."""
 
     user_id: int
     own_number: int | None
     late_cancels: int
 
     def limit(self, number: int) -> int:
-        """Return a limit, raised to the own number of an account that is trusted with many trips at once."""
+        """Return the larger of a limit and the account's own number."""
         return max(number, self.own_number or 0)
 
 
 class Plan(Struct, frozen=True):
-    """A trip that is to be: `traveller_phone` empty is the organiser."""
+    """A planned trip. `traveller_phone` empty: the organiser travels."""
 
     departure_at: dt.datetime
     ends_at: dt.datetime
@@ -48,7 +48,7 @@ class Plan(Struct, frozen=True):
 
 
 def lock_account(user: User) -> Account:
-    """Lock the user's row until the transaction ends, before all other locks: an account's bookings queue here."""
+    """Lock the user's row, before all other locks, so that an account's bookings run one after another."""
     late = _late_cancels(timezone.now()).filter(by=OuterRef("pk")).order_by().values("by")
     number = Subquery(late.annotate(number=Count("pk")).values("number"), output_field=IntegerField())
     rows = User.objects.filter(pk=user.pk).select_for_update(no_key=True).order_by()
@@ -59,7 +59,7 @@ def lock_account(user: User) -> Account:
 
 
 def require_room(account: Account, plan: Plan, settings: ServiceSettings) -> None:
-    """Check that the account, which is locked, may book this trip.
+    """Check that the locked account may book this trip.
 
     Raises:
         Conflict: booking.cancelled_too_often, booking.too_many, booking.overlapping
@@ -85,7 +85,7 @@ def require_room(account: Account, plan: Plan, settings: ServiceSettings) -> Non
 
 
 def require_free_time(account: Account, plan: Plan, *, settings: ServiceSettings, trip: Trip) -> None:
-    """Check that the trip of the account, which is locked, may be moved to the time of the plan.
+    """Check that the locked account may move this trip to the time of the plan.
 
     Raises:
         Conflict: booking.overlapping
@@ -100,9 +100,9 @@ def require_free_time(account: Account, plan: Plan, *, settings: ServiceSettings
 
 
 def _at_once(plan: Plan, settings: ServiceSettings) -> Q:
-    """Return the condition for trips at the same time as the plan: they come within the gap of its estimated span.
+    """Return the condition for trips at the same time as the plan: less than `booking_gap_min` from its estimated span.
 
-    A trip that should be over by now and is not lasts until now.
+    A trip that should be over but is not counts as lasting until now.
     """
     gap = dt.timedelta(minutes=settings.booking_gap_min)
     at_once = Q(departure_at__lt=plan.ends_at + gap)
@@ -145,9 +145,9 @@ def _too_many(waiting: int) -> str:
 
 
 def _late_cancels(now: dt.datetime) -> QuerySet[TripTransition]:
-    """Return what passengers cancelled in the last 24 hours after a driver accepted and before one was at the pickup.
+    """Return cancellations by passengers in the last 24 hours, after a driver accepted and before the arrival.
 
-    What staff, a driver or the system cancelled is not the passenger's doing.
+    Cancellations by staff, a driver or the system do not count.
     """
     return TripTransition.objects.filter(
         role=Role.ORGANISER,
@@ -160,7 +160,7 @@ def _late_cancels(now: dt.datetime) -> QuerySet[TripTransition]:
 def _require_few_late_cancels(account: Account, plan: Plan, settings: ServiceSettings) -> None:
     """Refuse an account that cancelled late too often. Raises Conflict: booking.cancelled_too_often.
 
-    Cancelling itself is never refused for it: the driver would drive to the pickup for nothing.
+    Only booking is refused. Refusing to cancel would let the driver drive to the pickup for nothing.
     """
     limit = account.limit(settings.late_cancels_per_day)
     if account.late_cancels < limit:

@@ -1,4 +1,4 @@
-"""What passengers do: get a price, book, cancel, rate."""
+"""The passengers' verbs: get a price, book, cancel, rate."""
 
 import datetime as dt
 import hashlib
@@ -31,27 +31,27 @@ from trips.ending import end_trip
 from trips.models import Booking, Rating, Trip
 from trips.states import ABOARD, OPEN, BookingStatus, Role, TripStatus, VehicleClass
 
-# What one vehicle of a class can hold.
+# Seats for passengers in a vehicle of each class.
 SEATS = {VehicleClass.SEDAN: 4, VehicleClass.SUV: 6, VehicleClass.VAN: 8, VehicleClass.BUS: 50}
 # Pickup and dropoff nearer than this are the same place.
 SAME_PLACE_KM = 0.05
-# From one end of the region to the other.
+# The longest trip: from one end of the region to the other.
 FURTHEST_KM = 4000
 FURTHEST_AHEAD = dt.timedelta(days=365)
 TRAVELLER_NAME = 80
 
 
 class Traveller(Struct, frozen=True):
-    """Somebody else who travels: whom the driver asks for and calls."""
+    """A person who travels instead of the organiser; the driver asks for and calls this person."""
 
     name: str
     phone: str
 
 
 class BookingRequest(Struct, frozen=True):
-    """What a passenger asks for. `departure_at` None: now; `traveller` None: the passenger travels.
+    """A passenger's request for a trip. `departure_at` None: now; `traveller` None: the passenger travels.
 
-    Prices are not among it: they are computed here.
+    It has no price: the server computes prices.
     """
 
     pickup: events.Place
@@ -103,7 +103,7 @@ def check_request(request: BookingRequest, settings: ServiceSettings, now: dt.da
 
 
 def _traveller_errors(traveller: Traveller) -> dict[str, list[Text]]:
-    """Return what is wrong with the traveller, by field; empty: nothing."""
+    """Return the errors of the traveller's fields; empty: there are none."""
     fields: dict[str, list[Text]] = {}
     if not 1 <= len(traveller.name.strip()) <= TRAVELLER_NAME:
         fields["traveller.name"] = [_("Enter a name of up to %(most)d letters.") % {"most": TRAVELLER_NAME}]
@@ -113,7 +113,7 @@ def _traveller_errors(traveller: Traveller) -> dict[str, list[Text]]:
 
 
 def _traveller_columns(request: BookingRequest, user: User) -> tuple[str, str]:
-    """Return name and number of the traveller as stored; empty: the organiser, also where they give their own."""
+    """Return name and number of the traveller as stored; empty: the organiser travels, or gave their own number."""
     phone = normal_phone(request.traveller.phone) if request.traveller is not None else None
     if request.traveller is None or phone is None or (user.phone and phone == user.phone.as_e164):
         return "", ""
@@ -171,7 +171,8 @@ def book(user: User, request: BookingRequest, request_key: str | None = None) ->
 @in_transaction
 def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple[Trip, bool]:
     """Write the trip and its booking and publish them; False with the trip that an earlier call with this key made."""
-    # Bookings of one user queue here: the same one twice at once finds the first, and they are counted.
+    # The lock makes one user's bookings run one after another, so that a repeated one finds the first, and the limits
+    # count all.
     account = booking_limits.lock_account(user)
     if request_key:
         made = Trip.objects.filter(organiser=user, request_key=request_key).first()
@@ -189,11 +190,11 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
     booking = Booking.objects.create(
         trip=trip, passenger=user, status=BookingStatus.CONFIRMED, seats=request.seats, amount=trip.fare
     )
-    # The round follows at once in this process; the dispatcher takes over where it dies on the way.
+    # This process starts the round after the commit; if it dies before, the dispatcher starts it.
     look_at = now + dt.timedelta(seconds=5)
     trip.move(TripStatus.PUBLISHED, Role.ORGANISER, by_id=user.pk, next_look_at=look_at)
     _publish_booking(trip, booking)
-    # Pages that were open before the trip existed are not in its group yet.
+    # Pages that are open already join the new trip's group.
     refresh_permissions(groups.user(user.pk))
     return trip, True
 
@@ -276,10 +277,10 @@ def _publish_booking(trip: Trip, booking: Booking) -> None:
 
 
 def _digest(request: BookingRequest) -> str:
-    """Return a digest of what is asked for: the same request has the same one."""
+    """Return a digest of the request; equal requests have equal digests."""
     fields = msgspec.structs.asdict(request)
     if request.traveller is None:
-        # The digest of releases without travellers: a key in use during an upgrade stays the same booking's.
+        # As in releases without travellers, so that a key used before an upgrade still matches its booking.
         del fields["traveller"]
     return hashlib.blake2b(msgspec.json.encode(fields), digest_size=16).hexdigest()
 
@@ -289,7 +290,7 @@ def _require_same(made: Trip, request: BookingRequest) -> None:
 
     Answering with the first trip would hide the mistake.
     """
-    # A booking from before digests were kept has none.
+    # Bookings made before digests were stored have none.
     if made.request_digest not in ("", _digest(request)):
         raise Conflict("booking.key_reused", _("This was used for another booking already; please start a new one."))
 
@@ -307,8 +308,8 @@ def cancel_refusal(trip: Trip, user: User, *, settings: ServiceSettings, now: dt
         return None
     if trip.status in ABOARD or trip.status == TripStatus.DRIVER_ARRIVED:
         return Conflict("trip.cancel_too_late", _("Your driver is already there; ask the driver or our staff."))
-    # Without a driver nobody loses a drive by it. A trip for now departs when it is booked: it could otherwise never
-    # be cancelled.
+    # Without a driver, cancelling costs nobody anything. A trip for now departs when it is booked, so with the limit
+    # below it could never be cancelled.
     if trip.status in OPEN or trip.status == TripStatus.DRAFT or trip.is_now:
         return None
     if now > trip.departure_at - dt.timedelta(minutes=settings.free_cancel_min):
@@ -324,7 +325,8 @@ def cancel_refusal(trip: Trip, user: User, *, settings: ServiceSettings, now: dt
 def cancel(trip_id: int, user: User, reason: str = "") -> Trip:
     """Cancel a trip for its organiser (by `cancel_refusal`) or staff. Repeating it gives the same answer.
 
-    What a passenger cancels after a driver accepted counts against the account's next bookings (booking_limits).
+    A trip that a passenger cancels after a driver accepted it counts against the account's next bookings
+    (booking_limits).
 
     Raises:
         NotFound, NotPermitted, Conflict (trip.cancel_too_late, trip.transition_refused)
@@ -359,7 +361,7 @@ def _cancel(trip_id: int, user: User, reason: str) -> Trip:
 
 
 def rate(trip_id: int, user: User, *, stars: int, comment: str = "") -> Rating:
-    """One side of a completed trip rates the other, once.
+    """Rate the other side of a completed trip, as its passenger or driver; each may rate once.
 
     Raises:
         NotFound, InvalidInput (stars), Conflict (rating.too_early, rating.already_given)

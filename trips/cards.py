@@ -78,7 +78,7 @@ def offer_card(
 
 
 def snapshot(trip: Trip, location: events.DriverLocationUpdated | None) -> events.TripSnapshot:
-    """Return the trip as it stands, for a socket that just joined it. One query for the open offers of an open trip."""
+    """Return the trip's present state, for a socket that just joined it. One query if the trip is open."""
     return events.TripSnapshot(
         trip_id=trip.pk,
         version=trip.version,

@@ -1,7 +1,7 @@
-"""What the dispatcher does when its time comes: expire offers, start rounds and waves, match trips, give up searches.
+"""The dispatcher's deadlines: expire offers, start rounds and waves, match trips, end searches.
 
-Each function reads what is due by the database's clock, claims it and skips what others hold, so that any number of
-dispatchers may run. When they run: stepper.server.dispatcher.
+Each function reads the rows that are due by the database's clock, locks them and skips rows locked elsewhere, so any
+number of dispatchers may run. stepper.server.dispatcher calls them.
 """
 
 import datetime as dt
@@ -44,7 +44,7 @@ EXPIRED_AT_ONCE = 100
 
 
 def _handle_each(verb: Callable[[int], object], trip_ids: Iterable[int]) -> int:
-    """Call `verb` for one trip after the other, failures isolated; return for how many it did something."""
+    """Call `verb` for one trip after another, failures isolated; return the number of trips for which it was true."""
 
     def handle(trip_ids: list[int]) -> int:
         return bool(verb(trip_ids[0]))
@@ -52,7 +52,7 @@ def _handle_each(verb: Callable[[int], object], trip_ids: Iterable[int]) -> int:
     return sum(isolate_failures(handle, [trip_id]) for trip_id in trip_ids)
 
 
-# What is due, by the database's clock
+# The rows that are due, by the database's clock
 
 
 def _offers_due() -> QuerySet[Offer]:
@@ -73,7 +73,7 @@ def _searches_expired() -> TripQuerySet:
 
 @functools.cache
 def _anything_due_sql() -> tuple[str, tuple[Any, ...]]:
-    """Build the query of `is_anything_due` once: that takes longer than the database takes to answer it."""
+    """Build the query of `is_anything_due` once: building takes longer than running it."""
     parts = [due.values("pk").query.sql_with_params() for due in (_offers_due(), _rounds_due(), _searches_expired())]
     sql = " OR ".join(f"EXISTS ({part})" for part, _params in parts)
     return f"SELECT {sql}", tuple(param for _part, params in parts for param in params)
@@ -94,7 +94,7 @@ def expire_due_offers(limit: int = EXPIRED_AT_ONCE) -> int:
 
 @in_transaction
 def _expire_offers(trip_ids: list[int]) -> int:
-    """Expire the offers of all these trips in one transaction; it waits for no lock, so it cannot be in a deadlock."""
+    """Expire the offers of these trips in one transaction. It skips locked trips, so it cannot be in a deadlock."""
     unlocked = Trip.objects.filter(pk__in=trip_ids).order_by("pk").select_for_update(no_key=True, skip_locked=True)
     claimed = list(unlocked.values_list("pk", flat=True))
     due = list(Offer.objects.due().filter(trip__in=claimed).order_by("pk").values_list("pk", "trip_id", "driver_id"))
@@ -124,7 +124,8 @@ def start_due_rounds(limit: int = 50) -> int:
     def run_or_postpone(trip_id: int) -> bool:
         trip = trips[trip_id]
         opens_at = offers_open_at(trip, policies.settings)
-        if not trip.wave and opens_at > timezone.now():  # woken or put off too early, but for a wave that runs
+        if not trip.wave and opens_at > timezone.now():
+            # It was woken or postponed too early. A wave that runs goes on all the same.
             return bool(postpone_round(trip, opens_at))
         return bool(run_round(trip, policy_of[trip_id], settings=policies.settings))
 
@@ -137,7 +138,7 @@ def start_due_rounds(limit: int = 50) -> int:
 
 @in_transaction
 def _claim_trips(waiting: QuerySet[Trip], limit: int) -> list[Trip]:
-    """Claim trips for this dispatcher for 30 s: another one finds them after that, if this one died on the way."""
+    """Claim trips for this dispatcher for 30 s; if it dies meanwhile, another dispatcher finds them after that."""
     unlocked = waiting.order_by("next_look_at").select_for_update(no_key=True, skip_locked=True, of=("self",))
     trips = list(unlocked[:limit])
     claimed = Trip.objects.filter(pk__in=[trip.pk for trip in trips]).order_by()
@@ -152,7 +153,7 @@ def _claim_trips(waiting: QuerySet[Trip], limit: int) -> list[Trip]:
 
 
 def _claim_waiting(policies: Policies, limit: int = 500) -> set[int]:
-    """Claim the trips that wait to be matched: when the window closes for one of them it closes for all."""
+    """Claim the trips that wait to be matched: when one trip's window closes, all are matched with it."""
     window = dt.timedelta(seconds=policies.settings.match_window_s)
     in_window = _trips_searching().filter(next_look_at__gt=Now(), next_look_at__lte=Now() + window)
     waiting = [trip.pk for trip in in_window[:limit] if policies.of(trip).mode == DispatchMode.BATCHED]
@@ -162,7 +163,8 @@ def _claim_waiting(policies: Policies, limit: int = 500) -> set[int]:
 def match_trips(trip_ids: Sequence[int], policies: Policies | None = None) -> int:
     """Match trips with the drivers around them for the least total distance, and offer each to its driver.
 
-    A trip whose eligible drivers go to others waits for the next window. Returns the number of trips handled.
+    A trip whose eligible drivers are all matched with other trips waits for the next window. Returns the number of
+    trips handled.
     """
     policies = policies or Policies.current()
     settings = policies.settings
@@ -194,11 +196,11 @@ def match_trips(trip_ids: Sequence[int], policies: Policies | None = None) -> in
 def _shortlist_each(
     trips: Mapping[int, Trip], policy_of: Mapping[int, Policy], settings: ServiceSettings
 ) -> dict[int, Shortlist]:
-    """Return the shortlist of each trip: empty where offers are still open; a trip whose search failed is left out."""
+    """Return the shortlist of each trip; empty: it has open offers. A trip whose search failed is left out."""
     answering = set(
         Offer.objects.filter(trip__in=trips, status=OfferStatus.PENDING).order_by().values_list("trip_id", flat=True)
     )
-    # More than there are trips nobody needs to choose from: even if all others take nearer ones.
+    # As many drivers as trips are enough: each of the other trips takes at most one of them.
     wanted = min(max(len(trips), RANKED_AT_LEAST), MATCHED_AT_MOST)
     shortlists: dict[int, Shortlist] = {}
 
@@ -215,7 +217,7 @@ def _shortlist_each(
 
 
 def _match_shortlists(shortlists: Mapping[int, Shortlist]) -> dict[int, list[Candidate]]:
-    """Return the driver that is matched with each trip; an empty list: none is."""
+    """Return the driver matched with each trip; an empty list: no driver."""
     eligible = [{one.driver_id: one for one in shortlist.eligible} for shortlist in shortlists.values()]
     matched = matching.match([{pk: one.distance_km for pk, one in found.items()} for found in eligible])
     return {
@@ -225,14 +227,14 @@ def _match_shortlists(shortlists: Mapping[int, Shortlist]) -> dict[int, list[Can
 
 
 def cancel_due_searches(limit: int = 50) -> int:
-    """Cancel trips that nobody took until `search_until`; return their number."""
+    """Cancel trips that no driver accepted until `search_until`; return their number."""
     trip_ids = list(_searches_expired().order_by("search_until").values_list("pk", flat=True)[:limit])
     return _handle_each(_cancel_search, trip_ids)
 
 
 @in_transaction
 def _cancel_search(trip_id: int) -> bool:
-    """Cancel a trip whose search is over; False: it is not any more, or somebody has locked it."""
+    """Cancel a trip whose search is over; False: it is not over any more, or the trip is locked elsewhere."""
     trip = (
         _searches_expired()
         .for_page()

@@ -1,12 +1,12 @@
 """Rounds and waves: which drivers a trip is offered to, and when.
 
-A round goes through the drivers around the pickup wave by wave: a wave asks so many at once, within a ring, and the
-next one starts when all have answered or run out of time. When nobody is left the trip is unfilled until the next
-round, in which everybody may be asked again except who declined or released the trip.
+A round asks the drivers around the pickup wave by wave: a wave asks `Policy.size` drivers together, within a ring, and
+the next one starts when all have answered or run out of time. When nobody is left, the trip is unfilled until the next
+round, in which every driver may be asked again except those who declined or released the trip.
 
 Everything is decided in the database, so any number of dispatchers may run, be killed and come back. Drivers are
-searched and judged without locks; those who are to be asked are then locked, judged once more and asked. Lock order,
-everywhere: driver, trip, offers, bookings.
+searched and judged without locks; those to be asked are then locked, judged again and asked. Lock order everywhere:
+driver, trip, offers, bookings.
 """
 
 import datetime as dt
@@ -30,9 +30,11 @@ from trips.models import NO_WAVE, DispatchRound, Offer, Trip
 from trips.policy import Policies, Policy
 from trips.states import OPEN, OfferStatus, Role, TripStatus
 
-# Eligible drivers that a search wants at least, so that weights have somebody to choose from, and a matching at most.
-RANKED_AT_LEAST, MATCHED_AT_MOST = 10, 100
-# A search ends after so many drivers, eligible or not.
+# A search goes on until it has found this many eligible drivers, so that the weights have several to choose from.
+RANKED_AT_LEAST = 10
+# A matching of several trips searches at most this many eligible drivers for each.
+MATCHED_AT_MOST = 100
+# A search ends after this many drivers, eligible or not.
 _MAX_CONSIDERED = 2000
 
 
@@ -50,8 +52,8 @@ class Shortlist(NamedTuple):
 
     candidates: list[Candidate]
     looked_km: float
-    # Nobody is left farther out.
-    is_whole: bool
+    # All drivers within the search radius are among the candidates; False: the search ended earlier.
+    covers_radius: bool
 
     @property
     def eligible(self) -> list[Candidate]:
@@ -64,8 +66,12 @@ def start_round(
     """Search drivers around the pickup and offer them the trip; they join the wave that runs.
 
     With nobody to ask and no open offers the trip is `unfilled` until `next_look_at`. A trip that somebody took or
-    cancelled meanwhile is left alone. Unless it is wanted `at_once`, a trip that is matched with others waits for its
-    window, and one that leaves too far ahead waits until `offers_open_at`.
+    cancelled meanwhile stays as it is. When the search runs:
+
+    - now, if `at_once`;
+    - at `offers_open_at`, if that is later than now;
+    - when the matching window closes, if the policy's mode is BATCHED;
+    - now in all other cases.
     """
     policies = Policies.current()
     trip = Trip.objects.filter(pk=trip_id).first()
@@ -83,7 +89,7 @@ def start_round(
 
 
 def offers_open_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
-    """Return from when on drivers are asked about the trip."""
+    """Return the earliest time at which drivers are asked about the trip."""
     ahead = dt.timedelta(hours=settings.offer_ahead_h)
     return trip.departure_at - ahead if ahead else trip.created_at
 
@@ -97,7 +103,7 @@ def postpone_round(trip: Trip, until: dt.datetime) -> RoundResult:
 def run_round(
     trip: Trip, policy: Policy, *, settings: ServiceSettings, role: Role = Role.SYSTEM, by_id: int | None = None
 ) -> RoundResult:
-    """Search drivers around the pickup and ask the next wave of them. `role` and `by_id`: who wants the round."""
+    """Search drivers around the pickup and ask the next wave of them. `role` and `by_id`: who started the round."""
     shortlist = shortlist_drivers(trip, policy, settings, max(policy.size, RANKED_AT_LEAST))
     return create_wave(
         trip,
@@ -119,7 +125,7 @@ def shortlist_drivers(trip: Trip, policy: Policy, settings: ServiceSettings, wan
     step = 2 * wanted
     for batch in search.search_outward(trip.pickup_lat, trip.pickup_lng, radius_km, step):
         found += batch
-        # Few are not worth the queries yet.
+        # Judge at least `wanted` together: fewer are not worth the queries.
         while len(found) >= wanted:
             candidates += assess(trip, trip.asking_round, near=found[:step], policy=policy, settings=settings)
             del found[:step]
@@ -131,7 +137,7 @@ def shortlist_drivers(trip: Trip, policy: Policy, settings: ServiceSettings, wan
 
 
 def _choose_wave(trip: Trip, shortlist: Shortlist, policy: Policy) -> list[Candidate]:
-    """Choose whom the next wave asks, the best first: one ring, those never asked before those asked in vain."""
+    """Choose whom the next wave asks, the best first: one ring; drivers not asked in earlier rounds come first."""
     eligible = shortlist.eligible
     if not eligible:
         return []
@@ -160,14 +166,14 @@ def create_wave(
     2. Judge the candidates again and choose those who are still eligible, as many as the policy asks at once.
     3. Write the round with everybody's verdict, and the offers; with nobody to ask, set when to search next.
     """
-    # Some to spare for those whom somebody else has asked meanwhile.
+    # A few more than needed: other trips may have asked some of them meanwhile.
     wave_candidates = wave_candidates[: policy.size + RANKED_AT_LEAST]
     # Locked, so that two waves cannot both count the same free place among a driver's open offers.
     rows = lock_drivers([one.driver_id for one in wave_candidates]) if wave_candidates else {}
     trip = Trip.objects.locked().filter(pk=trip_read.pk).order_by().first()
     if trip is None or trip.status not in OPEN:
         return RoundResult()
-    # A driver who came online, or answered, since the search began had the next one set: that stands.
+    # If somebody changed next_look_at during our search, keep that value.
     woken_at = trip.next_look_at if trip.next_look_at != trip_read.next_look_at else None
     pending = trip.offers.filter(status=OfferStatus.PENDING).count() if trip.status == TripStatus.OFFERED else 0
     near = [one.near for one in wave_candidates]
@@ -186,7 +192,7 @@ def create_wave(
     elif pending:
         Trip.objects.filter(pk=trip.pk).update(next_look_at=woken_at)
     elif near:
-        # Others were quicker to ask them; there may be more.
+        # Other trips asked these drivers first; search again immediately, as there may be more.
         Trip.objects.filter(pk=trip.pk).update(next_look_at=Now())
     else:
         _mark_unfilled(trip, woken_at or timezone.now() + dt.timedelta(minutes=settings.retry_min))
@@ -220,7 +226,7 @@ def _write_round(trip: Trip, wave: int, *, policy: Policy, shortlist: Shortlist,
         looked_km=round(shortlist.looked_km, 3),
         considered=len(shortlist.candidates),
         offered=len(chosen),
-        more=len(shortlist.eligible) > len(chosen) or not shortlist.is_whole,
+        more=len(shortlist.eligible) > len(chosen) or not shortlist.covers_radius,
         reasons=tally(shortlist.candidates),
         verdicts=[
             (
@@ -235,7 +241,7 @@ def _write_round(trip: Trip, wave: int, *, policy: Policy, shortlist: Shortlist,
 
 
 def _wave_reach_km(chosen: Sequence[Candidate], policy: Policy) -> float:
-    """Return how far from the pickup somebody who comes online now may join the wave, in km."""
+    """Return how near to the pickup a driver who comes online now must be to join the wave, in km."""
     if len(chosen) < policy.size:
         return policy.rings[policy.ring(max(one.distance_km for one in chosen))]
     return max(one.distance_km for one in chosen)

@@ -11,7 +11,7 @@ from trips.states import OfferStatus
 
 
 class Facts(NamedTuple):
-    """What the rules and the ranking ask of a driver, about one trip and round."""
+    """The data about a driver that the rules and the ranking read, for one trip and round."""
 
     driver_id: int
     user_id: int
@@ -32,9 +32,10 @@ class Facts(NamedTuple):
     acceptance: float | None
     cancellations: int | None
     last_trip_at: dt.datetime | None
-    # Offers that can still be answered, of whichever trip.
+    # Number of offers that can still be answered, of all trips.
     open_offers: int = 0
-    # Of this trip: how often it was offered to the driver, whether in this round, whether they declined or released it.
+    # For this trip: how often it was offered to the driver, whether in this round, whether they declined or gave it
+    # back.
     asked: int = 0
     asked_now: bool = False
     refused: bool = False
@@ -76,9 +77,9 @@ def facts(
     settings: ServiceSettings,
     rows: dict[int, Facts] | None = None,
 ) -> dict[int, Facts]:
-    """Read the facts about drivers, by id, in three queries whatever their number.
+    """Read the facts about drivers, by id, in three queries for any number of drivers.
 
-    No model instances: they would take ten times as long. `rows`: what `lock_drivers` has read.
+    No model instances: they would take ten times as long. `rows`: the result of `lock_drivers`; None: read them.
     """
     found = rows or {
         row[0]: Facts(*row) for row in Driver.objects.filter(pk__in=driver_ids).order_by().values_list(*_COLUMNS)
@@ -87,7 +88,7 @@ def facts(
     busy = Trip.objects.filter(driver__in=driver_ids).overlapping(trip.departure_at, trip.ends_at, margin)
     for driver_id in busy.order_by().values_list("driver_id", flat=True):
         found[driver_id] = found[driver_id]._replace(overlapping=True)
-    # Not all offers of the drivers: those of this trip, and the open ones of others.
+    # Only the drivers' offers of this trip, and their open offers of other trips.
     columns = ("driver_id", "trip_id", "round_number", "status", "released_at")
     of_trip = Offer.objects.filter(trip=trip, driver__in=driver_ids).values_list(*columns)
     elsewhere = Offer.objects.open().filter(driver__in=driver_ids).exclude(trip=trip).values_list(*columns)

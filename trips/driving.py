@@ -1,4 +1,4 @@
-"""What a driver does with a trip of theirs: the steps to completed, a delay, a no-show."""
+"""The verbs of a driver on their own trip: the steps to completed, a delay, a no-show."""
 
 import datetime as dt
 from typing import Any
@@ -23,7 +23,7 @@ from .models import TransitionRefused, Trip
 from .states import ASSIGNED, DRIVING, EXPECTED, STEPS, Doubt, Role, TripStatus, allowed
 
 DELAYED, RELEASED, NO_SHOW = "delayed", "released", "no_show"
-# What a driver may say, beyond the states: things that are not states of their own.
+# The values a driver may send as status: the steps, and three that are not states.
 WORDS = frozenset({*STEPS[1:], DELAYED, RELEASED, NO_SHOW})
 
 _NOTIFIED = {
@@ -45,8 +45,8 @@ def update_status(
 ) -> Trip:
     """Take one step of the driver's own trip, or `delayed`, `released`, `no_show`. Repeating a step changes nothing.
 
-    Except that a flagged arrival, repeated or followed by `no_show`, is confirmed where the driver's position shows it
-    by now. `lat` and `lng` are kept as a claim of the client's.
+    One exception: a flagged arrival that is repeated, or followed by `no_show`, is confirmed if the driver's position
+    now shows it. `lat` and `lng` are stored as the client's claim.
 
     Raises:
         InvalidInput: trip.status_unknown, input.invalid (delay_minutes)
@@ -63,7 +63,7 @@ def update_status(
     if status == DELAYED:
         return _set_delay(driver_id, trip_id, minutes=delay_minutes, reason=delay_reason or note)
     if status == NO_SHOW:
-        # In a transaction of its own: the refusal that follows must not take the confirmation back.
+        # In a transaction of its own: a refusal of the no-show must not roll the confirmation back.
         _confirm_arrival(driver_id, trip_id)
     return _take_step(driver_id, trip_id, status=status, note=note, lat=lat, lng=lng)
 
@@ -106,7 +106,7 @@ def _begin_driving(trip: Trip, wanted: TripStatus, role: Role, **history: Any) -
 
 
 def _judge_step(trip: Trip, wanted: TripStatus, settings: ServiceSettings) -> dict[str, Any]:
-    """Return what is stored with a step after setting off. Raises Conflict where it is too early or too far away."""
+    """Return the history columns of a step after setting off. Raises Conflict if it is too early or too far away."""
     if wanted == TripStatus.CANCELLED:
         _require_waited(trip, settings)
     if wanted == TripStatus.PASSENGERS_BOARDED:
@@ -131,7 +131,7 @@ def _judge_step(trip: Trip, wanted: TripStatus, settings: ServiceSettings) -> di
 
 @in_transaction
 def _confirm_arrival(driver_id: int, trip_id: int) -> None:
-    """Confirm a flagged arrival where the driver's position shows it by now."""
+    """Confirm a flagged arrival if the driver's position now shows it."""
     flagged = Trip.objects.filter(pk=trip_id, driver=driver_id, status=TripStatus.DRIVER_ARRIVED, arrival_flagged=True)
     if not flagged.exists():
         return
@@ -152,7 +152,7 @@ def _lock_own_trip(driver: Driver, trip_id: int) -> Trip:
 def _require_arrival_open(trip: Trip, settings: ServiceSettings) -> None:
     """Refuse an arrival earlier than `tracking_opens_min` before departure. Raises Conflict: trip.arrival_too_early.
 
-    The passenger of a driver who "arrived" days before could not cancel any more.
+    Otherwise a driver could "arrive" days early, and the passenger could not cancel any more.
     """
     if trip.is_now:
         return
@@ -190,7 +190,7 @@ def _require_waited(trip: Trip, settings: ServiceSettings) -> None:
 
 
 def no_show_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
-    """Return from when on a driver at the pickup may say that the passenger did not come.
+    """Return the earliest time at which a driver at the pickup may report a no-show.
 
     A flagged arrival that was confirmed counts from its confirmation.
     """
@@ -245,7 +245,7 @@ def complete_by_staff(trip_id: int, user: User) -> Trip:
 def confirm_arrival(trip_id: int, user: User, reason: str = "") -> Trip:
     """Confirm by staff that the driver is at the pickup: clear the flag, or take the step for the driver.
 
-    The wait for the passenger begins now. Where the arrival is confirmed already nothing changes.
+    The wait for the passenger begins now. If the arrival is confirmed already, nothing changes.
 
     Raises:
         NotFound, NotPermitted, Conflict (trip.transition_refused, driver.busy)

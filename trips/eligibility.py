@@ -1,4 +1,4 @@
-"""Which of the drivers around may be asked about a trip, and why the others may not.
+"""Eligibility: which drivers around the pickup may be asked about a trip, and why the others may not.
 
 Each rule refuses a driver with a reason code, which staff read on the trip's round.
 """
@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from drivers.models import Approval, Availability, Driver
-from drivers.search import Fix, Near
+from drivers.search import Near, StoredFix
 from stepper.models import DispatchMode, ServiceSettings
 from trips import ranking
 from trips.driver_facts import Facts, facts
@@ -26,7 +26,7 @@ OUTCOMES = {
     OFFERED: _("offered"),
     LATER: _("asked later, if nobody nearer takes it"),
 }
-# Code -> what staff read ("3 too far"). Which code counts first is the order in `refusals`.
+# Code -> the words staff read ("3 too far"). If several apply, the order in `refusals` says which one counts.
 REASONS = {
     "own_trip": _("booked it"),
     "account_inactive": _("account inactive"),
@@ -59,9 +59,9 @@ _CLASS_RANK = {name: rank for rank, name in enumerate(VehicleClass.values)}
 class Candidate(NamedTuple):
     facts: Facts
     near: Near
-    # A key of REASONS; None: may be asked.
+    # A key of REASONS; None: the driver may be asked.
     reason: str | None
-    # What the score is made of, in km.
+    # The parts of the score, in km; their sum is the score.
     parts: dict[str, float]
 
     @property
@@ -86,7 +86,7 @@ def assess(
     settings: ServiceSettings,
     rows: dict[int, Facts] | None = None,
 ) -> list[Candidate]:
-    """Judge drivers found around the pickup for this round; a driver whose row is gone is left out."""
+    """Judge drivers found around the pickup for this round; a driver whose row was deleted is left out."""
     if not near:
         return []
     known = facts(trip, round_number, driver_ids=[one.driver_id for one in near], settings=settings, rows=rows)
@@ -116,9 +116,10 @@ def _fitness_rules(
 
 
 def unfit(trip: Trip, driver: Driver) -> list[str]:
-    """Return the codes of what licence and vehicle lack for this trip, the first counts; empty: they fit.
+    """Return the codes of the licence and vehicle rules that refuse the driver, the first counts; empty: they fit.
 
-    The same rules as the search's, for whoever answers an offer or is assigned: staff may have changed either since.
+    The same rules as in the search, for a driver who accepts or is assigned: staff may have changed licence or vehicle
+    since the search.
     """
     vehicle = driver.vehicle
     of_vehicle = (vehicle.seats, vehicle.vehicle_class) if vehicle else (None, None)
@@ -126,7 +127,7 @@ def unfit(trip: Trip, driver: Driver) -> list[str]:
 
 
 def refusals(
-    trip: Trip, driver: Facts, *, fix: Fix | None, distance_km: float, policy: Policy, settings: ServiceSettings
+    trip: Trip, driver: Facts, *, fix: StoredFix | None, distance_km: float, policy: Policy, settings: ServiceSettings
 ) -> list[str]:
     """Return the codes of all rules that refuse a driver, the first counts; empty: eligible."""
     fresh_since = timezone.now() - dt.timedelta(seconds=settings.position_fresh_s)
@@ -152,7 +153,7 @@ def refusals(
         ("too_far", driver.max_distance_km is not None and distance_km > driver.max_distance_km),
         ("earnings_too_low", driver.min_earnings is not None and trip.driver_earnings < driver.min_earnings),
         ("overlapping", driver.overlapping),
-        # Trips matched together share the drivers out: each has one to think about.
+        # Trips that are matched together: each driver gets one offer at a time.
         ("answering", policy.mode == DispatchMode.BATCHED and driver.open_offers > 0),
         ("offers_full", driver.open_offers >= settings.max_open_offers),
     )

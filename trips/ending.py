@@ -1,6 +1,6 @@
 """How a trip ends: completed or cancelled, with its offers, its bookings and its driver.
 
-`end_trip` is what every verb that ends a trip calls inside its own transaction.
+Every verb that ends a trip calls `end_trip` inside its own transaction.
 """
 
 import datetime as dt
@@ -32,8 +32,8 @@ def end_trip(
 ) -> None:
     """Complete or cancel a trip with its open offers and bookings, and release its driver.
 
-    Call it inside a transaction that holds driver and trip. `note` is the reason of a cancellation; `lat` to `away_km`
-    go into the history (Trip.move). Publishes and notifies.
+    Call it inside a transaction that has locked driver and trip. `note` is the reason of a cancellation; `lat` to
+    `away_km` go into the history (Trip.move). Publishes and notifies.
     """
     now = timezone.now()
     cancelled = to == TripStatus.CANCELLED
@@ -71,7 +71,7 @@ def _end_bookings(trip: Trip, cancelled_at: dt.datetime | None) -> list[Booking]
 def _announce_cancellation(
     trip: Trip, bookings: Sequence[Booking], *, role: Role, by_id: int | None, note: str
 ) -> None:
-    """Publish the cancelled bookings, and notify everybody on the trip but the one who cancelled it (`by_id`)."""
+    """Publish the cancelled bookings, and notify everybody on the trip except the user who cancelled it (`by_id`)."""
     for booking in bookings:
         _publish_cancelled_booking(trip, booking, note)
         if by_id != booking.passenger_id:
@@ -85,7 +85,7 @@ def _announce_cancellation(
                 category="booking",
                 action_url=f"/trips/{trip.pk}/",
             )
-    # Who had a seat may not watch the trip any more, and nobody follows it without asking.
+    # Passengers without a seat may not watch the trip any more, and own trips that ended are no longer watched.
     people = {trip.organiser_id, *(row.passenger_id for row in bookings)} | (
         {trip.driver.user_id} if trip.driver else set()
     )

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from drivers.geo import distance_km
 from drivers.models import Availability, AvailabilityChange, Driver, DriverPosition
-from drivers.search import Fix
+from drivers.search import StoredFix
 from trips.driver_facts import facts
 from trips.eligibility import OFFERED, OUTCOMES, REASONS, refusals
 
@@ -103,7 +103,7 @@ def _refusals_now(trip: Trip, driver: Driver, *, position: DriverPosition | None
     policies = Policies.current()
     judged = facts(trip, trip.asking_round, driver_ids=[driver.pk], settings=policies.settings)[driver.pk]
     fix = (
-        Fix(driver.pk, position.lat, position.lng, position.accuracy_m, position.recorded_at, position.jumped)
+        StoredFix(driver.pk, position.lat, position.lng, position.accuracy_m, position.recorded_at, position.jumped)
         if position is not None
         else None
     )

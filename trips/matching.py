@@ -1,13 +1,13 @@
-"""Which driver goes to which trip, so that all of them together drive the least. No database, no domain: numbers."""
+"""Matching of drivers and trips for the least total distance. Works on numbers only, without the database."""
 
 from collections.abc import Mapping, Sequence
 
 
 def match(costs: Sequence[Mapping[int, float]]) -> list[int | None]:
-    """Return the driver for each trip, None where none is left: as many pairs as possible, of the least total cost.
+    """Return the driver for each trip; None: no driver is left. As many pairs as possible, of the least total cost.
 
-    `costs`: for each trip the drivers it could have, by id, and what each would cost (km, 0 or more). Nobody is in two
-    pairs. Equal costs are decided the same way every time.
+    `costs`: for each trip the possible drivers, by id, with their cost (km, 0 or more). No driver is in two pairs.
+    Equal costs always give the same result.
     """
     found: list[int | None] = [None] * len(costs)
     for rows in _group_trips(costs):

@@ -1,4 +1,4 @@
-"""Offers put before drivers: which are open, and how one is withdrawn when it can no longer be taken.
+"""Offers to drivers: which are open, and how one is withdrawn when its driver can no longer accept it.
 
 Answering them is in trips.accepting, making them in trips.dispatch, expiring them in trips.deadlines.
 """
@@ -45,13 +45,13 @@ def withdraw_offers(trip: Trip, reason: events.OfferEnd) -> None:
 def latest_offer(driver_id: int, trip_id: int, verb: str) -> int:
     """Return the id of the driver's latest offer of a trip.
 
-    Where there is none the call is counted here as one of `verb`, which is not reached.
+    If there is none, the call is counted here as one of `verb`, because `verb` does not run.
 
     Raises:
         NotFound: offer.not_found
         TooManyRequests: more than `answers_per_min`
     """
-    # By the trip's row: its key, unlike a foreign key, may be asked for numbers that no column holds.
+    # By a subquery on the trip: Django handles ids beyond the column's range for a primary key, not for a foreign key.
     offers = Offer.objects.filter(driver_id=driver_id, trip__in=Trip.objects.filter(pk=trip_id))
     offer_id = offers.order_by("-pk").values_list("pk", flat=True).first()
     if offer_id is None:
@@ -66,11 +66,11 @@ def open_offers(driver_id: int) -> list[Offer]:
     return list(offers.select_related("trip__organiser", "driver__vehicle").order_by("expires_at", "pk"))
 
 
-# Offers that their driver can no longer take
+# Offers that their driver can no longer accept
 
 
 def withdraw_overlapping(driver_id: int, trip: Trip, settings: ServiceSettings) -> None:
-    """Withdraw a driver's open offers of trips that overlap one they have."""
+    """Withdraw a driver's open offers of trips that overlap `trip`, which they now have."""
     margin = dt.timedelta(minutes=settings.overlap_margin_min)
     overlapping = Offer.objects.filter(
         driver_id=driver_id,
@@ -91,7 +91,7 @@ def withdraw_from_driver(driver_id: int) -> None:
 
 @in_transaction
 def withdraw_from_trip(driver_id: int, trip_id: int, reason: str = DRIVER_BUSY) -> None:
-    """Withdraw one driver's open offer of one trip; its wave goes on or ends.
+    """Withdraw one driver's open offer of one trip; end its wave if no open offer is left.
 
     One transaction for each trip: locks on several trips at once would break the lock order.
     """
@@ -106,7 +106,7 @@ def withdraw_from_trip(driver_id: int, trip_id: int, reason: str = DRIVER_BUSY) 
 
 
 def end_waves_if_settled(trip_ids: Collection[int]) -> None:
-    """Have the next wave start for those of the trips that have no open offer left. The trips are locked."""
+    """Make the next wave due for those of the trips that have no open offer left. The trips are locked."""
     pending = Offer.objects.filter(trip=OuterRef("pk"), status=OfferStatus.PENDING)
     answered = Trip.objects.filter(~Exists(pending), pk__in=trip_ids, status=TripStatus.OFFERED)
     answered.update(next_look_at=Now(), reach_km=None)

@@ -1,12 +1,12 @@
-"""No driver holds two trips at once: the database refuses it, whatever the code does.
+"""No overlapping trips of one driver: a constraint of the database, so no code can break the rule.
 
-What must not overlap is the span that a trip was given with its driver (`busy_from`, `busy_until`): from departure to
-estimated end, and half of the minutes kept free around a trip on either side, so that two spans touch where just so
-much is between the trips. Staff may change those minutes; the trips that drivers have keep what they were given with.
+A driver's spans must not overlap. `busy_from` and `busy_until` are set when a driver gets the trip: from departure to
+estimated end, plus half of `overlap_margin_min` before and after, so that the whole margin is free between two trips.
+If staff change that setting, trips that have a driver keep their span.
 
-PostgreSQL has an exclusion constraint (a migration; a range of one number takes part in an index of ranges without an
-extension), SQLite triggers. Changing a table makes SQLite's copy lose its triggers, so they are put back after every
-migration.
+PostgreSQL has an exclusion constraint (in a migration). It indexes the driver's id as a range of one number, so that
+the extension btree_gist is not needed. SQLite has triggers. When a table changes, SQLite makes a copy without its
+triggers, so they are created again after every migration.
 """
 
 import datetime as dt

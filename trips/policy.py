@@ -55,7 +55,7 @@ class Policies(NamedTuple):
         urgency = Urgency(pricing.urgency(trip.departure_at, timezone.now()))
         settings = self.settings
         apply = [one for one in self.rules if one.trip_type in ("", trip.trip_type) and one.urgency in ("", urgency)]
-        # The one for the type, then that for the urgency, then that for both: the last word counts.
+        # First rules for the type, then for the urgency, then for both: later rules override earlier ones.
         apply.sort(key=lambda one: (bool(one.urgency), bool(one.trip_type)))
         mode, size = settings.dispatch_mode, settings.round_size
         text, answer_s = settings.wave_rings_km, None

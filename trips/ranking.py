@@ -1,6 +1,6 @@
-"""Who is asked first: the distance, and what staff let rating, acceptance, waiting and given-back trips weigh.
+"""The order in which drivers are asked: by distance, rating, acceptance, waiting time and trips given back.
 
-A score is in kilometres, the least comes first: a weight moves a driver so much farther away or nearer than they are.
+Scores are in kilometres. Lowest score first. A weight, which staff set, adds or subtracts kilometres.
 """
 
 import datetime as dt
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from trips.driver_facts import Facts
 
 MOST_STARS = 5
-# Hours of waiting, and trips given back, beyond which it makes no difference any more.
+# More hours of waiting than this, and more trips given back than this, make no further difference.
 WAITING_H, CANCELLATIONS = 4.0, 5
 
 

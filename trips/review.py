@@ -1,4 +1,4 @@
-"""What a driver was offered and has accepted, judged again after staff changed their vehicle or licence."""
+"""Review of a driver's offers and accepted trips after staff changed their vehicle or licence."""
 
 from functools import partial
 
@@ -15,15 +15,15 @@ from trips.models import Offer, Trip
 from trips.offers import NO_LONGER_ELIGIBLE, withdraw_from_trip
 from trips.states import EXPECTED, OfferStatus, TripStatus
 
-# A driver has it, nobody sits in the vehicle yet.
+# The trip has a driver, and no passenger has boarded yet.
 BEFORE_BOARDING = EXPECTED | {TripStatus.DRIVER_ARRIVED}
 
 
 def review_driver(driver_id: int) -> None:
-    """Judge again what a driver was offered and has accepted, after staff changed their vehicle or licence.
+    """Check a driver's offers and accepted trips again, after staff changed their vehicle or licence.
 
-    Open offers that they do not fit any more are withdrawn. A trip that has not begun gets the driver's new vehicle,
-    and its passenger is told; staff are told where driver or vehicle are not what the trip needs.
+    Open offers for which the driver is no longer fit are withdrawn. A trip before boarding gets the driver's new
+    vehicle, and its passenger is notified. Staff are notified of each trip for which driver or vehicle are not fit.
     """
     driver = Driver.objects.select_related("vehicle").get(pk=driver_id)
     offers = Offer.objects.filter(driver_id=driver_id, status=OfferStatus.PENDING).select_related("trip")
@@ -37,11 +37,11 @@ def review_driver(driver_id: int) -> None:
 
 @in_transaction
 def _review_trip(driver_id: int, trip_id: int) -> None:
-    """Give a trip ahead its driver's present vehicle, and notify staff of what does not fit."""
+    """Set the driver's present vehicle on a trip before boarding; notify staff if driver or vehicle are not fit."""
     driver = lock_driver(driver_id)
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
     if trip.driver_id != driver_id or trip.status not in BEFORE_BOARDING:
-        return  # it went on meanwhile
+        return  # the trip changed meanwhile
     if driver.vehicle is not None and trip.vehicle_id != driver.vehicle.pk:
         trip.amend(vehicle=driver.vehicle)
         notify(
@@ -54,8 +54,8 @@ def _review_trip(driver_id: int, trip_id: int) -> None:
         )
     codes = unfit(trip, driver)
     if codes:
-        told = partial(_unfit_words, trip, driver, codes)
-        notify_staff("trips.change_trip", told, reverse("admin:trips_trip_change", args=[trip.pk]))
+        make_words = partial(_unfit_words, trip, driver, codes)
+        notify_staff("trips.change_trip", make_words, reverse("admin:trips_trip_change", args=[trip.pk]))
 
 
 def _unfit_words(trip: Trip, driver: Driver, codes: list[str]) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Trips that nobody takes: notify staff and the passenger once, search farther, go later."""
+"""Trips without a driver for too long: notify staff and the passenger once, widen the search, postpone."""
 
 import datetime as dt
 
@@ -24,17 +24,18 @@ from .policy import radius_of
 from .states import OPEN
 
 RADIUS_MOST_KM = 200.0
-# A trip is put off to within this.
+# A trip can be postponed at most this far ahead.
 LATEST = dt.timedelta(days=30)
 
 
-# Told once
+# Notifying staff and the passenger
 
 
 def escalate_due(limit: int = 100) -> int:
     """Notify staff and passengers of trips that have been without a driver for too long; return how many.
 
-    A trip for now is due so many minutes after it was booked, one for later not before its departure is near.
+    A trip is due `escalate_after_min` after it was booked; one for later not earlier than `escalate_before_min`
+    before its departure.
     """
     settings = ServiceSettings.current()
     if not settings.escalate_after_min:
@@ -80,11 +81,11 @@ def _escalate(trip_ids: list[int]) -> int:
     return len(trips)
 
 
-# What can be done about it
+# What its organiser or staff can do
 
 
 def widen(trip_id: int, user: User, radius_km: float) -> Trip:
-    """Widen the search of an open trip to `radius_km`. The same again, or less than it is, changes nothing.
+    """Widen the search of an open trip to `radius_km`. The same or a smaller radius changes nothing.
 
     Raises:
         NotFound, NotPermitted, InvalidInput (radius_km), Conflict (trip.transition_refused): it has a driver or is over
@@ -110,7 +111,7 @@ def _widen(trip_id: int, user: User, radius_km: float) -> tuple[Trip, bool]:
 
 
 def postpone(trip_id: int, user: User, departure_at: dt.datetime) -> Trip:
-    """Postpone an open trip: its offers are withdrawn and made anew. The same time again changes nothing.
+    """Postpone an open trip: withdraw its offers and make new ones. The same time again changes nothing.
 
     Raises:
         NotFound, NotPermitted, InvalidInput (departure_at: not later than now and than before, or too late),
@@ -128,7 +129,7 @@ def postpone(trip_id: int, user: User, departure_at: dt.datetime) -> Trip:
 
 @in_transaction
 def _postpone(trip_id: int, user: User, departure_at: dt.datetime) -> tuple[Trip, bool]:
-    # The account comes before the trip, as in booking: what it has at that time is counted.
+    # Lock the account before the trip, as in booking, because its trips at the new time are counted.
     account = None if user.may_steer_trips else booking_limits.lock_account(user)
     trip = _lock_open_trip(trip_id, user)
     if departure_at == trip.departure_at:

@@ -189,7 +189,7 @@ def offer_again(request: SignedInRequest, trip_id: int) -> HttpResponse:
 
 
 def _change_search(request: SignedInRequest, trip_id: int, *, form: Form, verb: Callable[..., Trip]) -> HttpResponse:
-    """Call a verb with what the form has; a refusal is a message on the page as it now is."""
+    """Call a verb with the form's values and show the page; a refusal becomes a message on it."""
     panel_for(request, trip_id)
     try:
         if not form.is_valid():
@@ -212,5 +212,5 @@ def widen(request: SignedInRequest, trip_id: int) -> HttpResponse:
 @require_POST
 @login_required
 def postpone(request: SignedInRequest, trip_id: int) -> HttpResponse:
-    """Have the trip leave later."""
+    """Postpone the trip."""
     return _change_search(request, trip_id, form=PostponeForm(request.POST), verb=unfilled.postpone)

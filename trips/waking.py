@@ -1,4 +1,4 @@
-"""Open trips searched at once when drivers become available around them."""
+"""Wake trips: search open trips immediately when drivers become available around them."""
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
@@ -18,9 +18,9 @@ from trips.states import OPEN
 
 
 def wake_trips_around(driver_ids: Iterable[int]) -> None:
-    """Have the open trips around drivers who became available searched now instead of later.
+    """Set the next search of open trips around drivers who became available to now.
 
-    Trips that are matched with others wait until their window closes, or one that opens now.
+    Trips that are matched with others wait until their window closes; if none is open, one opens now.
     """
     policies = Policies.current()
     positions = list(DriverPosition.objects.filter(driver_id__in=list(driver_ids), dispatchable=True))

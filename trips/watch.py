@@ -31,16 +31,16 @@ from .states import BookingStatus, Role, Stall, TripStatus
 
 # On the way to the pickup a driver is checked this often.
 _ON_THE_WAY = dt.timedelta(seconds=20)
-# Before that half of the time that is left until something may have to be said, within these.
+# Before setting off: check again after half of the remaining time, but not sooner or later than these.
 _SOONEST, _LATEST = dt.timedelta(seconds=30), dt.timedelta(hours=1)
-# Staff know; whether the driver has moved at last is checked this often.
+# After staff were told, check this often whether the driver has set off.
 _FLAGGED = dt.timedelta(minutes=5)
-# A driver whose position nobody has ever seen is taken to be this far away.
+# Driving time to the pickup that is assumed for a driver without any position.
 _UNKNOWN = dt.timedelta(minutes=30)
-# Whoever is as near as this may wait around the corner; standing is no stall then.
+# A driver this near to the pickup may be waiting there, so standing still is no stall.
 NEAR_KM = 0.3
 
-# What a check may change on a watch.
+# The columns of a watch that a check may change.
 _STATE = [
     "driver",
     "due_at",
@@ -61,7 +61,7 @@ _STATE = [
 
 
 class _Watched(NamedTuple):
-    """One trip as a check finds it."""
+    """One trip with everything that a check reads."""
 
     trip: Trip
     watch: TripWatch
@@ -71,7 +71,7 @@ class _Watched(NamedTuple):
 
 
 def watch_due(limit: int = 100) -> int:
-    """Check the trips that are due; return how many. Those that others have locked are left to the next time."""
+    """Check the trips that are due; return how many. Trips locked elsewhere are left to the next pass."""
     marked = Trip.objects.filter(watch_at__lte=Now()).order_by("watch_at").values_list("pk", flat=True)
     due = TripWatch.objects.filter(due_at__lte=Now()).order_by("due_at").values_list("pk", flat=True)
     trip_ids = sorted({*marked[:limit], *due[:limit]})
@@ -89,60 +89,60 @@ def _lock_and_check(trip_ids: list[int]) -> int:
         .select_related("organiser", "vehicle", "driver__user", "driver__position")
         .annotate(now=Now())
     )
-    # In a statement of its own: what another dispatcher did before it let the trip go must be seen.
+    # A statement of its own, after the lock: it must see what another dispatcher committed before releasing the lock.
     watches = TripWatch.objects.in_bulk([trip.pk for trip in trips])
-    looks = []
+    checks = []
     for trip in trips:
         watch = watches.get(trip.pk)
         if trip.watch_at is None and (watch is None or watch.due_at is None or watch.due_at > trip.now):
             continue  # another dispatcher got there first
         if trip.driver_id is not None and (trip.watch_at is not None or watch is None):
-            # A driver has just got it or has just set off: what was before is of no more interest.
+            # A driver has just got the trip or has just set off: the watch begins again.
             watch = TripWatch(trip=trip, driver_id=trip.driver_id)
         if watch is not None:
-            looks.append(_Watched(trip, watch, getattr(trip.driver, "position", None), trip.now, settings))
-    _check_trips(looks)
+            checks.append(_Watched(trip, watch, getattr(trip.driver, "position", None), trip.now, settings))
+    _check_trips(checks)
     Trip.objects.filter(pk__in=[trip.pk for trip in trips if trip.watch_at]).update(watch_at=None)
-    return len(looks)
+    return len(checks)
 
 
-def _check_trips(looks: Sequence[_Watched]) -> None:
+def _check_trips(checks: Sequence[_Watched]) -> None:
     """Check each trip, write all watches in one statement, then send reminders and announce stalls."""
     reminders, stalls = [], []
     areas = arrival.PickupAreas()
-    for look in looks:
-        trip, watch = look.trip, look.watch
+    for check in checks:
+        trip, watch = check.trip, check.watch
         if trip.status == TripStatus.ACCEPTED:
-            if _is_time_to_remind(look):
-                reminders.append(look)
-            _check_setting_off(look)
+            if _is_time_to_remind(check):
+                reminders.append(check)
+            _check_setting_off(check)
         elif trip.status == TripStatus.EN_ROUTE:
-            if _check_way(look):
-                stalls.append(look)
+            if _check_way(check):
+                stalls.append(check)
         else:
             watch.due_at, watch.stall, watch.stalled_at = None, "", None
             if trip.awaits_confirmation and not arrival.confirm_if_there(
-                trip, Role.SYSTEM, settings=look.settings, areas=areas
+                trip, Role.SYSTEM, settings=check.settings, areas=areas
             ):
-                watch.due_at = look.now + _ON_THE_WAY
+                watch.due_at = check.now + _ON_THE_WAY
     TripWatch.objects.bulk_create(
-        [look.watch for look in looks], update_conflicts=True, unique_fields=["trip"], update_fields=_STATE
+        [check.watch for check in checks], update_conflicts=True, unique_fields=["trip"], update_fields=_STATE
     )
     _send_reminders(reminders)
     if stalls:
-        Trip.objects.filter(pk__in=[look.trip.pk for look in stalls]).update(version=F("version") + 1)
-    for look in stalls:
+        Trip.objects.filter(pk__in=[check.trip.pk for check in stalls]).update(version=F("version") + 1)
+    for check in stalls:
         # Announced like a delay: the status stays, the passenger's page says what it is.
-        look.trip.version += 1
-        look.trip.announce(look.trip.status)
+        check.trip.version += 1
+        check.trip.announce(check.trip.status)
 
 
 # Reminders
 
 
-def _is_time_to_remind(look: _Watched) -> bool:
-    """Mark the reminders whose time has come; True: send one. A driver who got the trip after that time needs none."""
-    trip, watch, now, settings = look.trip, look.watch, look.now, look.settings
+def _is_time_to_remind(check: _Watched) -> bool:
+    """Mark the reminders that are due; True: send one. A driver who got the trip after a reminder's time needs none."""
+    trip, watch, now, settings = check.trip, check.watch, check.now, check.settings
     accepted_at = trip.accepted_at or now
     sent = False
     for name, lead_min in (
@@ -158,16 +158,16 @@ def _is_time_to_remind(look: _Watched) -> bool:
     return sent
 
 
-def _send_reminders(looks: Iterable[_Watched]) -> None:
-    by_trip = {look.trip.pk: look for look in looks}
+def _send_reminders(checks: Iterable[_Watched]) -> None:
+    by_trip = {check.trip.pk: check for check in checks}
     if not by_trip:
         return
     seated = Booking.objects.filter(trip__in=by_trip, status=BookingStatus.CONFIRMED).select_related("passenger")
-    people = {pk: {look.trip.organiser_id: look.trip.organiser} for pk, look in by_trip.items()}
+    people = {pk: {check.trip.organiser_id: check.trip.organiser} for pk, check in by_trip.items()}
     for booking in seated:
         people[booking.trip_id][booking.passenger_id] = booking.passenger
-    for pk, look in by_trip.items():
-        trip = look.trip
+    for pk, check in by_trip.items():
+        trip = check.trip
         if trip.driver is None:
             continue
         for user in people[pk].values():
@@ -180,9 +180,9 @@ def _send_reminders(looks: Iterable[_Watched]) -> None:
                     action_url=f"/trips/{pk}/",
                 )
         with override(trip.driver.user.language):
-            leave_at = _leave_at(look)
+            leave_at = _leave_at(check)
             at = {"time": clock(leave_at, trip.timezone)}
-            leave = _("Leave at %(time)s.") % at if leave_at > look.now else _("Leave now.")
+            leave = _("Leave at %(time)s.") % at if leave_at > check.now else _("Leave now.")
             notify(
                 trip.driver.user,
                 _("Your trip: %(when)s") % {"when": when(trip.departure_at, trip.timezone)},
@@ -195,28 +195,28 @@ def _send_reminders(looks: Iterable[_Watched]) -> None:
 # Setting off
 
 
-def _leave_at(look: _Watched) -> dt.datetime:
-    """Return when the driver has to leave from where they are; at once for a trip that is for now."""
-    trip, position = look.trip, look.position
+def _leave_at(check: _Watched) -> dt.datetime:
+    """Return when the driver has to leave from their position to be in time; not before they got the trip."""
+    trip, position = check.trip, check.position
     if position is None:
         drive = _UNKNOWN
     else:
         away_km = distance_km(position.lat, position.lng, trip.pickup_lat, trip.pickup_lng)
         drive = dt.timedelta(minutes=eta.minutes(away_km))
-    return max(trip.departure_at - drive, trip.accepted_at or look.now)
+    return max(trip.departure_at - drive, trip.accepted_at or check.now)
 
 
-def _check_setting_off(look: _Watched) -> None:
+def _check_setting_off(check: _Watched) -> None:
     """Tell a driver who is late to set off, then staff; set when to check next."""
-    trip, watch, now, settings = look.trip, look.watch, look.now, look.settings
-    nudge_at = _leave_at(look) + dt.timedelta(minutes=settings.set_off_grace_min)
+    trip, watch, now, settings = check.trip, check.watch, check.now, check.settings
+    nudge_at = _leave_at(check) + dt.timedelta(minutes=settings.set_off_grace_min)
     flag_after = dt.timedelta(minutes=settings.set_off_flag_min)
     if now < nudge_at:
-        # Also a driver who drove without saying so: in time after all.
+        # Also where the driver has driven on without reporting it: not late any more.
         watch.late_at = None
     elif watch.nudged_at is None:
         watch.nudged_at = now
-        _tell_to_set_off(look)
+        _tell_to_set_off(check)
     elif watch.late_at is None and now >= watch.nudged_at + flag_after:
         watch.late_at = now
         _tell_staff(trip, partial(_late_words, trip))
@@ -230,8 +230,8 @@ def _check_setting_off(look: _Watched) -> None:
     watch.due_at = min(moment for moment in moments if moment > now)
 
 
-def _tell_to_set_off(look: _Watched) -> None:
-    trip = look.trip
+def _tell_to_set_off(check: _Watched) -> None:
+    trip = check.trip
     if trip.driver is None:
         return
     user = trip.driver.user
@@ -247,8 +247,8 @@ def _tell_to_set_off(look: _Watched) -> None:
         )
 
 
-def _tell_staff(trip: Trip, told: "partial[tuple[str, str]]") -> None:
-    notify_staff("trips.change_trip", told, reverse("admin:trips_trip_change", args=[trip.pk]))
+def _tell_staff(trip: Trip, make_words: "partial[tuple[str, str]]") -> None:
+    notify_staff("trips.change_trip", make_words, reverse("admin:trips_trip_change", args=[trip.pk]))
 
 
 def _late_words(trip: Trip) -> tuple[str, str]:
@@ -264,37 +264,37 @@ def _driver_words(trip: Trip) -> str:
 # On the way
 
 
-def _check_way(look: _Watched) -> bool:
+def _check_way(check: _Watched) -> bool:
     """Update the stall of a trip whose driver is on the way; True: it changed."""
-    watch, now = look.watch, look.now
+    watch, now = check.watch, check.now
     watch.due_at = now + _ON_THE_WAY
     watch.late_at = None
     if watch.set_off_at is None:
         watch.set_off_at = now
     before = (watch.stall, watch.stalled_at)
-    stall, since = _find_stall(look)
+    stall, since = _find_stall(check)
     watch.stall, watch.stalled_at = stall or "", since
     if stall and watch.stall_told_at is None:
         watch.stall_told_at = now
-        _tell_staff(look.trip, partial(_stall_words, look.trip, stall))
+        _tell_staff(check.trip, partial(_stall_words, check.trip, stall))
     return (watch.stall, watch.stalled_at) != before
 
 
-def _find_stall(look: _Watched) -> tuple[Stall | None, dt.datetime | None]:
+def _find_stall(check: _Watched) -> tuple[Stall | None, dt.datetime | None]:
     """Return the stall and since when, (None, None) without one; moves the marks of the watch."""
-    watch, position, settings = look.watch, look.position, look.settings
-    set_off_at = watch.set_off_at or look.now
+    watch, position, settings = check.watch, check.position, check.settings
+    set_off_at = watch.set_off_at or check.now
     heard_at = max(position.recorded_at, set_off_at) if position else set_off_at
-    if look.now - heard_at >= dt.timedelta(minutes=settings.stall_dark_min):
+    if check.now - heard_at >= dt.timedelta(minutes=settings.stall_dark_min):
         return Stall.DARK, heard_at
     # A fix from before setting off says nothing about the way.
     if position is None or position.recorded_at < set_off_at - _ON_THE_WAY:
         return None, None
     if not position.is_plausible(settings.position_accuracy_m):
-        # The phone speaks, but not of where it is.
+        # Reports arrive but are too inaccurate.
         return (None, None) if watch.stall in ("", Stall.DARK) else (Stall(watch.stall), watch.stalled_at)
     here, at = (position.lat, position.lng), max(position.recorded_at, set_off_at)
-    away_km = distance_km(*here, look.trip.pickup_lat, look.trip.pickup_lng)
+    away_km = distance_km(*here, check.trip.pickup_lat, check.trip.pickup_lng)
     move_km, span = settings.stall_move_m / 1000, dt.timedelta(minutes=settings.stall_min)
     is_nearer = _move_marks(watch, here, at=at, away_km=away_km, move_km=move_km)
     if watch.anchor_at is not None and at - watch.anchor_at >= span:
@@ -302,7 +302,7 @@ def _find_stall(look: _Watched) -> tuple[Stall | None, dt.datetime | None]:
     if is_nearer or watch.least_km is None or watch.least_at is None:
         return None, None
     if watch.stall == Stall.AWAY:
-        # From the farthest point on, coming back is coming nearer.
+        # Measure again from the farthest point: driving back from there counts as coming nearer.
         watch.least_km = max(watch.least_km, away_km)
         return Stall.AWAY, watch.stalled_at
     if away_km >= watch.least_km + settings.stall_away_m / 1000 and at - watch.least_at >= span:

@@ -1,4 +1,4 @@
-"""Fixes in, batches out.
+"""The buffer of GPS fixes: each is relayed at once, all are written once a second.
 
 Every path (REST, socket) hands its points to `report`. The process keeps the latest believed fix of each driver
 (`drivers.positions.fixes` says which are), relays it to the watchers at once and writes all of them in one statement
@@ -36,12 +36,12 @@ from trips.waking import wake_trips_around
 logger = logging.getLogger("stepper.positions")
 
 FLUSH_S = 1.0
-# For so long a process takes the fix it knows for the newest; then it looks whether another process has a newer one.
+# After this long a process checks whether another one has stored a newer fix than the one it knows.
 _NEWEST_FOR_S = 120.0
-# Points of trails kept while the database is away; then the oldest are given up.
+# At most this many points of trails are kept while the database is away; beyond that the oldest are discarded.
 MAX_TRAIL_POINTS = 100_000
 TRAIL_STEP = dt.timedelta(seconds=1)
-# What nearly every report comes to; it is not made anew for each.
+# The result of nearly every report, created once.
 _ONE_ACCEPTED = ReportResult(accepted=1, dropped=0, kept_aside=0, clamped=0)
 
 
@@ -53,13 +53,14 @@ class PositionBuffer:
         self._latest: dict[int, Fix] = {}
         self._trail: list[tuple[int, Fix]] = []
         self._trailed_at: dict[int, dt.datetime] = {}
-        # The last believed fix of each driver, and what is kept aside of those whose newest fixes are implausible.
+        # The last believed fix of each driver; and, of drivers whose newest fixes are implausible, those kept aside.
         self._last: dict[int, Fix] = {}
         self._doubts: dict[int, Doubt] = {}
         self.facts = KnownDrivers()
-        # Its dictionary, which is looked into for every fix.
+        # The dictionary of `facts`, which every fix reads.
         self._known = self.facts.known
-        self._came_online: set[int] = set()
+        # Drivers whose next written fix makes the search find them again.
+        self._findable_again: set[int] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
         # `PositionRelay.relay_fix` of this process, bound; None without a server.
@@ -107,7 +108,7 @@ class PositionBuffer:
         """Take a driver's points: drop those that are older than the last believed one or say nothing, clamp future
         stamps to now, keep implausible ones aside.
 
-        Reads the database only when this process has not heard of the driver for a moment.
+        Reads the database only if this process does not know the driver's facts or newest fix, or only old ones.
 
         Raises:
             NotPermitted: driver.not_approved
@@ -117,12 +118,12 @@ class PositionBuffer:
             driver = Driver.objects.select_related("user").filter(pk=driver_id).first()
             if driver is not None:
                 require_approved(driver)
-        return self._accept(driver_id, points, known, time.monotonic())
+        return self._accept_fix(driver_id, points, known, time.monotonic())
 
     def load_facts(self, driver_id: int, settings: ServiceSettings | None = None) -> DriverFacts:
-        """Read what is not known of the driver, so that their next fixes need no database.
+        """Read the driver's facts and newest fix unless known, so that their next fixes need no database.
 
-        `settings`: those in force, where the caller has them.
+        `settings` None: read them if they are needed.
         """
         known, last, now = self._known.get(driver_id), self._last.get(driver_id), time.monotonic()
         if known is None or known.until < now:
@@ -146,7 +147,7 @@ class PositionBuffer:
                 self._last[driver_id] = structs.replace(last, known_at=now)
 
     def report_now(self, driver_id: int, points: Sequence[events.Point]) -> ReportResult | None:
-        """`report` without the database, on the server's loop; None where the database must be asked."""
+        """Do `report` without the database, on the server's loop; None: the database is needed, nothing was done."""
         known, last, now = self._known.get(driver_id), self._last.get(driver_id), time.monotonic()
         if (
             known is None
@@ -157,9 +158,9 @@ class PositionBuffer:
             or self._loop is None
         ):
             return None
-        return self._accept(driver_id, points, known, now)
+        return self._accept_fix(driver_id, points, known, now)
 
-    def _accept(
+    def _accept_fix(
         self, driver_id: int, points: Sequence[events.Point], known: DriverFacts, known_at: float
     ) -> ReportResult:
         now = dt.datetime.now(dt.UTC)
@@ -200,7 +201,7 @@ class PositionBuffer:
         facts = self.facts
         accepted = kept_aside = clamped = 0
         last = earlier = before
-        # Also what no clock can mean: a stamp of the year 1 would end the flush for everybody.
+        # Also ignore impossible times: the year 1 would break the flush.
         last_at = before.recorded_at if before is not None else now - OLDEST
         for point in points:
             recorded_at = point.recorded_at
@@ -211,8 +212,8 @@ class PositionBuffer:
                 clamped += 1
             if recorded_at > last_at:
                 earlier = last
-            # Stamps of one batch that a clock ahead of ours had clamped to the same instant are in order still. They
-            # are judged from the fix before that instant: from one to the next nobody drives anywhere in no time.
+            # Points clamped to the same instant are in order, and are compared with the fix before them: with no time
+            # elapsed any distance would be implausible.
             elif not accepted or recorded_at != last_at:
                 continue
             if is_noise(point):
@@ -239,7 +240,7 @@ class PositionBuffer:
                 if ride.is_driven:
                     self._follow(ride.trip_id, fix)
         if accepted and (before is None or before.recorded_at < now - facts.fresh_for):
-            self._came_online.add(driver_id)
+            self._findable_again.add(driver_id)
         if accepted == 1 == len(points) and not clamped:
             return last, _ONE_ACCEPTED
         return last, ReportResult(accepted, len(points) - accepted - kept_aside, kept_aside, clamped)
@@ -252,20 +253,20 @@ class PositionBuffer:
     def _end_doubt(self, driver_id: int, now: dt.datetime) -> None:
         """Discard what is kept aside: a newer fix is believed."""
         doubt = self._doubts.pop(driver_id, None)
-        # Who could not be asked for longer than a moment is looked at again as if they had come online; not after a
-        # moment, or a phone could have every trip around it looked at with each of its fixes.
+        # A driver in doubt for AGREEING_FOR or longer wakes the trips around like one who came online. Not after a
+        # shorter doubt: otherwise a phone could start a search of every trip around with each of its fixes.
         if doubt is not None and now - doubt.since >= AGREEING_FOR:
-            self._came_online.add(driver_id)
+            self._findable_again.add(driver_id)
 
     def _follow(self, trip_id: int, fix: Fix) -> None:
-        """Add a fix to a trip's trail, a point a second at most: a map shows no more."""
+        """Add a fix to a trip's trail, at most one point a second: a map shows no more."""
         trailed_at = self._trailed_at.get(trip_id)
         if trailed_at is None or fix.recorded_at - trailed_at >= TRAIL_STEP:
             self._trailed_at[trip_id] = fix.recorded_at
             self._trail.append((trip_id, fix))
 
     def _forget_ended_trips(self) -> None:
-        """Forget when trips got their last point where that is so long ago that they are over. Needs the lock."""
+        """Forget the time of the last point of trips where it is older than OLDEST: they are over. Needs the lock."""
         now = dt.datetime.now(dt.UTC)
         for trip_id in [pk for pk, trailed_at in self._trailed_at.items() if now - trailed_at > OLDEST]:
             del self._trailed_at[trip_id]
@@ -294,9 +295,9 @@ class PositionBuffer:
             latest, self._latest = self._latest, {}
             trail, self._trail = self._trail, []
             self._forget_ended_trips()
-            # The others' first fix is still on its way here: until it is written nothing can find them.
-            came_online = self._came_online & latest.keys()
-            self._came_online -= came_online
+            # The fixes of the others are not in this batch yet: until they are written the search cannot find them.
+            findable = self._findable_again & latest.keys()
+            self._findable_again -= findable
         if not latest and not trail:
             return 0
         try:
@@ -308,15 +309,15 @@ class PositionBuffer:
             with self._lock:
                 self._latest = {**latest, **self._latest}
                 self._trail = self._trail if refused else trail + self._trail
-                self._came_online |= came_online
+                self._findable_again |= findable
             raise
-        if came_online:
+        if findable:
             try:
-                sync_dispatchable_locked(came_online)
-                wake_trips_around(came_online)
+                sync_dispatchable_locked(findable)
+                wake_trips_around(findable)
             except DatabaseError:
                 with self._lock:
-                    self._came_online |= came_online
+                    self._findable_again |= findable
                 raise
         return len(latest)
 

@@ -1,7 +1,7 @@
-"""What a process knows of the drivers whose fixes it gets: whether they are approved, and which trips they have.
+"""The facts a process keeps about drivers whose fixes it gets: whether they are approved, and which trips they have.
 
-For drivers who have a socket in this process events say when it changes (`forget_driver`) and `renew_facts` reads it
-again in one go, so their fixes never wait for the database; others are looked up every `_KNOWN_FOR_S`.
+For drivers with a socket in this process, events tell when the facts change (`forget_driver`), and `renew_facts` reads
+them again together, so their fixes never wait for the database. Other drivers are read again every `_KNOWN_FOR_S`.
 """
 
 import datetime as dt
@@ -17,10 +17,11 @@ from stepper.models import ServiceSettings
 from trips.models import Trip
 from trips.states import ASSIGNED
 
-# How long a process believes what it knows about a driver: without a socket of theirs, and with one.
+# How long a process uses the facts about a driver: without a socket of the driver's, and with one.
 _KNOWN_FOR_S = 2.0
 _KNOWN_WITH_SOCKET_FOR_S = 60.0
-# Drivers with sockets are looked up again before that, this many a query (SQLite takes 999 parameters).
+# The facts of drivers with sockets are read again this long before that, at most this many drivers in a query (SQLite
+# allows 999 parameters).
 _RENEW_AHEAD_S = 15.0
 _RENEWED_AT_ONCE = 500
 
@@ -30,14 +31,15 @@ class KnownDrivers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # Driver -> what is known of them; read without the lock for every fix.
+        # Driver -> facts; read without the lock for every fix.
         self.known: dict[int, DriverFacts] = {}
-        # Drivers with sockets in this process, and how many.
+        # Driver -> number of their sockets in this process.
         self.sockets: Counter[int] = Counter()
-        # How often anything was forgotten, and at which count each driver was last: what was read before is not kept.
+        # Number of calls of `forget_driver`, and that number at each driver's last call: facts whose reading began
+        # before it are not kept.
         self._forgets = 0
         self._forgotten: dict[int, int] = {}
-        # Of the settings, as they were when facts were read last.
+        # From the settings, as of the last reading of facts.
         self.fresh_for = dt.timedelta(seconds=300)
         self.max_kmh = 250.0
 
@@ -56,7 +58,7 @@ class KnownDrivers:
                 self.known.pop(driver_id, None)
 
     def forget_driver(self, driver_id: int) -> None:
-        """Forget what is known of a driver, as something has changed: their next fix asks the database again."""
+        """Forget the facts about a driver, which have changed: their next fix reads the database."""
         with self._lock:
             self._forgets += 1
             self._forgotten[driver_id] = self._forgets
@@ -65,9 +67,9 @@ class KnownDrivers:
     def read_facts(
         self, driver_ids: Collection[int], settings: ServiceSettings | None = None
     ) -> dict[int, DriverFacts]:
-        """Read what fixes of these drivers need, in two queries; keep it unless it changed meanwhile.
+        """Read the facts of these drivers, in two queries; keep them unless they changed meanwhile.
 
-        `settings`: those in force, where the caller has them.
+        `settings` None: read them.
         """
         at = self._forgets
         settings = settings or ServiceSettings.current()
@@ -97,7 +99,7 @@ class KnownDrivers:
         return found
 
     def renew_facts(self) -> None:
-        """Read the facts of drivers with sockets again before they are too old to be believed."""
+        """Read the facts of drivers with sockets again before they become too old."""
         soon = time.monotonic() + _RENEW_AHEAD_S
         with self._lock:
             due = [pk for pk in self.sockets if (facts := self.known.get(pk)) is not None and facts.until < soon]

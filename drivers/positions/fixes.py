@@ -14,7 +14,7 @@ from msgspec import Struct
 from drivers import geo
 from realtime.events import Point
 
-# So many fixes in a row, over so long, move the believed position to where nobody can have driven.
+# This many implausible fixes in a row, over at least this time, are believed if they agree.
 AGREEING = 3
 AGREEING_FOR = dt.timedelta(seconds=20)
 # A believed fix older than this says nothing about where the driver can be now.
@@ -23,13 +23,13 @@ OLDEST = dt.timedelta(days=1)
 WORST_ACCURACY_M = 1000.0
 # Around latitude and longitude 0, where phones are that have no fix: about 110 m, in open sea.
 _NOWHERE_DEG = 0.001
-# Nearer than this, two fixes a second apart differ by what satellites are wrong about.
+# Two fixes nearer than this can differ by the error of the GPS alone, so their speed says nothing.
 _WANDER_KM = 0.5
-# Within this, of both coordinates together, nothing is that far, whatever the latitude.
+# If the two differences together are below this, the distance is below _WANDER_KM.
 _NEAR_DEG = 0.004
-# Of a meridian; a parallel's degrees are shorter.
+# Length of a degree of latitude; a degree of longitude is shorter.
 _KM_PER_DEG = 111.2
-# Many short steps are measured from where they began, over so long, or they would add up to any speed.
+# Also measured from a point up to 60 s back; otherwise many small jumps could hide any speed.
 _ANCHORED_FOR = dt.timedelta(seconds=60)
 
 
@@ -77,7 +77,7 @@ def is_noise(point: Point) -> bool:
 def first_fix(
     driver_id: int, point: Point, *, recorded_at: dt.datetime, received_at: dt.datetime, known_at: float
 ) -> Fix:
-    """Make a fix that nothing before it speaks for or against."""
+    """Make a fix that is not compared with an earlier one."""
     anchor = (point.lat, point.lng, recorded_at, recorded_at + _ANCHORED_FOR)
     return Fix(driver_id, point, recorded_at, received_at, known_at, anchor)
 
@@ -85,9 +85,9 @@ def first_fix(
 def next_fix(
     before: Fix, point: Point, *, recorded_at: dt.datetime, received_at: dt.datetime, known_at: float, max_kmh: float
 ) -> Fix | None:
-    """Make the fix after the one `before`; None where nobody can have driven there from that one or from its anchor.
+    """Make the fix that follows `before`; None: nobody can have driven there from that fix or from its anchor.
 
-    Every position of every driver comes by here.
+    Runs for every position of every driver.
     """
     lat, lng, last, anchor = point.lat, point.lng, before.point, before.anchor
     apart_deg = abs(lat - last.lat) + abs(lng - last.lng)
@@ -99,7 +99,7 @@ def next_fix(
     apart_deg = abs(lat - from_lat) + abs(lng - from_lng)
     if apart_deg > _NEAR_DEG:
         elapsed = recorded_at - since
-        # No distance is longer than its degrees along a meridian: most that are driven need no call.
+        # An upper bound of the distance; mostly it is plausible already, which saves the call.
         if apart_deg * _KM_PER_DEG * 3600 > max_kmh * elapsed.total_seconds() and _is_out_of_reach(
             point, apart_deg, place=(from_lat, from_lng), elapsed=elapsed, max_kmh=max_kmh
         ):
@@ -117,7 +117,7 @@ def _is_out_of_reach(
     `apart_deg`: the degrees between them, of both coordinates together.
     """
     reach_km = max(_WANDER_KM, max_kmh * elapsed.total_seconds() / 3600)
-    # No distance is longer than this, and most are so short that it need not be computed.
+    # An upper bound of the distance: mostly it is short enough, so that the distance need not be computed.
     if apart_deg * _KM_PER_DEG <= reach_km or elapsed > OLDEST:
         return False
     return geo.distance_km(*place, point.lat, point.lng) > reach_km

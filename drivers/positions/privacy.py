@@ -1,7 +1,7 @@
 """The privacy of positions: from when on, and until when, a driver's position is shown to the watchers of a trip.
 
-The trip page, REST, the sockets' snapshots and the relay of each fix all ask here. Who watches a trip is what
-`trips.access.visible_to` says; staff who may see all trips also get the position of every driver, at any time.
+The trip page, REST, the sockets' snapshots and the relay of each fix all use these functions. Who may watch a trip:
+`trips.access.visible_to`. Staff who may see all trips also get the position of every driver, at any time.
 """
 
 import datetime as dt
@@ -16,7 +16,7 @@ _ALWAYS = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 def opens_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
-    """Return from when on watchers of an assigned trip get its driver's position.
+    """Return the earliest time at which watchers of an assigned trip get its driver's position.
 
     `tracking_opens_min` before the departure; once the driver has set off, always.
     """

@@ -1,4 +1,4 @@
-"""Relaying a fix to whoever watches: the sockets of the driver's trips, and staff."""
+"""Relaying a fix to its watchers: the sockets of the driver's trips, and staff."""
 
 import asyncio
 from collections.abc import Iterable
@@ -14,15 +14,15 @@ _sending: set[asyncio.Future[None]] = set()
 
 
 class PositionRelay:
-    """The way of positions to the channel layer. Everything on the server's loop."""
+    """Sends positions to the channel layer. Call everything on the server's loop."""
 
     def __init__(self, layer: Any) -> None:
         self._layer = layer
-        # The layer, where it can say who watches.
+        # The layer if it is ours, which knows whether anybody watches a group; else None.
         self._hub = layer if isinstance(layer, HubChannelLayer) else None
 
     def relay_fix(self, fix: Fix, rides: Iterable[TrackedTrip]) -> None:
-        """Send a fix to those who watch the driver's trips, and to staff."""
+        """Send a fix to the watchers of the driver's trips, and to staff."""
         hub = self._hub
         for ride in rides:
             if ride.tracked_from <= fix.received_at and (hub is None or hub.is_watched(ride.group)):
@@ -31,7 +31,7 @@ class PositionRelay:
             self._send(groups.STAFF, f"driver.{fix.driver_id}", fix, None, NO_ETA)
 
     def _send(self, group: str, key: str, fix: Fix, trip_id: int | None, to_go: events.Eta) -> None:
-        """Hand a position to the layer, where a newer one of its `key` replaces it while it waits."""
+        """Send a position to the layer; while it waits, a newer one with the same `key` replaces it."""
         frame = location_frame(
             fix.driver_id, trip_id, point=fix.point, recorded_at=fix.recorded_at, timestamp=fix.received_at, to_go=to_go
         )

@@ -18,7 +18,7 @@ _ON_CONFLICT = (
     "WHERE (excluded.recorded_at, excluded.jumped) > "
     "(drivers_driverposition.recorded_at, drivers_driverposition.jumped)"
 )
-# PostgreSQL: rows from columns side by side. In FROM, unnest would first put them all aside, which costs half as much
+# PostgreSQL: makes rows from arrays of columns. unnest in FROM would first store all rows, which costs half as much
 # again as the update itself.
 _SENT = f"(SELECT {', '.join(f'unnest(%b) AS {column}' for column in _COLUMNS.split(', '))}) AS sent"
 _NEW = (
@@ -48,16 +48,16 @@ def write_batch(fixes: Sequence[Fix], trail: Sequence[tuple[int, Fix]]) -> None:
     with transaction.atomic():
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
-                # A hash join would take the rows as they lie on the disk, not in the order of the fixes.
+                # A hash join would lock the rows in their order on the disk, not in the order of the fixes.
                 cursor.execute("SET LOCAL synchronous_commit = off; SET LOCAL enable_hashjoin = off")
         write_positions(fixes)
         append_trail(trail)
 
 
 def write_positions(fixes: Sequence[Fix]) -> None:
-    """Write each fix that is newer than what the driver's row has, or the same and in doubt; the first makes the row.
+    """Write each fix that is newer than the driver's row, or as new and in doubt; create the row for a first fix.
 
-    In the order of `fixes`, which is ascending: two processes cannot wait for each other.
+    `fixes` ascend by driver, so that two processes cannot deadlock.
     """
     if not fixes:
         return
@@ -106,7 +106,7 @@ def write_positions(fixes: Sequence[Fix]) -> None:
 
 
 def append_trail(trail: Sequence[tuple[int, Fix]]) -> None:
-    """Add points to the trails. Model instances for thousands of points a second would cost more than all the rest."""
+    """Add points to the trails. No model instances: for thousands of points a second they would cost the most."""
     if not trail:
         return
     into = "INSERT INTO drivers_trailpoint (trip_id, driver_id, lat, lng, recorded_at)"

@@ -1,4 +1,4 @@
-"""A driver's position as the watchers of a trip get it: the frame, and the minutes to go. When they do: privacy."""
+"""A driver's position as the watchers of a trip get it: the frame, and the ETA. When they get it: privacy.py."""
 
 import datetime as dt
 
@@ -16,7 +16,7 @@ from trips.states import ABOARD, DRIVING
 
 
 def tracked_trip(trip: Trip, settings: ServiceSettings) -> TrackedTrip:
-    """Return what relaying a fix to the watchers of an assigned trip needs of it."""
+    """Return the data of an assigned trip that relaying a fix to its watchers needs."""
     pickup, dropoff = (trip.pickup_lat, trip.pickup_lng), (trip.dropoff_lat, trip.dropoff_lng)
     trip_min = eta.minutes(geo.distance_km(*pickup, *dropoff))
     return TrackedTrip(

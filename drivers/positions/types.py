@@ -1,4 +1,4 @@
-"""What the modules of drivers.positions hand to each other."""
+"""Types that the modules of drivers.positions share."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from msgspec import Struct
 
 
 class ReportResult(Struct, frozen=True, gc=False):
-    """What became of the points of a report; the first three add up to their number.
+    """Numbers of a report's points by result; the first three add up to all points.
 
-    `dropped` were older than the last believed one or said nothing, `kept_aside` are implausible and used by nothing;
-    `clamped`, of all of them, had a stamp in the future and count as now.
+    `dropped` were older than the last believed fix, or noise. `kept_aside` are implausible and not used. `clamped`
+    counts those of all points whose time was in the future and was set to now.
     """
 
     accepted: int
@@ -20,23 +20,23 @@ class ReportResult(Struct, frozen=True, gc=False):
 
 
 class TrackedTrip(Struct, frozen=True, gc=False):
-    """What relaying a fix needs of a trip under way."""
+    """The data of an assigned trip that relaying a fix needs."""
 
     trip_id: int
-    # Their fixes belong to its trail.
+    # Whether the driver's fixes are added to its trail.
     is_driven: bool
     is_aboard: bool
     pickup: tuple[float, float]
     dropoff: tuple[float, float]
-    # From then on the position is the passengers' business.
+    # Passengers get positions from this time on.
     tracked_from: dt.datetime
     group: str
-    # Pickup to dropoff.
+    # Minutes from pickup to dropoff.
     trip_min: int
 
 
 class DriverFacts(Struct, frozen=True, gc=False):
-    """About one driver. `until` is of time.monotonic()."""
+    """The facts about one driver, valid `until` (time.monotonic())."""
 
     until: float
     is_approved: bool

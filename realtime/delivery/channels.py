@@ -11,7 +11,7 @@ from realtime import events, groups
 from realtime.models import Notification
 from realtime.outbox import publish_many
 
-# In what capacity somebody is told.
+# The role in which a user gets a notification.
 Audience = Literal["driver", "passenger", "staff"]
 
 _EVENTS: dict[Audience, Callable[..., events.DurableFrame]] = {

@@ -68,7 +68,7 @@ def unread_count(user_id: int) -> int:
 
 @limits.counted("read", "light_per_min")
 def mark_read(user_id: int, notification_id: int) -> bool:
-    """Mark one as read; False where it is not theirs or was read already.
+    """Mark a notification as read; False: it is not the user's, or was read already.
 
     Raises:
         TooManyRequests: more than `light_per_min`

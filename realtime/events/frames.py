@@ -302,7 +302,7 @@ class TripSnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="tri
     delay_minutes: int
     delay_reason: str
     arrival_confirmed: bool
-    # Open offers of the running round, and when the next round starts where none runs.
+    # Open offers of the running round, and when the next round starts if none runs.
     offers_open: int
     next_look_at: dt.datetime | None
     location: DriverLocationUpdated | None

@@ -1,9 +1,9 @@
-"""What goes between processes: Redis pub/sub with one batch of PUBLISHes a tick and its own reconnecting.
+"""The bus between processes: Redis pub/sub with one batch of PUBLISHes a tick and its own reconnecting.
 
 There are two ways. Events go out as one PUBLISH a group to whoever is subscribed: a process subscribes only to the
-groups its sockets joined, and joining returns once Redis has confirmed. Positions, of which the next one makes up for a
-lost one, are sent only to the processes that announced to have members (`relay`): all of a tick in one PUBLISH for each
-such process, and none at all where nobody elsewhere watches.
+groups its sockets joined, and joining returns once Redis has confirmed. A lost position is
+replaced by the next one, so positions go only to processes that announced members (`relay`): all of a tick in one
+PUBLISH for each such process, and none at all if nobody in another process watches.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ _TICK_S = 0.005
 _SUBSCRIBE_TIMEOUT_S = 2.0
 # For a batch and its second try together; two batches end before the sweep gives up waiting for them.
 _REPLY_WITHIN_S = 4.0
-# Seconds without a word from Redis after which it is asked whether it is there.
+# After this many seconds without a message from Redis, a ping checks the connection.
 _SILENCE_S = 15
-# The topic of positions. It changes with what a message of a position looks like, so that servers of two releases side
-# by side miss each other's positions for a moment instead of stumbling over them.
+# The topic of positions. A change of their format changes it, so that servers of two releases side by side do not get
+# positions that they cannot read.
 _POSITIONS_TOPIC = "r2"
 _MEMBERSHIP_TOPIC = "interest"
 
@@ -39,7 +39,7 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class LocalDelivery(Protocol):
-    """The channel layer as the bus needs it: what it hands to the sockets of this process."""
+    """The part of the channel layer that the bus calls to reach the sockets of this process."""
 
     @property
     def joined(self) -> Sequence[str]:
@@ -58,7 +58,8 @@ class Bus:
     def __init__(self, layer: LocalDelivery, url: str, prefix: str, process: str) -> None:
         self._layer = layer
         self._url = url
-        # Topics know nothing of Redis database numbers: two services on one server must not hear each other.
+        # Pub/sub ignores Redis database numbers, so the topic contains the number: two services that share one Redis
+        # server must not receive each other's messages.
         self._prefix = f"{prefix}:{urlsplit(url).path.strip('/') or 0}"
         self._process = process
         self._positions_topic = self._topic(f"{_POSITIONS_TOPIC}:{process}").encode()
@@ -67,7 +68,7 @@ class Bus:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listener: asyncio.Task[None] | None = None
         self._outgoing: list[tuple[str, bytes]] = []
-        # The batch being collected and the one on its way; done when Redis has it.
+        # The batch being collected and the one being sent; each future is done when Redis has its batch.
         self._batch: asyncio.Future[None] | None = None
         self._in_flight: asyncio.Future[None] | None = None
         self._flusher: asyncio.Task[None] | None = None
@@ -75,8 +76,8 @@ class Bus:
         self._changes: deque[tuple[str, bool]] = deque()
         self._changed = asyncio.Event()
         self._redis: Any = None
-        # What is published goes over a connection of its own: taking one from the client's pool and everything that
-        # the client does around a command costs more than the command.
+        # Publishing has a connection of its own: the client's pool and its work around each command cost more than the
+        # command.
         self._out: Any = None
         self._membership = Membership(process, self._announce, lambda: self._layer.joined)
         # Group -> the other processes that have members in it.
@@ -85,7 +86,7 @@ class Bus:
         self._positions: dict[str, list[tuple[str, Message]]] = {}
 
     async def start(self) -> None:
-        """Connect on the running loop; where that has happened already, do nothing."""
+        """Connect on the running loop; do nothing if connected already."""
         loop = asyncio.get_running_loop()
         if self._loop is loop:
             return
@@ -103,7 +104,7 @@ class Bus:
         self._listener = asyncio.create_task(self._listen_for_ever())
 
     async def close(self) -> None:
-        """Say goodbye, fail what waits to be sent, disconnect."""
+        """Announce the end to the other processes, fail the batches not sent yet, disconnect."""
         await end_tasks(*(task for task in (self._listener, self._flusher) if task is not None))
         if self._redis is not None:
             with contextlib.suppress(RedisError, OSError):
@@ -122,12 +123,12 @@ class Bus:
     # Out
 
     def publish(self, topic: str, message: Message) -> None:
-        """Send a message with the next tick; `drain` says whether it went."""
+        """Send a message with the next tick; `drain` waits for it and raises if it failed."""
         self._outgoing.append((self._topic(topic), _pack((self._process, message))))
         self._schedule_flush()
 
     def relay(self, group: str, message: Message) -> None:
-        """Hand a position to the processes that watch the group, with the next tick. Lost while Redis is away."""
+        """Send a position to the processes that watch the group, with the next tick. Lost while Redis is away."""
         processes = self.routes.get(group)
         if processes:
             for process in processes:
@@ -135,7 +136,7 @@ class Bus:
             self._schedule_flush()
 
     async def _announce(self, word: str, groups: Sequence[str]) -> None:
-        """Tell the other processes at once; not with the tick."""
+        """Publish an announcement to the other processes immediately, without waiting for the tick."""
         await self._redis.publish(self._topic(_MEMBERSHIP_TOPIC), _pack((self._process, word, groups)))
 
     def _note_membership(self, group: str, present: bool) -> None:
@@ -145,13 +146,13 @@ class Bus:
     def _schedule_flush(self) -> None:
         if self._batch is None:
             self._batch = asyncio.get_running_loop().create_future()
-            # Whether anybody waits for it or not (nobody does for positions), its failure has been seen.
+            # Reads the exception, so that asyncio does not log it where nobody waits for the batch (positions).
             self._batch.add_done_callback(lambda batch: batch.exception())
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush())
 
     def _collect(self) -> tuple[list[tuple[str, bytes]], bool]:
-        """Take what goes out with this tick, as (topic, body); and whether announcements are among it."""
+        """Return the messages of this tick, as (topic, body), and whether announcements are among them."""
         outgoing, self._outgoing = self._outgoing, []
         positions, self._positions = self._positions, {}
         announcements = self._membership.take_pending()
@@ -163,7 +164,7 @@ class Bus:
         return outgoing, bool(announcements)
 
     async def drain(self) -> None:
-        """Wait until Redis has what was published so far. Raises ConnectionError where it is away."""
+        """Wait until Redis has the messages published so far. Raises ConnectionError while it is away."""
         for batch in (self._in_flight, self._batch):
             if batch is not None:
                 await asyncio.shield(batch)
@@ -205,7 +206,7 @@ class Bus:
     # In
 
     async def subscribe(self, groups: Sequence[str]) -> None:
-        """Return when messages of the groups arrive here; after a moment without Redis all the same."""
+        """Subscribe to groups; return when their messages arrive here, at the latest after _SUBSCRIBE_TIMEOUT_S."""
         await self.start()
         unconfirmed = []
         for group in groups:
@@ -219,7 +220,7 @@ class Bus:
             if not confirmation.done():
                 unconfirmed.append(confirmation)
         if unconfirmed:
-            # While Redis is away the sockets live on; they are resynced when it is back.
+            # While Redis is away the sockets stay open; they are resynced when it is back.
             await asyncio.wait(unconfirmed, timeout=_SUBSCRIBE_TIMEOUT_S)
 
     def unsubscribe(self, group: str) -> None:
@@ -235,7 +236,7 @@ class Bus:
 
     async def _listen_for_ever(self) -> None:
         pause_s = 0.1
-        # Whether sockets may have joined or heard nothing while there was no connection.
+        # Whether sockets may have missed messages while there was no connection.
         is_resync_due = False
         while True:
             pubsub = self._redis.pubsub()
@@ -250,10 +251,10 @@ class Bus:
                 await self._serve(pubsub.connection)
             except (RedisError, OSError) as error:
                 logger.warning("the bus is away, trying again in %.1f s: %s", pause_s, error)
-            except Exception:  # without this loop the process would be deaf for good
+            except Exception:  # without this loop the process would never receive anything again
                 logger.exception("the bus failed, trying again in %.1f s", pause_s)
             finally:
-                # A connection that hangs cannot be closed in order either.
+                # Closing a connection that hangs fails as well.
                 with contextlib.suppress(RedisError, OSError):
                     await pubsub.aclose()
             is_resync_due = True
@@ -263,8 +264,8 @@ class Bus:
     async def _serve(self, connection: Any) -> None:
         """Read, change subscriptions and announce life until one of the three fails.
 
-        Past what the client does around its connection: it would also reconnect without a word, and what was missed
-        meanwhile would be missed for good; and it would remember every group there ever was.
+        Uses the connection directly: the client would reconnect silently, so that messages missed meanwhile would stay
+        unnoticed, and it would remember every group there ever was.
         """
         reader = asyncio.create_task(self._read(connection))
         writer = asyncio.create_task(self._change_subscriptions(connection))
@@ -328,7 +329,7 @@ class Bus:
 
 
 async def end_tasks(*tasks: asyncio.Task[None]) -> None:
-    """Cancel until they have ended: a cancellation that meets a finished wait inside the client is swallowed."""
+    """Cancel tasks repeatedly until they have ended: a cancellation can be lost inside the Redis client."""
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
             task.cancel()

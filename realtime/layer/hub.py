@@ -1,14 +1,14 @@
-"""The channel layer: local delivery at once, what other processes need in batches over Redis pub/sub.
+"""The channel layer: immediate delivery in this process, batches over Redis pub/sub to the others.
 
 Implements the full Channels interface. A message to a group reaches the sockets of this process by a call, uncopied
-(senders do not touch it afterwards): straight to the socket where its owner takes it at once, else into its bounded
-mailbox. Of messages with a `key` (positions) the newest replaces the waiting one; when a mailbox overflows, or when the
-bus was away, its owner is told to `layer.resync` instead of silently missing something.
+(senders do not change it afterwards): directly if the socket takes it immediately, otherwise by its bounded mailbox. Of
+messages with a `key` (positions) the newest replaces the waiting one. When a mailbox overflows, or the bus was away,
+the socket gets `layer.resync`, so that no loss stays unnoticed.
 
 Between processes there are two ways. Events go out as one PUBLISH a group, in one round trip a tick, to whoever is
 subscribed: a process subscribes only to the groups its sockets joined, and joining returns once Redis has confirmed.
-Positions, of which the next one makes up for a lost one, are sent only to the processes that announced to have
-members (`relay`): all of a tick in one PUBLISH for each such process, and none at all where nobody elsewhere watches.
+A lost position is replaced by the next one, so positions go only to processes that announced members (`relay`): all of
+a tick in one PUBLISH for each such process, and none at all if nobody in another process watches.
 """
 
 import secrets
@@ -35,7 +35,7 @@ class HubChannelLayer(BaseChannelLayer):
         self._bus = Bus(self, redis_url, prefix, self._process) if redis_url else None
 
     async def start(self) -> None:
-        """Connect to the bus. Optional: whatever needs it does so, too."""
+        """Connect to the bus. Optional: methods that need the bus connect it themselves."""
         if self._bus is not None:
             await self._bus.start()
 
@@ -47,9 +47,9 @@ class HubChannelLayer(BaseChannelLayer):
         return name
 
     def attach(self, channel: str, taker: Taker) -> Mailbox:
-        """Have the owner of a channel called for each message, on the loop that delivers it; return its mailbox.
+        """Register the function that takes a channel's messages, on the loop that delivers them; return the mailbox.
 
-        The owner must not take a message at once while others wait in the mailbox.
+        It must not take a message immediately while others wait in the mailbox.
         """
         mailbox = self._mailboxes[channel]
         mailbox.taker = taker
@@ -134,15 +134,16 @@ class HubChannelLayer(BaseChannelLayer):
         await self.send_elsewhere(group, message)
 
     async def send_elsewhere(self, group: str, message: Message) -> None:
-        """Send to the group's members in other processes only: those here have the message already."""
+        """Send to the group's members in other processes only: the members here have the message already."""
         if self._bus is not None:
             await self._bus.start()
             self._bus.publish(f"g:{group}", message)
 
     def relay(self, group: str, message: Message) -> None:
-        """Send to a group without waiting, on the loop, a message that the next one of its `key` makes up for.
+        """Send to a group, without waiting, a message that the next one of its `key` replaces if it is lost.
 
-        Reaches other processes only for groups whose name begins with one of RELAYED, as `group_add` announces those.
+        Call it on the loop. It reaches other processes only for groups whose name begins with one of RELAYED
+        (membership.py): the bus announces the members of those.
         """
         self.deliver(group, message)
         if self._bus is not None:
@@ -157,7 +158,7 @@ class HubChannelLayer(BaseChannelLayer):
         members = self._groups.get(group)
         if members:
             for mailbox in tuple(members.values()):
-                # `put`, without the call: this is done for every position and everybody who watches it.
+                # Same as `put`, without the call: this runs for every position and every socket that watches it.
                 if mailbox.taker is None or not mailbox.taker(message):
                     mailbox.keep(message)
 
@@ -168,7 +169,7 @@ class HubChannelLayer(BaseChannelLayer):
 
     @property
     def waiting(self) -> int:
-        """Events that the sockets of this process, but those whose clients do not read, have not been handed yet."""
+        """Number of events that wait in mailboxes of this process, not counting sockets whose client does not read."""
         return self._backlog.count
 
     @property
@@ -176,7 +177,7 @@ class HubChannelLayer(BaseChannelLayer):
         return list(self._groups)
 
     async def drain(self) -> None:
-        """Wait until what was sent so far is with Redis. Raises OSError while Redis is away."""
+        """Wait until Redis has the messages sent so far. Raises OSError while Redis is away."""
         if self._bus is not None:
             await self._bus.drain()
 

@@ -1,4 +1,4 @@
-"""What waits for one channel until its socket takes it."""
+"""Mailboxes: the messages that wait for one channel until its socket takes them."""
 
 import asyncio
 from collections import deque
@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 Message = dict[str, Any]
-# Takes a message at once, or says False: then it waits in the mailbox.
+# Takes a message immediately, or returns False: then it waits in the mailbox.
 Taker = Callable[[Message], bool]
 
 RESYNC: Message = {"type": "layer.resync"}
 
 
 class Backlog:
-    """How many events, positions aside, wait in the mailboxes of this process."""
+    """Number of events (not positions) that wait in the mailboxes of this process."""
 
     __slots__ = ("count",)
 
@@ -22,7 +22,10 @@ class Backlog:
 
 
 class Mailbox:
-    """What waits for one channel, oldest first. Ten thousand are empty most of the time: then they hold nothing."""
+    """The messages that wait for one channel, oldest first.
+
+    Most mailboxes are empty, so an empty one allocates no containers.
+    """
 
     __slots__ = ("_backlog", "_is_stalled", "_items", "_keyed", "_waiter", "capacity", "taker")
 
@@ -44,16 +47,16 @@ class Mailbox:
             self.keep(message)
 
     def keep(self, message: Message) -> None:
-        """Keep a message for later, as its owner does not take it now.
+        """Keep a message until the socket takes it.
 
-        It replaces the waiting one of its `key`; where too many wait, all are replaced by one RESYNC.
+        It replaces the waiting one with the same `key`. If `capacity` messages wait, one RESYNC replaces them all.
         """
         if self._items is None:
             self._items, self._keyed = deque(), {}
         keyed = self._keyed if self._keyed is not None else {}
         key = message.get("key")
         if key is not None and key in keyed:
-            keyed[key] = message  # the newest is worth more than the backlog
+            keyed[key] = message  # only the newest position matters
             return
         if len(self._items) >= self.capacity:
             self.clear()
@@ -80,13 +83,13 @@ class Mailbox:
         return 0 if self._is_stalled else sum(not isinstance(item, str) for item in self._items or ())
 
     def stall(self, is_stalled: bool) -> None:
-        """Set whether the client does not read: then what waits here is no backlog that anybody has to wait for."""
+        """Set whether the client does not read; while it does not, its messages do not count in the backlog."""
         self._backlog.count -= self._events_counted()
         self._is_stalled = is_stalled
         self._backlog.count += self._events_counted()
 
     def pop(self) -> Message | None:
-        """Take the oldest message; None where nothing waits."""
+        """Remove and return the oldest message; None: none waits."""
         if not self._items or self._keyed is None:
             return None
         item = self._items.popleft()

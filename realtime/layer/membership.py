@@ -1,19 +1,19 @@
-"""Which other processes have sockets in which groups, learned from what every process announces on one topic.
+"""Membership: which other processes have sockets in which groups, as every process announces on one topic.
 
-Positions are sent only to processes that have members in their group, so each process announces the relayed groups
-that its sockets joined and left, answers newcomers with all of its own, and is forgotten when it falls silent.
+Positions are sent only to processes that have members in their group. So each process announces the relayed groups that
+its sockets join and leave, and answers a new process with all its groups. A process that is silent is forgotten.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-# Groups that positions are relayed to, so those whose members a process announces to the others.
+# Prefixes of the groups to which positions are relayed. Only for these groups a process announces its members.
 RELAYED = ("trip.", "staff")
-# Processes repeat that they live this often, and are forgotten after a silence of four times that.
+# Each process announces this often that it is alive, and is forgotten after a silence of four times that.
 _ALIVE_S = 5.0
 
-# What an announcement says about the groups that come with it; processes of two releases share these words.
+# The words of announcements, each sent with groups. Processes of two releases share them, so they must not change.
 INTRODUCTION = "hello"  # all groups of a process that has just connected: the others answer with theirs
 ANSWER = "here"  # all groups of a process, to one that introduced itself
 ALIVE = "alive"
@@ -25,7 +25,7 @@ Publish = Callable[[str, Sequence[str]], Awaitable[object]]
 
 
 class Membership:
-    """What this process knows of the others' members, and what it has to announce of its own."""
+    """The groups of the other processes, and the changes of its own groups that this process has to announce."""
 
     def __init__(self, process: str, publish: Publish, own_groups: Callable[[], Sequence[str]]) -> None:
         """`publish(word, groups)` sends an announcement; `own_groups()` lists the groups with sockets here."""
@@ -34,15 +34,15 @@ class Membership:
         self._own_groups = own_groups
         # Group -> the other processes that have members in it.
         self.routes: dict[str, set[str]] = {}
-        # Process -> when it was heard last, of time.monotonic().
+        # Process -> time of its last announcement, by time.monotonic().
         self._heard_at: dict[str, float] = {}
-        # Group -> whether sockets here are in it now; what the next tick announces.
+        # Group -> whether sockets here are in it now; the changes that the next tick announces.
         self._pending: dict[str, bool] = {}
-        # Redis did not take an announcement: the next sign of life announces everything again.
+        # An announcement was lost, so the next sign of life announces all groups again.
         self._is_incomplete = False
 
     def reset(self) -> None:
-        """Forget everything: the bus starts anew."""
+        """Forget everything, because the bus starts again."""
         for known in (self.routes, self._heard_at, self._pending):
             known.clear()
         self._is_incomplete = False
@@ -50,21 +50,21 @@ class Membership:
     # Out
 
     def note(self, group: str, present: bool) -> bool:
-        """Remember for the next tick whether sockets here are in a relayed group; False: the group is none."""
+        """Remember for the next tick whether sockets here are in a relayed group; False: it is not relayed."""
         if not group.startswith(RELAYED):
             return False
         self._pending[group] = present
         return True
 
     def take_pending(self) -> list[tuple[str, list[str]]]:
-        """Return what is to be announced as (word, groups), and forget it."""
+        """Return the pending announcements as (word, groups), and forget them."""
         pending, self._pending = self._pending, {}
         both = ((JOINED, True), (LEFT, False))
         found = [(word, [group for group, present in pending.items() if present is wanted]) for word, wanted in both]
         return [(word, groups) for word, groups in found if groups]
 
     def mark_incomplete(self) -> None:
-        """Have the next sign of life announce everything again: an announcement was lost."""
+        """Make the next sign of life announce all groups again, because an announcement was lost."""
         self._is_incomplete = True
 
     async def introduce(self) -> None:
@@ -72,7 +72,7 @@ class Membership:
         await self._publish(INTRODUCTION, self._relayed_groups())
 
     async def announce_life(self) -> None:
-        """Say every few seconds that this process lives, and forget those that have not for long. Never returns."""
+        """Announce every _ALIVE_S that this process is alive, and forget processes that are silent. Never returns."""
         while True:
             await asyncio.sleep(_ALIVE_S)
             if self._is_incomplete:
@@ -90,7 +90,7 @@ class Membership:
     # In
 
     async def hear(self, process: str, word: str, groups: Sequence[str]) -> None:
-        """Take note of an announcement of `process`."""
+        """Apply an announcement of `process`, and answer it if it asks for that."""
         if process == self._process:
             return
         is_known = process in self._heard_at
@@ -101,7 +101,7 @@ class Membership:
         elif word == CLOSED:
             self._forget(process)
         elif not is_known:
-            await self.introduce()  # it was taken for dead: everybody says again what they have
+            await self.introduce()  # it had been forgotten, so ask all processes for their groups
         for group in groups:
             if word == LEFT:
                 self._remove_route(group, process)

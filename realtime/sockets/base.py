@@ -1,7 +1,7 @@
-"""The sockets: opening, commands, closing. What commands do is the domain's; what the layer brings is forwarding's.
+"""The sockets: opening, commands, closing. Domain verbs run the commands; forwarding.py sends the layer's messages.
 
-`/ws/` speaks JSON to programs; the dashboards' sockets send HTML fragments and, for what scripts need (positions,
-clock, errors), the same JSON frames. Close codes are in docs/protocol.md.
+`/ws/` speaks JSON to programs; the dashboards' sockets send HTML fragments and, for scripts (positions, clock,
+errors), the same JSON frames. Close codes are in docs/protocol.md.
 """
 
 import itertools
@@ -32,7 +32,7 @@ from realtime.sockets.close_codes import (
     CLOSE_TRY_AGAIN,
 )
 from realtime.sockets.counted import CountedSocket
-from realtime.sockets.counts import Account
+from realtime.sockets.counts import AccountSockets
 from realtime.sockets.errors import error_frame
 from realtime.sockets.forwarding import ForwardingConsumer
 from stepper.db.transactions import run_in_thread
@@ -56,7 +56,7 @@ _KEPT_OF_SCOPE = ("type", "path", "url_route")
 
 open_sockets: set["SocketConsumer"] = set()
 _turns = itertools.count()
-# Why a socket is not opened -> with which code it is closed, where that is not 4403.
+# Error code of a refused socket -> its close code; all others are closed with 4403.
 _REFUSED_WITH = {
     "socket.too_many": CLOSE_TOO_MANY_SOCKETS,
     "socket.too_many_opening": CLOSE_TRY_AGAIN,
@@ -65,22 +65,22 @@ _REFUSED_WITH = {
 
 
 class SocketConsumer(ForwardingConsumer):
-    """What every socket of ours does with its client. Subclasses say which commands it obeys."""
+    """A socket with its client: opening, commands, heartbeats, closing. Subclasses say which commands it runs."""
 
-    # How the socket is counted, from `__call__` on.
+    # Counts the socket; set by `__call__`.
     _counted: CountedSocket
 
     def __init__(self) -> None:
         super().__init__()
-        # What the user's sockets in this process share, once this is one of them.
-        self._account: Account | None = None
-        # The frames that the client may send. It was filled last when the client was last heard.
+        # The state that the user's sockets in this process share; None until this socket is signed in.
+        self._account: AccountSockets | None = None
+        # Limits the client's frames. `filled_at` is also the time of the client's last frame.
         self._bucket = TokenBucket(settings.SOCKET_BURST, settings.SOCKET_RATE, time.monotonic())
-        # Which second of the heartbeat's period is this socket's.
+        # The second of the heartbeat's period in which this socket gets its heartbeat.
         self.turn = next(_turns) % HEARTBEAT_S
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Handle the client's messages one after another; one that waits for the database delays no event."""
+        """Handle the client's messages one after another; events are forwarded meanwhile."""
         self.scope = scope
         self._counted = CountedSocket(scope)
         await self._attach(send, scope.get("stepper.line"))
@@ -93,7 +93,7 @@ class SocketConsumer(ForwardingConsumer):
             await self._end()
 
     async def _handle(self, message: dict[str, Any]) -> None:
-        """Handle a message; a fault closes the socket with a code of ours, as what servers make of one differs."""
+        """Handle a message; an unexpected error closes the socket with a code of ours: the servers' codes differ."""
         try:
             if message["type"] != "websocket.receive":
                 await self.dispatch(message)
@@ -106,9 +106,9 @@ class SocketConsumer(ForwardingConsumer):
             await self._close(CLOSE_FAULT)
 
     async def _end(self) -> None:
-        """Undo everything: however the socket ended, nothing of it stays behind."""
-        if self._line is not None:
-            self._line.listener = None
+        """Remove the socket from everything that refers to it, however it ended."""
+        if self._connection is not None:
+            self._connection.listener = None
         open_sockets.discard(self)
         self._account = None
         self._counted.end()
@@ -138,16 +138,16 @@ class SocketConsumer(ForwardingConsumer):
             self._open()
 
     def _open(self) -> None:
-        """Begin to forward, first what came while the client was greeted and shown the state."""
+        """Start forwarding, beginning with messages that came while the greeting and the state were sent."""
         self._bucket.filled_at = time.monotonic()
-        # Headers and the rest of it would be held for as long as the socket lives.
+        # Free the headers and the rest of the scope, which would stay in memory as long as the socket.
         self.scope = {key: self.scope[key] for key in _KEPT_OF_SCOPE if key in self.scope}
-        if self._line is not None:
-            self._line.listener = self.receive_now
+        if self._connection is not None:
+            self._connection.listener = self.receive_now
         self._go_on()
 
     def established(self) -> events.ConnectionEstablished:
-        """Return the greeting, and load what the driver's positions need. Reads the database."""
+        """Return the greeting, and load the facts that the driver's positions need. Reads the database."""
         settings = commands.current_settings()
         if self.driver_id is not None:
             buffer.load_facts(self.driver_id, settings)
@@ -160,25 +160,25 @@ class SocketConsumer(ForwardingConsumer):
             cursor=publisher.cursor,
         )
 
-    # Living
+    # Heartbeats
 
     def beat(self, frame: str) -> None:
         """Send a heartbeat, one at least every HEARTBEAT_S; close a socket that was silent for SOCKET_IDLE_S.
 
-        Proxies keep the connection for it, and clients notice a half-open one.
+        Because of heartbeats proxies keep the connection open, and clients notice a broken one.
         """
         if time.monotonic() - self._bucket.filled_at > settings.SOCKET_IDLE_S:
-            # Apart: who does not read holds up the goodbye, and must not hold up the others' heartbeats.
+            # In the background: a client that does not read delays the close, which must not delay other heartbeats.
             self._writer.close_in_background(CLOSE_IDLE)
             return
         if self._is_open and self.identity.expires_at <= timezone.now() and self._mailbox is not None:
-            # Nobody publishes that a session has run out of time.
+            # No event is published when a session expires, so refresh the permissions here.
             self._mailbox.put(_REFRESH)
         elif self._is_open and self._working is None:
-            self._send_now(frame)  # where something waits already, a heartbeat would say nothing new
+            self._send_now(frame)  # if messages wait, they serve as a heartbeat
 
     async def restart(self) -> None:
-        """Close the socket as the server stops: with a code that makes clients come back."""
+        """Close the socket because the server stops, with a code that makes clients reconnect."""
         await self._close(CLOSE_RESTART)
 
     async def websocket_disconnect(self, _message: dict[str, Any]) -> None:
@@ -187,7 +187,7 @@ class SocketConsumer(ForwardingConsumer):
     # Commands
 
     def receive_now(self, text: str | None) -> bool:
-        """Take a driver's position where that needs neither the database nor an answer; False: the long way."""
+        """Handle a driver's position that needs neither database nor answer; False: `websocket_receive` must do it."""
         if (
             text is None
             or self.driver_id is None
@@ -207,18 +207,18 @@ class SocketConsumer(ForwardingConsumer):
             return False
         if type(command) is not events.LocationUpdate or command.ref is not None:
             return False
-        # One socket alone is held back by its own count.
+        # A single socket of an account is limited by its own bucket.
         account = self._account
         if account is not None and account.sockets > 1 and not account.take_position(now):
             return False
         if buffer.report_now(self.driver_id, command.points) is None:
             return False
-        # Spent only now: what goes the long way is counted there.
+        # Spend the token only now: `websocket_receive` counts the frames that it handles.
         bucket.tokens, bucket.filled_at = tokens - 1, now
         return True
 
     async def websocket_receive(self, message: dict[str, Any]) -> None:
-        """Obey the command in a frame, or answer with an error that says why not."""
+        """Run the command in a frame, or answer with an error."""
         if self._closing:
             return
         try:
@@ -240,7 +240,7 @@ class SocketConsumer(ForwardingConsumer):
         except (OperationalError, InterfaceError) as error:
             logger.warning("%s failed: %s", events.tag(command), error)
             await self._send_error("server.unavailable", _("Please try again in a moment."), command.ref)
-        except DatabaseError:  # what the database refuses once it refuses again
+        except DatabaseError:  # a repeated try would fail as well
             logger.exception("%s failed", events.tag(command))
             await self._send_error("server.error", _("Something went wrong on our side."), command.ref)
 
@@ -253,7 +253,7 @@ class SocketConsumer(ForwardingConsumer):
             await self._send_frame(events.Error(code=code, message=str(message), ref=ref))
 
     async def obey(self, command: events.Command) -> None:
-        """Run a command as the signed-in user; answer where it has a `ref`. Raises DomainError."""
+        """Run a command as the signed-in user; answer if it has a `ref`. Raises DomainError."""
         answer = await run_admitted(commands.run, command, self.identity, self.driver_id)
         if answer is not None and command.ref is not None:
             await self._send_frame(answer)

@@ -1,4 +1,4 @@
-"""What commands and snapshots of a socket do in the database: each calls the same verb as its REST twin.
+"""The database part of a socket's commands and snapshots: each calls the same verb as the REST endpoint.
 
 Everything here is synchronous and runs in a database thread.
 """
@@ -24,23 +24,23 @@ from stepper.models import ServiceSettings, User
 from trips import accepting, access, cards, driving, offers
 from trips.models import Trip
 
-# More than this was missed: a snapshot is quicker.
+# If more events than this were missed, a snapshot is quicker.
 _RESUME_LIMIT = 1000
 
 
-class Membership(Struct, frozen=True):
-    """What a user's sockets may join now. `driver_id` None: not a driver."""
+class Rights(Struct, frozen=True):
+    """What a user's sockets may join now. `driver_id` None: the user is not a driver."""
 
     driver_id: int | None
     trip_ids: set[int]
-    # Of these, the ones that are theirs for nothing but driving them.
+    # Of `trip_ids`, those that the socket may see only because its user drives them.
     driven_ids: set[int]
-    # Staff who see everybody's trips.
+    # Whether the user is staff who may see everybody's trips.
     sees_all: bool
 
 
 def identify_and_count(scope: dict[str, Any]) -> Identity:
-    """Identify who opens a socket, and count how often they do: each costs more than most commands.
+    """Identify the user who opens a socket, and count how often they do: opening one costs more than most commands.
 
     Raises:
         NotSignedIn, NotPermitted: as `identify`
@@ -55,14 +55,14 @@ def current_settings() -> ServiceSettings:
     return ServiceSettings.current()
 
 
-def membership(user: User, watched: frozenset[int]) -> Membership:
-    """The user's driver row, their unfinished trips, and which of `watched` they may still see."""
+def read_rights(user: User, watched: frozenset[int]) -> Rights:
+    """Read the user's driver row, their unfinished trips, and which of `watched` they may still see."""
     own = access.own_unfinished(user)
     trip_ids = own.on_ids | own.driven_ids
     if others := watched - trip_ids:
         trip_ids |= _visible_among(user, others)
     sees_all = user.may_see_trips
-    return Membership(own.driver_id, trip_ids, set() if sees_all else own.driven_ids - own.on_ids, sees_all)
+    return Rights(own.driver_id, trip_ids, set() if sees_all else own.driven_ids - own.on_ids, sees_all)
 
 
 def _visible_among(user: User, trip_ids: Iterable[int]) -> set[int]:
@@ -77,7 +77,7 @@ def require_trips(user: User, trip_ids: Iterable[int]) -> None:
 
 
 def watch(user: User, trip_id: int) -> int | None:
-    """Require that the user may see the trip; the driver's id where they may only because they drive it.
+    """Require that the user may see the trip; return the driver's id if they may only because they drive it, else None.
 
     Raises:
         NotFound: trip.not_found
@@ -122,7 +122,7 @@ def trip_snapshots(user: User, trip_ids: Iterable[int]) -> list[events.Frame]:
     wanted = list(trip_ids)
     if not wanted:
         return []
-    # Whether they may be seen is part of the same statement: a right may have ended since the last permissions refresh.
+    # The same statement checks that the user may see them: a right may have ended since the last permissions refresh.
     seen = access.visible_to(user).for_page().select_related("driver__position")
     trips = list(seen.filter(pk__in=wanted).order_by("pk"))
     settings = ServiceSettings.current() if any(trip.driver_id for trip in trips) else None
@@ -143,8 +143,8 @@ def _location_of(trip: Trip, settings: ServiceSettings) -> events.DriverLocation
 def missed_events(user: User, cursor: str, joined: list[str]) -> list[Event] | None:
     """List what was published for the groups since the cursor; None: too old or too much, a snapshot is due.
 
-    Of a trip that the user only drives they get what happened since they have it: what was said to another driver
-    before is not theirs.
+    Of a trip that the user may see only because they drive it, the list begins when they got the trip: earlier events
+    were for another driver.
     """
     place = parse_cursor(cursor, dt.timedelta(hours=ServiceSettings.current().event_log_hours))
     if place is None:
@@ -159,10 +159,10 @@ def missed_events(user: User, cursor: str, joined: list[str]) -> list[Event] | N
 
 
 def _driving_since(user: User) -> dict[str, dt.datetime]:
-    """Groups of the trips that the user drives and is not on otherwise -> when they got the trip."""
+    """Return the groups of trips that the user may see only because they drive them -> when they got the trip."""
     driven = access.only_driven_by(user).filter(accepted_at__isnull=False)
     rows = driven.order_by().values_list("pk", "accepted_at")
-    # The event that says so was logged a moment after the instant it names.
+    # The event of the assignment is written a moment after `accepted_at`, so it is included.
     return {groups.trip(pk): accepted_at for pk, accepted_at in rows if accepted_at is not None}
 
 

@@ -1,11 +1,11 @@
-"""How one socket is counted: for its address until somebody has signed in to it, for its account from then on."""
+"""Counting one socket: for its address until the user is known, then for the account."""
 
 from typing import Any
 
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from realtime.sockets.counts import Account, counts
+from realtime.sockets.counts import AccountSockets, counts
 from realtime.sockets.opening import Opening
 from stepper.errors import TooManyRequests
 
@@ -17,11 +17,11 @@ class CountedSocket:
 
     def __init__(self, scope: dict[str, Any]) -> None:
         self._opening: Opening | None = Opening(scope)
-        # Whose account it is counted for; None: for no account.
+        # The account that the socket is counted for; None: no account.
         self._user_id: int | None = None
 
     def require_room(self) -> None:
-        """Require that the address opens no more than OPENING_SOCKETS_PER_ADDRESS at once.
+        """Require that the address opens at most OPENING_SOCKETS_PER_ADDRESS sockets at a time.
 
         Raises:
             TooManyRequests: socket.too_many_opening
@@ -31,8 +31,8 @@ class CountedSocket:
                 "socket.too_many_opening", _("Too many connections from your network are being opened."), 5
             )
 
-    async def sign_in(self, user_id: int) -> Account:
-        """Count the socket for the account instead of the address; return what the account's sockets here share.
+    async def sign_in(self, user_id: int) -> AccountSockets:
+        """Count the socket for the account instead of the address; return the account's sockets in this process.
 
         Raises:
             TooManyRequests: socket.too_many, beyond SOCKETS_PER_USER in all processes together
@@ -46,7 +46,7 @@ class CountedSocket:
         return account
 
     def end(self) -> None:
-        """Count the socket no more. A second time changes nothing."""
+        """Stop counting the socket. Repeating it changes nothing."""
         self._end_opening()
         if self._user_id is not None:
             counts.remove(self._user_id)

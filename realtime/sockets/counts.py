@@ -1,8 +1,8 @@
-"""How many sockets each account has, here and in the other server processes, and what they may do together.
+"""Counts of each account's sockets, in all server processes, and the limits that an account's sockets share.
 
-A process keeps its own counts in a Redis hash that vanishes `TTL_S` after the process has, however it ended, so one
-that was killed locks nobody out. Opening a socket is one round trip; a heartbeat of the process, not of each socket,
-keeps the hash. Without Redis, or while it is away, a process counts its own sockets only.
+A process keeps its own counts in a Redis hash that expires `TTL_S` after the process has ended, so the counts of a
+killed process refuse nobody for long. Opening a socket takes one round trip; one heartbeat per process, not per socket,
+renews the hash. Without Redis, or while it is away, a process counts only its own sockets.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ logger = logging.getLogger("stepper.sockets")
 
 HEARTBEAT_S = 5.0
 TTL_S = 20
-# While Redis is away it is left alone for so long.
+# After a failure Redis is not used for this long.
 _AWAY_S = 5.0
 _WRITTEN_AT_ONCE = 1000
 _WINDOW_S = 60.0
 
-# KEYS: the processes by when they were last alive, this process's counts. ARGV: this process, the user, how many here,
-# now, for how long it counts, what the names of counts begin with. Returns the user's sockets in all processes.
+# KEYS: the sorted set of processes by their last heartbeat; this process's counts. ARGV: this process, the user, the
+# user's sockets here, now, TTL_S, the prefix of the counts' keys. Returns the user's sockets in all processes.
 _COUNT = """
 redis.call('ZADD', KEYS[1], ARGV[4], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
@@ -46,7 +46,7 @@ return total
 """
 
 
-class Account:
+class AccountSockets:
     """One user's sockets in this process."""
 
     __slots__ = ("_commands", "_positions", "sockets")
@@ -58,20 +58,20 @@ class Account:
         self._commands: dict[str, tuple[float, int]] = {}
 
     def take_position(self, now: float) -> bool:
-        """Count a position; False: the user's sockets together have sent more than one socket may send frames."""
+        """Count a position; False: the user's sockets have together sent more than one socket may send."""
         return self._positions.take(now)
 
     def require_allowed(self, command: events.Command) -> None:
-        """Count a command for the user's sockets in this process, which costs nothing and so comes before the others.
+        """Count a command for the user's sockets in this process; this is the cheapest limit, so it is checked first.
 
         Raises:
-            TooManyRequests: rate.limited, with which none of these sockets is closed.
+            TooManyRequests: rate.limited; the sockets stay open.
         """
         if isinstance(command, events.Ping):
             return
         now = time.monotonic()
         if isinstance(command, events.LocationUpdate):
-            # One socket alone is held back by its own count.
+            # A single socket of an account is limited by its own bucket.
             wait_s = None if self.sockets == 1 or self.take_position(now) else 1
         else:
             wait_s = self._wait_s(events.tag(command), now)
@@ -79,7 +79,7 @@ class Account:
             raise TooManyRequests("rate.limited", _("Too many requests. Try again in a moment."), wait_s)
 
     def _wait_s(self, kind: str, now: float) -> int | None:
-        """Count one command; seconds until the next one may be sent where it is one too many, else None."""
+        """Count one command; return the seconds until the next one may be sent, or None if it is allowed."""
         closes_at, count = self._commands.get(kind, (0.0, 0))
         if closes_at <= now:
             closes_at, count = now + _WINDOW_S, 0
@@ -88,26 +88,26 @@ class Account:
 
 
 class SocketCounts:
-    """The counts of this process. Everything on the server's loop."""
+    """The socket counts of this process. Call everything on the server's loop."""
 
     def __init__(self, prefix: str = "stepper") -> None:
         self._process = secrets.token_hex(6)
         self._prefix = f"{prefix}:sockets:"
-        self._accounts: dict[int, Account] = {}
-        # Users whose counts here are not in Redis yet.
+        self._accounts: dict[int, AccountSockets] = {}
+        # Users whose changed counts are not in Redis yet.
         self._changed: set[int] = set()
         self._away_until = 0.0
-        # Redis may have anything: it was away, or it has lost what it had.
+        # The counts in Redis may be wrong, because it was away or has lost its data: write all again.
         self._is_stale = False
         self._redis: Any = None
         self._count: Any = None
         self._task: asyncio.Task[None] | None = None
         self._writing: asyncio.Task[None] | None = None
-        # Counts are written as they are, not added to: one write at a time, or an older count could come last.
+        # Writes set absolute counts, so run one at a time: otherwise an older count could overwrite a newer one.
         self._one_at_a_time = asyncio.Lock()
 
     async def open(self) -> None:
-        """Call on the server's loop."""
+        """Connect to Redis and start the heartbeat. Call on the server's loop."""
         if not settings.REDIS_URL:
             return
         self._redis = Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
@@ -116,7 +116,7 @@ class SocketCounts:
         self._task = asyncio.create_task(self._beat_for_ever())
 
     async def close(self) -> None:
-        """Stop, and delete from Redis what this process counted."""
+        """Stop, and delete this process's counts from Redis."""
         await end_tasks(*(task for task in (self._task, self._writing) if task is not None))
         redis, self._redis, self._task, self._writing = self._redis, None, None, None
         if redis is not None:
@@ -137,17 +137,17 @@ class SocketCounts:
     def _is_away(self) -> bool:
         return self._redis is None or time.monotonic() < self._away_until
 
-    async def add(self, user_id: int) -> tuple[Account, int]:
-        """Count one more socket; the account in this process, and how many sockets it has now in all of them."""
-        account = self._accounts.setdefault(user_id, Account())
+    async def add(self, user_id: int) -> tuple[AccountSockets, int]:
+        """Count one more socket; return the account's sockets here, and their number in all processes."""
+        account = self._accounts.setdefault(user_id, AccountSockets())
         account.sockets += 1
         try:
             return account, await self._total(user_id, account)
-        except BaseException:  # a client that goes meanwhile has its application cancelled, and nobody else knows of it
+        except BaseException:  # cancelled because the client left: the caller has no result, so undo it here
             self.remove(user_id)
             raise
 
-    async def _total(self, user_id: int, account: Account) -> int:
+    async def _total(self, user_id: int, account: AccountSockets) -> int:
         if self._redis is None:
             return account.sockets
         async with self._one_at_a_time:
@@ -164,7 +164,7 @@ class SocketCounts:
         return int(total)
 
     def remove(self, user_id: int) -> None:
-        """One socket less, in Redis a moment later."""
+        """Count one socket less, here immediately and in Redis a moment later."""
         account = self._accounts.get(user_id)
         if account is None:
             return
@@ -187,7 +187,7 @@ class SocketCounts:
                     self._give_up(error)
 
     async def _write(self, users: Sequence[int], *, anew: bool = False) -> None:
-        """Write the counts of `users`; `anew`: in place of all that is there, without a moment in which nothing is."""
+        """Write the counts of `users`; `anew`: replace all counts of this process, in one transaction."""
         pipeline = self._redis.pipeline(transaction=anew)
         if anew:
             pipeline.delete(self._own)
@@ -212,7 +212,7 @@ class SocketCounts:
                 await self._beat()
             except (RedisError, OSError) as error:
                 self._give_up(error)
-            except Exception:  # without it other processes would forget the sockets here
+            except Exception:  # without this loop other processes would no longer count the sockets here
                 logger.exception("sockets could not be counted")
             await asyncio.sleep(HEARTBEAT_S)
 

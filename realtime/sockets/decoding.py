@@ -1,4 +1,4 @@
-"""What a client sent, read: a command, or the error that says why it is none."""
+"""Decoding of clients' frames: a command, or an error that says why the frame is refused."""
 
 import time
 
@@ -14,21 +14,21 @@ from stepper.validation_errors import read_problem
 
 MAX_FRAME_BYTES = 64 * 1024
 
-# What msgspec raises for a frame it cannot read: not JSON, a number out of range, nesting deeper than the stack, a text
-# that UTF-8 has no bytes for.
+# The errors that msgspec raises for a frame it cannot read: not JSON, a number out of range, nesting deeper than the
+# stack, a text that UTF-8 cannot encode.
 UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeError)
 
 COMMAND_NAMES = frozenset(str(kind.__struct_config__.tag) for kind in events.Command.__args__)
 
 
 class TooManyFrames(Exception):
-    """The client goes on after a burst of refusals: its socket is to be closed."""
+    """The client goes on sending after many refusals: close its socket."""
 
 
 class RefusedFrame(Exception):
-    """The frame is no command, or none that is obeyed: `error` says why.
+    """The frame is not a valid command, or is over a limit: `error` says why.
 
-    `ref` is the frame's own, None where it has none or is unreadable; `close_code` None: the socket stays open.
+    `ref` is the frame's, None: it has none or is unreadable; `close_code` None: the socket stays open.
     """
 
     def __init__(self, error: DomainError, ref: str | None = None, close_code: int | None = None) -> None:
@@ -39,7 +39,7 @@ class RefusedFrame(Exception):
 
 
 class _Head(msgspec.Struct):
-    """The `ref` of a frame, whatever else is in it: a member that is not asked for is passed over unread."""
+    """The `ref` of a frame; the decoder skips all other members unread."""
 
     ref: str | None = None
 
@@ -48,10 +48,10 @@ _head_decoder = msgspec.json.Decoder(_Head)
 
 
 def receive_command(text: str | None, bucket: TokenBucket) -> events.Command:
-    """Count a frame and decode it. `text` None: it was a binary one; `bucket`: the frames that the socket may send.
+    """Count a frame and decode it. `text` None: a binary frame; `bucket` limits the socket's frames.
 
     Raises:
-        TooManyFrames: close the socket without a further word
+        TooManyFrames: close the socket without an error frame
         RefusedFrame: rate.limited, frame.too_large, and as `read_command`
     """
     left = bucket.spend(time.monotonic())
@@ -80,7 +80,7 @@ def read_command(text: str) -> events.Command:
         refused = error
     except UNREADABLE:
         raise RefusedFrame(_malformed(), ref_of(text)) from None
-    # The decoder stops at the first wrong field; only now is it known whether the rest is JSON at all.
+    # The decoder stops at the first wrong field, so check whether the whole frame is JSON.
     try:
         frame = msgspec.json.decode(text)
     except UNREADABLE:
@@ -93,7 +93,7 @@ def read_command(text: str) -> events.Command:
 
 
 def ref_of(text: str) -> str | None:
-    """Return the `ref` of a frame, cut to what an answer may carry; None where it has none or is unreadable."""
+    """Return the `ref` of a frame, cut to the length an answer may have; None: the frame has none or is unreadable."""
     try:
         ref = _head_decoder.decode(text).ref
     except UNREADABLE:
@@ -106,7 +106,7 @@ def _malformed() -> DomainError:
 
 
 def _invalid(error: msgspec.ValidationError) -> DomainError:
-    """Say what is wrong with a command, and where: `points[0].lat`."""
+    """Return the message for an invalid command, with the field (`points[0].lat`)."""
     field, is_missing, _bound = read_problem(error)
     if is_missing:
         message = format_lazy(_("{field} is missing."), field=field)

@@ -1,7 +1,7 @@
 """What a socket gets from the channel layer: its groups, and forwarding their messages to the client.
 
-What the layer brings is written to the client at once, by a call, where nothing waits before it and the client reads;
-otherwise it waits in the mailbox and a task works that off, so one slow client delays nobody else.
+A message of the layer is written to the client immediately, by a call, if no earlier message waits and the client
+reads. Otherwise it waits in the mailbox, which a task empties, so one slow client delays nobody else.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ logger = logging.getLogger("stepper.sockets")
 
 # Ids of the last events sent: an event that reaches a socket by two of its groups is sent once.
 _REMEMBERED = 256
-# What waits for a socket at most where the layer has no mailboxes of ours.
+# At most this many messages wait for a socket if the layer is not ours and so has no mailboxes.
 _WAITING = 500
 
-# After these what is known of a driver (approved, which trips) may have changed.
+# After these events the facts about a driver (approved, which trips) may have changed.
 _CHANGES_DRIVER = frozenset(
     {PERMISSIONS_REFRESH, *(str(one.__struct_config__.tag) for one in events.DURABLE if one.changes_driver)}
 )
@@ -49,29 +49,31 @@ class ForwardingConsumer(AsyncConsumer):
 
     identity: Identity
     driver_id: int | None = None
-    # From `_attach` on.
+    # Set by `_attach`.
     _writer: SocketWriter
-    # Our servers' own connections take frames by a call; another server's only by its `send`.
-    _line: Connection | None
+    # Connections of our own servers accept frames by a call. None: another server, which has only its `send`.
+    _connection: Connection | None
 
     def __init__(self) -> None:
         self.joined: set[str] = set()
         self._recent: deque[str] | None = None
         self._mailbox: Mailbox | None = None
-        # Puts what comes from a layer that does not deliver by itself into the mailbox.
+        # Puts the messages of a layer that does not deliver by itself into the mailbox.
         self._receiving: asyncio.Task[None] | None = None
-        # Works off what waits in the mailbox; None while nothing does.
+        # Forwards the messages that wait in the mailbox; None while none wait.
         self._working: asyncio.Task[None] | None = None
         self._is_open = False
-        # The frame of a permissions refresh that waits in the mailbox and will see what further ones would.
+        # The frame of a permissions refresh that waits in the mailbox. Further ones are not needed: it will read the
+        # same permissions.
         self._refresh_waits: str | None = None
-        # Groups of trips that are this socket's for nothing but driving them -> the driver.
+        # Groups of trips that the socket may see only because its user drives them -> the driver.
         self._driven: Mapping[str, int] = NO_TRIPS
-        # Both directions may find that the socket's rights have changed; one at a time puts its groups right.
+        # Both directions may find that the socket's rights have changed: the lock lets one at a time correct the
+        # groups.
         self._changing: asyncio.Lock | None = None
 
-    async def _attach(self, send: Any, line: Connection | None) -> None:
-        """Take a channel of the layer and the client's side of the connection: `send` of the server, and its `line`."""
+    async def _attach(self, send: Any, connection: Connection | None) -> None:
+        """Create the socket's channel in the layer and its writer. `send` and `connection` are the server's."""
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
         self.channel_name = await self.channel_layer.new_channel()
         if isinstance(self.channel_layer, HubChannelLayer):
@@ -81,8 +83,8 @@ class ForwardingConsumer(AsyncConsumer):
             mailbox.taker = self._take
             self._receiving = asyncio.create_task(self._receive_for_ever(mailbox))
         self._mailbox = mailbox
-        self._line = line
-        self._writer = SocketWriter(send, line, mailbox)
+        self._connection = connection
+        self._writer = SocketWriter(send, connection, mailbox)
 
     async def _detach(self) -> None:
         """Leave the layer: however the socket ended, nothing of it stays behind there."""
@@ -104,7 +106,7 @@ class ForwardingConsumer(AsyncConsumer):
     # On the loop that delivers
 
     def _take(self, message: dict[str, Any]) -> bool:
-        """Handle a message at once; False where it has to wait in the mailbox."""
+        """Handle a message immediately; False: it has to wait in the mailbox."""
         forward_now = self.forward_now
         if message["type"] == "position.relayed":
             if message["driver_id"] == self.driver_id:
@@ -114,14 +116,14 @@ class ForwardingConsumer(AsyncConsumer):
             forward_now = self.position_now
         else:
             if self.driver_id is not None and _may_change_driver(message):
-                # Not when its turn comes: of a driver who does not read it might never.
+                # Now, not when it leaves the mailbox: if the client does not read, that may never happen.
                 buffer.facts.forget_driver(self.driver_id)
             if message.get("event") == PERMISSIONS_REFRESH:
-                # One that has the page drawn as well ("") does for any other.
+                # A waiting refresh with an empty frame also redraws the page, so it replaces any other.
                 if self._refresh_waits in ("", message["frame"]):
                     return True
                 self._refresh_waits = message["frame"]
-        # Open and without a task to work it off, the mailbox is empty.
+        # If the socket is open and no task runs, the mailbox is empty.
         if self._working is None and self._is_open:
             if self._writer.is_closing or forward_now(message):
                 return True
@@ -129,7 +131,7 @@ class ForwardingConsumer(AsyncConsumer):
         return False
 
     async def _work_off(self) -> None:
-        """Forward what waits in the mailbox; a failure closes the socket."""
+        """Forward the messages that wait in the mailbox; a failure closes the socket."""
         try:
             while self._mailbox is not None and (message := self._mailbox.pop()) is not None:
                 if not self._closing:
@@ -144,28 +146,28 @@ class ForwardingConsumer(AsyncConsumer):
             self._working = None
 
     def _go_on(self) -> None:
-        """Forward again, first what waited."""
+        """Resume forwarding, beginning with the messages that wait."""
         self._is_open = True
         if self._mailbox and self._working is None:
             self._working = asyncio.create_task(self._work_off())
 
     def forward_now(self, message: dict[str, Any]) -> bool:
-        """Write what needs neither database nor rendering; False where it does, or where the client does not read."""
+        """Write a message that needs neither database nor rendering; False: it was not written, and has to wait."""
         return False
 
     def position_now(self, message: dict[str, Any]) -> bool:
-        """Write a position; False where the client does not read."""
+        """Write a position; False: the client does not read."""
         if message["group"] not in self.joined:
             return True
-        # Not by way of the writer: this is done for every position and everybody who watches it.
-        if self._line is not None:
-            return self._line.write(encode_text_frame(message["frame"]))
+        # Without the writer, which saves a call: this runs for every position and every socket that watches it.
+        if self._connection is not None:
+            return self._connection.write(encode_text_frame(message["frame"]))
         return self._writer.write_now(message["frame"].decode())
 
     def _send_now(self, text: str) -> bool:
-        """Do `SocketWriter.write_now`, where it can be with a call less for each event."""
-        if self._line is not None:
-            return self._line.write(encode_text_frame(text.encode()))
+        """Write a frame: same as `SocketWriter.write_now`, with one call fewer where possible."""
+        if self._connection is not None:
+            return self._connection.write(encode_text_frame(text.encode()))
         return self._writer.write_now(text)
 
     async def dispatch(self, message: dict[str, Any]) -> None:
@@ -178,14 +180,14 @@ class ForwardingConsumer(AsyncConsumer):
     # Groups
 
     async def prepare(self) -> None:
-        """Join the groups this socket is for. Raises DomainError where it may not be here."""
+        """Join the groups this socket is for. Raises DomainError if the user may not open it."""
         raise NotImplementedError
 
     async def _prepare(self) -> None:
         async with self._changing_groups:
             await self.prepare()
         if self.driver_id is not None:
-            # What changed before the groups were joined has not been heard.
+            # Events published before the groups were joined did not arrive here, so read the driver's facts again.
             buffer.facts.forget_driver(self.driver_id)
 
     @property
@@ -223,16 +225,16 @@ class ForwardingConsumer(AsyncConsumer):
     # Messages of the layer, when they had to wait
 
     def is_new(self, message: dict[str, Any]) -> bool:
-        """Say whether an event was not sent yet and the socket may still hear it; where so, remember it as sent."""
+        """Say whether an event was not sent yet and the socket may still see it; if so, remember it as sent."""
         if message["group"] not in self.joined:
-            return False  # it waited here while the socket lost its right to it
+            return False  # the socket lost its right to the event while it waited
         if self._recent is not None and message["id"] in self._recent:
             return False
         self.remember_sent(message["id"])
         return True
 
     def remember_sent(self, event_id: str) -> None:
-        """Remember that an event was sent, so that it is not sent again by another group."""
+        """Remember that an event was sent, so that it is not sent again when it arrives by another group."""
         if self._recent is None:
             self._recent = deque(maxlen=_REMEMBERED)
         self._recent.append(event_id)
@@ -243,22 +245,22 @@ class ForwardingConsumer(AsyncConsumer):
             self._recent.pop()
 
     async def event_logged(self, message: dict[str, Any]) -> None:
-        """Forward an event that had to wait, or refresh the permissions where that is what it says."""
+        """Forward an event that had to wait; if it is a permissions refresh, refresh them instead."""
         if message["event"] == PERMISSIONS_REFRESH:
             self._refresh_waits = None
             await self.refresh_permissions()
             if message["frame"] != NOTHING_TO_DRAW and not self._closing:
                 await self.redraw()
             return
-        if self._is_in_question(message):
+        if self._may_have_lost_trip(message):
             await self.refresh_permissions()
         if not self._closing and self.is_new(message):
             await self.forward(message)
 
-    def _is_in_question(self, message: dict[str, Any]) -> bool:
-        """Say whether the event tells that somebody drives a trip which this socket hears of as its driver.
+    def _may_have_lost_trip(self, message: dict[str, Any]) -> bool:
+        """Say whether the event assigns a trip that this socket sees only as its driver, perhaps to another driver.
 
-        The driver who had it before is told by a permissions refresh; but that may come from another process, later.
+        The former driver also gets a permissions refresh, but that may arrive later, from another process.
         """
         return bool(self._driven) and message["event"] == ASSIGNED_EVENT and message["group"] in self._driven
 
@@ -271,22 +273,22 @@ class ForwardingConsumer(AsyncConsumer):
             await self.send_text(message["frame"].decode())
 
     async def layer_resync(self, _message: dict[str, Any]) -> None:
-        """Send the state as it stands: the layer dropped something, or the bus was away."""
+        """Send the current state: the layer dropped messages, or the bus was away."""
         self._refresh_waits = None
         await self.refresh_permissions()
         if not self._closing:
             await self.show()
 
     async def redraw(self) -> None:
-        """Show what an older release's permissions refresh was sent for: anything of the page may have changed."""
+        """Redraw the page, as an older release's permissions refresh asks: anything on it may have changed."""
 
     async def refresh_permissions(self) -> None:
-        """Read the user and their session again, and join what they may see now; close where they may not be here."""
+        """Read the user and their session again and join the groups they may see now; close if they may see none."""
         identity = await run_in_thread(self.identity.renewed)
         if identity is None:
             await self._refuse(NotSignedIn("auth.required", _("Please sign in.")), CLOSE_NOT_SIGNED_IN)
             return
-        # What is asked below is whether this user, with the rights they have now, may be here.
+        # `prepare` checks the rights of this identity, so set the new one first.
         self.identity = identity
         try:
             await self._prepare()
@@ -296,7 +298,7 @@ class ForwardingConsumer(AsyncConsumer):
     # To the client
 
     async def show(self) -> None:
-        """Send the state as it stands: on connect, and after anything may have been missed."""
+        """Send the current state: on connect, and after messages may have been missed."""
         raise NotImplementedError
 
     @property

@@ -1,4 +1,4 @@
-"""Heartbeats, by which clients and proxies know that a connection lives."""
+"""Heartbeats, which show clients and proxies that a connection is alive."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ logger = logging.getLogger("stepper.sockets")
 
 
 async def send_heartbeats_for_ever() -> None:
-    """Send the heartbeats of all sockets, to a thirtieth of them each second: one timer instead of ten thousand."""
+    """Send heartbeats to all sockets, each second to a thirtieth of them: one timer instead of one per socket."""
     turn = 0
     while True:
         await asyncio.sleep(1)
@@ -22,11 +22,11 @@ async def send_heartbeats_for_ever() -> None:
 def _send_heartbeats(turn: int) -> None:
     """Send a heartbeat to the sockets of one second.
 
-    Apart from the loop, which would keep the last socket alive while it sleeps, also when that has gone.
+    A function of its own, so that no variable keeps the last socket in memory while the loop sleeps.
     """
     frame = events.encode(events.Heartbeat(cursor=publisher.cursor))
     for socket in [one for one in open_sockets if one.turn == turn]:
         try:
             socket.beat(frame)
-        except Exception:  # nobody else's connection may go silent for it
+        except Exception:  # the other sockets must still get their heartbeats
             logger.exception("a heartbeat failed")

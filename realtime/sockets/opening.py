@@ -1,7 +1,7 @@
-"""How many connections of one address are not signed in yet.
+"""Count of the connections of one address whose user is not known yet.
 
-A mobile carrier is one address for thousands of people, so signed-in sockets are counted by account only
-(`realtime.sockets.counts`). What is counted here is what costs the server work for somebody it does not know.
+Thousands of people can share one address of a mobile carrier, so signed-in sockets are counted only by account
+(`realtime.sockets.counts`). This count limits the work for users who are not known yet.
 """
 
 from collections import Counter
@@ -15,20 +15,20 @@ _opening: Counter[str] = Counter()
 
 
 class Opening:
-    """A connection that nobody has signed in to yet; counted until `end`."""
+    """A connection whose user is not known yet; counted until `end`."""
 
     __slots__ = ("_network", "is_one_too_many")
 
     def __init__(self, scope: dict[str, Any]) -> None:
         client = scope.get("client")
-        # Where the server does not say, as behind a UNIX socket, everybody would be counted as one.
+        # Without an address (behind a UNIX socket) the connection is not counted: all clients would count as one.
         self._network = network_of(str(client[0])) if client and client[0] else ""
         if self._network:
             _opening[self._network] += 1
         self.is_one_too_many = _opening[self._network] > settings.OPENING_SOCKETS_PER_ADDRESS
 
     def end(self) -> None:
-        """Count it no more: somebody has signed in, or it is gone. A second time changes nothing."""
+        """Stop counting the connection: its user is known, or it has closed. Repeating it changes nothing."""
         if self._network:
             _opening[self._network] -= 1
             if _opening[self._network] <= 0:

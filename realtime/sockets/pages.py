@@ -1,4 +1,4 @@
-"""The sockets of the dashboards' pages: which groups each joins, and HTML fragments for what changes on it."""
+"""The sockets of the dashboards' pages: the groups each joins, and HTML fragments of changed regions."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -17,12 +17,12 @@ from stepper.db.transactions import run_in_thread
 from stepper.errors import NotPermitted
 from stepper.models import User
 
-# Names of the last changes that were drawn: the events of one change have the same regions drawn, once for a socket.
+# Number of last changes remembered: several events of one change draw the same regions, so they are drawn once.
 _DRAWN = 16
 
 
 class PageConsumer(SocketConsumer):
-    """A dashboard page: fragments drawn once per page, language and change, a full snapshot after any reconnect."""
+    """A dashboard page: fragments drawn once per page, language and change; a snapshot after every connect."""
 
     page: ClassVar[events.Page]
 
@@ -31,7 +31,7 @@ class PageConsumer(SocketConsumer):
         self._drawn: deque[tuple[str | int, ...]] = deque(maxlen=_DRAWN)
 
     def subject(self) -> tuple[int, ...]:
-        """Say what the page is about; with page and language the key under which fragments are shared."""
+        """Return the ids of what the page shows; fragments are shared under these, the page and the language."""
         raise NotImplementedError
 
     async def show(self) -> None:
@@ -41,7 +41,7 @@ class PageConsumer(SocketConsumer):
         try:
             event = events.decode_frame(message["frame"])
         except msgspec.ValidationError:
-            # Of a newer release that runs beside this one: what it changes is not known here, so everything is drawn.
+            # An event of a newer release that runs beside this one: what it changes is unknown, so draw everything.
             await self.show()
             return
         if not isinstance(event, events.DURABLE):
@@ -58,7 +58,7 @@ class PageConsumer(SocketConsumer):
             await self.send_text(html)
 
     async def refresh_permissions(self) -> None:
-        """Refresh them; where the socket may see more or other things than before, everything is drawn."""
+        """Refresh the permissions; if the socket's groups or rights changed, draw everything."""
         groups_before, rights_before = set(self.joined), _rights(self.identity.user)
         await super().refresh_permissions()
         if not self._closing and (self.joined != groups_before or _rights(self.identity.user) != rights_before):
@@ -82,7 +82,7 @@ class PageConsumer(SocketConsumer):
 
 
 def _rights(user: User) -> tuple[bool, bool, bool]:
-    """What of a user's rights the pages draw."""
+    """Return those rights of a user on which the pages depend."""
     return user.is_staff, user.may_see_trips, user.may_steer_trips
 
 
@@ -97,7 +97,7 @@ class DriverPageConsumer(PageConsumer):
         return (self.driver_id,)
 
     async def prepare(self) -> None:
-        self.drive_as((await run_in_thread(commands.membership, self.identity.user, frozenset())).driver_id)
+        self.drive_as((await run_in_thread(commands.read_rights, self.identity.user, frozenset())).driver_id)
         if self.driver_id is None:
             raise NotPermitted("driver.not_a_driver", _("This page is for drivers."))
         await self._set({groups.user(self.identity.user.pk), groups.driver(self.driver_id)})
@@ -128,7 +128,7 @@ class TripPageConsumer(PageConsumer):
     async def forward(self, message: dict[str, Any]) -> None:
         await super().forward(message)
         if message["event"] == ASSIGNED_EVENT:
-            # The marker is there at once, not with the driver's next fix.
+            # Show the driver's marker immediately, not only with the next fix.
             await self._show_location()
 
     async def _show_location(self) -> None:
@@ -146,12 +146,12 @@ class TripListPageConsumer(PageConsumer):
         return (self.identity.user.pk,)
 
     async def prepare(self) -> None:
-        member = await run_in_thread(commands.membership, self.identity.user, frozenset())
-        await self._set({groups.user(self.identity.user.pk)} | {groups.trip(pk) for pk in member.trip_ids})
+        rights = await run_in_thread(commands.read_rights, self.identity.user, frozenset())
+        await self._set({groups.user(self.identity.user.pk)} | {groups.trip(pk) for pk in rights.trip_ids})
 
     def position_now(self, message: dict[str, Any]) -> bool:
-        """A list has no map."""
+        """Ignore a position: a list has no map."""
         return True
 
     async def position_relayed(self, message: dict[str, Any]) -> None:
-        """As above, where it had to wait."""
+        """Ignore a position that had to wait."""

@@ -10,7 +10,7 @@ from realtime.sockets import commands
 from realtime.sockets.base import SocketConsumer
 from stepper.db.transactions import run_in_thread
 
-# What a driver's program hears no more after `driver.unsubscribe`.
+# Events that a driver's program does not get after `driver.unsubscribe`.
 _OFFERS = frozenset({"trip.offer.created", "trip.offer.expired"})
 
 
@@ -20,22 +20,22 @@ class ProgramConsumer(SocketConsumer):
     def __init__(self) -> None:
         super().__init__()
         self._offers_wanted = True
-        # Trips asked for by trip.subscribe, beyond the user's own unfinished ones.
+        # Trips subscribed by trip.subscribe, in addition to the user's own unfinished ones.
         self._watched: set[int] = set()
         self._left: set[int] = set()
 
     async def prepare(self) -> None:
-        member = await run_in_thread(commands.membership, self.identity.user, frozenset(self._watched))
-        self.drive_as(member.driver_id)
-        self._watched &= member.trip_ids
-        self._left &= member.trip_ids
-        self._driven = {groups.trip(pk): member.driver_id for pk in member.driven_ids if member.driver_id is not None}
+        rights = await run_in_thread(commands.read_rights, self.identity.user, frozenset(self._watched))
+        self.drive_as(rights.driver_id)
+        self._watched &= rights.trip_ids
+        self._left &= rights.trip_ids
+        self._driven = {groups.trip(pk): rights.driver_id for pk in rights.driven_ids if rights.driver_id is not None}
         wanted = {groups.user(self.identity.user.pk)}
-        wanted |= {groups.trip(pk) for pk in member.trip_ids - self._left}
-        if member.driver_id is not None:
-            # Also where offers are not wanted: `driver.updated` comes by it.
-            wanted.add(groups.driver(member.driver_id))
-        if member.sees_all:
+        wanted |= {groups.trip(pk) for pk in rights.trip_ids - self._left}
+        if rights.driver_id is not None:
+            # Also if offers are not wanted, because `driver.updated` arrives by this group.
+            wanted.add(groups.driver(rights.driver_id))
+        if rights.sees_all:
             wanted.add(groups.STAFF)
         await self.leave(*(self.joined - wanted))
         await self.join(*sorted(wanted - self.joined))
@@ -75,7 +75,7 @@ class ProgramConsumer(SocketConsumer):
     def forward_now(self, message: dict[str, Any]) -> bool:
         if message["type"] != "event.logged" or message["event"] == PERMISSIONS_REFRESH:
             return False
-        if self._is_in_question(message):
+        if self._may_have_lost_trip(message):
             return False
         if not self.is_new(message) or self._send_now(events.with_cursor(message["frame"], publisher.cursor)):
             return True
@@ -98,7 +98,7 @@ class ProgramConsumer(SocketConsumer):
                 async with self._changing_groups:
                     left = set(command.trip_ids)
                     self._watched -= left
-                    # Only those that `prepare` would join again: a client may name as many others as it likes.
+                    # Remember only trips that `prepare` would join again: a client may name any number of others.
                     self._left |= left & set(self._trip_ids())
                     await self.leave(*(groups.trip(pk) for pk in left))
                 await self._acknowledge(command)
@@ -119,7 +119,7 @@ class ProgramConsumer(SocketConsumer):
 
     async def _subscribe(self, command: events.TripSubscribe) -> None:
         trip_ids = set(command.trip_ids)
-        # Asked and joined in one go: a right that is lost meanwhile is looked at again afterwards, not in between.
+        # Check and join under one lock: a refresh for a right lost meanwhile waits until both are done.
         async with self._changing_groups:
             await run_in_thread(commands.subscribe, self.identity.user, trip_ids)
             self._watched |= trip_ids
@@ -130,7 +130,7 @@ class ProgramConsumer(SocketConsumer):
             await self._send_frame(frame)
 
     async def _resume(self, command: events.Resume) -> None:
-        # What happens meanwhile comes after what was missed.
+        # New events wait in the mailbox, so that they follow the missed ones.
         self._is_open = False
         try:
             await self._catch_up(command)
@@ -146,7 +146,7 @@ class ProgramConsumer(SocketConsumer):
             await self.show()
             return
         for row in rows:
-            # It may have lost its right to it while the rows were read.
+            # The socket may have lost its right to the event while the rows were read.
             if row.group in self.joined and self._is_wanted(row.type):
                 self.remember_sent(row.event_id)
                 await self.send_text(events.with_cursor(row.frame, publisher.cursor))

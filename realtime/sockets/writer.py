@@ -1,4 +1,4 @@
-"""Writing to one client: at once where it reads, else waiting for it, and closing where it does not read at all."""
+"""Writing to one client: immediately if it reads, else after a wait; a client that does not read is disconnected."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -11,9 +11,9 @@ from realtime.layer.mailbox import Mailbox
 from realtime.sockets.close_codes import CLOSE_SLOW
 from stepper.server.frames import Connection, encode_text_frame
 
-# How often a server that cannot say when it may be written to is asked.
+# Interval of asking a connection whether it is writable, as it has no event for it.
 _WRITABLE_POLL_S = 0.05
-# What a client that does not read has to read its close frame.
+# Time that a client which does not read has to read its close frame.
 _LAST_WORD_S = 2.0
 
 _ending: set[asyncio.Task[None]] = set()
@@ -22,22 +22,22 @@ _ending: set[asyncio.Task[None]] = set()
 class SocketWriter:
     """The client's side of a socket: its connection, and whether the socket is being closed."""
 
-    __slots__ = ("_mailbox", "_send", "is_closing", "line")
+    __slots__ = ("_mailbox", "_send", "connection", "is_closing")
 
-    def __init__(self, send: Any, line: Connection | None, mailbox: Mailbox) -> None:
-        """`send` is the server's; `line` None: a server whose connections take frames only by its `send`."""
+    def __init__(self, send: Any, connection: Connection | None, mailbox: Mailbox) -> None:
+        """`send` is the server's; `connection` None: a server that accepts frames only by its `send`."""
         self._send = send
-        self.line = line
+        self.connection = connection
         self._mailbox = mailbox
         self.is_closing = False
 
     def write_now(self, text: str) -> bool:
-        """Write a frame; return whether it was written (or the client is gone), False where that would have to wait."""
-        if self.line is not None:
-            return self.line.write(encode_text_frame(text.encode()))
+        """Write a frame without waiting; True: written, or the client is gone; False: it would have to wait."""
+        if self.connection is not None:
+            return self.connection.write(encode_text_frame(text.encode()))
         sending = self._send({"type": "websocket.send", "text": text})
         try:
-            # A server's send waits for nothing but the client's buffer, before it has done anything.
+            # A server's `send` waits only for the client's buffer, before it does anything, so one step is enough.
             sending.send(None)
         except StopIteration:
             return True
@@ -53,16 +53,16 @@ class SocketWriter:
             await self.send({"type": "websocket.send", "text": text})
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Send an ASGI message, waiting for the client to read for SOCKET_SLOW_S at most.
+        """Send an ASGI message; wait at most SOCKET_SLOW_S for the client to read.
 
-        A client that left meanwhile is no fault; the server's disconnect message follows.
+        If the client has left, nothing is raised; the server's disconnect message follows.
         """
         if message["type"] == "websocket.send" and self.write_now(message["text"]):
             return
         self._mailbox.stall(True)
         try:
             async with asyncio.timeout(settings.SOCKET_SLOW_S):
-                while self.line is not None and not self.line.is_writable:  # noqa: ASYNC110 - it tells nobody
+                while self.connection is not None and not self.connection.is_writable:  # noqa: ASYNC110 - no event
                     await asyncio.sleep(_WRITABLE_POLL_S)
                 await self._send(message)
         except TimeoutError:
@@ -73,7 +73,7 @@ class SocketWriter:
             self._mailbox.stall(False)
 
     async def close(self, code: int) -> None:
-        """Close the socket with a code; nothing where that has begun already."""
+        """Close the socket with a code; do nothing if it is being closed already."""
         if not self.is_closing:
             self.is_closing = True
             await self.send({"type": "websocket.close", "code": code})
@@ -83,14 +83,14 @@ class SocketWriter:
         _run_in_background(self.close(code))
 
     def _abandon(self) -> None:
-        """Close the socket of a client that does not read: it sees the code if it reads again soon, then it is cut."""
+        """Close the socket of a client that does not read, and cut the connection after _LAST_WORD_S."""
         self.is_closing = True
-        hang_up = self.line.hang_up if self.line is not None else _uvicorn_hang_up(self._send)
+        hang_up = self.connection.hang_up if self.connection is not None else _uvicorn_hang_up(self._send)
         _run_in_background(_close_and_cut(self._send, hang_up))
 
 
 def _uvicorn_hang_up(send: Any) -> Any:
-    """Find what cuts a connection of plain uvicorn, whose closing waits for a client that does not read; else None."""
+    """Return what cuts a connection of plain uvicorn, else None. Closing would wait for the client to read."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     return transport.abort if transport is not None else None
 

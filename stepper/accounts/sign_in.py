@@ -41,7 +41,7 @@ logger = logging.getLogger("stepper.accounts.sign_in")
 
 LOCKOUT_S = 60
 LONGEST_LOCKOUT_S = 60 * 60
-# An account that was not locked for so long starts again with the shortest lockout.
+# An account that was not locked for this long starts again with the shortest lockout.
 LOCKOUTS_KEPT_S = 24 * 60 * 60
 
 DEVICE_COOKIE = "device"
@@ -72,7 +72,7 @@ def authenticate(request: HttpRequest, password: str, *, email: str = "", phone:
 
 
 def check_password(request: HttpRequest, user: User, password: str) -> bool:
-    """Return whether it is the password of a user who is asked for it once more; counted like a sign-in.
+    """Check the password of a user who has to enter it again; counted like a sign-in.
 
     Raises:
         TooManyRequests: rate.limited
@@ -82,7 +82,7 @@ def check_password(request: HttpRequest, user: User, password: str) -> bool:
 
 
 def count_sign_up(request: HttpRequest) -> None:
-    """Count one form sent for a new account, which may also be a way to find out who has one.
+    """Count one form sent for a new account: such forms can also be used to find out who has an account.
 
     Raises:
         TooManyRequests: rate.limited, too many from this address.
@@ -192,7 +192,7 @@ class Failures(NamedTuple):
 
 
 class _Attempt(NamedTuple):
-    """One attempt, counted as failed before the password is looked at: guesses sent at once cannot all slip through."""
+    """One attempt, counted as failed before the password is checked, so that simultaneous guesses are all counted."""
 
     failures: Failures
     window: Window
@@ -221,7 +221,7 @@ class _Attempt(NamedTuple):
 
 @contextlib.contextmanager
 def _counted_as_failed(failures: list[Failures]) -> Iterator[list[_Attempt]]:
-    """Count an attempt as failed everywhere or, where it is refused or breaks off, nowhere."""
+    """Count an attempt as failed in all counters; if it is refused or breaks off, in none."""
     attempts = []
     with contextlib.ExitStack() as undo:
         for one in failures:

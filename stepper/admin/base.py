@@ -100,9 +100,9 @@ class Label(NamedTuple):
 
 
 def _can_be_key(field: Any, text: str) -> bool:
-    """Return whether a database can compare a key with what an address holds: no NUL, no number of too many digits.
+    """Return whether the database can compare a key with a text from a URL: no NUL, no number out of range.
 
-    Django knows the range of a model's own integers, not of a key that is another model's.
+    Django checks the range of a model's own integers, but not of a foreign key.
     """
     while field.is_relation:
         field = field.target_field
@@ -223,9 +223,9 @@ class _StaffAction:
         return self._show_form(admin, request, rows=[row], bound=bound, back=back, name=None)
 
     def run_from_list(self, admin: StaffAdmin, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse | None:
-        """Call the verb for the rows chosen, after a form where it asks for something or destroys something.
+        """Call the verb for the chosen rows, after a form if it needs input or a confirmation.
 
-        None: too many were chosen, the list is shown again.
+        None: too many rows were chosen, show the list again.
         """
         rows = list(chosen[: ROWS_AT_ONCE + 1])
         if len(rows) > ROWS_AT_ONCE:

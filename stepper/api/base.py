@@ -59,7 +59,7 @@ def authenticate_token(token: str) -> User | None:
 
 
 class UserThrottle(throttling.BaseThrottle):
-    """Allow so many requests a minute of one user, whatever they signed in with; others are not counted here."""
+    """Limit a signed-in user to `api_per_min` requests a minute; requests without a user are not counted here."""
 
     def __init__(self) -> None:
         self._wait_s: int | None = None
@@ -67,7 +67,7 @@ class UserThrottle(throttling.BaseThrottle):
     def allow_request(self, request: Request, view: Any) -> bool:
         if request.user.pk is None:
             return True
-        self._wait_s = limits.wait_s("api", request.user.pk, most=ServiceSettings.current().api_per_min)
+        self._wait_s = limits.count_and_get_wait_s("api", request.user.pk, most=ServiceSettings.current().api_per_min)
         return self._wait_s is None
 
     def wait(self) -> float | None:

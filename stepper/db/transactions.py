@@ -28,11 +28,14 @@ _RETRIABLE = {"40001", "40P01"}
 
 
 class Stale(Exception):
-    """What decided the lock order changed before the lock was held; the unit is run again."""
+    """The row that told which rows to lock changed before it was locked (e.g. the trip got another driver).
+
+    `in_transaction` runs the unit of work again.
+    """
 
 
 class _Unit(threading.local):
-    """What the unit of work of this thread writes at its end; None outside of one."""
+    """The rows that the unit of work of this thread writes at its end; None outside of a unit of work."""
 
     writes: list[tuple[Callable[[list[Any]], None], list[Any]]] | None = None
 
@@ -41,9 +44,9 @@ _unit = _Unit()
 
 
 def write_at_end(write: Callable[[list[Any]], None], rows: list[Any]) -> None:
-    """Keep rows that nobody reads before the commit: `write` gets those of a unit of work at once, at its end.
+    """Keep rows that nobody reads before the commit; at the end of the unit of work `write` gets them all in one call.
 
-    Outside of `in_transaction` they are written now.
+    Outside of `in_transaction` they are written immediately.
     """
     if _unit.writes is None:
         write(rows)
@@ -53,7 +56,7 @@ def write_at_end(write: Callable[[list[Any]], None], rows: list[Any]) -> None:
 
 @contextlib.contextmanager
 def _deferred_writes() -> Iterator[None]:
-    """Write what a verb kept, at its end and inside its transaction; the outer of two verbs writes for both."""
+    """Write the rows that a verb kept, at its end, in its transaction. Of nested verbs the outer one writes all."""
     outer = _unit.writes
     if outer is not None:
         kept = len(outer)
@@ -76,23 +79,23 @@ def _deferred_writes() -> Iterator[None]:
 
 
 def in_transaction(verb: Callable[P, T]) -> Callable[P, T]:
-    """Run `verb` in `atomic()`, again when the database or the verb (by `Stale`) asks for it.
+    """Run `verb` in `atomic()`; run it again after a deadlock, a serialisation failure or `Stale`.
 
-    Inside somebody else's transaction it cannot be repeated, so it runs once.
+    Inside an outer transaction it cannot be repeated, so it runs once.
     """
 
     @functools.wraps(verb)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        for left in reversed(range(TRIES)):
+        for retries_left in reversed(range(TRIES)):
             nested = connection.in_atomic_block
             try:
                 with transaction.atomic(), _deferred_writes():
                     return verb(*args, **kwargs)
             except Stale:
-                if nested or not left:
+                if nested or not retries_left:
                     raise
             except OperationalError as error:
-                if nested or not left or getattr(error.__cause__, "sqlstate", None) not in _RETRIABLE:
+                if nested or not retries_left or getattr(error.__cause__, "sqlstate", None) not in _RETRIABLE:
                     raise
         raise AssertionError("unreachable")
 
@@ -100,9 +103,9 @@ def in_transaction(verb: Callable[P, T]) -> Callable[P, T]:
 
 
 def best_effort(verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Do now, after a commit, what the dispatcher would do later anyway.
+    """Run `verb` after a commit; only log a failure of the database.
 
-    What was committed stands, so a database that fails now is no fault of the change that led here.
+    The change is committed already, and the dispatcher does later what failed here.
     """
     try:
         verb(*args, **kwargs)
@@ -111,9 +114,9 @@ def best_effort(verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> None
 
 
 def isolate_failures(work: Callable[[list[int]], int], ids: list[int]) -> int:
-    """Call `work` with all rows; where that fails with each alone, so that one bad row costs the others nothing.
+    """Call `work` with all rows; if that fails, call it again once for each row, so that one bad row stops no other.
 
-    What is wrong with a row is logged. A database that is away is the caller's to wait for.
+    Returns the sum of its results. The error of a single row is logged. Errors of the connection are raised.
     """
     if not ids:
         return 0
@@ -129,8 +132,8 @@ def isolate_failures(work: Callable[[list[int]], int], ids: list[int]) -> int:
 
 
 database_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="database")
-# For the loops that keep the service going, and nothing else: deadlines and rounds, working time and watches, the sweep
-# of events, the flush of positions. Each does one thing at a time, so each always finds a thread, whatever clients do.
+# Only for the four loops of the service: deadlines and rounds; working time and watches; the sweep of events; the flush
+# of positions. Each uses one thread at a time, so each always finds a free one, whatever clients do.
 service_pool = ThreadPoolExecutor(4, thread_name_prefix="service")
 
 

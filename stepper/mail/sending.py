@@ -24,7 +24,7 @@ logger = logging.getLogger("stepper.mail.sending")
 
 THREADS = 2
 MOST_WAITING = 500
-# Stopping a server waits so long for the mails that are left, then gives them up.
+# A server that stops waits at most this long for queued mails; then it discards them.
 STOP_S = 4.0
 
 Job = Callable[[], object]
@@ -84,7 +84,7 @@ def _run(job: Job) -> None:
 
 
 class MailQueue:
-    """Jobs that wait for the mail threads of a server; outside of one each runs where it is added."""
+    """Jobs that wait for the mail threads of a server; in other processes `add` runs the job itself."""
 
     def __init__(self) -> None:
         self._jobs: queue.Queue[Job | None] | None = None
@@ -138,7 +138,7 @@ class MailQueue:
 
 
 def _drain(jobs: "queue.Queue[Job | None]") -> int:
-    """Empty the queue and return how many in it told a thread to end."""
+    """Empty the queue; return how many of its entries were requests to end a thread."""
     ends = 0
     while True:
         try:

@@ -15,17 +15,17 @@ _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ThreadPoolExecutor, as
 
 
 async def run_admitted(func: Callable[..., T], *args: Any, pool: ThreadPoolExecutor = database_pool) -> T:
-    """Run a request or command in a thread of the pool: at most as many at once as it has threads.
+    """Run a request or command in a thread of the pool: at most as many together as it has threads.
 
-    It begins after the events of those before it were handed to the channel layer, so that who lost a race hears of it
-    first.
+    It begins after the events of earlier requests were handed to the channel layer, so that a driver who lost a race
+    learns it before their next request runs.
 
-    Who is cancelled (the client hung up) keeps the turn until the thread is done: it goes on, and would find the
-    request's body closed under it; and hanging up must not let others crowd into the pool.
+    A cancelled request (the client hung up) keeps its slot until its thread has finished. The thread cannot be stopped
+    and still reads the request's body, and hanging up must not let more requests into the pool than it has threads.
     """
     loop = asyncio.get_running_loop()
-    places = _slots.setdefault(loop, {}).setdefault(pool, asyncio.Semaphore(pool._max_workers))
-    async with places:
+    slots = _slots.setdefault(loop, {}).setdefault(pool, asyncio.Semaphore(pool._max_workers))
+    async with slots:
         await publisher.wait_until_delivered()
         working = asyncio.ensure_future(run_in_thread(func, *args, pool=pool))
         try:

@@ -1,8 +1,8 @@
 """ASGI middleware that refuses a body that is too large or too slow before the application has read it.
 
-Nothing is read of a body whose Content-Length is over the limit; one that comes in chunks is counted. The refusal is
-rendered by the application itself (`stepper.web.middleware.RefusalMiddleware`), in the shape of the API there and as
-a page elsewhere; then the connection is closed, since what is left of the body is still on its way.
+A body whose Content-Length is over the limit is not read; the bytes of a chunked body are counted. The application
+itself renders the refusal (`stepper.web.middleware.RefusalMiddleware`), as JSON under the API and as a page elsewhere.
+Then the connection is closed, because the rest of the body is still being sent.
 """
 
 import asyncio
@@ -48,13 +48,13 @@ class BodyLimits:
             await self._refuse(body.refusal, scope, send)
 
     async def _refuse(self, refusal: DomainError, scope: dict[str, Any], send: Any) -> None:
-        """Have the application answer `refusal` to the request without its body."""
+        """Call the application without the body, to answer the request with `refusal`."""
         is_sent = False
 
         async def receive_nothing() -> dict[str, Any]:
             nonlocal is_sent
             if is_sent:
-                # Asking the server whether the client has gone would make it read on.
+                # Wait for ever: calling the server's `receive` would make it read the body.
                 await asyncio.get_running_loop().create_future()
             is_sent = True
             return {"type": "http.request", "body": b"", "more_body": False}
@@ -68,10 +68,10 @@ class BodyLimits:
 
 
 class LimitedBody:
-    """A body while it is received. Once `refusal` is set, the application is told that the client has gone.
+    """A body while it is received. When `refusal` is set, the application gets a disconnect message.
 
     Args:
-        receive: of the server.
+        receive: the server's.
         limit: bytes.
     """
 
@@ -81,7 +81,7 @@ class LimitedBody:
         self._limit = limit
         self._received = 0
         self._is_complete = False
-        # A larger body has longer, so that the slowest connection that is fast enough stays the same.
+        # A larger body has more time, so that the minimum speed stays the same.
         self._ends_at = asyncio.get_running_loop().time() + settings.REQUEST_BODY_S * max(1, limit / MAX_BODY_BYTES)
 
     async def receive(self) -> dict[str, Any]:
@@ -106,13 +106,13 @@ class LimitedBody:
 
 
 def declared_length(scope: dict[str, Any]) -> int | None:
-    """Return the bytes of a request's body as its head says; None: it does not, so they have to be counted."""
+    """Return the length of a request's body by its headers, in bytes; None: unknown, so count the bytes."""
     length = 0
     for name, value in scope["headers"]:
         if name == b"transfer-encoding":
             return None
         if name == b"content-length":
-            # uvicorn's parser takes one with blanks around it and hands it on with them.
+            # uvicorn's parser accepts blanks around the number and keeps them.
             digits = value.strip(b" \t")
             if not digits.isdigit():
                 return None
@@ -133,7 +133,7 @@ def is_signed_in(scope: dict[str, Any]) -> bool:
 
 
 async def _limit(scope: dict[str, Any], length: int | None) -> int:
-    """Return the bytes that this request may send; who is signed in is looked up only where it matters."""
+    """Return the number of bytes this request may send; check whether it is signed in only if that matters."""
     limit = largest_body(scope["path"])
     if limit <= MAX_BODY_BYTES or (length is not None and length <= MAX_BODY_BYTES):
         return limit

@@ -29,7 +29,7 @@ from stepper.server.single_process import AlreadyRunning, claim_data_directory
 
 @implementer(IPushProducer)
 class CodedWebSocketProtocol(WebSocketState):
-    """A connection that takes and hands on short frames by a call, and watches whether its client reads."""
+    """A connection that handles short frames by a call, and knows whether its client reads."""
 
     listener: Listener | None = None
     _unheard: Unheard | None = None
@@ -46,7 +46,7 @@ class CodedWebSocketProtocol(WebSocketState):
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         super().connectionMade()
         self.refuse_with_codes()
-        # The HTTP channel was asked to pause until now, when the client did not read.
+        # Until now the HTTP channel was told when the client did not read; from now on this protocol is.
         self.transport.unregisterProducer()
         self.transport.registerProducer(self, True)
 
@@ -69,14 +69,14 @@ class CodedWebSocketProtocol(WebSocketState):
         self.is_writable = True
 
     def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
-        self.is_writable = True  # nobody is there any more: writing comes to nothing
+        self.is_writable = True  # the client is gone, so writes have no effect
 
     def serverClose(self, code: int | None = None) -> None:  # noqa: N802 - Daphne's name
         self.close_with_code(code or 1000)
 
 
 class ReadAhead(asyncio.Queue[dict[str, Any]]):
-    """What has come over a socket and its consumer has not taken; while that is much, nothing more is read."""
+    """The messages of a socket that its consumer has not taken; while they are too many, nothing more is read."""
 
     def __init__(self, protocol: CodedWebSocketProtocol) -> None:
         super().__init__()
@@ -101,12 +101,12 @@ class ReadAhead(asyncio.Queue[dict[str, Any]]):
 
 
 def _size(message: dict[str, Any]) -> int:
-    # A message of its own is worth something, however short its text.
+    # The overhead of each message counts as 256.
     return 256 + len(message.get("text") or message.get("bytes") or "")
 
 
 class SocketServer(Server):
-    """Daphne with a bound to what waits for the application, and an end that comes with close codes."""
+    """Daphne with a limit on the messages that wait for the application, and close codes when the server stops."""
 
     # Called when the server is told to stop, before its connections are ended.
     before_end: Callable[[], Awaitable[None]] | None = None
@@ -123,32 +123,32 @@ class SocketServer(Server):
         return protocol.body
 
     def _run(self, protocol: Any, scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
-        """Do what Daphne's `create_application` does, with a bound to what waits for the application."""
+        """Do what Daphne's `create_application` does, with a limit on the messages that wait for the application."""
         scope["asgi"] = {"version": "3.0"}
         answering = self.application(scope, receive, partial(self.handle_reply, protocol))
         set_application(self, protocol, asyncio.ensure_future(answering))
 
     def kill_all_applications(self) -> Any:
-        """Do what comes before the end first: whom Daphne ends, it ends without a code."""
+        """Call `before_end` first, because Daphne itself ends connections without a close code."""
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._end()))
 
     async def _end(self) -> None:
         if self.before_end is not None:
             await self.before_end()
         for details in self.connections.values():
-            # Its head has not come, or its answer has gone; Daphne expects one.
+            # The request is incomplete or already answered, but Daphne expects an application.
             details.setdefault("application_instance", asyncio.ensure_future(asyncio.sleep(0)))
         await super().kill_all_applications().asFuture(asyncio.get_running_loop())
 
 
 def install() -> None:
-    """Make Daphne servers of this process use our protocols, unless private names are not to be used."""
+    """Make Daphne servers of this process use our protocols, if private names may be used."""
     if private_names.USES_PRIVATE_NAMES:
         install_protocols(CodedWebSocketProtocol, LimitedHTTPFactory)
 
 
 def serve(host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM, holding the data directory where only one server may run.
+    """Serve until SIGINT or SIGTERM; lock the data directory if only one server may run.
 
     Raises:
         CommandError: another server runs on the same data, or the port is taken.
@@ -161,7 +161,7 @@ def serve(host: str, port: int) -> None:
     running = SocketServer(
         application=import_string("stepper.asgi.application"),
         endpoints=build_endpoint_description_strings(host=host, port=port),
-        # A handshake waits for a database thread; a crowd that comes back at once must not be turned away.
+        # Handshakes wait for a database thread: many clients that reconnect together must not be refused.
         websocket_handshake_timeout=30,
         ready_callable=lambda: asyncio.get_event_loop().create_task(lifespan.start()),
         server_name="stepper",

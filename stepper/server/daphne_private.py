@@ -74,7 +74,7 @@ class WebSocketState(WebSocketProtocol):
 
     @property
     def is_frame_unheard(self) -> bool:
-        """Whether no consumer hears of the frame that begins: ping, pong, part of a message, what follows a close."""
+        """Whether the frame that begins reaches no consumer: ping, pong, part of a message, or after a close."""
         return self.current_frame.opcode > 7 or self.inside_message or self.state != self.STATE_OPEN
 
     def write(self, wire: bytes) -> bool:

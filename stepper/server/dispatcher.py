@@ -1,6 +1,6 @@
-"""The dispatcher: deadlines, rounds that are due, trips given up, drivers' working time, trips that have a driver.
+"""The dispatcher: deadlines, due rounds, searches that end, drivers' working time, watches of trips with a driver.
 
-Any number of them may run. Also forgets what is no longer needed.
+Any number of dispatchers may run. It also deletes old rows.
 """
 
 import asyncio
@@ -25,21 +25,22 @@ from trips.models import DispatchRound
 logger = logging.getLogger("stepper.server.dispatcher")
 
 TICK_S = 0.25
-# Breaks, hours and trips under way are judged in minutes.
+# Breaks, hours and watches need no more precision: their limits are minutes.
 SUPERVISE_S = 2.0
-# Looked after at once; everybody's hours may begin at eight.
+# Rows of a kind that one pass handles: the hours of many drivers may begin at the same time.
 BATCH = 100
 BEAT_S = 5.0
 PRUNE_S = 600.0
-# Where more is to be forgotten than one go takes, the next one is due sooner.
+# The pause after a pass that deleted PRUNED_AT_ONCE rows, as there may be more.
 PRUNE_ON_S = 10.0
 PRUNED_AT_ONCE = 20_000
 
 
 def dispatch_due() -> int:
-    """One look at everything that is due; returns what was done.
+    """Handle offers, rounds and searches that are due; return the number of trips handled.
 
-    Where more deadlines have passed than one look settles, they come first: they take no time, rounds do.
+    If more offers have expired than one pass settles, the next pass settles more of them before rounds start, because
+    they take little time and rounds take long.
     """
     if not deadlines.is_anything_due():
         return 0
@@ -50,7 +51,7 @@ def dispatch_due() -> int:
 
 
 def supervise_due() -> bool:
-    """One look at drivers' working time and at trips whose driver is expected; True: there may be more to do now."""
+    """Handle due working time, watches, metrics and unfilled trips, one batch each; True: more may be due now."""
     done = (
         working_time.apply_due(BATCH),
         watch.watch_due(BATCH),
@@ -61,14 +62,14 @@ def supervise_due() -> bool:
 
 
 def prune() -> int:
-    """Delete events, rounds and points of trails older than they are kept, and dispatchers long gone.
+    """Delete events, rounds and points of trails after the time they are kept, and rows of dispatchers long stopped.
 
-    Return how many rows; `PRUNED_AT_ONCE` or more: there may be more to delete.
+    Return the number of rows; `PRUNED_AT_ONCE` or more: there may be more to delete.
     """
     now = timezone.now()
     ServerBeat.objects.filter(beat_at__lt=now - dt.timedelta(days=1)).delete()
     settings = ServiceSettings.current()
-    # The oldest ones, found by their keys: an index on the time would be written with every row and read by nobody.
+    # Only the oldest keys are searched: an index on the time would be written with every row and used only here.
     oldest_rounds = DispatchRound.objects.order_by("pk").values("pk")[:PRUNED_AT_ONCE]
     kept_since = now - dt.timedelta(days=settings.rounds_kept_days)
     done = DispatchRound.objects.filter(pk__in=oldest_rounds, created_at__lt=kept_since).delete()[0]
@@ -80,7 +81,7 @@ def prune() -> int:
 
 
 class Dispatcher:
-    """The loop of one process. State is in the database only, so it may be killed at any moment."""
+    """The dispatcher's loops in one process. All state is in the database, so it may be killed at any moment."""
 
     def __init__(self) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
@@ -91,13 +92,13 @@ class Dispatcher:
         self._task = asyncio.create_task(self.run())
 
     async def stop(self) -> None:
-        """Stop once what is being done is finished."""
+        """Stop after the present pass."""
         self._stopping.set()
         if self._task is not None:
             await self._task
 
     async def run(self) -> None:
-        """Until stopped. Offers never wait for what is judged in minutes."""
+        """Run both loops until stopped. They are separate, so that offers never wait for working time and watches."""
         await asyncio.gather(self._dispatch(), self._look_after())
 
     async def _look_after(self) -> None:
@@ -107,7 +108,7 @@ class Dispatcher:
             except DatabaseError as error:
                 logger.warning("working time and watches wait for the database: %s", error)
                 more = False
-            except Exception:  # as below: nothing may end this loop
+            except Exception:  # as in `_dispatch`: nothing may end this loop
                 logger.exception("looking after drivers and trips failed")
                 more = False
             if not more:

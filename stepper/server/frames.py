@@ -1,8 +1,8 @@
-"""Connections as consumers see them, made quick for the frame that comes most: a short one, whole in what was read.
+"""Connections as consumers see them, with a fast path for the most frequent frame: a short text frame, read whole.
 
-A consumer finds its connection in the scope (`stepper.line`, a `Connection`): it writes frames that are encoded once
-for everybody who gets them, and takes text frames by a call, without a queue and a task's turn. What a listener does
-not take, and every frame that is not short, whole and plain text, goes the way of the server's library.
+A consumer finds its connection in the scope (`stepper.line`, a `Connection`). It writes frames that are encoded once
+for all receivers, and receives text frames by a call, without a queue and a task switch. Frames that the listener does
+not take, and all frames that are not short, whole and plain text, are handled by the server's library.
 """
 
 import time
@@ -14,13 +14,13 @@ from websockets.speedups import apply_mask
 
 from stepper.token_bucket import TokenBucket
 
-# Takes a text frame at once, or says False: then it goes the long way.
+# Takes a text frame immediately, or returns False: then it goes through the server's library and the queue.
 Listener = Callable[[str], bool]
 
-# A frame with a fix or a few; longer ones are worth a queue.
+# Enough for a frame with a few fixes; longer frames go through the queue.
 SHORT_FRAME_BYTES = 2048
 _TEXT_FRAME = 0x81  # final, text
-# Frames that no consumer hears of, so that none can hold them back: so many ahead, and so many a second.
+# Limits of frames that reach no consumer, so that no consumer can limit them: the burst, and frames per second.
 _UNHEARD_BURST, _UNHEARD_RATE = 1000, 100
 _head, _head_16, _head_64 = Struct("!BB").pack, Struct("!BBH").pack, Struct("!BBQ").pack
 
@@ -32,19 +32,19 @@ class Connection(Protocol):
 
     @property
     def is_writable(self) -> bool:
-        """Whether the client keeps up with what is written."""
+        """Whether the client reads fast enough, so that more may be written."""
 
     def write(self, wire: bytes) -> bool:
-        """Write a frame as it goes over the wire; False where the client does not keep up. To nobody: True."""
+        """Write an encoded frame; False: the client does not read fast enough. True also if the client is gone."""
 
     def hang_up(self) -> None:
         """Cut the connection; closing would wait for a client that does not read."""
 
 
 class Unheard(TokenBucket):
-    """Limit the frames of one connection that no consumer hears of.
+    """Limit the frames of one connection that reach no consumer.
 
-    They are pings, pongs, parts of a message, and whatever follows a close. Each costs the loop as much as a message,
+    They are pings, pongs, parts of a message, and all frames after a close. Each costs the loop as much as a message,
     and a ping makes the server write.
     """
 
@@ -54,12 +54,12 @@ class Unheard(TokenBucket):
         super().__init__(_UNHEARD_BURST, _UNHEARD_RATE, time.monotonic())
 
     def is_one_too_many(self) -> bool:
-        """Count one more; True: cut the connection."""
+        """Count one frame; True: cut the connection."""
         return self.spend(time.monotonic()) < 0
 
 
 def encode_text_frame(body: bytes) -> bytes:
-    """Encode a text frame of a server (RFC 6455, 5.2): final, unmasked, so the same for everybody."""
+    """Encode a text frame of a server (RFC 6455, 5.2): final and unmasked, so the same for all receivers."""
     length = len(body)
     if length < 126:
         return _head(_TEXT_FRAME, length) + body
@@ -69,10 +69,10 @@ def encode_text_frame(body: bytes) -> bytes:
 
 
 def read_short_frames(data: bytes, listener: Listener, otherwise: Callable[[bytes], None]) -> int:
-    """Hand the short masked text frames at the beginning of `data` to the listener; return how many bytes they were.
+    """Pass the short masked text frames at the beginning of `data` to the listener; return their length in bytes.
 
-    What the listener does not take goes to `otherwise`, unmasked. Stops at the first frame that is anything else: part
-    of one, a long one, a fragment, a control frame, or no UTF-8.
+    A frame that the listener does not take goes to `otherwise`, unmasked, and ends the reading. So does the first frame
+    of another kind, which is not read: an incomplete one, a long one, a fragment, a control frame, invalid UTF-8.
     """
     at, end_of_data = 0, len(data)
     while end_of_data - at >= 6 and data[at] == _TEXT_FRAME:

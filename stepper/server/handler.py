@@ -1,12 +1,12 @@
-"""Django's ASGI handler with one thread hop a request, in a bounded pool.
+"""Django's ASGI handler with one thread switch per request, in a bounded pool.
 
-Django runs each synchronous middleware of an asynchronous chain in hops of its own (about twenty a request here, each
-waiting for the interpreter when it is busy) and every request in a thread of its own. Here the chain is synchronous
-and runs as a whole in a pool, so a crowd that arrives together (two hundred drivers accepting one trip) queues
-instead of taking the interpreter away from the event loop, and the sockets hear of the outcome at once.
+Django switches threads for each synchronous middleware of an asynchronous chain (about twenty times a request here,
+each waiting for the interpreter lock) and runs every request in a thread of its own. Here the chain is synchronous and
+runs as a whole in a pool. When many requests arrive together (two hundred drivers accepting one trip), they wait in a
+queue instead of taking the interpreter lock from the event loop, and the sockets get the outcome immediately.
 
 Requests that hash a password run in a small pool of their own: a hash takes a hundred times as long as the rest of a
-request, and a crowd that signs in would take every thread from those who are at work. A bounded number waits for it.
+request, so many people who sign in together would occupy every thread. A bounded number of them waits for this pool.
 """
 
 import re
@@ -24,8 +24,8 @@ from stepper.server.admission import run_admitted
 request_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="http")
 _hashing_pool = ThreadPoolExecutor(settings.SIGN_IN_THREADS, thread_name_prefix="hashing")
 
-# Requests that may hash a password: every POST to an account's pages but signing out and asking for a mail (a new page
-# counts as one until it is listed here), making tokens, and staff who set passwords.
+# Requests that may hash a password: every POST to an account's pages except signing out and asking for a mail (so a new
+# page counts as one until it is excluded here), creating tokens, and staff who set passwords.
 _HASHES = re.compile(r"/accounts/(?!logout/|password/reset/$)|/api/token/?$|/admin/(?:password_change|stepper/user)/")
 
 
@@ -38,7 +38,7 @@ class PooledHandler(ASGIHandler):
         super().load_middleware(is_async=False)
 
     def create_request(self, scope: Any, body_file: Any) -> Any:
-        """Say how long a body is that came in chunks: the REST framework takes one without a length for empty."""
+        """Set the length of a body sent in chunks: the REST framework treats a body without a length as empty."""
         request, refusal = super().create_request(scope, body_file)
         if request is not None and "CONTENT_LENGTH" not in request.META:
             size = body_file.seek(0, SEEK_END)

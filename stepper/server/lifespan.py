@@ -1,7 +1,7 @@
-"""What a server process does besides answering: publish, write positions, dispatch, send mails.
+"""The background work of a server process: publish events, write positions, dispatch, send mails.
 
-It is started and stopped with the server. All but the mails lives on the server's event loop: a thread with a loop of
-its own could not wake the sockets.
+It starts and stops with the server. Everything except the mails runs on the server's event loop: from a thread with a
+loop of its own it could not wake the sockets.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from stepper.server.dispatcher import Dispatcher
 logger = logging.getLogger("stepper.server.lifespan")
 
 SWITCH_INTERVAL_S = 0.0002
-# Everything that is loaded stays; what a frame needs is freed by itself. Looking for cycles after every 700 allocations
-# would take a tenth of the time of relaying positions.
+# Loaded modules stay for ever, and the objects of a frame are freed by their reference counts. With the default
+# thresholds the garbage collector would take a tenth of the time of relaying positions.
 GARBAGE_THRESHOLDS = (20_000, 20, 20)
 
 _dispatcher: Dispatcher | None = None
@@ -37,7 +37,7 @@ async def start() -> None:
     """Start everything. Call on the server's loop before it accepts connections."""
     global _dispatcher, _heartbeats
     asyncio.get_running_loop().set_exception_handler(_report_loop_error)
-    # The loop shares the interpreter with the threads that answer requests: it must not wait 5 ms for each of them.
+    # The loop shares the interpreter lock with the threads of requests: with the default it would wait 5 ms for each.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.collect()
     gc.freeze()
@@ -56,7 +56,7 @@ async def start() -> None:
 
 
 def _report_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log an error that nobody handled, but not that a client hung up, which Django leaves to the loop."""
+    """Log an unhandled error of a task; ignore RequestAborted (the client hung up), which Django does not handle."""
     if not isinstance(context.get("exception"), RequestAborted):
         loop.default_exception_handler(context)
 
@@ -75,7 +75,7 @@ async def stop() -> None:
     await counts.close()
     await buffer.close()
     await publisher.close()
-    # Last of what writes: a mail that is queued by now is sent, though not for ever.
+    # After everything that may queue a mail: queued mails are still sent, within a time limit.
     await asyncio.to_thread(mails.close)
     close = getattr(get_channel_layer(), "close", None)
     if close is not None:

@@ -1,15 +1,15 @@
-"""One switch for all that our servers do with what Daphne, Twisted, Autobahn, uvicorn and websockets do not promise.
+"""One switch for everything in our servers that uses private names of Daphne, Twisted, Autobahn, uvicorn, websockets.
 
 The names are listed in `uvicorn_private` and `daphne_private`, the only modules that read private state; requirements
-pin the packages exactly, and tests/stepper/test_private_names.py fails when a name is gone from what is installed.
+pin the packages exactly, and tests/stepper/test_private_names.py fails if an installed package lacks one of the names.
 """
 
 import inspect
 import types
 from collections.abc import Collection, Iterator, Mapping
 
-# False: both servers run as their packages made them. Then heads, bodies' speed and slow clients have no limits but the
-# packages' own, close codes are Autobahn's, and frames go through queues: for a proxy in front that has the limits.
+# False: both servers run unchanged. Then only the packages limit heads, the speed of bodies and slow clients, close
+# codes are Autobahn's, and frames go through queues. Use that only behind a proxy that has these limits.
 USES_PRIVATE_NAMES = True
 
 # Class of a package -> names of its methods and attributes.

@@ -1,9 +1,9 @@
-"""The only place that believes what proxies say: who the client is, and whether it came by TLS.
+"""The only module that uses proxies' headers: the client's address, and whether the client used TLS.
 
 With `TRUSTED_PROXIES=N` the N-th address from the right of X-Forwarded-For is the client, because each proxy appends
-the address that it was called from, and the last X-Forwarded-Proto is the scheme; with 0 neither is looked at. Then
-every header of the kind is taken away, so that nothing behind (Django, the REST framework, allauth) can be told
-something else: they see `scope["client"]` and `scope["scheme"]`. The host is the Host header's, the root path is empty.
+the address that it was called from, and the last X-Forwarded-Proto is the scheme; with 0 neither is used. Then
+all headers of this kind are removed, so that a client cannot set them for the code behind (Django, the REST framework,
+allauth), which sees `scope["client"]` and `scope["scheme"]`. The host is the Host header's, the root path is empty.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 
-# What servers and frameworks are known to take from proxies, in lower case as in a scope.
+# Headers that servers and frameworks are known to accept from proxies, in lower case as in a scope.
 _PROXY_HEADERS = frozenset(
     {
         b"daphne-root-path",
@@ -35,7 +35,7 @@ _PROXY_HEADERS = frozenset(
         b"x-url-scheme",
     }
 )
-# One of these may follow an address: `1.2.3.4:5678`, `[::1]:5678`.
+# An address, perhaps with a port: `1.2.3.4:5678`, `[::1]:5678`.
 _ADDRESS = re.compile(r"\[(?P<v6>[^\]]+)\](?::\d+)?|(?P<v4>[^:]+):\d+|(?P<bare>.+)")
 _SCHEMES = {"http": ("http", "ws"), "ws": ("http", "ws"), "https": ("https", "wss"), "wss": ("https", "wss")}
 
@@ -53,7 +53,7 @@ class TrustedProxies:
 
 
 def is_proxy_header(name: bytes) -> bool:
-    """Say whether only a proxy may set a header. A name with `_` could pass for the one with `-`, so it counts."""
+    """Say whether only a proxy may set a header. Also any name with `_`, which could be taken for one with `-`."""
     return name in _PROXY_HEADERS or name.startswith(b"x-forwarded") or b"_" in name
 
 
@@ -62,7 +62,7 @@ def without_proxies(scope: dict[str, Any], trusted: int) -> dict[str, Any]:
 
     Args:
         scope: is not changed.
-        trusted: the number of proxies whose word counts.
+        trusted: the number of trusted proxies.
     """
     outside = scope["headers"]
     headers = [(name, value) for name, value in outside if not is_proxy_header(name)]
@@ -78,15 +78,15 @@ def without_proxies(scope: dict[str, Any], trusted: int) -> dict[str, Any]:
 
 
 def _values(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
-    """Return the members of a list that may be spread over several headers, in their order."""
+    """Return the members of a comma-separated list, which several headers may hold, in their order."""
     return [one.strip() for name, value in headers if name == wanted for one in value.decode("latin-1").split(",")]
 
 
 def _client(addresses: list[str], trusted: int) -> str | None:
-    """Return the address that the outermost trusted proxy was called from.
+    """Return the address of the outermost trusted proxy's client.
 
-    None: fewer proxies than trusted have written something, or no address. Then the connection's own counts, which
-    nobody can choose.
+    None: fewer proxies than trusted have added an address, or it is not an address. Then the connection's own address
+    is used, which a client cannot forge.
     """
     if len(addresses) < trusted:
         return None
@@ -98,7 +98,7 @@ def _client(addresses: list[str], trusted: int) -> str | None:
 
 
 def network_of(address: str) -> str:
-    """Return what limits by address count by: an IPv4 address, or the /64 of an IPv6 one, which is one customer's."""
+    """Return the key of limits by address: an IPv4 address, or the /64 network of an IPv6 one (one customer)."""
     try:
         parsed = ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What one HTTP request may cost before anybody has looked at it. Every server and the application read it here.
+"""The limits of one HTTP request before the application handles it, used by every server and the application.
 
 The seconds are settings (`REQUEST_HEAD_S`, `REQUEST_BODY_SILENCE_S`, `REQUEST_BODY_S`); the example proxies in the
 README carry the same numbers.
@@ -16,15 +16,15 @@ MAX_HEADERS = 100
 MAX_PIPELINED = 20
 
 MAX_BODY_BYTES = 1 << 20
-# A Content-Length of more digits is no length of anything, and may have too many for `int`.
+# A Content-Length with more digits is refused; it may also have too many for `int`.
 LENGTH_DIGITS = 15
-# A regular expression that matches a whole path -> bytes that somebody signed in may send there.
+# A regular expression that matches a whole path -> bytes that a signed-in user may send there.
 LARGER_BODIES: dict[str, int] = {}
 
-# Received ahead of an application that is busy; then reading pauses.
+# Bytes received before the application reads them; then reading pauses.
 READ_AHEAD_BYTES = 64 * 1024
-# After a refusal a client may go on sending for so long and so much, thrown away unread, so that it gets to read the
-# answer: closing at once would reset the connection.
+# After a refusal the client may go on sending for this time and this many bytes, which are discarded. Otherwise closing
+# would reset the connection before the client has read the answer.
 LINGER_S = 2
 LINGER_BYTES = 8 << 20
 # The name in a request's scope by which Django's middleware finds why its body was refused.
@@ -32,5 +32,5 @@ REFUSAL = "stepper.refusal"
 
 
 def largest_body(path: str) -> int:
-    """Return the number of bytes that somebody signed in may send to a decoded path."""
+    """Return the number of bytes that a signed-in user may send to a decoded path."""
     return max((size for pattern, size in LARGER_BODIES.items() if re.fullmatch(pattern, path)), default=MAX_BODY_BYTES)

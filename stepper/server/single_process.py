@@ -1,4 +1,4 @@
-"""Without Redis there is one server process: a second one would not hear of the first one's events."""
+"""The rule that without Redis only one server process runs: a second one would not get the first one's events."""
 
 import fcntl
 from typing import IO
@@ -7,14 +7,14 @@ from django.conf import settings
 
 
 class AlreadyRunning(Exception):
-    """Another server holds the data directory."""
+    """Another server has locked the data directory."""
 
 
 def claim_data_directory() -> IO[str] | None:
-    """Hold the data directory until the returned file is closed; None where Redis joins several servers.
+    """Lock the data directory until the returned file is closed; None: with Redis there may be several servers.
 
     Raises:
-        AlreadyRunning: with what to do about it
+        AlreadyRunning: another server has locked it; the message says what to do
     """
     if settings.REDIS_URL:
         return None

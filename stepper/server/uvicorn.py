@@ -14,21 +14,21 @@ from stepper.server.frames import Listener, Unheard, read_short_frames
 from stepper.server.uvicorn_http import LimitedHttpToolsProtocol
 from stepper.server.uvicorn_private import WebSocketState
 
-# Above what the application refuses with a clear error.
+# Larger than the application's limit, so that the application can refuse with a clear error.
 MAX_SERVER_FRAME_BYTES = 1 << 20
 
-# The library parses all that it is given before anybody can say that it is enough.
+# The library parses all bytes it is given, so give it few: a check can then stop it between two calls.
 _PARSED_AT_ONCE = 4096
-# How long a client that was refused may go on sending, for it to see why.
+# Time in which a refused client may go on sending, so that it gets the close frame.
 _READ_ON_S = 2.0
 
 
 class LeanSansIOProtocol(WebSocketState):
-    """A connection that takes and hands on short frames by a call, and cuts off who floods it with others."""
+    """A connection that handles short frames by a call, and cuts a client that floods it with other frames."""
 
     listener: Listener | None = None
     _unheard: Unheard | None = None
-    # The library has refused what the client sends: it is read on for a moment, and thrown away.
+    # The library has refused a frame: what the client still sends is read for a moment and discarded.
     _is_refused = False
 
     def handle_connect(self, event: Any) -> None:
@@ -62,7 +62,7 @@ class LeanSansIOProtocol(WebSocketState):
             super().handle_cont(event)
 
     def _is_cut_off(self) -> bool:
-        """Count a frame that no consumer hears of; True: the connection is cut, or was before."""
+        """Count a frame that reaches no consumer; True: the connection is cut, or was before."""
         if self._unheard is None:
             self._unheard = Unheard()
         if self._unheard.is_one_too_many():
@@ -70,9 +70,9 @@ class LeanSansIOProtocol(WebSocketState):
         return self.transport.is_closing()
 
     def send_receive_event_to_app(self) -> None:
-        """Hand a message to the application, unless it is a text that is no UTF-8.
+        """Pass a message to the application, unless it is a text that is not UTF-8.
 
-        That is the client's fault, not one of ours: uvicorn would log a traceback.
+        That is the client's error, for which uvicorn would log a traceback.
         """
         if self.has_sent_close and self._is_cut_off():
             self.discard_message()
@@ -83,10 +83,10 @@ class LeanSansIOProtocol(WebSocketState):
         super().send_receive_event_to_app()
 
     def handle_parser_exception(self) -> None:
-        """Send the close frame, and close only when the client has or a moment later.
+        """Send the close frame, and close when the client has closed, or after _READ_ON_S.
 
-        uvicorn closes at once; where something of the client's is unread then, its system throws the frame away and the
-        client sees an end without a reason.
+        uvicorn closes immediately. If bytes of the client are unread then, the connection is reset and the client never
+        gets the close frame.
         """
         close = self.close_frame
         if close is None:  # the handshake itself is wrong, which uvicorn does not expect
@@ -112,7 +112,7 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def protocols() -> tuple[type[HttpToolsProtocol], type[WebSocketsSansIOProtocol]]:
-    """Return the protocols for HTTP and WebSockets: ours, or uvicorn's own where private names are not to be used."""
+    """Return the protocols for HTTP and WebSockets: ours, or uvicorn's if private names must not be used."""
     if private_names.USES_PRIVATE_NAMES:
         return LimitedHttpToolsProtocol, LeanSansIOProtocol
     return HttpToolsProtocol, WebSocketsSansIOProtocol
@@ -131,10 +131,10 @@ def serve(host: str, port: int) -> None:
         port=port,
         http=http,
         ws=ws,
-        # What proxies say is read by the application: stepper.server.proxies.
+        # The application reads the proxies' headers: stepper.server.proxies.
         proxy_headers=False,
         timeout_keep_alive=settings.REQUEST_HEAD_S,
-        # Compressing takes longer than sending, and memory for each socket.
+        # Compressing takes longer than sending, and needs memory for each socket.
         ws_per_message_deflate=False,
         ws_max_size=MAX_SERVER_FRAME_BYTES,
         lifespan="on",
@@ -144,7 +144,7 @@ def serve(host: str, port: int) -> None:
         timeout_graceful_shutdown=10,
     )
     server = uvicorn.Server(config)
-    with contextlib.suppress(KeyboardInterrupt):  # raised again when everything has ended in order
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after a regular end
         server.run()
     if not server.started:
         raise CommandError(f"Could not start on {host}:{port}; the log says why.")

@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol with limits on the head of a request, its time, and clients that do not read their answer.
 
 uvicorn itself has none of these: httptools keeps a header of any length, and a connection that sends nothing stays.
-What concerns bodies is in `stepper.server.bodies`.
+Limits of bodies are in `stepper.server.bodies`.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class HeadRefused(Exception):
 
 
 class LimitedHttpToolsProtocol(HttpState):
-    """A connection whose heads have a size and a time, and whose client must read its answers."""
+    """A connection with limits on the size and time of heads, and on the time a client takes to read its answers."""
 
     transport: "LingeringTransport"  # type: ignore[assignment]
 
@@ -55,7 +55,7 @@ class LimitedHttpToolsProtocol(HttpState):
             return
         self._pending_bytes += len(data)
         super().data_received(data)
-        # A header or a chunk's extension that does not end; what has ended was counted below.
+        # A header or a chunk's extension without an end; complete ones are counted in `on_header`.
         if self._pending_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._is_head_too_large = True
             self.send_400_response("")
@@ -66,7 +66,7 @@ class LimitedHttpToolsProtocol(HttpState):
             self.send_400_response("Not ASCII.")
             return
         self._cancel_timers()
-        # From here on nothing of ours stands between the socket and its protocol.
+        # WebSockets use the transport directly, without LingeringTransport.
         self.transport = self.transport.raw  # type: ignore[assignment]
         super().handle_websocket_upgrade()
 
@@ -90,7 +90,7 @@ class LimitedHttpToolsProtocol(HttpState):
         self._pending_bytes = 0
         self._is_in_head = False
         self._cancel_overdue()
-        # The body of a handshake would be waited for without end.
+        # uvicorn would wait for the body of a handshake for ever.
         if self.is_handshake and any(name in _OF_A_BODY for name, _value in self.headers):
             raise HeadRefused
         # Each message that the application receives makes uvicorn read on, so they would pile up without end.
@@ -138,7 +138,7 @@ class LimitedHttpToolsProtocol(HttpState):
             raise HeadRefused
 
     def _expect_head(self) -> None:
-        """Close the connection unless the next head is complete in time, however it trickles in."""
+        """Close the connection unless the next head is complete within REQUEST_HEAD_S."""
         self._cancel_overdue()
         self._overdue = self.loop.call_later(settings.REQUEST_HEAD_S, self._end_silent)
 
@@ -160,15 +160,15 @@ class LimitedHttpToolsProtocol(HttpState):
 
 
 class LingeringTransport:
-    """A transport that closes so that the last answer arrives: half, and what still comes is thrown away for a moment.
+    """A transport whose `close` lets the last answer arrive: it closes one half, and discards input for LINGER_S.
 
-    A client that does not read what is left for it is cut off.
+    A client that does not read its answer is disconnected.
     """
 
     def __init__(self, raw: asyncio.Transport, protocol: LimitedHttpToolsProtocol) -> None:
         self.raw = raw
         self.is_lingering = False
-        # Something of a request is still on its way.
+        # Whether a part of a request has not been read yet.
         self.is_unread = False
         self.write: Callable[[bytes], None] = raw.write
         self.pause_reading = raw.pause_reading
@@ -184,7 +184,7 @@ class LingeringTransport:
     def close(self) -> None:
         if self.is_closing():
             return
-        # Whatever the application still answers, as to an earlier request.
+        # Discard what the application still writes, for example the answer to an earlier request.
         self.write = self._drop
         if not self.is_unread and not self._protocol.is_body_incomplete:
             self.raw.close()
@@ -203,7 +203,7 @@ class LingeringTransport:
         pass
 
     def abort(self) -> None:
-        # The application hears of it a moment later; writing until then would be an error.
+        # The application learns it a moment later; until then its writes must not raise.
         self.write = self._drop
         self.raw.abort()
 

@@ -18,7 +18,7 @@ ADMIN_POLICY = {
 
 
 class ApiTrailingSlashMiddleware(MiddlewareMixin):
-    """Takes the slash off the end of API addresses before they are resolved, so that both forms reach one route.
+    """Remove the slash at the end of API paths before they are resolved, so that both forms reach one route.
 
     A redirect (`APPEND_SLASH`) would lose the body of a PUT or POST.
     """

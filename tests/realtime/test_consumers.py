@@ -565,16 +565,16 @@ async def test_subscribing_while_rights_are_looked_at_is_not_undone(
 ) -> None:
     trip = await run(TripFactory.create)(status=TripStatus.COMPLETED)
     client = await connect(trip.organiser)
-    membership = commands.membership
+    read_rights = commands.read_rights
     asked, answered = threading.Event(), threading.Event()
 
-    def slow(user: User, watched: frozenset[int]) -> commands.Membership:
-        found = membership(user, watched)
+    def slow(user: User, watched: frozenset[int]) -> commands.Rights:
+        found = read_rights(user, watched)
         asked.set()
         answered.wait(5)
         return found
 
-    monkeypatch.setattr(commands, "membership", slow)
+    monkeypatch.setattr(commands, "read_rights", slow)
     await run(refresh_permissions)(f"user.{trip.organiser_id}")
     await run(asked.wait)(5)
     await client.send(type="trip.subscribe", trip_ids=[trip.pk], ref="t")
@@ -582,7 +582,7 @@ async def test_subscribing_while_rights_are_looked_at_is_not_undone(
     await run(answered.set)()
     await client.until("ack", ref="t")
     await client.until("trip.snapshot")
-    monkeypatch.setattr(commands, "membership", membership)
+    monkeypatch.setattr(commands, "read_rights", read_rights)
     await run(trip.amend)("still here")
     assert (await client.until("trip.status.updated"))["note"] == "still here"
 

@@ -422,7 +422,7 @@ async def test_subscribing_again_reads_nothing_anew(connect: Connect, monkeypatc
 
         monkeypatch.setattr(commands, name, note)
 
-    for name in ("membership", "snapshot"):
+    for name in ("read_rights", "snapshot"):
         noted(name)
     assert await _answer(client, "driver.subscribe", "1") == "ack"
     assert read == []
@@ -445,18 +445,18 @@ async def test_refreshes_that_wait_for_a_socket_are_one(connect: Connect, monkey
     user = await run(PassengerFactory.create)()
     await connect(user)
     (socket,) = open_sockets
-    membership = commands.membership
+    read_rights = commands.read_rights
     asked, answered = threading.Event(), threading.Event()
     times: list[int] = []
 
-    def slow(*args: Any) -> commands.Membership:
-        found = membership(*args)
+    def slow(*args: Any) -> commands.Rights:
+        found = read_rights(*args)
         times.append(len(times))
         asked.set()
         answered.wait(5)
         return found
 
-    monkeypatch.setattr(commands, "membership", slow)
+    monkeypatch.setattr(commands, "read_rights", slow)
     await run(refresh_permissions)(groups.user(user.pk))
     await run(asked.wait)(5)
     # Booked while the first refresh has read already: the one that waits must see it.

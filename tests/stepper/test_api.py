@@ -310,7 +310,7 @@ def test_requests_that_race_cannot_slip_through_a_limit():
 
     def ask():
         gate.wait()
-        waits.extend(limits.wait_s("race", 1, most=10) for _request in range(5))
+        waits.extend(limits.count_and_get_wait_s("race", 1, most=10) for _request in range(5))
         connections.close_all()
 
     threads = [threading.Thread(target=ask) for _thread in range(8)]

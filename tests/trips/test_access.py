@@ -46,8 +46,8 @@ def test_every_question_has_the_same_answer(status: TripStatus) -> None:
     assert who(lambda user: access.only_driven_by(user).values_list("pk", flat=True)) == (
         ["driver"] if unfinished else []
     )
-    assert who(lambda user: commands.membership(user, frozenset()).trip_ids) == (SEES_IT if unfinished else [])
-    assert who(lambda user: commands.membership(user, frozenset({trip.pk})).trip_ids) == SEES_IT
+    assert who(lambda user: commands.read_rights(user, frozenset()).trip_ids) == (SEES_IT if unfinished else [])
+    assert who(lambda user: commands.read_rights(user, frozenset({trip.pk})).trip_ids) == SEES_IT
     for name, user in cast.items():
         if name in SEES_IT:
             assert access.trip_for(user, trip.pk) == trip
@@ -65,7 +65,7 @@ def test_lists_name_a_trip_once_whatever_somebody_is_to_it() -> None:
         assert list(access.visible_to(user)) == [trip]
     # With a seat they are not only its driver.
     assert not access.only_driven_by(trip.driver.user).exists()
-    assert commands.membership(trip.driver.user, frozenset()).driven_ids == set()
+    assert commands.read_rights(trip.driver.user, frozenset()).driven_ids == set()
 
 
 def test_staff_who_may_see_trips_see_all() -> None:

@@ -254,7 +254,7 @@ def test_answering_another_offer(trip: Trip, mode: str, code: str | None) -> Non
 def test_outside_radius(trip: Trip, km: float, code: list[str]) -> None:
     policies = Policies.current()
     driver = there(km)
-    fix = search.Fix(driver.pk, driver.position.lat, driver.position.lng, 5, timezone.now(), False)
+    fix = search.StoredFix(driver.pk, driver.position.lat, driver.position.lng, 5, timezone.now(), False)
     known = facts(trip, 1, driver_ids=[driver.pk], settings=policies.settings)[driver.pk]
 
     assert refusals(trip, known, fix=fix, distance_km=km, policy=policies.of(trip), settings=policies.settings) == code

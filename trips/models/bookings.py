@@ -11,7 +11,7 @@ from trips.states import BookingStatus, Role
 
 
 class Booking(models.Model):
-    """Seats of a trip held by a passenger, and what they pay."""
+    """A passenger's seats on a trip, and the price of them."""
 
     trip = models.ForeignKey(Trip, models.PROTECT, related_name="bookings")
     passenger = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="bookings")

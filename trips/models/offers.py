@@ -25,7 +25,7 @@ class OfferQuerySet(models.QuerySet["Offer"]):
 
 
 class Offer(models.Model):
-    """A trip put before one driver until a deadline. Answered once, whatever happens."""
+    """A trip offered to one driver until a deadline; it can be answered once."""
 
     trip = models.ForeignKey(Trip, models.CASCADE, related_name="offers")
     driver = models.ForeignKey("drivers.Driver", models.CASCADE, related_name="offers")
@@ -46,7 +46,7 @@ class Offer(models.Model):
     # The driver's words when declining, or why it ended: timeout, accepted_by_another, cancelled, driver_busy,
     # no_longer_eligible.
     reason = models.CharField(_("reason"), max_length=200, blank=True)
-    # The driver accepted and gave the trip back; never asked again.
+    # When the driver, who had accepted, gave the trip back; they are not asked about it again.
     released_at = models.DateTimeField(_("released"), null=True, blank=True)
 
     objects = OfferQuerySet.as_manager()
@@ -81,10 +81,10 @@ class Offer(models.Model):
 
 
 class DispatchRule(models.Model):
-    """How dispatch differs for a type of trip or an urgency; what is left empty is as in the settings.
+    """How dispatch differs for a type of trip or an urgency; an empty field is as in the settings.
 
-    Where several apply, one for the type and the urgency comes before one for the urgency, that before one for the
-    type.
+    If several apply, a rule for the type and the urgency overrides one for the urgency, and that one overrides a rule
+    for the type.
     """
 
     trip_type = models.CharField(_("type of trip"), max_length=8, choices=TripType.choices, blank=True)
@@ -123,7 +123,10 @@ class DispatchRule(models.Model):
 
 
 class DispatchRound(models.Model):
-    """One wave of a round: how many drivers were considered, how many asked, why the others were not."""
+    """One wave of a round: each row is a wave, and the rows of a round share its `number`.
+
+    Stores how many drivers were considered, how many were asked, and why the others were not.
+    """
 
     trip = models.ForeignKey(Trip, models.CASCADE, related_name="rounds")
     number = models.PositiveIntegerField(_("round"))
@@ -136,7 +139,7 @@ class DispatchRound(models.Model):
     created_at = models.DateTimeField(_("at"), auto_now_add=True)
     considered = models.PositiveIntegerField(_("considered"), default=0)
     offered = models.PositiveIntegerField(_("offered"), default=0)
-    # More were eligible than are asked at once: the next are asked as soon as these have answered.
+    # More drivers were eligible than a wave asks: the next wave follows as soon as these have answered.
     more = models.BooleanField(_("more eligible"), default=False)
     # Reason code -> number of drivers turned down for it.
     reasons = models.JSONField(_("turned down"), default=dict)

@@ -73,7 +73,7 @@ class Trip(models.Model):
     version = models.PositiveIntegerField(default=0)
     # Made by the client (a form's hidden field, the Idempotency-Key header): the same booking sent twice is one trip.
     request_key = models.CharField(max_length=64, null=True, blank=True, editable=False)
-    # Of what was asked for with that key: the same key for something else is a mistake.
+    # Digest of the request made with `request_key`: the same key for another request is refused.
     request_digest = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
 
     pickup_name = models.CharField(_("pickup"), max_length=120)
@@ -121,7 +121,7 @@ class Trip(models.Model):
 
     driver = models.ForeignKey("drivers.Driver", models.PROTECT, related_name="trips", null=True, blank=True)
     vehicle = models.ForeignKey("drivers.Vehicle", models.PROTECT, related_name="trips", null=True, blank=True)
-    # The span that is the driver's, set when they get the trip: what trips.overlap has the database guard.
+    # The span in which the driver has no other trip, set when they get this one (trips.overlap).
     busy_from = models.DateTimeField(null=True, blank=True)
     busy_until = models.DateTimeField(null=True, blank=True)
     accepted_at = models.DateTimeField(null=True, blank=True)
@@ -137,7 +137,7 @@ class Trip(models.Model):
     reach_km = models.FloatField(null=True, blank=True)
     # How far from the pickup drivers are searched for this trip; None: as the settings say.
     radius_km = models.FloatField(_("looks for drivers within, km"), null=True, blank=True)
-    # Staff and the passenger were told that nobody takes it.
+    # When staff and the passenger were notified that no driver has accepted.
     escalated_at = models.DateTimeField(_("unfilled, told at"), null=True, blank=True)
     # When the dispatcher starts the next round or wave; None: the trip waits for none.
     next_look_at = models.DateTimeField(_("looked at next"), null=True, blank=True)

@@ -1,4 +1,4 @@
-"""One viewer who looks at one trip at one instant: who they are to it, and whom they may call."""
+"""One view of one trip by one user at one instant: the user's role, and whom they may call."""
 
 import datetime as dt
 from functools import cached_property
@@ -12,7 +12,7 @@ from trips.states import ASSIGNED
 
 
 class Viewing:
-    """What every part of the panel reads."""
+    """The data that every part of the panel reads."""
 
     def __init__(self, trip: Trip, viewer: User, now: dt.datetime | None = None) -> None:
         self.trip = trip
