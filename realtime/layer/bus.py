@@ -79,6 +79,8 @@ class Bus:
         # Publishing has a connection of its own: the client's pool and its work around each command cost more than the
         # command.
         self._out: Any = None
+        # `close` has begun: nothing is sent any more.
+        self._is_closing = False
         self._membership = Membership(process, self._announce, lambda: self._layer.joined)
         # Group -> the other processes that have members in it.
         self.routes = self._membership.routes
@@ -92,6 +94,7 @@ class Bus:
             return
         self._loop = loop
         self._outgoing, self._batch, self._in_flight, self._flusher = [], None, None, None
+        self._is_closing = False
         self._confirmations, self._changed, self._positions = {}, asyncio.Event(), {}
         self._membership.reset()
         # Named, so that CLIENT LIST tells an operator which process a connection belongs to.
@@ -105,6 +108,7 @@ class Bus:
 
     async def close(self) -> None:
         """Announce the end to the other processes, fail the batches not sent yet, disconnect."""
+        self._is_closing = True
         await end_tasks(*(task for task in (self._listener, self._flusher) if task is not None))
         if self._redis is not None:
             with contextlib.suppress(RedisError, OSError):
@@ -148,7 +152,11 @@ class Bus:
             self._batch = asyncio.get_running_loop().create_future()
             # Reads the exception, so that asyncio does not log it where nobody waits for the batch (positions).
             self._batch.add_done_callback(lambda batch: batch.exception())
-        if self._flusher is None or self._flusher.done():
+        if self._is_closing:
+            # A socket that ends meanwhile leaves its groups; a new task would outlive the connection.
+            if not self._batch.done():
+                self._batch.set_exception(ConnectionError("the bus was closed"))
+        elif self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush())
 
     def _collect(self) -> tuple[list[tuple[str, bytes]], bool]:

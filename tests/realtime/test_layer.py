@@ -1,7 +1,7 @@
 """The channel layer: ours, local and over Redis between two processes' worth of instances, and channels_redis."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -237,3 +237,28 @@ async def _until(happened: Any, sender: HubChannelLayer, receiver: HubChannelLay
                 await receive(receiver, channel)
             except (OSError, TimeoutError):
                 continue
+
+
+@pytest.mark.scaled_only
+async def test_socket_that_ends_while_the_bus_closes_starts_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Saying goodbye to the other processes takes a moment, and sockets leave their groups in it."""
+    layer = _hub()
+    channel = await layer.new_channel()
+    await layer.group_add("trip.1", channel)
+    bus = layer._bus
+    assert bus is not None
+    announce = bus._announce
+
+    async def while_a_socket_ends(word: str, groups: Sequence[str]) -> None:
+        layer.discard_channel(channel, {"trip.1"})
+        bus.publish("g:trip.1", {"type": "x"})
+        await announce(word, groups)
+
+    monkeypatch.setattr(bus, "_announce", while_a_socket_ends)
+    await layer.close()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not [task for task in others if "Bus._flush" in repr(task)]
+    with pytest.raises(ConnectionError):
+        await bus.drain()
