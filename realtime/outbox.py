@@ -215,8 +215,8 @@ class OutboxPublisher:
     async def wait_until_delivered(self) -> None:
         """Wait until the sockets of this process have been sent what was committed, at most DELIVERY_WAIT_S.
 
-        A request waits here before it is admitted: when two hundred drivers want one trip, the 199 are sent that it is
-        taken before the next request for it is worked on.
+        An admitted request waits here before its work: when two hundred drivers want one trip, the 199 are sent that
+        it is taken before the next request for it is worked on.
         """
         layer = get_channel_layer()
         loop = asyncio.get_running_loop()

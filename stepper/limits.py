@@ -3,8 +3,8 @@
 The window opens with the first request and closes a minute later. Its counter is one atomic increment, so
 requests that race cannot all slip through, as they would with a list that is read and written back.
 
-Domain verbs count themselves before they begin: `count_call` for a driver's, `count_call_of` for a user's. So pages,
-REST and sockets share one count, and a transaction that is repeated is counted once.
+Domain verbs count themselves, before they change anything: `count_call` for a driver's, `count_call_of` for a user's.
+So pages, REST and sockets share one count, and a transaction that is repeated is counted once.
 """
 
 import contextlib
