@@ -1,7 +1,8 @@
 """Driver metrics: the figures that the ranking weighs, computed by the dispatcher and stored per driver.
 
-The average of the stars is not among them (trips.bookings.rate). Stored, so that a search does not count a week of offers while a passenger waits. They are computed when a driver comes
-online or a trip of theirs ends, and every quarter of an hour while they are online.
+The average of the stars is not among them (trips.bookings.rate). Stored, so that a search does not count a week of
+offers while a passenger waits. They are computed when a driver comes online or a trip of theirs ends, and every quarter
+of an hour while they are online.
 """
 
 import datetime as dt
