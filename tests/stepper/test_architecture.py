@@ -9,6 +9,9 @@ from pathlib import Path
 import grimp
 import pytest
 
+# No database or Redis plays a part.
+pytestmark = pytest.mark.embedded_only
+
 ROOT = Path(__file__).parents[2]
 APPS = ("stepper", "realtime", "drivers", "trips")
 DOCS = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])

@@ -15,6 +15,9 @@ from django.utils.functional import Promise
 
 from stepper.models import ServiceSettings
 
+# No database or Redis plays a part.
+pytestmark = pytest.mark.embedded_only
+
 DOCUMENT = Path(settings.BASE_DIR) / "docs" / "configuration.md"
 ROW = re.compile(r"^\| `(\w+)` \|(.*)\|$", re.MULTILINE)
 

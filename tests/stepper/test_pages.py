@@ -13,6 +13,9 @@ import realtime.urls
 import trips.urls
 from stepper.api import urls as api
 
+# The same views and templates on both set-ups.
+pytestmark = pytest.mark.embedded_only
+
 ROOT = Path(settings.BASE_DIR)
 # Of the people who use it; the administration's own pages bring scripts of their own, mails run none.
 TEMPLATES = [

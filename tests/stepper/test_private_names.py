@@ -18,6 +18,9 @@ from stepper.server.private_names import PrivateNames, missing_names
 from tests.factories import ALMATY, DriverFactory
 from tests.live import LiveServer
 
+# No database or Redis plays a part.
+pytestmark = pytest.mark.embedded_only
+
 SERVER = Path(private_names.__file__).parent
 
 

@@ -1,6 +1,11 @@
 """The token bucket by which frames, positions and what no consumer hears of are limited."""
 
+import pytest
+
 from stepper.token_bucket import TokenBucket
+
+# No database or Redis plays a part.
+pytestmark = pytest.mark.embedded_only
 
 
 def test_burst_is_taken_at_once_and_then_the_rate() -> None:

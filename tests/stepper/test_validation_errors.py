@@ -7,6 +7,9 @@ import pytest
 
 from stepper.validation_errors import Bound, FieldProblem, read_problem
 
+# No database or Redis plays a part.
+pytestmark = pytest.mark.embedded_only
+
 
 class Inner(msgspec.Struct):
     lat: Annotated[float, msgspec.Meta(ge=-90, le=90)]
