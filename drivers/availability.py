@@ -99,8 +99,12 @@ def change_availability(
     """Store a driver's availability and its history, and update the search; False: nothing changed.
 
     Call it inside a transaction that has the driver locked. None: as before. On a trip `is_online` takes effect when
-    the trip ends. Publishes one `driver.updated` with `also_changed`, also where only those changed, unless the cause
-    is a trip's start or end.
+    the trip ends.
+
+    1. Work out the availability; where it is as before, publish `also_changed` alone.
+    2. Store it, with when activity was seen and when inactivity is checked, and a row of the history.
+    3. Update what the search reads, and have the driver's metrics counted.
+    4. Publish one `driver.updated` with `also_changed`, unless the cause is a trip's start or end.
     """
     previous = (driver.is_online, driver.availability)
     if is_online is not None:

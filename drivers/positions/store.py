@@ -62,23 +62,33 @@ def write_positions(fixes: Sequence[Fix]) -> None:
     if not fixes:
         return
     if connection.vendor == "postgresql":
-        points = [fix.point for fix in fixes]
-        lats, lngs = [point.lat for point in points], [point.lng for point in points]
-        sent = [
-            pg_arrays.Int8s([fix.driver_id for fix in fixes]),
-            pg_arrays.Float8s(lats),
-            pg_arrays.Float8s(lngs),
-            pg_arrays.Int8s(list(map(geo.cell, lats, lngs))),
-            pg_arrays.Float8s([point.heading_deg for point in points]),
-            pg_arrays.Float8s([point.speed_kmh for point in points]),
-            pg_arrays.Float8s([point.accuracy_m for point in points]),
-            pg_arrays.Float8s([fix.recorded_at.timestamp() for fix in fixes]),
-            pg_arrays.Float8s([fix.received_at.timestamp() for fix in fixes]),
-            pg_arrays.Booleans([fix.is_doubted for fix in fixes]),
-        ]
-        if pg_arrays.execute(_UPDATE, sent) < len(fixes):
-            pg_arrays.execute(_INSERT, sent)
-        return
+        _write_positions_as_arrays(fixes)
+    else:
+        _write_positions_row_by_row(fixes)
+
+
+def _write_positions_as_arrays(fixes: Sequence[Fix]) -> None:
+    """Write positions on PostgreSQL: an array for each column, in one UPDATE, and an INSERT where rows are missing."""
+    points = [fix.point for fix in fixes]
+    lats, lngs = [point.lat for point in points], [point.lng for point in points]
+    sent = [
+        pg_arrays.Int8s([fix.driver_id for fix in fixes]),
+        pg_arrays.Float8s(lats),
+        pg_arrays.Float8s(lngs),
+        pg_arrays.Int8s(list(map(geo.cell, lats, lngs))),
+        pg_arrays.Float8s([point.heading_deg for point in points]),
+        pg_arrays.Float8s([point.speed_kmh for point in points]),
+        pg_arrays.Float8s([point.accuracy_m for point in points]),
+        pg_arrays.Float8s([fix.recorded_at.timestamp() for fix in fixes]),
+        pg_arrays.Float8s([fix.received_at.timestamp() for fix in fixes]),
+        pg_arrays.Booleans([fix.is_doubted for fix in fixes]),
+    ]
+    if pg_arrays.execute(_UPDATE, sent) < len(fixes):
+        pg_arrays.execute(_INSERT, sent)
+
+
+def _write_positions_row_by_row(fixes: Sequence[Fix]) -> None:
+    """Write positions on SQLite, where a statement for each costs no round trip."""
     adapt = connection.ops.adapt_datetimefield_value
     with connection.cursor() as cursor:
         cursor.executemany(

@@ -74,8 +74,11 @@ function mergeList(list, fragment) {
 // What somebody is typing into outlives a snapshot; the panel stays open or closed as they left it.
 function keepPanel(panel, incoming) {
   if (incoming.open || !panel.open) return false;
-  if (panel.contains(document.activeElement) || panel.querySelector("[data-dirty]")) return true;
+  const active = panel.contains(document.activeElement) ? document.activeElement : null;
+  if (active?.matches("input, select, textarea") || panel.querySelector("[data-dirty]")) return true;
   incoming.open = true;
+  // Who has only opened it sees what another device changed, and stays where they are.
+  if (active?.matches("summary")) queueMicrotask(() => document.querySelector(`#${panel.id} > summary`)?.focus());
   return false;
 }
 

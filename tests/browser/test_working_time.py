@@ -9,7 +9,9 @@ from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from drivers import availability
 from drivers.models import Break, Driver
+from realtime.events import Filters
 from tests.browsing import PHONE
 from tests.factories import ALMATY, DriverFactory, TripFactory, place
 from tests.live import LiveServer
@@ -68,6 +70,24 @@ def test_break_hours_and_warning_without_reloading(live: LiveServer, open_as: Op
     expect(mark(page, "idle-warning")).to_have_count(0)
     driver.refresh_from_db()
     assert (driver.availability, driver.auto_offline_at) == ("available", None)
+
+
+def test_open_panel_follows_another_device_until_somebody_types(
+    live: LiveServer, open_as: Open, driver: Driver
+) -> None:
+    page = open_as(driver.user, "/driver/", at=ALMATY, viewport=PHONE)
+    expect(mark(page, "connection-state")).to_contain_text("Live")
+    panel, least = mark(page, "filters"), page.get_by_label("Least earnings")
+    panel.locator("summary").click()
+    availability.set_filters(driver.pk, Filters(min_earnings=700))
+    expect(least).to_have_value("700")
+    expect(panel.locator("summary")).to_be_focused()
+
+    least.fill("900")
+    availability.set_filters(driver.pk, Filters(max_distance_km=9))
+    availability.set_online(driver.pk, False)
+    expect(mark(page, "availability-toggle")).to_have_attribute("aria-checked", "false")
+    expect(least).to_have_value("900")
 
 
 def test_stall_is_on_the_passengers_page_until_the_driver_moves(live: LiveServer, open_as: Open) -> None:
