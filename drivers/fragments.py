@@ -11,7 +11,7 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from realtime import events
-from realtime.delivery.notifications import unread_count
+from realtime.delivery.fragments import badge, notification
 from stepper.errors import DomainError, Text
 
 from .board import Board
@@ -71,7 +71,7 @@ def hours(board: Board, form: HoursForm, *, break_form: BreakForm, saved: bool =
 def snapshot(driver_id: int) -> str:
     """Draw everything, for a page that has just connected or may have missed events."""
     board = Board.of(driver_id)
-    return regions(board) + _filters_as_stored(board) + _hours_as_stored(board) + _badge(board.driver.user_id)
+    return regions(board) + _filters_as_stored(board) + _hours_as_stored(board) + badge(board.driver.user_id)
 
 
 DriverPageEvent = (
@@ -110,9 +110,9 @@ def render(event: DriverPageEvent, driver_id: int) -> str:
         case events.NotificationDriver():
             board = Board.of(driver_id)
             # What depends on the time of day: when to set off, whether the licence is still good.
-            return _notification(event, board.driver.user_id) + regions(board, ("notice", "upcoming"))
+            return notification(event, board.driver.user_id) + regions(board, ("notice", "upcoming"))
         case events.NotificationPassenger() | events.NotificationStaff():
-            return _notification(event, Driver.objects.values_list("user_id", flat=True).get(pk=driver_id))
+            return notification(event, Driver.objects.values_list("user_id", flat=True).get(pk=driver_id))
         case _:
             assert_never(event)
 
@@ -189,11 +189,3 @@ def rating_refused(trip_id: int, error: DomainError) -> str:
 def toast(text: Text, *, kind: str = "error") -> str:
     """Draw a short message over the page."""
     return render_to_string("drivers/toast.html", {"text": text, "kind": kind})
-
-
-def _notification(event: events.Notification, user_id: int) -> str:
-    return _badge(user_id) + render_to_string("realtime/toast.html", {"notification": event})
-
-
-def _badge(user_id: int) -> str:
-    return render_to_string("realtime/badge.html", {"unread": unread_count(user_id), "oob": True})

@@ -9,7 +9,7 @@ from typing import assert_never
 from django.template.loader import render_to_string
 
 from realtime import events
-from realtime.delivery.notifications import unread_count
+from realtime.delivery.fragments import badge, notification
 from stepper.errors import NotFound
 from stepper.models import User
 from trips.access import trip_for
@@ -32,25 +32,16 @@ def _panel(trip_id: int, viewer: User) -> str:
     return render_to_string("trips/panel.html", {"panel": panel, "rating_form": RatingForm(), "oob": True})
 
 
-def _badge(user_id: int) -> str:
-    return render_to_string("realtime/badge.html", {"unread": unread_count(user_id), "oob": True})
-
-
-def _notification(event: _Notification, user_id: int) -> str:
-    """Draw the badge's new count and a toast."""
-    return _badge(user_id) + render_to_string("realtime/toast.html", {"notification": event})
-
-
 def snapshot(trip_id: int, viewer_id: int) -> str:
     """Everything on the trip page that can have changed while its socket was away."""
-    return _panel(trip_id, User.objects.get(pk=viewer_id)) + _badge(viewer_id)
+    return _panel(trip_id, User.objects.get(pk=viewer_id)) + badge(viewer_id)
 
 
 def render(event: TripPageEvent, trip_id: int, viewer_id: int) -> str:
     """Draw what one event changes on the trip page; "": nothing, as it is about another trip of theirs."""
     match event:
         case events.NotificationDriver() | events.NotificationPassenger() | events.NotificationStaff():
-            return _notification(event, viewer_id)
+            return notification(event, viewer_id)
         case (
             events.OfferAccepted()
             | events.TripStatusUpdated()
@@ -69,14 +60,14 @@ def _list(user: User) -> str:
 
 
 def list_snapshot(user_id: int) -> str:
-    return _list(User.objects.get(pk=user_id)) + _badge(user_id)
+    return _list(User.objects.get(pk=user_id)) + badge(user_id)
 
 
 def list_render(event: TripListPageEvent, user_id: int) -> str:
     """Draw what one event changes on "my trips" and on every page without a socket of its own."""
     match event:
         case events.NotificationDriver() | events.NotificationPassenger() | events.NotificationStaff():
-            return _notification(event, user_id)
+            return notification(event, user_id)
         case (
             events.OfferAccepted() | events.TripStatusUpdated() | events.BookingConfirmed() | events.BookingCancelled()
         ):

@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.utils.translation import gettext_lazy as _
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from realtime import events
 from realtime.layer.bus import end_tasks
-from stepper.errors import TooManyRequests
+from stepper.limits import too_many
 from stepper.token_bucket import TokenBucket
 
 logger = logging.getLogger("stepper.sockets")
@@ -76,7 +75,7 @@ class AccountSockets:
         else:
             wait_s = self._wait_s(events.tag(command), now)
         if wait_s is not None:
-            raise TooManyRequests("rate.limited", _("Too many requests. Try again in a moment."), wait_s)
+            raise too_many(wait_s)
 
     def _wait_s(self, kind: str, now: float) -> int | None:
         """Count one command; return the seconds until the next one may be sent, or None if it is allowed."""
