@@ -8,7 +8,6 @@ import math
 from typing import Annotated, Any
 
 import msgspec
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from msgspec import Meta, Struct, structs
 from rest_framework.permissions import SAFE_METHODS
@@ -20,11 +19,11 @@ from drivers import availability, working_time
 from drivers.positions import buffer
 from realtime import events
 from stepper.api.base import ApiRequest, NewestFirst, read, read_struct
+from stepper.db.clock import database_now
 from stepper.errors import NotPermitted
 from trips import accepting, driving
 from trips.api import trip_response
-from trips.cards import offer_card, seats_of
-from trips.offers import open_offers
+from trips.offers import open_cards
 from trips.serializers import ReasonSerializer
 
 from .models import Driver
@@ -61,19 +60,24 @@ class DriverView(APIView):
         self.driver = driver
 
 
+def _key_of(request: ApiRequest) -> str:
+    """Return the key that makes a repeated command change nothing; empty: the client gave none."""
+    return request.headers.get("Idempotency-Key", "")
+
+
 class OffersView(DriverView):
     approved_only = True
 
     def get(self, request: ApiRequest) -> Response:
-        """List the open offers, the nearest deadline first: the cards of `trip.offer.created` and the seconds left."""
-        now = timezone.now()
+        """List the open offers, the best first: the cards of `trip.offer.created` and the seconds left."""
+        now = database_now()
         offers = []
-        for offer in open_offers(self.driver.pk):
-            card = msgspec.to_builtins(offer_card(offer, offer.trip, vehicle_seats=seats_of(self.driver)))
+        for offered in open_cards(self.driver.pk):
+            card = msgspec.to_builtins(offered)
             # These are fields of an event; this is none.
             for name in ("type", "id", "timestamp"):
                 del card[name]
-            left_s = math.floor((offer.expires_at - now).total_seconds())
+            left_s = math.floor((offered.expires_at - now).total_seconds())
             offers.append({**card, "seconds_left": max(0, left_s)})
         return Response({"server_time": now, "offers": offers})
 
@@ -83,7 +87,7 @@ class AcceptView(DriverView):
 
     def post(self, request: ApiRequest, trip_id: int) -> Response:
         """Accept the trip; exactly one driver can, the others get 409 with the reason."""
-        accepting.accept_trip(self.driver.pk, trip_id)
+        accepting.accept_trip(self.driver.pk, trip_id, key=_key_of(request))
         return trip_response(trip_id, request.user)
 
 
@@ -92,14 +96,15 @@ class DeclineView(DriverView):
 
     def post(self, request: ApiRequest, trip_id: int) -> Response:
         """Decline the driver's offer of the trip."""
-        offer = accepting.decline_trip(self.driver.pk, trip_id, read(request, ReasonSerializer)["reason"])
+        reason = read(request, ReasonSerializer)["reason"]
+        offer = accepting.decline_trip(self.driver.pk, trip_id, reason, key=_key_of(request))
         return Response({"trip_id": trip_id, "offer_id": offer.pk, "status": offer.status})
 
 
 class StatusView(DriverView):
     def put(self, request: ApiRequest, trip_id: int) -> Response:
         """Take the next step of the caller's trip, or report a delay, a no-show, a release; sockets share the limit."""
-        trip = driving.update_status(self.driver.pk, trip_id, **read(request, StatusSerializer))
+        trip = driving.update_status(self.driver.pk, trip_id, **read(request, StatusSerializer), key=_key_of(request))
         if trip.driver_id != self.driver.pk:
             # Given back: the driver may not see the trip any more, also when they repeat the request.
             return Response({"id": trip.pk, "status": driving.RELEASED})

@@ -5,10 +5,11 @@ call it as well.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
+from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
@@ -17,31 +18,36 @@ from msgspec import UNSET
 
 from drivers import metrics
 from drivers.updates import publish_update
-from realtime import events, groups
+from realtime import events
 from realtime.delivery.notifications import notify
-from realtime.outbox import refresh_permissions
 from stepper import limits
 from stepper.db.transactions import best_effort, in_transaction
 from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted, Text
 from stepper.models import User
-from trips.offers import withdraw_from_driver
+from trips.offers import withdraw_from_drivers, withdraw_unsuitable
 from trips.states import DRIVING, TripType
 from trips.waking import wake_trips_around
 
 from .models import Approval, Availability, AvailabilityChange, Cause, Driver, DriverPosition
 
+DOCUMENTS_EXPIRED = gettext_lazy("A document of yours is not valid any more; please send our staff a new one.")
 # How often the dispatcher checks whether an online driver has moved. Inactivity is noticed at most this much later.
 IDLE_CHECK = dt.timedelta(minutes=10)
 
 
-def lock_driver(driver_id: int) -> Driver:
+def lock_driver(driver_id: int, *, with_mates: bool = False) -> Driver:
     """Lock and return the driver's row; first in the lock order, so call it before any other lock.
+
+    `with_mates`: lock the drivers who share the vehicle as well, by ascending id. While they are locked, none of them
+    gets a trip, and staff give the vehicle to nobody else (drivers.admin.drivers.DriverForm).
 
     Raises:
         NotFound: driver.not_found
     """
-    mine = Driver.objects.select_related("user", "vehicle").filter(pk=driver_id)
-    driver = mine.locked().first()
+    rows = Driver.objects.select_related("user", "vehicle")
+    mine = rows.filter(pk=driver_id)
+    locked = rows.with_mates(driver_id).locked() if with_mates else mine.locked()
+    driver = next((row for row in locked if row.pk == driver_id), None)
     if driver is None:
         raise NotFound("driver.not_found", _("There is no such driver."))
     # While PostgreSQL waited for the lock, the joined user and vehicle may have become old, so read them again. An
@@ -50,6 +56,12 @@ def lock_driver(driver_id: int) -> Driver:
     if not driver.is_online or (driver.vehicle is None and driver.vehicle_id is not None):
         driver = mine.get()
     return driver
+
+
+def lock_driver_of(user_id: int, *, with_mates: bool = False) -> Driver | None:
+    """Lock and return the driver that a user is, as `lock_driver`; None: they are no driver."""
+    driver_id = Driver.objects.filter(user=user_id).values_list("pk", flat=True).first()
+    return None if driver_id is None else lock_driver(driver_id, with_mates=with_mates)
 
 
 def require_approved(driver: Driver) -> None:
@@ -104,16 +116,16 @@ def change_availability(
     1. Work out the availability; where it is as before, publish `also_changed` alone.
     2. Store it, with when activity was seen and when inactivity is checked, and a row of the history.
     3. Update what the search reads, and have the driver's metrics counted.
-    4. Publish one `driver.updated` with `also_changed`, unless the cause is a trip's start or end.
+    4. Who is not online any more loses their open offers: lock these trips, by ascending id. Where several drivers go
+       offline in one transaction, lock them and call `withdraw_from_drivers` for all of them before.
+    5. Publish one `driver.updated` with `also_changed`, unless the cause is a trip's start or end.
+
+    Raises:
+        Conflict: vehicle.in_use, another driver is online or on a trip with the driver's vehicle. The transaction is
+            of no more use.
     """
     previous = (driver.is_online, driver.availability)
-    if is_online is not None:
-        driver.is_online = is_online
-    if busy is None:
-        busy = driver.availability == Availability.BUSY
-    may_be_asked = driver.is_online and driver.approval == Approval.APPROVED and driver.user.is_active
-    when_free = Availability.AVAILABLE if may_be_asked else Availability.OFFLINE
-    driver.availability = Availability.BUSY if busy else when_free
+    _work_out(driver, is_online=is_online, busy=busy)
     if (driver.is_online, driver.availability) == previous:
         if also_changed:
             publish_update(driver, *also_changed)
@@ -124,7 +136,7 @@ def change_availability(
         stored |= {"active_at": Now(), "active_lat": None, "active_lng": None, "idle_look_at": Now() + IDLE_CHECK}
     else:
         stored["idle_look_at"] = None
-    Driver.objects.filter(pk=driver.pk).update(**stored)
+    _store_availability(driver.pk, stored)
     AvailabilityChange.objects.create(
         driver=driver,
         previous=previous[1],
@@ -137,23 +149,53 @@ def change_availability(
     sync_dispatchable(driver.pk)
     if driver.availability == Availability.AVAILABLE:
         metrics.schedule_count(driver.pk)
+    if previous[0] and not driver.is_online:
+        withdraw_from_drivers([driver.pk])
     if cause not in (Cause.TRIP_STARTED, Cause.TRIP_ENDED):
         # A trip's start and end are published as the trip's own events.
         publish_update(driver, "availability", *also_changed)
     return True
 
 
+def _work_out(driver: Driver, *, is_online: bool | None, busy: bool | None) -> None:
+    driver.is_online = driver.is_online if is_online is None else is_online
+    busy = driver.availability == Availability.BUSY if busy is None else busy
+    may_be_asked = driver.is_online and driver.approval == Approval.APPROVED and driver.user.is_active
+    when_free = Availability.AVAILABLE if may_be_asked else Availability.OFFLINE
+    driver.availability = Availability.BUSY if busy else when_free
+
+
+def _store_availability(driver_id: int, stored: dict[str, Any]) -> None:
+    """Update the driver's row. The database lets one driver of a vehicle leave `offline`, also if two do so at once.
+
+    Raises:
+        Conflict: vehicle.in_use
+    """
+    try:
+        Driver.objects.filter(pk=driver_id).update(**stored)
+    except IntegrityError as error:
+        # PostgreSQL names the constraint, SQLite its column.
+        if not any(name in str(error) for name in ("driver_vehicle_in_use", "drivers_driver.vehicle_id")):
+            raise
+        raise Conflict(
+            "vehicle.in_use", _("Another driver is online or on a trip with this vehicle; they must go offline first.")
+        ) from error
+
+
 def require_ready(driver: Driver) -> None:
     """Check that the driver may go online.
 
     Raises:
-        NotPermitted (driver.not_approved), Conflict (driver.no_vehicle, driver.licence_expired)
+        NotPermitted: driver.not_approved
+        Conflict: driver.no_vehicle, driver.licence_expired, driver.documents_expired
     """
     require_approved(driver)
     if driver.vehicle is None:
         raise Conflict("driver.no_vehicle", _("You have no vehicle yet; please contact our staff."))
     if driver.licence_expired:
         raise Conflict("driver.licence_expired", _("Your licence has expired; please send our staff the new one."))
+    if driver.documents_expired:
+        raise Conflict("driver.documents_expired", DOCUMENTS_EXPIRED)
 
 
 def set_online(driver_id: int, online: bool) -> Driver:
@@ -162,7 +204,8 @@ def set_online(driver_id: int, online: bool) -> Driver:
     Going online ends a running break; going offline during one means staying offline after it.
 
     Raises:
-        NotFound, NotPermitted (driver.not_approved), Conflict (driver.no_vehicle, driver.licence_expired)
+        NotFound, NotPermitted (driver.not_approved)
+        Conflict (driver.no_vehicle, driver.licence_expired, driver.documents_expired, vehicle.in_use)
         TooManyRequests: more than `status_per_min`
     """
     limits.count_call("availability", driver_id, setting="status_per_min")
@@ -203,8 +246,7 @@ def take_offline(driver_id: int, user: User, reason: str = "") -> Driver:
     Raises:
         NotFound, NotPermitted, Conflict (driver.offline)
     """
-    if not user.is_staff:
-        raise NotPermitted("auth.forbidden", _("Only staff can do this."))
+    user.require_staff("drivers.change_driver")
     driver = lock_driver(driver_id)
     stays = driver.breaks.running().filter(resumes=True).update(resumes=False)
     also_changed: list[events.DriverPart] = ["breaks"] if stays else []
@@ -226,22 +268,27 @@ def take_offline(driver_id: int, user: User, reason: str = "") -> Driver:
 
 
 @in_transaction
-def stop_inactive(driver_id: int) -> None:
-    """Take a driver whose account is not active out of the search: offline now, or after the trip.
+def stop_inactive(driver_ids: Collection[int]) -> None:
+    """Take drivers whose accounts are not active out of the search: offline now, or after the trip; withdraw offers.
 
     A trip under way stays with its driver until staff take it off them. With an active account again they may go
-    online. Repeating it changes nothing. Open offers are left to `trips.offers.withdraw_from_driver`.
+    online. Repeating it changes nothing.
     """
-    driver = lock_driver(driver_id)
-    if driver.user.is_active:
-        return  # activated again meanwhile
-    ended = end_running_break(driver)
-    if not change_availability(driver, Cause.DEACTIVATED, is_online=False, also_changed=ended):
-        sync_dispatchable(driver.pk)
+    drivers = [lock_driver(driver_id) for driver_id in sorted(driver_ids)]
+    stopped = [driver for driver in drivers if not driver.user.is_active]  # else activated again meanwhile
+    withdraw_from_drivers([driver.pk for driver in stopped])
+    for driver in stopped:
+        ended = end_running_break(driver)
+        if not change_availability(driver, Cause.DEACTIVATED, is_online=False, also_changed=ended):
+            sync_dispatchable(driver.pk)
 
 
 def mark_busy(driver_id: int) -> None:
-    """Mark a driver busy whose trip starts. Call it inside a transaction that has locked the driver's row."""
+    """Mark a driver busy whose trip starts. Call it inside a transaction that has locked the driver's row.
+
+    Raises:
+        Conflict: vehicle.in_use, the driver was offline and another one is online with their vehicle
+    """
     change_availability(Driver.objects.select_related("user").get(pk=driver_id), Cause.TRIP_STARTED, busy=True)
 
 
@@ -260,15 +307,28 @@ _FILTERS = ["max_distance_km", "min_earnings", "trip_types", "accepts_long_dista
 
 
 @limits.counted("filters", "changes_per_min")
-@in_transaction
 def set_filters(driver_id: int, filters: events.Filters) -> Driver:
     """Store the driver's filters; a filter that is UNSET stays as it is.
 
+    Open offers that the new filters refuse are withdrawn; by the distance on the card, whatever it is now. Where a
+    filter lets more through than before, the open trips around the driver are searched again.
+
     Raises:
+        NotPermitted: account.inactive
         InvalidInput: a number is out of range, no trip type is left
         TooManyRequests: more than `changes_per_min`
     """
+    driver, is_wider = _set_filters(driver_id, filters)
+    if is_wider and driver.availability == Availability.AVAILABLE:
+        best_effort(wake_trips_around, [driver.pk])
+    return driver
+
+
+@in_transaction
+def _set_filters(driver_id: int, filters: events.Filters) -> tuple[Driver, bool]:
+    """Store the filters; return the driver, and whether a filter lets more through than before."""
     driver = lock_driver(driver_id)
+    driver.user.require_active()
     before = [getattr(driver, name) for name in _FILTERS]
     fields: dict[str, list[Text]] = {}
     if filters.max_distance_km is not UNSET:
@@ -287,94 +347,21 @@ def set_filters(driver_id: int, filters: events.Filters) -> Driver:
         driver.accepts_long_distance = filters.accepts_long_distance
     if fields:
         raise InvalidInput("input.invalid", _("Please correct what is marked."), fields)
-    if [getattr(driver, name) for name in _FILTERS] == before:
-        return driver
+    after = [getattr(driver, name) for name in _FILTERS]
+    if after == before:
+        return driver, False
     driver.save(update_fields=_FILTERS)
+    withdraw_unsuitable(driver)
     publish_update(driver, "filters")
-    return driver
+    return driver, _lets_more_through(before, after)
 
 
-# The approvals from which each decision is allowed: approving many drivers at once must not lift a suspension.
-DECISIONS = {
-    "approve": frozenset({Approval.PENDING, Approval.REJECTED}),
-    "reject": frozenset({Approval.PENDING}),
-    "suspend": frozenset({Approval.APPROVED}),
-    "reinstate": frozenset({Approval.SUSPENDED}),
-}
-
-
-def approve(driver_id: int, user: User) -> Driver:
-    """Approve an applicant. Raises NotFound, Conflict (driver.approval_refused), as the other decisions do."""
-    return _decide_approval("approve", driver_id, user=user, approval=Approval.APPROVED, title=_ADMITTED)
-
-
-def reinstate(driver_id: int, user: User) -> Driver:
-    """Lift a driver's suspension."""
-    return _decide_approval("reinstate", driver_id, user=user, approval=Approval.APPROVED, title=_ADMITTED)
-
-
-def reject(driver_id: int, user: User, reason: str = "") -> Driver:
-    """Reject an applicant; staff can approve them later."""
-    return _decide_approval(
-        "reject",
-        driver_id,
-        user=user,
-        approval=Approval.REJECTED,
-        title=gettext_lazy("Your application was rejected"),
-        reason=reason,
+def _lets_more_through(before: Sequence[Any], after: Sequence[Any]) -> bool:
+    """Compare filters, in the order of `_FILTERS`; of the first two None means no limit."""
+    (farthest, least, kinds, long), (new_farthest, new_least, new_kinds, new_long) = before, after
+    return (
+        (farthest is not None and (new_farthest is None or new_farthest > farthest))
+        or (least is not None and (new_least is None or new_least < least))
+        or not set(new_kinds) <= set(kinds)
+        or (new_long and not long)
     )
-
-
-def suspend(driver_id: int, user: User, reason: str = "") -> Driver:
-    """Suspend a driver: offline, and without their open offers."""
-    return _decide_approval(
-        "suspend",
-        driver_id,
-        user=user,
-        approval=Approval.SUSPENDED,
-        title=gettext_lazy("Your account is suspended"),
-        reason=reason,
-    )
-
-
-_ADMITTED = gettext_lazy("You are approved: you can go online now")
-
-
-def _decide_approval(
-    decision: str, driver_id: int, *, user: User, approval: Approval, title: Text, reason: str = ""
-) -> Driver:
-    """Store a decision of staff, and withdraw the driver's open offers unless it approves them.
-
-    Raises:
-        NotFound, Conflict (driver.approval_refused): the driver's approval does not allow this decision
-    """
-    driver = _set_approval(DECISIONS[decision], driver_id, user=user, approval=approval, title=title, reason=reason)
-    if approval != Approval.APPROVED:
-        best_effort(withdraw_from_driver, driver.pk)
-    return driver
-
-
-@in_transaction
-def _set_approval(
-    allowed_from: frozenset[Approval], driver_id: int, *, user: User, approval: Approval, title: Text, reason: str
-) -> Driver:
-    """Store the approval and notify the driver. A trip under way stays theirs until staff reassign it."""
-    driver = lock_driver(driver_id)
-    if driver.approval not in allowed_from:
-        current = Approval(driver.approval).label
-        raise Conflict("driver.approval_refused", _("The driver's approval is “%(approval)s”.") % {"approval": current})
-    driver.approval = approval
-    if approval != Approval.APPROVED:
-        # Offline first: the constraint driver_available_only_approved binds the two columns.
-        changed: list[events.DriverPart] = ["approval", *end_running_break(driver)]
-        change_availability(driver, Cause.SUSPENDED, is_online=False, by_id=user.pk, note=reason, also_changed=changed)
-    else:
-        publish_update(driver, "approval")
-    Driver.objects.filter(pk=driver.pk).update(approval=approval)
-    sync_dispatchable(driver.pk)
-    notify(
-        driver.user, title, message=reason, audience="driver", priority="high", category="system", action_url="/driver/"
-    )
-    # Servers of the release before do not know that the event changes what a driver may do.
-    refresh_permissions(groups.driver(driver.pk))
-    return driver

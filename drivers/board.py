@@ -10,16 +10,14 @@ from functools import cached_property
 from typing import Self
 
 from django.db.models import Prefetch, Q
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from realtime import events
+from stepper.db.clock import database_now
 from stepper.errors import NotFound, Text
 from stepper.models import ServiceSettings, User, initials
-from stepper.templatetags.units import clock
 from trips import driving, eta, offers
-from trips.cards import offer_card, seats_of
 from trips.models import Booking, Rating, Trip
 from trips.states import (
     ABOARD,
@@ -33,9 +31,12 @@ from trips.states import (
     next_step,
 )
 
-from . import earnings, hours
+from . import hours
+from .earnings import sums
 from .geo import distance_km
 from .models import Approval, Availability, AvailabilityChange, Break, Cause, Driver
+from .navigation import navigation_url
+from .papers import Papers, in_words
 
 HISTORY_PAGE = 10
 # How long a completed trip stays on the Active tab with the request to rate its passenger.
@@ -68,6 +69,7 @@ CAUSE_LABELS: dict[Cause, Text] = {
     Cause.AUTO_OFFLINE: gettext_lazy("nothing happened for a while"),
     Cause.SUSPENDED: gettext_lazy("account suspended"),
     Cause.DEACTIVATED: gettext_lazy("account deactivated"),
+    Cause.DOCUMENTS: gettext_lazy("a document is not accepted"),
     Cause.TRIP_STARTED: gettext_lazy("a trip began"),
     Cause.TRIP_ENDED: gettext_lazy("a trip ended"),
 }
@@ -117,6 +119,10 @@ class ActiveTrip:
 
     trip: Trip
     bookings: list[Booking]
+    # The driver's own choice (drivers.navigation).
+    navigation_app: str
+    # The next step is boarding and driving off in one.
+    boards_and_drives: bool = False
 
     @property
     def people(self) -> list[Person]:
@@ -141,12 +147,25 @@ class ActiveTrip:
 
     @property
     def next_label(self) -> Text:
+        if self.boards_and_drives:
+            return _("On board, drive off")
         step = self.next_step
         return STEP_LABELS[step] if step else ""
 
     @property
     def next_step(self) -> TripStatus | None:
-        return next_step(self.trip.status)
+        return TripStatus.IN_TRANSIT if self.boards_and_drives else next_step(self.trip.status)
+
+    @property
+    def steps_ahead(self) -> list[tuple[TripStatus, Text]]:
+        """(step, label) of all steps that are left, for a driver who is offline meanwhile."""
+        steps: list[tuple[TripStatus, Text]] = []
+        step, label = self.next_step, self.next_label
+        while step:
+            steps.append((step, label))
+            step = next_step(step)
+            label = STEP_LABELS[step] if step else ""
+        return steps
 
     @property
     def heads_to_dropoff(self) -> bool:
@@ -160,6 +179,10 @@ class ActiveTrip:
         return self.trip.pickup_lat, self.trip.pickup_lng
 
     @property
+    def navigation_url(self) -> str:
+        return navigation_url(self.navigation_app, *self.destination)
+
+    @property
     def may_release(self) -> bool:
         return self.trip.status in {TripStatus.ACCEPTED, TripStatus.EN_ROUTE}
 
@@ -168,12 +191,12 @@ class ActiveTrip:
         return self.trip.status == TripStatus.DRIVER_ARRIVED
 
     @property
-    def no_show_from(self) -> str:
-        """The time of day from which a no-show may be reported; empty: already, or not yet known. Two queries."""
+    def no_show_from(self) -> dt.datetime | None:
+        """From when on a no-show may be reported; None: already, or not yet known. Two queries."""
         if self.trip.awaits_confirmation:
-            return ""
+            return None
         at = driving.no_show_at(self.trip, ServiceSettings.current())
-        return clock(at, self.trip.timezone) if at > timezone.now() else ""
+        return at if at > database_now() else None
 
     @property
     def may_report_delay(self) -> bool:
@@ -197,6 +220,9 @@ class PastTrip:
     trip: Trip
     given: int | None
     received: int | None
+    # What the driver gave.
+    rating: Rating | None = None
+    may_change_rating: bool = False
 
     @property
     def completed(self) -> bool:
@@ -235,7 +261,7 @@ class Board:
 
     def __init__(self, driver: Driver, now: dt.datetime | None = None) -> None:
         self.driver = driver
-        self.now = now or timezone.now()
+        self.now = now or database_now()
 
     @classmethod
     def of(cls, driver_id: int) -> Self:
@@ -249,7 +275,13 @@ class Board:
             self.driver.approval == Approval.APPROVED
             and self.driver.vehicle_id is not None
             and not self.driver.licence_expired
+            and not self.driver.documents_expired
         )
+
+    @property
+    def lapsed_documents(self) -> str:
+        """Name the documents without which they may not drive, for people."""
+        return in_words(Papers(self.driver.user_id).unchecked)
 
     @property
     def is_online(self) -> bool:
@@ -289,18 +321,13 @@ class Board:
         return ServiceSettings.current()
 
     @cached_property
-    def earnings(self) -> earnings.Earnings:
-        return earnings.for_driver(self.driver.pk, self.now)
+    def earnings(self) -> sums.Earnings:
+        return sums.for_driver(self.driver, self.now)
 
     @cached_property
     def offers(self) -> list[events.OfferCreated]:
-        """Cards of the open offers, nearest deadline first."""
-        if self.driver.approval != Approval.APPROVED:
-            return []
-        return [
-            offer_card(offer, offer.trip, vehicle_seats=seats_of(self.driver))
-            for offer in offers.open_offers(self.driver.pk)
-        ]
+        """Cards of the open offers, the best first."""
+        return offers.open_cards(self.driver.pk) if self.driver.approval == Approval.APPROVED else []
 
     @cached_property
     def active(self) -> list[ActiveTrip]:
@@ -312,12 +339,19 @@ class Board:
             .prefetch_related(Prefetch("bookings", confirmed.order_by("pk")))
             .order_by("departure_at", "pk")
         )
-        rows = [ActiveTrip(trip, list(trip.bookings.all())) for trip in trips]
+        rows = [
+            ActiveTrip(trip, list(trip.bookings.all()), self.driver.navigation_app, self._boards_and_drives(trip))
+            for trip in trips
+        ]
         return sorted(rows, key=lambda row: not row.is_driving)
+
+    def _boards_and_drives(self, trip: Trip) -> bool:
+        # The settings are read for a trip at its pickup only.
+        return trip.status == TripStatus.DRIVER_ARRIVED and driving.boards_and_drives(trip, self.settings)
 
     @cached_property
     def history(self) -> HistoryPage:
-        return history(self.driver, "")
+        return history(self.driver, "", now=self.now)
 
     @property
     def to_rate(self) -> PastTrip | None:
@@ -334,6 +368,11 @@ class Board:
         return self.active[0] if self.active else None
 
     @property
+    def has_trip_at_hand(self) -> bool:
+        """Whether the driver has a trip to work on now: one being driven, or one for now that they have accepted."""
+        return self.current is not None and (self.current.is_driving or self.current.trip.is_now)
+
+    @property
     def upcoming(self) -> Upcoming | None:
         """The next trip that has not begun; None: there is none."""
         waiting = [row.trip for row in self.active if not row.is_driving]
@@ -347,7 +386,7 @@ class Board:
         return Upcoming(waiting[0], km, leave_at, leave_at <= self.now)
 
 
-def history(driver: Driver, before: str) -> HistoryPage:
+def history(driver: Driver, before: str, *, now: dt.datetime) -> HistoryPage:
     """Read a page of finished trips, the latest departure first.
 
     `before`: the `more` of the page before, empty: the first page.
@@ -368,7 +407,7 @@ def history(driver: Driver, before: str) -> HistoryPage:
     rows = list(trips[: HISTORY_PAGE + 1])
     page = rows[:HISTORY_PAGE]
     more = f"{page[-1].departure_at.timestamp():.6f}-{page[-1].pk}" if len(rows) > HISTORY_PAGE else ""
-    return HistoryPage([_past_trip(trip) for trip in page], more)
+    return HistoryPage([_past_trip(trip, now) for trip in page], more)
 
 
 def _parse_before(before: str) -> tuple[dt.datetime, int]:
@@ -379,6 +418,13 @@ def _parse_before(before: str) -> tuple[dt.datetime, int]:
         raise NotFound("not_found", _("There is no such page.")) from error
 
 
-def _past_trip(trip: Trip) -> PastTrip:
-    stars = {rating.role: rating.stars for rating in trip.ratings.all()}
-    return PastTrip(trip, given=stars.get(Role.DRIVER), received=stars.get(Role.ORGANISER))
+def _past_trip(trip: Trip, now: dt.datetime) -> PastTrip:
+    ratings = {rating.role: rating for rating in trip.ratings.all()}
+    given, received = ratings.get(Role.DRIVER), ratings.get(Role.ORGANISER)
+    return PastTrip(
+        trip,
+        given=given.stars if given else None,
+        received=received.stars if received else None,
+        rating=given,
+        may_change_rating=given is not None and given.may_change(now),
+    )

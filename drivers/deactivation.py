@@ -5,14 +5,11 @@ deactivates an account where. Their sockets are refreshed by `realtime.permissio
 """
 
 from collections.abc import Collection
-from functools import partial
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import DEFAULT_DB_ALIAS
 
-from stepper.db.transactions import best_effort
 from stepper.models import User, rights_changed
-from trips.offers import withdraw_from_driver
 
 from .availability import stop_inactive
 from .models import Driver
@@ -27,7 +24,5 @@ def _on_accounts_changed(user_ids: Collection[int], fields: Collection[str], usi
     if using != DEFAULT_DB_ALIAS or "is_active" not in fields:
         return
     drivers = Driver.objects.filter(user__in=user_ids, user__is_active=False).order_by("pk")
-    for driver_id in drivers.values_list("pk", flat=True):
-        stop_inactive(driver_id)
-        # After commit: it locks each trip in a transaction of its own, to keep the lock order.
-        transaction.on_commit(partial(best_effort, withdraw_from_driver, driver_id))
+    if driver_ids := list(drivers.values_list("pk", flat=True)):
+        stop_inactive(driver_ids)

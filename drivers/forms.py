@@ -14,24 +14,26 @@ from django.utils.translation import gettext_lazy as _
 from drivers.working_time import BREAK_MAX, BREAK_MIN, WorkingTime
 from realtime import events
 from stepper.errors import InvalidInput
+from stepper.texts import PlainTextInput
+from stepper.web.refusals import add_refusal
 from trips.states import TripType
 
 from .hours import DAYS
 from .models import Driver
 
 # The zones offered; a zone that was set over REST stays selectable for its driver.
-ZONES = (
-    "Asia/Almaty",
-    "Asia/Aqtau",
-    "Asia/Aqtobe",
-    "Asia/Atyrau",
-    "Asia/Bishkek",
-    "Asia/Oral",
-    "Asia/Qostanay",
-    "Asia/Qyzylorda",
-    "Asia/Samarkand",
-    "Asia/Tashkent",
-)
+ZONES = {
+    "Asia/Almaty": _("Almaty"),
+    "Asia/Aqtau": _("Aktau"),
+    "Asia/Aqtobe": _("Aktobe"),
+    "Asia/Atyrau": _("Atyrau"),
+    "Asia/Bishkek": _("Bishkek"),
+    "Asia/Oral": _("Oral"),
+    "Asia/Qostanay": _("Kostanay"),
+    "Asia/Qyzylorda": _("Kyzylorda"),
+    "Asia/Samarkand": _("Samarkand"),
+    "Asia/Tashkent": _("Tashkent"),
+}
 IDLE_CHOICES = (60, 90, 120, 180, 240)
 
 
@@ -108,7 +110,7 @@ class HoursForm(forms.Form):
             initial |= {f"{day}_from": span["from"], f"{day}_to": span["to"]}
         super().__init__(data, initial=initial)
         zones, spans = sorted({*ZONES, driver.timezone}), sorted({*IDLE_CHOICES, driver.auto_offline_min})
-        self.fields["timezone"].choices = [(zone, zone.partition("/")[2]) for zone in zones]  # type: ignore[attr-defined]
+        self.fields["timezone"].choices = [(zone, ZONES.get(zone, zone.partition("/")[2])) for zone in zones]  # type: ignore[attr-defined]
         self.fields["auto_offline_min"].choices = [(minutes, minutes) for minutes in spans]  # type: ignore[attr-defined]
         for day in DAYS:
             for side in ("from", "to"):
@@ -163,7 +165,16 @@ class BreakForm(forms.Form):
         for name in ("date", "start", "end"):
             if name not in self.errors and data.get(name) is None:
                 self.add_error(name, _("Enter the day and both times."))
+        if not self.errors and self._ends_by_mistake(data["date"], data["start"], data["end"]):
+            self.add_error("end", _("The end must be after the start."))
         return data
+
+    def _ends_by_mistake(self, date: dt.date, start: dt.time, end: dt.time) -> bool:
+        """Say whether the end is not after the start, and the next day's would make it longer than a break may be."""
+        if end > start:
+            return False
+        night = dt.datetime.combine(date + dt.timedelta(days=1), end) - dt.datetime.combine(date, start)
+        return night > dt.timedelta(minutes=BREAK_MAX)
 
     def span(self) -> tuple[dt.datetime, dt.datetime]:
         """Return the planned break's start and end; an end that is not after the start is the next day's."""
@@ -173,9 +184,7 @@ class BreakForm(forms.Form):
 
     def refuse(self, error: InvalidInput) -> None:
         """Add the errors of the domain function to the fields that they are about."""
-        fields = {"starts_at": "start", "ends_at": "end"}
-        for field, reasons in error.fields.items():
-            self.add_error(fields.get(field, field), [str(reason) for reason in reasons])
+        add_refusal(self, error, {"starts_at": "start", "ends_at": "end"})
 
     @property
     def plan_error(self) -> str:
@@ -187,13 +196,13 @@ class StatusForm(forms.Form):
     """One step of a trip, or `delayed`, `released`, `no_show`; the position is the browser's, when it has one."""
 
     status = forms.CharField(max_length=20)
-    note = forms.CharField(max_length=200, required=False)
+    note = PlainTextInput(max_length=200, required=False)
     lat = forms.FloatField(required=False, min_value=-90, max_value=90)
     lng = forms.FloatField(required=False, min_value=-180, max_value=180)
     delay_minutes = forms.IntegerField(
         required=False, min_value=1, max_value=1440, error_messages={"invalid": _("Enter whole minutes.")}
     )
-    delay_reason = forms.CharField(max_length=200, required=False)
+    delay_reason = PlainTextInput(max_length=200, required=False)
 
 
 class StarsForm(forms.Form):

@@ -38,7 +38,8 @@ STAR_VALUES = (1, 2, 3, 4, 5)
 ENDING_CODES = frozenset(
     {
         *("offer.taken", "offer.withdrawn", "offer.expired", "offer.declined", "offer.not_found", "trip.cancelled"),
-        *("driver.licence_expired", "driver.no_vehicle", "driver.too_few_seats", "driver.vehicle_class"),
+        *("driver.licence_expired", "driver.documents_expired", "driver.no_vehicle"),
+        *("driver.too_few_seats", "driver.vehicle_class"),
     }
 )
 
@@ -85,6 +86,7 @@ DriverPageEvent = (
     | events.NotificationDriver
     | events.NotificationPassenger
     | events.NotificationStaff
+    | events.NotificationRead
 )
 
 
@@ -112,9 +114,16 @@ def render(event: DriverPageEvent, driver_id: int) -> str:
             # What depends on the time of day: when to set off, whether the licence is still good.
             return notification(event, board.driver.user_id) + regions(board, ("notice", "upcoming"))
         case events.NotificationPassenger() | events.NotificationStaff():
-            return notification(event, Driver.objects.values_list("user_id", flat=True).get(pk=driver_id))
+            return notification(event, user_of(driver_id))
+        case events.NotificationRead():
+            return badge(user_of(driver_id))
         case _:
             assert_never(event)
+
+
+def user_of(driver_id: int) -> int:
+    """Return the user's id of a driver."""
+    return Driver.objects.values_list("user_id", flat=True).get(pk=driver_id)
 
 
 # The changed part of a driver -> the regions that show it; the panels of filters and hours are drawn after these.
@@ -126,6 +135,7 @@ _REGIONS_OF: dict[events.DriverPart, tuple[str, ...]] = {
     "hours": ("working_time",),
     "filters": (),
     "rating": ("stats",),
+    "navigation": ("active",),
 }
 
 
@@ -152,7 +162,7 @@ _END_REASONS: dict[str, Callable[[], str]] = {
     "timeout": lambda: _("Time ran out."),
     "accepted_by_another": lambda: _("Another driver was faster."),
     "cancelled": lambda: _("This trip is no longer offered."),
-    "no_longer_eligible": lambda: _("You cannot take this trip any more."),
+    "no_longer_eligible": lambda: _("This trip is not offered to you any more."),
 }
 
 

@@ -9,9 +9,39 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from drivers.document_models import (
+    REQUIRED_KINDS,
+    DocumentKind,
+    DocumentStatus,
+    DriverApplication,
+    DriverDocument,
+)
+from drivers.navigation import NavigationApp
+from drivers.plates import PlateField, readable_plate
+from stepper.db.clock import database_now
+from stepper.texts import PlainTextField
 from trips.states import TripType, VehicleClass
+
+__all__ = [
+    "REQUIRED_KINDS",
+    "Approval",
+    "Availability",
+    "AvailabilityChange",
+    "Break",
+    "Cause",
+    "DocumentKind",
+    "DocumentStatus",
+    "Driver",
+    "DriverApplication",
+    "DriverDocument",
+    "DriverMetrics",
+    "DriverPosition",
+    "TrailPoint",
+    "Vehicle",
+]
 
 
 class Approval(models.TextChoices):
@@ -38,6 +68,7 @@ class Cause(models.TextChoices):
     AUTO_OFFLINE = "auto_offline", _("No activity")
     SUSPENDED = "suspended", _("Suspended or rejected")
     DEACTIVATED = "deactivated", _("Account deactivated")
+    DOCUMENTS = "documents", _("Document not accepted any more")
     TRIP_STARTED = "trip_started", _("Trip started")
     TRIP_ENDED = "trip_ended", _("Trip ended")
 
@@ -51,10 +82,11 @@ def all_trip_types() -> list[str]:
 
 
 class Vehicle(models.Model):
-    make = models.CharField(_("make"), max_length=40)
-    model = models.CharField(_("model"), max_length=40)
-    colour = models.CharField(_("colour"), max_length=30)
-    plate = models.CharField(_("plate"), max_length=16, unique=True)
+    make = PlainTextField(_("make"), max_length=40)
+    model = PlainTextField(_("model"), max_length=40)
+    colour = PlainTextField(_("colour"), max_length=30)
+    # In normal form, with room for the suffix of one in doubt (drivers.plates).
+    plate = PlateField(_("plate"), max_length=20, unique=True)
     year = models.PositiveSmallIntegerField(_("year"), null=True, blank=True)
     vehicle_class = models.CharField(_("class"), max_length=8, choices=VehicleClass.choices, default=VehicleClass.SEDAN)
     seats = models.PositiveSmallIntegerField(
@@ -67,15 +99,25 @@ class Vehicle(models.Model):
         constraints = [models.CheckConstraint(condition=Q(seats__gte=1, seats__lte=60), name="vehicle_seats_1_to_60")]
 
     def __str__(self) -> str:
-        return f"{self.colour} {self.make} {self.model} · {self.plate}"
+        return f"{self.label} · {self.plate_text}"
 
     @property
     def label(self) -> str:
         """ "White Toyota Camry"."""
         return f"{self.colour} {self.make} {self.model}"
 
+    @property
+    def plate_text(self) -> str:
+        """The plate as people read it: "101 ABK 02"."""
+        return readable_plate(self.plate)
+
 
 class DriverQuerySet(models.QuerySet["Driver"]):
+    def with_mates(self, driver_id: int) -> Self:
+        """Keep the driver and those who share their vehicle."""
+        mine = Driver.objects.filter(pk=driver_id, vehicle__isnull=False).values("vehicle")
+        return self.filter(Q(pk=driver_id) | Q(vehicle__in=mine))
+
     def locked(self) -> Self:
         """Lock the rows by ascending id. Drivers are first in the lock order (driver, trip, offers, bookings)."""
         return self.order_by("pk").select_for_update(no_key=True, of=("self",))
@@ -85,14 +127,24 @@ class Driver(models.Model):
     """A user who drives. `is_online` is what the driver chose, `availability` what follows from it and the trip."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.PROTECT, related_name="driver")
-    vehicle = models.OneToOneField(Vehicle, models.PROTECT, related_name="driver", null=True, blank=True)
+    # Drivers may share a vehicle; one of them is online or on a trip (driver_vehicle_in_use).
+    vehicle = models.ForeignKey(
+        Vehicle, models.PROTECT, related_name="drivers", related_query_name="driver", null=True, blank=True
+    )
     approval = models.CharField(_("approval"), max_length=10, choices=Approval.choices, default=Approval.PENDING)
+    # When staff decided about the approval, the last time; None: not yet.
+    decided_at = models.DateTimeField(_("decided"), null=True, blank=True)
     availability = models.CharField(
         _("availability"), max_length=10, choices=Availability.choices, default=Availability.OFFLINE
     )
     is_online = models.BooleanField(_("online"), default=False)
-    licence_number = models.CharField(_("licence number"), max_length=32)
+    licence_number = PlainTextField(_("licence number"), max_length=32)
     licence_expires_on = models.DateField(_("licence expires"))
+    # The last day on which the documents that the driver needs are accepted and valid, without the licence's date;
+    # None: no other document was asked for. Only drivers.validity writes it.
+    documents_valid_until = models.DateField(_("documents valid until"), null=True, blank=True)
+    # When the dispatcher next reads the dates of licence and documents, and reminds of those that end; None: never.
+    documents_due_at = models.DateTimeField(null=True, blank=True, db_default=Now())
     rating_sum = models.PositiveIntegerField(default=0, editable=False)
     rating_count = models.PositiveIntegerField(default=0, editable=False)
 
@@ -101,6 +153,15 @@ class Driver(models.Model):
     min_earnings = models.PositiveIntegerField(_("least earnings, ₸"), null=True, blank=True)
     trip_types = models.JSONField(_("trip types"), default=all_trip_types)
     accepts_long_distance = models.BooleanField(_("long distance (200 km and more)"), default=True)
+
+    # Which app leads to the next stop.
+    navigation_app = models.CharField(
+        _("navigation app"),
+        max_length=8,
+        choices=NavigationApp.choices,
+        default=NavigationApp.GOOGLE,
+        db_default=NavigationApp.GOOGLE,
+    )
 
     # The driver's working time (drivers.working_time). The zone of the hours and of times in messages.
     timezone = models.CharField(_("time zone"), max_length=40, default="Asia/Almaty")
@@ -138,12 +199,19 @@ class Driver(models.Model):
                 condition=Q(auto_offline_min__gte=AUTO_OFFLINE_MIN, auto_offline_min__lte=AUTO_OFFLINE_MAX),
                 name="driver_auto_offline_60_to_240",
             ),
+            models.UniqueConstraint(
+                fields=["vehicle"], condition=~Q(availability=Availability.OFFLINE), name="driver_vehicle_in_use"
+            ),
         ]
         indexes = [
             # The dispatcher's search for weekly hours that begin or end.
             models.Index(fields=["hours_due_at"], condition=Q(hours_due_at__isnull=False), name="driver_hours_due"),
             # The dispatcher's search for drivers whose activity is to be checked.
             models.Index(fields=["idle_look_at"], condition=Q(idle_look_at__isnull=False), name="driver_idle_look"),
+            # The dispatcher's search for licences and documents that end soon.
+            models.Index(
+                fields=["documents_due_at"], condition=Q(documents_due_at__isnull=False), name="driver_documents_due"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -154,9 +222,22 @@ class Driver(models.Model):
         """The average of the stars received, to one decimal; None: no ratings yet."""
         return round(self.rating_sum / self.rating_count, 1) if self.rating_count else None
 
+    @cached_property
+    def mates(self) -> list["Driver"]:
+        """The other drivers of the vehicle, read once."""
+        if self.vehicle_id is None:
+            return []
+        others = Driver.objects.filter(vehicle=self.vehicle_id).exclude(pk=self.pk)
+        return list(others.select_related("user").order_by("pk"))
+
     @property
     def licence_expired(self) -> bool:
         return self.licence_expires_on < timezone.localdate()
+
+    @property
+    def documents_expired(self) -> bool:
+        """Whether a document that they need has expired, or is not accepted any more."""
+        return self.documents_valid_until is not None and self.documents_valid_until < timezone.localdate()
 
 
 class DriverMetrics(models.Model):
@@ -195,7 +276,7 @@ class AvailabilityChange(models.Model):
     is_online = models.BooleanField(_("online"))
     cause = models.CharField(_("cause"), max_length=14, choices=Cause.choices)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("by"))
-    note = models.CharField(_("note"), max_length=200, blank=True)
+    note = PlainTextField(_("note"), max_length=200, blank=True)
     created_at = models.DateTimeField(_("at"), db_default=Now())
 
     class Meta:
@@ -204,6 +285,8 @@ class AvailabilityChange(models.Model):
         indexes = [
             # A driver's history, newest first.
             models.Index(fields=["driver", "-id"], name="availability_of_driver"),
+            # A driver's hours in a period (drivers.earnings.hours).
+            models.Index(fields=["driver", "created_at"], name="availability_driver_at"),
         ]
 
     def __str__(self) -> str:
@@ -300,7 +383,7 @@ class DriverPosition(models.Model):
 
     def is_fresh(self, seconds: int) -> bool:
         """Return whether the phone recorded it at most so many seconds ago."""
-        return self.recorded_at >= timezone.now() - dt.timedelta(seconds=seconds)
+        return self.recorded_at >= database_now() - dt.timedelta(seconds=seconds)
 
 
 class TrailPoint(models.Model):
@@ -319,6 +402,8 @@ class TrailPoint(models.Model):
     recorded_at = models.DateTimeField()
     # Implausible, of the releases that kept such points; nobody is shown them, and new ones are never written.
     jumped = models.BooleanField(_("jumped"), default=False, db_default=False)
+    # False: written by a release that could write a point twice.
+    once = models.BooleanField(default=False, db_default=False, editable=False)
 
     class Meta:
         verbose_name = _("trail point")
@@ -326,6 +411,10 @@ class TrailPoint(models.Model):
         indexes = [
             # A trip's trail in order, for its map.
             models.Index(fields=["trip", "recorded_at"], name="trail_of_trip"),
+        ]
+        constraints = [
+            # What a phone sends again after it was offline.
+            models.UniqueConstraint(fields=["trip", "recorded_at"], condition=Q(once=True), name="trail_point_once"),
         ]
 
     def __str__(self) -> str:

@@ -16,7 +16,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
@@ -29,9 +29,10 @@ from realtime.drawings import DrawingKey, change_of, draw_once
 from realtime.models import Event
 from realtime.outbox import committed_events, is_latest
 from stepper.errors import DomainError, InvalidInput, NotFound, Text, TooManyRequests
-from stepper.web.refusals import over_limit
+from stepper.web.refusals import add_refusal, over_limit
 from stepper.web.requests import SignedInRequest
 from trips import accepting, bookings, driving
+from trips.states import DeclineReason
 
 from .board import Board
 from .forms import BreakForm, FiltersForm, HoursForm, StarsForm, StatusForm
@@ -107,6 +108,19 @@ def _draw_events(driver_id: int, committed: Iterable[Event]) -> str:
     return "".join(drawn.values())
 
 
+def _key_of(request: HttpRequest) -> str:
+    """Return the key of a command that the page may send again (static/js/queued.js); empty: it gave none."""
+    return request.headers.get("Idempotency-Key", "")
+
+
+def _draw_withdrawn(driver_id: int, committed: Iterable[Event]) -> str:
+    """Draw the offers that this request has withdrawn; before their list, so that the line with the reason stays."""
+    withdrawn = (row for row in committed if (row.group, row.type) == (groups.driver(driver_id), "trip.offer.expired"))
+    return "".join(
+        fragments.render(cast("events.OfferExpired", events.decode_frame(row.frame)), driver_id) for row in withdrawn
+    )
+
+
 def _form_errors(form: forms.Form) -> dict[str, list[Text]]:
     return {field: [str(reason) for reason in reasons] for field, reasons in form.errors.items()}
 
@@ -129,6 +143,7 @@ def _render_page(
         "break_form": break_form or BreakForm(shown.driver),
         "hours_open": hours_form is not None or break_form is not None,
         "star_values": fragments.STAR_VALUES,
+        "decline_reasons": DeclineReason.choices,
     }
     return render(request, "drivers/dashboard.html", context, status=status)
 
@@ -138,7 +153,9 @@ def _render_page(
 @require_GET
 @driver_required
 def dashboard(request: SignedInRequest, driver: Driver) -> HttpResponse:
-    return _render_page(request, Board(driver), "offers")
+    """Show the page with the trip at hand, else with the offers."""
+    shown = Board(driver)
+    return _render_page(request, shown, "active" if shown.has_trip_at_hand else "offers")
 
 
 @never_cache
@@ -152,7 +169,7 @@ def tab(request: SignedInRequest, driver: Driver, name: str) -> HttpResponse:
     shown = Board(driver)
     if name == "history" and (before := request.GET.get("before")):
         try:
-            shown.history = board.history(driver, before)
+            shown.history = board.history(driver, before, now=shown.now)
         except NotFound as error:
             raise Http404 from error
         if request.htmx:
@@ -168,7 +185,7 @@ def tab(request: SignedInRequest, driver: Driver, name: str) -> HttpResponse:
 def accept_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> HttpResponse:
     try:
         with committed_events() as committed:
-            accepting.accept(driver.pk, offer_id)
+            accepting.accept(driver.pk, offer_id, key=_key_of(request))
     except DomainError as error:
         return _refusal_response(request, error, fragment=fragments.offer_refused(offer_id, error), tab="offers")
     fragment = _draw_events(driver.pk, committed) or fragments.regions(Board.of(driver.pk))
@@ -181,7 +198,7 @@ def accept_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> Htt
 def decline_offer(request: SignedInRequest, driver: Driver, offer_id: int) -> HttpResponse:
     try:
         with committed_events() as committed:
-            accepting.decline(driver.pk, offer_id)
+            accepting.decline(driver.pk, offer_id, request.POST.get("reason", ""), key=_key_of(request))
     except DomainError as error:
         return _refusal_response(request, error, fragment=fragments.offer_refused(offer_id, error), tab="offers")
     fragment = _draw_events(driver.pk, committed) or fragments.offer_answered(offer_id)
@@ -205,18 +222,19 @@ def set_availability(request: SignedInRequest, driver: Driver) -> HttpResponse:
 @driver_required
 def set_filters(request: SignedInRequest, driver: Driver) -> HttpResponse:
     form = FiltersForm(request.POST)
-    if form.is_valid():
-        try:
-            driver = availability.set_filters(driver.pk, form.filters())
-        except InvalidInput as error:
-            for field, reasons in error.fields.items():
-                form.add_error(field, [str(reason) for reason in reasons])
+    with committed_events() as committed:
+        if form.is_valid():
+            try:
+                driver = availability.set_filters(driver.pk, form.filters())
+            except InvalidInput as error:
+                add_refusal(form, error)
     shown = Board(driver)
     saved = not form.errors
     if not request.htmx:
         return redirect("drivers:dashboard") if saved else _render_page(request, shown, "offers", form, status=400)
     shown_form = FiltersForm.of(driver) if saved else form
-    return HttpResponse(fragments.filters(shown, shown_form, saved=saved), status=200 if saved else 400)
+    fragment = _draw_withdrawn(driver.pk, committed) + fragments.filters(shown, shown_form, saved=saved)
+    return HttpResponse(fragment, status=200 if saved else 400)
 
 
 @require_POST
@@ -244,10 +262,11 @@ def take_break(request: SignedInRequest, driver: Driver) -> HttpResponse:
     """Start a break now, or plan one."""
     form = BreakForm(driver, request.POST)
     try:
-        if form.is_valid() and form.cleaned_data["minutes"] is not None:
-            working_time.take_break(driver.pk, form.cleaned_data["minutes"])
-        elif form.is_valid():
-            working_time.plan_break(driver.pk, *form.span())
+        with committed_events() as committed:
+            if form.is_valid() and form.cleaned_data["minutes"] is not None:
+                working_time.take_break(driver.pk, form.cleaned_data["minutes"])
+            elif form.is_valid():
+                working_time.plan_break(driver.pk, *form.span())
     except InvalidInput as error:
         form.refuse(error)
     except DomainError as error:
@@ -258,7 +277,8 @@ def take_break(request: SignedInRequest, driver: Driver) -> HttpResponse:
             tab="offers",
         )
     if not form.errors:
-        return _fragment_response(request, _draw_working_time(request, driver), "offers")
+        fragment = _draw_withdrawn(driver.pk, committed) + _draw_working_time(request, driver)
+        return _fragment_response(request, fragment, "offers")
     shown = Board.of(driver.pk)
     if not request.htmx:
         return _render_page(request, shown, "offers", break_form=form, status=400)
@@ -298,11 +318,28 @@ def update_trip(request: SignedInRequest, driver: Driver, trip_id: int) -> HttpR
         if not form.is_valid():
             raise InvalidInput("input.invalid", _("Please correct what is marked."), _form_errors(form))
         with committed_events() as committed:
-            driving.update_status(driver.pk, trip_id, **form.cleaned_data)
+            driving.update_status(driver.pk, trip_id, **form.cleaned_data, key=_key_of(request))
     except DomainError as error:
         return _refusal_response(request, error, fragment=fragments.trip_refused(trip_id, error), tab="active")
     fragment = _draw_events(driver.pk, committed) or fragments.regions(Board.of(driver.pk))
-    return _fragment_response(request, fragment, "active")
+    said = _DONE.get(form.cleaned_data["status"])
+    return _confirmed_response(request, fragment, tab="active", said=said)
+
+
+# What takes the trip off the page is confirmed in words.
+_DONE: dict[str, Text] = {
+    driving.RELEASED: gettext_lazy("You have given the trip back. Other drivers are asked now."),
+    driving.NO_SHOW: gettext_lazy("The trip is cancelled: the passenger did not come."),
+}
+
+
+def _confirmed_response(request: SignedInRequest, fragment: str, *, tab: str, said: Text | None) -> HttpResponse:
+    """Respond as `_fragment_response` does, with a short message over the page; None: without."""
+    if said is None:
+        return _fragment_response(request, fragment, tab)
+    if not request.htmx:
+        messages.success(request, str(said))
+    return _fragment_response(request, fragment + fragments.toast(said, kind="done"), tab)
 
 
 @require_POST
@@ -317,4 +354,5 @@ def rate_passenger(request: SignedInRequest, driver: Driver, trip_id: int) -> Ht
     except DomainError as error:
         return _refusal_response(request, error, fragment=fragments.rating_refused(trip_id, error), tab="history")
     fragment = _draw_events(driver.pk, committed) or fragments.regions(Board.of(driver.pk), fragments.RATING_PLACES)
-    return _fragment_response(request, fragment, "history")
+    said = _("Rating sent. You can change it for ten minutes, in the history.")
+    return _confirmed_response(request, fragment, tab="history", said=said)

@@ -15,9 +15,9 @@ from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, override
@@ -31,10 +31,12 @@ from drivers.updates import publish_update
 from realtime import events
 from realtime.delivery.notifications import notify
 from stepper import limits
+from stepper.db.clock import database_now
 from stepper.db.transactions import best_effort, in_transaction, isolate_failures
 from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted, Text
 from stepper.models import ServiceSettings
 from stepper.templatetags.units import clock
+from trips.offers import withdraw_from_drivers
 from trips.waking import wake_trips_around
 
 # Activity is recorded at most once in this time, so that an active driver costs at most one write a minute.
@@ -102,7 +104,7 @@ def _check_idle_drivers(driver_ids: list[int]) -> int:
 
     1. Lock the drivers whose check is still due.
     2. Record driving since the last check as activity.
-    3. Take a driver offline whose warning has run out; warn one who goes offline soon; else set the next check.
+    3. Take drivers offline whose warning has run out; warn those who go offline soon; else set the next check.
     4. Publish `driver.updated` if a warning was set or removed, and store the rows.
     """
     settings = ServiceSettings.current()
@@ -113,22 +115,17 @@ def _check_idle_drivers(driver_ids: list[int]) -> int:
         .select_for_update(no_key=True, skip_locked=True, of=("self",))
         .select_related("user", "vehicle", "position")
     )
-    checked = []
+    warned_for = {driver.pk: driver.auto_offline_at for driver in drivers}
     for driver in drivers:
-        now = driver.now
-        warned_for = driver.auto_offline_at
         _record_driving(driver, settings)
+    gone = [driver for driver in drivers if _is_warned_in_vain(driver, driver.now)]
+    _put_idle_offline(gone)
+    checked = [driver for driver in drivers if driver not in gone]
+    for driver in checked:
+        now = driver.now
         offline_at = (driver.active_at or now) + dt.timedelta(minutes=driver.auto_offline_min)
         if driver.availability != Availability.AVAILABLE:
             driver.idle_look_at = None
-        elif driver.auto_offline_at is not None and now >= driver.auto_offline_at:
-            change_availability(driver, Cause.AUTO_OFFLINE, is_online=False)
-            _notify_driver(
-                driver,
-                gettext_lazy("You are offline now"),
-                message=gettext_lazy("Nothing happened for a while. Go online again when you are back."),
-            )
-            continue
         elif driver.auto_offline_at is None and now >= offline_at - warning:
             # However late this check runs, the driver has the whole time of the warning to answer.
             driver.auto_offline_at = driver.idle_look_at = max(offline_at, now + warning)
@@ -142,13 +139,29 @@ def _check_idle_drivers(driver_ids: list[int]) -> int:
             )
         else:
             driver.idle_look_at = driver.auto_offline_at or min(now + IDLE_CHECK, offline_at - warning)
-        if driver.auto_offline_at != warned_for:
+        if driver.auto_offline_at != warned_for[driver.pk]:
             publish_update(driver, "availability")
-        checked.append(driver)
     Driver.objects.bulk_update(
         checked, ["active_at", "active_lat", "active_lng", "auto_offline_at", "idle_look_at"], batch_size=80
     )
     return len(drivers)
+
+
+def _is_warned_in_vain(driver: Driver, now: dt.datetime) -> bool:
+    warned_for = driver.auto_offline_at
+    return driver.availability == Availability.AVAILABLE and warned_for is not None and now >= warned_for
+
+
+def _put_idle_offline(drivers: Sequence[Driver]) -> None:
+    """Put locked drivers offline and notify them. Their offers first, so that all trips are locked in one order."""
+    withdraw_from_drivers([driver.pk for driver in drivers])
+    for driver in drivers:
+        change_availability(driver, Cause.AUTO_OFFLINE, is_online=False)
+        _notify_driver(
+            driver,
+            gettext_lazy("You are offline now"),
+            message=gettext_lazy("Nothing happened for a while. Go online again when you are back."),
+        )
 
 
 def _record_driving(driver: Driver, settings: ServiceSettings) -> None:
@@ -190,10 +203,11 @@ def set_working_time(driver_id: int, wanted: WorkingTime) -> Driver:
     switch decides.
 
     Raises:
-        NotFound, InvalidInput: there is no such zone
+        NotFound, NotPermitted, InvalidInput: there is no such zone
         TooManyRequests: more than `changes_per_min`
     """
     driver = lock_driver(driver_id)
+    driver.user.require_active()
     if wanted.timezone is not UNSET:
         if wanted.timezone not in available_timezones():
             raise _invalid_input("timezone", _("There is no such time zone."))
@@ -202,7 +216,7 @@ def set_working_time(driver_id: int, wanted: WorkingTime) -> Driver:
         driver.weekly_hours = {day: msgspec.to_builtins(wanted.hours[day]) for day in hours.DAYS if day in wanted.hours}
     if wanted.auto_offline_min is not UNSET:
         driver.auto_offline_min = wanted.auto_offline_min
-    driver.hours_due_at = _next_change(driver, timezone.now())
+    driver.hours_due_at = _next_change(driver, database_now())
     driver.save(update_fields=["timezone", "weekly_hours", "auto_offline_min", "hours_due_at"])
     # The new time may have passed already, and a warning was computed from the old one: check again immediately.
     waiting = Driver.objects.filter(pk=driver.pk, idle_look_at__isnull=False)
@@ -226,7 +240,9 @@ def _next_change(driver: Driver, now: dt.datetime) -> dt.datetime | None:
 def apply_due_hours(limit: int = 100) -> int:
     """Put drivers online or offline whose hours have begun or ended; return how many were due and not locked."""
     due = Driver.objects.filter(hours_due_at__lte=Now()).order_by("hours_due_at")
-    return _change_each(list(due.values_list("pk", flat=True)[:limit]), _change_by_hours)
+    rows = list(due.values_list("pk", "is_online")[:limit])
+    # Who is online first: of two who share a vehicle, one's hours may end when the other's begin.
+    return _change_each([pk for pk, _online in sorted(rows, key=lambda row: not row[1])], _change_by_hours)
 
 
 def _change_by_hours(driver: Driver) -> None:
@@ -252,16 +268,20 @@ def _put_online(driver: Driver, cause: Cause, title: Text, also_changed: Sequenc
 
     `also_changed` is published in either case.
     """
+    before = driver.is_online, driver.availability
     try:
-        with override(driver.user.language):
+        # A savepoint of its own: where the vehicle is in use, the rest of this transaction goes on.
+        with override(driver.user.offered_language), transaction.atomic():
             require_ready(driver)
+            is_changed = change_availability(driver, cause, is_online=True, also_changed=also_changed)
     except (NotPermitted, Conflict) as error:
+        driver.is_online, driver.availability = before
         if also_changed:
             publish_update(driver, *also_changed)
         if isinstance(error, Conflict):  # of the others staff's decision has notified them
             _notify_driver(driver, gettext_lazy("You were not put online"), message=error.message)
         return
-    if change_availability(driver, cause, is_online=True, also_changed=also_changed):
+    if is_changed:
         _notify_driver(driver, title, message="", priority="normal")
 
 
@@ -282,7 +302,7 @@ def take_break(driver_id: int, minutes: int) -> Break:
     driver = lock_driver(driver_id)
     if not driver.is_online:
         raise Conflict("driver.offline", _("You are offline: there is nothing to take a break from."))
-    now = timezone.now()
+    now = database_now()
     row = _add_break(driver, now, now + dt.timedelta(minutes=minutes))
     _start_break(driver, row)
     row.refresh_from_db()
@@ -295,15 +315,21 @@ def plan_break(driver_id: int, starts_at: dt.datetime, ends_at: dt.datetime) -> 
     """Plan a break, which starts and ends by itself.
 
     Raises:
-        NotFound, InvalidInput (starts_at, ends_at), Conflict (driver.break_overlap, driver.too_many_breaks)
+        NotFound, NotPermitted, InvalidInput (starts_at, ends_at)
+        Conflict: driver.break_overlap, driver.too_many_breaks
         TooManyRequests: more than `changes_per_min`
     """
-    now = timezone.now()
-    if not now <= starts_at <= now + _PLAN_AHEAD:
+    now = database_now()
+    if ends_at <= starts_at:
+        raise _invalid_input("ends_at", _("The end must be after the start."))
+    if starts_at < now:
+        raise _invalid_input("starts_at", _("This time has passed."))
+    if starts_at > now + _PLAN_AHEAD:
         raise _invalid_input("starts_at", _("Choose a time within the next 30 days."))
     if not dt.timedelta(minutes=BREAK_MIN) <= ends_at - starts_at <= dt.timedelta(minutes=BREAK_MAX):
         raise _invalid_input("ends_at", _("A break lasts %(least)d to %(most)d minutes.") % _BREAK_RANGE)
     driver = lock_driver(driver_id)
+    driver.user.require_active()
     if driver.breaks.ahead().count() >= _BREAKS_AHEAD:
         raise Conflict("driver.too_many_breaks", _("You have planned as many breaks as can be kept."))
     row = _add_break(driver, starts_at, ends_at)

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -16,7 +17,7 @@ from realtime.outbox import PERMISSIONS_REFRESH
 from stepper.admin.base import COLOURS, HistoryAdmin, Label
 
 from . import events
-from .models import Event, Notification, ServerBeat
+from .models import Event, Notification, PushSubscription, ServerBeat
 
 PRIORITY_COLOURS = {"urgent": "danger", "high": "warning", "normal": "info", "low": "default"}
 
@@ -82,3 +83,19 @@ class ServerBeatAdmin(HistoryAdmin):
     def state(self, beat: ServerBeat) -> Label:
         silent = beat.beat_at < timezone.now() - SILENT_AFTER
         return Label("danger", _("Silent")) if silent else Label("success", _("Running"))
+
+
+@admin.register(PushSubscription)
+class PushSubscriptionAdmin(HistoryAdmin):
+    """Who gets pushes, and by whose service; address and keys are the browser's secrets and not shown."""
+
+    list_display = ["user", "service", "created_at"]
+    list_filter = ["created_at"]
+    list_select_related = ["user"]
+    search_fields = ["user__name", "user__phone", "user__email"]
+    ordering = ["-created_at", "-pk"]
+    fields = ["user", "service", "created_at"]
+
+    @display(description=_("push service"))
+    def service(self, subscription: PushSubscription) -> str:
+        return urlsplit(subscription.endpoint).hostname or ""

@@ -5,24 +5,25 @@ because browsers send cookies from any page; programs send neither.
 """
 
 import datetime as dt
-from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest, parse_cookie
+from django.http.request import split_domain_port, validate_host
 from django.utils import timezone
-from django.utils.translation import get_supported_language_variant
+from django.utils.http import is_same_domain
 from django.utils.translation import gettext_lazy as _
 from msgspec import Struct
 from msgspec.structs import replace
 
+from stepper.accounts import sessions
+from stepper.accounts.session_store import SessionStore
 from stepper.api.tokens import token_claims
-from stepper.errors import NotPermitted, NotSignedIn
+from stepper.errors import HTTPS_REQUIRED, NotPermitted, NotSignedIn
 from stepper.models import User
+from stepper.web.cookies import session_key as find_session_key
 
 from .events import PROTOCOL
 
@@ -60,23 +61,45 @@ def accepted_subprotocol(scope: dict[str, Any]) -> str | None:
     return PROTOCOL if PROTOCOL in (scope.get("subprotocols") or []) else None
 
 
-def origin_is_ours(origin: str) -> bool:
-    """Say whether an Origin is a page of ours: on a host of ALLOWED_HOSTS, or one of CSRF_TRUSTED_ORIGINS.
+def origin_is_ours(scope: dict[str, Any]) -> bool:
+    """Say whether the Origin of a handshake is a page of ours: of the address that was called, or a trusted one.
 
-    Hosts are compared by Channels' validator, but only asked: by itself it would refuse the handshake, and a browser
-    shows its page no code for that. And it takes any scheme, as of a file.
+    As Django checks forms: scheme, host and port are those of the handshake, by the Host header, which ALLOWED_HOSTS
+    must name; or the origin is one of CSRF_TRUSTED_ORIGINS. Where HTTPS is set only an https page is ours, also if the
+    proxy says nothing of the scheme.
     """
+    origin, host = _header(scope, b"origin"), _header(scope, b"host")
     try:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            return False
-        return bool(AllowedHostsOriginValidator(None).valid_origin(parts)) or origin in settings.CSRF_TRUSTED_ORIGINS
+        parts, called = urlsplit(origin), urlsplit(f"//{host}")
+        address = parts.hostname, parts.port or _PORTS.get(parts.scheme)
+        here = called.hostname, called.port
     except ValueError:  # "http://[" is no address at all
         return False
+    if parts.scheme not in _PORTS or not parts.hostname:
+        return False
+    if any(_is_trusted(origin, parts, trusted) for trusted in settings.CSRF_TRUSTED_ORIGINS):
+        return True
+    scheme = "https" if settings.HTTPS or scope.get("scheme") in ("wss", "https") else "http"
+    is_here = (parts.scheme, *address) == (scheme, here[0], here[1] or _PORTS[scheme])
+    return is_here and validate_host(split_domain_port(host)[0], settings.ALLOWED_HOSTS)
 
 
-def _session_user(session_key: str) -> tuple[User, dt.datetime] | None:
-    """The active user of a session and when it expires; None: there is no such session, or no such user any more."""
+_PORTS = {"http": 80, "https": 443}
+
+
+def _is_trusted(origin: str, parts: SplitResult, trusted: str) -> bool:
+    """Compare an origin with a member of CSRF_TRUSTED_ORIGINS, which may stand for subdomains: `https://*.kz`."""
+    if "*" not in trusted:
+        return origin == trusted
+    pattern = urlsplit(trusted)
+    return parts.scheme == pattern.scheme and is_same_domain(parts.netloc, pattern.netloc.lstrip("*"))
+
+
+def _session_user(session_key: str, scope: dict[str, Any] | None = None) -> tuple[User, dt.datetime] | None:
+    """The active user of a session and when it expires; None: there is no such session, or no such user any more.
+
+    `scope`: of a socket that is being opened with the session, which counts as having seen it.
+    """
     session = SessionStore(session_key)
     # As the store itself would read it; asking the store afterwards when it expires would be a second query.
     row = session.model.objects.filter(session_key=session_key, expire_date__gt=timezone.now()).first()
@@ -84,9 +107,14 @@ def _session_user(session_key: str) -> tuple[User, dt.datetime] | None:
         return None
     request = HttpRequest()
     request.session = session
-    session._session_cache = session.decode(row.session_data)  # type: ignore[attr-defined]
+    session._session_cache = session.decode(row.session_data)
     user = get_user(request)
-    return (user, row.expire_date) if isinstance(user, User) and user.is_active else None
+    if not isinstance(user, User) or not user.is_active:
+        return None
+    if scope is not None:
+        address = (scope.get("client") or [""])[0]
+        sessions.mark_seen(session, address=address, user_agent=_header(scope, b"user-agent"))
+    return user, row.expire_date
 
 
 def identify(scope: dict[str, Any]) -> Identity:
@@ -94,40 +122,34 @@ def identify(scope: dict[str, Any]) -> Identity:
 
     Raises:
         NotSignedIn: auth.required, auth.token_invalid
-        NotPermitted: auth.origin_refused, a cookie came from a page that is not ours
+        NotPermitted: auth.origin_refused, a cookie came from a page that is not ours; https.required
     """
+    if settings.HTTPS and scope.get("scheme") != "wss":
+        raise NotPermitted("https.required", HTTPS_REQUIRED)
     token = bearer(scope)
     if token is not None:
-        found = _token_user(token)
+        found = _token_user(token, scope)
         if found is None:
             raise NotSignedIn("auth.token_invalid", _("The token is wrong, expired or revoked."))
         return found
     # Parsed as Django parses them for pages. Channels' CookieMiddleware would also do it for sockets with a token.
     cookies = parse_cookie(_header(scope, b"cookie"))
-    session_key = cookies.get(settings.SESSION_COOKIE_NAME)
+    session_key = find_session_key(cookies)
     if session_key is None:
         raise NotSignedIn("auth.required", _("Please sign in."))
-    if not origin_is_ours(_header(scope, b"origin")):
+    if not origin_is_ours(scope):
         raise NotPermitted("auth.origin_refused", _("This page may not open a connection here."))
-    signed_in = _session_user(session_key)
+    signed_in = _session_user(session_key, scope)
     if signed_in is None:
         raise NotSignedIn("auth.required", _("Please sign in."))
     user, expires_at = signed_in
-    return Identity(user=user, language=_language(cookies, user), session_key=session_key, expires_at=expires_at)
+    return Identity(user=user, language=user.offered_language, session_key=session_key, expires_at=expires_at)
 
 
-def _token_user(token: str) -> Identity | None:
+def _token_user(token: str, scope: dict[str, Any]) -> Identity | None:
     claims = token_claims(token)
-    signed_in = _session_user(claims.session_key) if claims is not None else None
+    signed_in = _session_user(claims.session_key, scope) if claims is not None else None
     if claims is None or signed_in is None or str(signed_in[0].pk) != claims.user_id:
         return None
     user, expires_at = signed_in
-    return Identity(user=user, language=user.language, session_key=claims.session_key, expires_at=expires_at)
-
-
-def _language(cookies: Mapping[str, str], user: User) -> str:
-    """The page's language, so that its fragments match it."""
-    try:
-        return get_supported_language_variant(cookies.get(settings.LANGUAGE_COOKIE_NAME, user.language))
-    except LookupError:
-        return user.language
+    return Identity(user=user, language=user.offered_language, session_key=claims.session_key, expires_at=expires_at)

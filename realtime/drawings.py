@@ -38,7 +38,12 @@ def change_of(event: events.DurableFrame) -> tuple[str | int, ...]:
             events.OfferAccepted() | events.TripStatusUpdated() | events.BookingConfirmed() | events.BookingCancelled()
         ):
             return ("change", event.trip_id, event.version)
-        case events.NotificationDriver() | events.NotificationPassenger() | events.NotificationStaff():
+        case (
+            events.NotificationDriver()
+            | events.NotificationPassenger()
+            | events.NotificationStaff()
+            | events.NotificationRead()
+        ):
             return ("notification", event.id)
         case _:
             return ("change", event.id)

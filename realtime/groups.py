@@ -13,6 +13,12 @@ def driver(driver_id: int) -> str:
     return f"driver.{driver_id}"
 
 
+def driver_of(group: str) -> int | None:
+    """Return whose group `driver` has named; None: another kind of group."""
+    kind, _dot, number = group.partition(".")
+    return int(number) if kind == "driver" else None
+
+
 def trip(trip_id: int) -> str:
     """Name the group of who watches a trip: the organiser, booked passengers, its driver, staff who follow it."""
     return f"trip.{trip_id}"

@@ -2,13 +2,17 @@
 
 import datetime as dt
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import models
 from django.db.models import Q
 from django.db.models.expressions import Func
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from stepper.texts import PlainTextField
 
 
 class CurrentTransaction(Func):
@@ -55,6 +59,10 @@ class Event(models.Model):
         return f"{self.type} → {self.group}"
 
 
+# A notification that leads here is for staff alone.
+STAFF_PAGES = "/admin/"
+
+
 class Notification(models.Model):
     """A message for one user: listed behind the bell, counted on its badge until read, sent to their open pages."""
 
@@ -72,8 +80,8 @@ class Notification(models.Model):
         CHAT = "chat", _("Chat")
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="notifications")
-    title = models.CharField(_("title"), max_length=120)
-    message = models.CharField(_("message"), max_length=300, blank=True)
+    title = PlainTextField(_("title"), max_length=120)
+    message = PlainTextField(_("message"), max_length=300, blank=True)
     priority = models.CharField(_("priority"), max_length=8, choices=Priority.choices, default=Priority.NORMAL)
     category = models.CharField(_("category"), max_length=8, choices=Category.choices, default=Category.TRIP)
     action_url = models.CharField(_("link"), max_length=200, blank=True)
@@ -93,6 +101,25 @@ class Notification(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+class PushSubscription(models.Model):
+    """A browser that gets the pushes of a user, for as long as the session lasts in which it asked for them."""
+
+    # An address of the browser's push service: who knows it and the keys can send to this browser, and nobody else.
+    endpoint = models.CharField(max_length=1000, unique=True)
+    # Without constraints: servers of an earlier release delete sessions and accounts and know nothing of this table.
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_constraint=False)
+    session = models.ForeignKey(
+        Session, models.CASCADE, related_name="push_subscriptions", db_constraint=False, editable=False
+    )
+    # The browser's public key and secret, base64url (RFC 8291, section 3.1).
+    p256dh = models.CharField(max_length=100)
+    auth = models.CharField(max_length=30)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {urlsplit(self.endpoint).hostname}"
 
 
 # A dispatcher that has not reported for this long does not run: twice its slowest pass, with room for a loaded machine.

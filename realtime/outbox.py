@@ -11,19 +11,22 @@ import asyncio
 import datetime as dt
 import logging
 import time
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from channels.layers import get_channel_layer
 from django.db import DatabaseError, connection, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from redis.exceptions import RedisError
 
 from realtime import events
 from realtime.layer.hub import HubChannelLayer
 from realtime.models import Event
+from stepper.db import clock
+from stepper.db.clock import database_now
 from stepper.db.transactions import run_in_thread, service_pool, write_at_end
 
 logger = logging.getLogger("stepper.publish")
@@ -47,6 +50,14 @@ NOTHING_TO_DRAW = '{"draw": false}'
 BUS_TIMEOUT_S = 10
 # `OutboxPublisher.wait_until_delivered` waits at most this long.
 DELIVERY_WAIT_S = 0.25
+# No setting keeps events for less.
+LEAST_KEPT = dt.timedelta(hours=1)
+# As `Restore.current_generation`.
+_GENERATION = "SELECT generation FROM stepper_restore ORDER BY id DESC LIMIT 1"
+
+
+# Called with what is published, in the transaction that causes it: an event may have pushes (realtime.push.offers).
+listeners: list[Callable[[Sequence[tuple[events.DurableFrame, str]]], None]] = []
 
 
 def publish(event: events.DurableFrame, *groups: str) -> None:
@@ -56,18 +67,21 @@ def publish(event: events.DurableFrame, *groups: str) -> None:
 
 def publish_many(pairs: Iterable[tuple[events.DurableFrame, str]]) -> None:
     """Write (event, group) pairs to the outbox: one insert at the end of the unit of work (`in_transaction`)."""
+    pairs = list(pairs)
     encoded: dict[str, str] = {}
     rows = []
-    sweep_at = timezone.now() + (SWEEP_GRACE if publisher.is_open else dt.timedelta())
+    sweep_at = database_now() + (SWEEP_GRACE if publisher.is_open else dt.timedelta())
     for event, group in pairs:
         frame = encoded.get(event.id) or encoded.setdefault(event.id, events.encode(event))
         rows.append(Event(event_id=event.id, group=group, type=events.tag(event), frame=frame, sweep_at=sweep_at))
     write_at_end(_insert_rows, rows)
+    for listener in listeners:
+        listener(pairs)
 
 
 def refresh_permissions(*groups: str) -> None:
     """Request a permissions refresh from the sockets in `groups`, once the current transaction commits."""
-    sweep_at = timezone.now() + (SWEEP_GRACE if publisher.is_open else dt.timedelta())
+    sweep_at = database_now() + (SWEEP_GRACE if publisher.is_open else dt.timedelta())
     rows = [
         Event(event_id="", group=group, type=PERMISSIONS_REFRESH, frame=NOTHING_TO_DRAW, sweep_at=sweep_at)
         for group in groups
@@ -121,11 +135,15 @@ def read_watermark() -> int:
     PostgreSQL: a transaction number. Those below the snapshot's xmin have ended; row ids become visible out of order.
     SQLite: a row id. There is one writer at a time, so ids become visible in order.
     """
-    return _read_watermark_and_due()[0]
+    return _read_position()[0]
 
 
-def _read_watermark_and_due() -> tuple[int, bool]:
-    """Read the watermark and whether events wait for the sweep, in one query: it runs four times a second."""
+def _read_position() -> tuple[int, bool, str]:
+    """Read the watermark, whether events wait for the sweep, and the database's generation.
+
+    In one query: it runs four times a second. The same query measures how far the database's clock is from this
+    process's (stepper.db.clock).
+    """
     unpublished = "SELECT min({}) FROM realtime_event WHERE published_at IS NULL"
     if connection.vendor == "postgresql":
         ended = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
@@ -135,12 +153,14 @@ def _read_watermark_and_due() -> tuple[int, bool]:
             f"coalesce(({unpublished.format('id')}), "  # noqa: S608 - constants only
             "(SELECT seq + 1 FROM sqlite_sequence WHERE name = 'realtime_event'), 1)"
         )
-    due = "EXISTS (SELECT 1 FROM realtime_event WHERE published_at IS NULL AND sweep_at <= %s)"
+    now = clock.NOW_SQL[connection.vendor]
+    due = f"EXISTS (SELECT 1 FROM realtime_event WHERE published_at IS NULL AND sweep_at <= {now})"  # noqa: S608 - constants only
+    asked_at = timezone.now()
     with connection.cursor() as cursor:
-        now = connection.ops.adapt_datetimefield_value(timezone.now())
-        cursor.execute(f"SELECT {watermark}, {due}", [now])
+        cursor.execute(f"SELECT {watermark}, {due}, ({_GENERATION}), {now}")
         found = cursor.fetchone()
-    return int(found[0]), bool(found[1])
+    clock.set_by_answer(found[3], asked_at)
+    return int(found[0]), bool(found[1]), found[2] or ""
 
 
 def events_since(groups: Sequence[str], watermark: int, limit: int) -> list[Event]:
@@ -148,6 +168,13 @@ def events_since(groups: Sequence[str], watermark: int, limit: int) -> list[Even
     order = ("transaction", "id") if connection.vendor == "postgresql" else ("id",)
     found = Event.objects.filter(group__in=groups, **{f"{order[0]}__gte": watermark}).exclude(type=PERMISSIONS_REFRESH)
     return list(found.order_by(*order)[:limit])
+
+
+def reaches_back_to(watermark: int) -> bool:
+    """Say whether an event from before the watermark is still there, so that none after it has been pruned."""
+    order = "transaction" if connection.vendor == "postgresql" else "id"
+    oldest = Event.objects.order_by("id").values_list(order, flat=True).first()
+    return oldest is not None and oldest < watermark
 
 
 class OutboxPublisher:
@@ -291,9 +318,9 @@ class OutboxPublisher:
     def _sweep(self) -> str:
         """Mark what was published, publish what other processes left, return a new cursor. In a database thread."""
         self._mark_published()
-        watermark, is_any_due = _read_watermark_and_due()
+        watermark, is_any_due, generation = _read_position()
         if is_any_due:
-            due = Event.objects.filter(published_at__isnull=True, sweep_at__lte=timezone.now()).order_by("id")
+            due = Event.objects.filter(published_at__isnull=True, sweep_at__lte=Now()).order_by("id")
             with transaction.atomic():
                 rows = list(due.select_for_update(skip_locked=True)[:SWEPT_AT_ONCE])
                 loop = self._loop
@@ -311,7 +338,7 @@ class OutboxPublisher:
             watermark = read_watermark()
         elif not self._is_bus_away:
             self._delivered.clear()  # another server may have been the one to publish them
-        return f"{watermark}.{int(time.time())}"
+        return make_cursor(watermark, generation)
 
     def _mark_published(self) -> None:
         """Mark the rows that this process has published. In a database thread."""
@@ -335,10 +362,25 @@ def _wait_for_publishing(publishing: Coroutine[Any, Any, bool], loop: asyncio.Ab
         return False
 
 
-def parse_cursor(cursor: str, oldest: dt.timedelta) -> int | None:
-    """Return the watermark in a client's cursor; None: not a cursor, or read longer than `oldest` ago."""
-    watermark, _dot, read_at = cursor.partition(".")
+def make_cursor(watermark: int, generation: str) -> str:
+    """Return the watermark as clients get it, with the time and, once the database was restored, its generation.
+
+    Without a generation a cursor looks as before there were any, so servers of two releases understand each other's.
+    """
+    return f"{watermark}.{int(time.time())}" + (f".{generation}" if generation else "")
+
+
+def parse_cursor(cursor: str, oldest: dt.timedelta, generation: str) -> int | None:
+    """Return the watermark in a client's cursor; None: no cursor, read longer than `oldest` ago, or before a restore.
+
+    Watermarks of two generations cannot be compared: the restored database may be behind or, as transaction numbers
+    begin anew in a new cluster of PostgreSQL, ahead. A cursor that were believed would skip events.
+    """
+    watermark, _dot, rest = cursor.partition(".")
+    read_at, _dot, of_generation = rest.partition(".")
     if not (watermark.isascii() and watermark.isdigit() and read_at.isascii() and read_at.isdigit()):
+        return None
+    if of_generation != generation:
         return None
     return int(watermark) if int(read_at) > time.time() - oldest.total_seconds() else None
 

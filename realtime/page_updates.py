@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 from django.utils.translation import override
 
+from drivers import application_fragments
 from drivers import fragments as driver_fragments
+from drivers.earnings import page as earnings_page
 from realtime import events
 from realtime.drawings import DrawingKey, change_of, draw_once_for_sockets
 from stepper.db.transactions import run_in_thread
@@ -16,13 +18,17 @@ from trips import fragments as trip_fragments
 
 SNAPSHOTS: dict[events.Page, Callable[..., str]] = {
     "driver": driver_fragments.snapshot,
+    "earnings": earnings_page.snapshot,
     "trip": trip_fragments.snapshot,
     "trips": trip_fragments.list_snapshot,
+    "apply": application_fragments.snapshot,
 }
 CHANGES: dict[events.Page, Callable[..., str]] = {
     "driver": driver_fragments.render,
+    "earnings": earnings_page.render,
     "trip": trip_fragments.render,
     "trips": trip_fragments.list_render,
+    "apply": application_fragments.render,
 }
 
 

@@ -7,17 +7,19 @@ from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
 from django.db import DEFAULT_DB_ALIAS, transaction
-from django.db.models.signals import m2m_changed, post_delete, pre_delete
+from django.db.models import Q
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 from django.utils import timezone
 
 from realtime import groups
 from realtime.outbox import refresh_permissions
 from stepper.accounts.sign_in import forget_failures
-from stepper.models import User, rights_changed
+from stepper.models import ServiceSettings, User, rights_changed
 
 _CHANGED = {"post_add", "post_remove", "post_clear"}
 
@@ -32,6 +34,10 @@ def connect() -> None:
     pre_delete.connect(_on_user_deleted, sender=User)
     rights_changed.connect(_on_account_rights_changed, sender=User)
     post_delete.connect(_on_session_deleted, sender=Session)
+    post_save.connect(_on_second_factor_changed, sender=Authenticator)
+    post_delete.connect(_on_second_factor_changed, sender=Authenticator)
+    pre_save.connect(_note_demand, sender=ServiceSettings)
+    post_save.connect(_on_settings_saved, sender=ServiceSettings)
 
 
 def _refresh_users(user_ids: Iterable[int]) -> None:
@@ -81,3 +87,22 @@ def _on_session_deleted(instance: Session, using: str, **_more: Any) -> None:
         user_id = instance.get_decoded().get(SESSION_KEY)
         if user_id is not None:
             _refresh_users([int(user_id)])
+
+
+def _on_second_factor_changed(instance: Authenticator, using: str, **_more: Any) -> None:
+    if using == DEFAULT_DB_ALIAS and instance.type == Authenticator.Type.TOTP:
+        _refresh_users([instance.user_id])
+
+
+def _note_demand(instance: ServiceSettings, using: str, raw: bool, **_more: Any) -> None:
+    """Keep whether staff need a second factor so far, until the settings are saved."""
+    if not raw and using == DEFAULT_DB_ALIAS:
+        stored = ServiceSettings.objects.filter(staff_second_factor=True)
+        instance._was_demanded = stored.exists()  # type: ignore[attr-defined]
+
+
+def _on_settings_saved(instance: ServiceSettings, using: str, raw: bool, **_more: Any) -> None:
+    """Refresh all staff when their rights begin or cease to depend on a second factor."""
+    if raw or using != DEFAULT_DB_ALIAS or instance.staff_second_factor == getattr(instance, "_was_demanded", None):
+        return
+    _refresh_users(User.objects.filter(Q(is_staff=True) | Q(is_superuser=True)).values_list("pk", flat=True))

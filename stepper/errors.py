@@ -16,8 +16,12 @@ DomainError
 from collections.abc import Mapping
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 Text = str | Promise
+
+# REST and sockets say it alike.
+HTTPS_REQUIRED = _("Use https: what you sent was not encrypted.")
 
 
 class DomainError(Exception):

@@ -5,17 +5,30 @@ radius, deadlines, limits) is a row in the database: `stepper.models.settings.Se
 Every variable is described in docs/configuration.md.
 """
 
+import contextlib
 import os
 import secrets
+from collections.abc import Callable
+from email.utils import parseaddr
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.translation import gettext_lazy as _
-from environs import Env
+from environs import Env, EnvError
 
+from stepper import languages
+from stepper.accounts.configuration import (  # noqa: F401
+    ACCOUNT_FORMS,
+    AUTH_PASSWORD_VALIDATORS,
+    MFA_ADAPTER,
+    MFA_TOTP_ISSUER,
+    MFA_TOTP_TOLERANCE,
+)
 from stepper.mail.configuration import read_email_url, read_public_url
+from stepper.push_keys import make_vapid_key, read_vapid_key
+from stepper.server.logs import logging_configuration
+from stepper.time_zones import HOME, use_pinned_time_zones
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -26,32 +39,60 @@ env.read_env(str(BASE_DIR / ".env"), recurse=False)
 
 DEBUG = env.bool("DEBUG", False)
 # The demo's accounts have a public password: real use must not find them in its database.
-DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / ("var/demo" if DEBUG else "var"))))
+DATA_DIR = BASE_DIR / env.str("DATA_DIR", "var/demo" if DEBUG else "var")
 DATABASE_URL = env.str("DATABASE_URL", "")
 REDIS_URL = env.str("REDIS_URL", "")
+# The schemes that work; what is wrong with the rest of an address is found when it is used.
+for _name, _url, _schemes in (
+    ("DATABASE_URL", DATABASE_URL, ("postgresql", "postgres", "sqlite")),
+    ("REDIS_URL", REDIS_URL, ("redis", "rediss", "unix")),
+):
+    if _url and not _url.startswith(tuple(f"{_scheme}://" for _scheme in _schemes)):
+        raise ImproperlyConfigured(f"{_name} must begin with {_schemes[0]}:// (docs/configuration.md).")
 EMBEDDED = not DATABASE_URL and not REDIS_URL
 # "inside": every server process runs the dispatcher; "external": only `manage.py dispatcher` does.
 DISPATCHER = env.str("DISPATCHER", "inside")
 if DISPATCHER not in {"inside", "external"}:
     raise ImproperlyConfigured(f"DISPATCHER must be inside or external, not {DISPATCHER!r}")
+# Who sends mails and pushes: "inside", every server process; "external", only `manage.py db_worker`.
+TASK_WORKER = env.str("TASK_WORKER", "inside")
+if TASK_WORKER not in {"inside", "external"}:
+    raise ImproperlyConfigured(f"TASK_WORKER must be inside or external, not {TASK_WORKER!r}")
 DATABASE_THREADS = env.int("DATABASE_THREADS", 4)
 
 
-def _embedded_secret() -> str:
-    """Read the secret of the embedded set-up: made once, readable by its owner only."""
-    path = DATA_DIR / "secret_key"
-    DATA_DIR.mkdir(parents=True, exist_ok=True)
+if not DATABASE_URL or DEBUG:
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(64))
-    except FileExistsError:
-        pass
-    return path.read_text()
+        DATA_DIR.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"DATA_DIR {DATA_DIR} cannot be made: {error.strerror}.") from error
 
 
-SECRET_KEY = env.str("SECRET_KEY", "") or (_embedded_secret() if EMBEDDED or DEBUG else "")
+def _embedded_secret(name: str, make: Callable[[], str]) -> str:
+    """Read a secret of the embedded set-up: made once, readable by its owner only."""
+    path = DATA_DIR / name
+    try:
+        if not path.exists():
+            # Opened exclusively: of two processes that start together one makes it.
+            with (
+                contextlib.suppress(FileExistsError),
+                open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file,
+            ):
+                file.write(make())
+        return path.read_text()
+    except OSError as error:
+        raise ImproperlyConfigured(f"DATA_DIR {DATA_DIR} cannot be used: {error.strerror}.") from error
+
+
+SECRET_KEY = env.str("SECRET_KEY", "") or (
+    _embedded_secret("secret_key", lambda: secrets.token_urlsafe(64)) if EMBEDDED or DEBUG else ""
+)
 if not SECRET_KEY:
     raise ImproperlyConfigured("SECRET_KEY is missing: several processes must share one, so set it in the environment.")
+
+# It signs tokens by HMAC-SHA256, whose key should be as long as its output.
+if len(SECRET_KEY) < 32 and not DEBUG:
+    raise ImproperlyConfigured(f"SECRET_KEY has {len(SECRET_KEY)} characters and needs at least 32: make a random one.")
 
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
@@ -87,24 +128,37 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.headless",
+    "allauth.mfa",
     "phonenumber_field",
     "js_lib_leaflet",
     "lucide",
     "csp",
+    "django_tasks_db",
 ]
 
 MIDDLEWARE = [
+    "stepper.web.headers.SecurityHeadersMiddleware",
+    "stepper.web.middleware.SecurityLogMiddleware",
+    "stepper.web.cookies.OldCookiesMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    # Above WhiteNoise: static files carry the policy, too.
+    "stepper.web.middleware.ContentSecurityPolicyMiddleware",
+    "stepper.web.health.HealthMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    # A page is 35 KB without it. It adds a random length, and tokens in pages differ each time (BREACH).
+    "django.middleware.gzip.GZipMiddleware",
+    "stepper.web.middleware.PlainApiMiddleware",
     "stepper.web.middleware.ApiTrailingSlashMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "stepper.accounts.session_store.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    # Below the one that knows the account, whose language counts first.
+    "stepper.web.languages.LanguageMiddleware",
+    "stepper.accounts.session_store.StaffIdleMiddleware",
+    "stepper.web.middleware.LastSeenMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "stepper.web.middleware.ContentSecurityPolicyMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "stepper.web.middleware.RefusalMiddleware",
@@ -133,9 +187,15 @@ TEMPLATES = [
 
 if DATABASE_URL:
     # A password containing % or @ must be percent-encoded, as in every URL.
-    DATABASES = {"default": env.dj_db_url("DATABASE_URL")}
+    try:
+        DATABASES = {"default": env.dj_db_url("DATABASE_URL")}
+    except EnvError as error:
+        # Not the library's words, which repeat the password.
+        raise ImproperlyConfigured(
+            "DATABASE_URL is not an address like postgresql://user:password@host:5432/name; in user and password "
+            "special characters are percent-encoded."
+        ) from error
 else:
-    DATA_DIR.mkdir(parents=True, exist_ok=True)
     DATABASES = {"default": {"ENGINE": "stepper.db.sqlite", "NAME": str(DATA_DIR / "stepper.sqlite3")}}
 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -160,8 +220,9 @@ else:
         **DATABASES["default"].get("OPTIONS", {}),
         "pool": {
             "min_size": 2,
-            # Requests and sockets have DATABASE_THREADS each, the service's own loops four, the rest is reserve.
-            "max_size": env.int("DATABASE_POOL", 2 * DATABASE_THREADS + 8),
+            # Requests and sockets have DATABASE_THREADS each, the service's own loops five, tasks six, the rest is
+            # reserve.
+            "max_size": env.int("DATABASE_POOL", 2 * DATABASE_THREADS + 14),
             # A request that waits longer for a connection is answered with 503.
             "timeout": 5,
             # The pool doubles its pauses between tries for so long, then the next request for a connection is a try:
@@ -170,6 +231,8 @@ else:
         },
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["mail", "push"]}}
 
 # What several processes share: throttle counters and sign-in failures go through Redis where there is one.
 CACHES = {
@@ -212,28 +275,19 @@ AUTHENTICATION_BACKENDS = [
 ]
 # Argon2 with the parameters OWASP recommends: as hard to crack as PBKDF2 at a tenth of the server's time.
 PASSWORD_HASHERS = ["stepper.accounts.hashers.Argon2Hasher", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
-]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "stepper:home"
 LOGOUT_REDIRECT_URL = "stepper:home"
+# From signing in, whatever happens in between; staff's also end without activity.
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
+SESSION_ENGINE = "stepper.accounts.session_store"
+STAFF_SESSION_IDLE_S = env.int("STAFF_SESSION_IDLE_S", 43200)
 
 ACCOUNT_ADAPTER = "stepper.accounts.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email", "phone"}
 ACCOUNT_SIGNUP_FIELDS = ["phone", "email", "password1*"]
-ACCOUNT_FORMS = {
-    "signup": "stepper.accounts.forms.SignupForm",
-    "login": "stepper.accounts.forms.LoginForm",
-    "change_password": "stepper.accounts.forms.ChangePasswordForm",
-    "reset_password": "stepper.accounts.passwords.ResetPasswordForm",
-}
-# Django's own: a link ends with the password and with the address it was sent to. allauth's would count its aliases.
-ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105
+# A link ends with the password, with the address it was sent to and with a restore. allauth's would count its aliases.
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "stepper.accounts.reset_tokens.ResetTokenGenerator"  # noqa: S105
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_USER_MODEL_EMAIL_FIELD = "email"
@@ -242,8 +296,13 @@ ACCOUNT_PHONE_VERIFICATION_ENABLED = False
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_PREVENT_ENUMERATION = False
-# Phone or e-mail: the form asks for at least one, so neither is required by itself.
-SILENCED_SYSTEM_CHECKS = ["account.W001"]
+SILENCED_SYSTEM_CHECKS = [
+    # Phone or e-mail: the form asks for at least one, so neither is required by itself.
+    "account.W001",
+    # Subdomains and the browsers' preload list bind hosts that are not this service's: whoever wants them says so.
+    "security.W005",
+    "security.W021",
+]
 # `stepper.accounts.sign_in` counts these, each in a minute: a mobile carrier is one address.
 SIGN_IN_FAILURES_PER_ACCOUNT = env.int("SIGN_IN_FAILURES_PER_ACCOUNT", 5)
 SIGN_IN_FAILURES_PER_ADDRESS = env.int("SIGN_IN_FAILURES_PER_ADDRESS", 60)
@@ -283,11 +342,12 @@ REST_FRAMEWORK = {
 
 # Language, time
 
-LANGUAGE_CODE = "en"
-LANGUAGES = [("kk", _("Kazakh")), ("ru", _("Russian")), ("en", _("English"))]
+LANGUAGE_CODE = languages.SOURCE
 LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGES = languages.find_offered(LOCALE_PATHS[0])
 FORMAT_MODULE_PATH = ["stepper.formats"]
-TIME_ZONE = "Asia/Almaty"
+use_pinned_time_zones()
+TIME_ZONE = HOME
 USE_TZ = True
 
 # Static files
@@ -300,10 +360,13 @@ STORAGES = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        else "stepper.web.static_files.StaticFilesStorage"
     },
 }
-WHITENOISE_USE_FINDERS = DEBUG
+# Said, as tests turn DEBUG off later and each client of a test would read all files.
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # nobody else's pages use our files
+WHITENOISE_MIMETYPES = {".svg": "image/svg+xml; charset=utf-8"}
 
 # The map
 
@@ -316,6 +379,7 @@ _tiles = urlsplit(TILE_URL.replace("{s}", "*"))
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
+        "object-src": [NONE],
         "script-src": [SELF],
         "style-src": [SELF],
         "font-src": [SELF],
@@ -330,17 +394,31 @@ CONTENT_SECURITY_POLICY = {
 # Map tiles are refused without a referrer; the path stays private.
 SECURE_REFERRER_POLICY = "strict-origin-when-cross-origin"
 X_FRAME_OPTIONS = "DENY"
+# Whose cookies begin so were set by this very host over TLS, for all of its paths: no other host of the domain can
+# plant one. Browsers refuse the prefix over plain HTTP.
+COOKIE_PREFIX = "__Host-" if HTTPS else ""
+SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}sessionid"
+CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}csrftoken"
+LANGUAGE_COOKIE_NAME = f"{COOKIE_PREFIX}django_language"
+# Read by the server only: pages carry the token in forms and in the header htmx sends.
+CSRF_COOKIE_HTTPONLY = True
+MESSAGE_STORAGE = "stepper.web.cookies.MessageStorage"
 if HTTPS:
     SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 60 * 60 * 24 * 365)
-    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
-    SECURE_HSTS_PRELOAD = True
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_INCLUDE_SUBDOMAINS", False)
+    SECURE_HSTS_PRELOAD = env.bool("HSTS_PRELOAD", False)
+    if SECURE_HSTS_PRELOAD and not SECURE_HSTS_INCLUDE_SUBDOMAINS:
+        raise ImproperlyConfigured("HSTS_PRELOAD needs HSTS_INCLUDE_SUBDOMAINS: the browsers' list takes no less.")
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
-    # The proxy and the health check of the machine itself speak plain HTTP.
-    SECURE_REDIRECT_EXEMPT = [r"^health/"]
+    LANGUAGE_COOKIE_SECURE = True
+    # The proxy and the health check of the machine itself speak plain HTTP; REST is refused by PlainApiMiddleware.
+    SECURE_REDIRECT_EXEMPT = [r"^health/", r"^api/"]
 # Bodies are limited while they arrive, by path: stepper.server.request_limits.
 DATA_UPLOAD_MAX_MEMORY_SIZE = None
+DATA_UPLOAD_MAX_NUMBER_FILES = 5
+FILE_UPLOAD_HANDLERS = ["stepper.server.uploads.InMemoryUpload"]
 
 # Mail
 
@@ -350,31 +428,23 @@ vars().update(read_email_url(_email_url, debug=DEBUG))
 MAIL_OFFERED = bool(_email_url) or DEBUG
 # What links in mails begin with; never what a client's Host header says.
 PUBLIC_URL = read_public_url(env.str("PUBLIC_URL", ""), required=bool(_email_url) and not DEBUG, https=HTTPS)
-# Links in mails work for a day.
 PASSWORD_RESET_TIMEOUT = 60 * 60 * 24
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "StepperGO <noreply@localhost>")
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "()": "stepper.server.logs.LinkHidingFormatter",
-            "format": "{asctime} {levelname} {name}: {message}",
-            "style": "{",
-        }
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", "WARNING")},
-    "loggers": {
-        "stepper": {"level": env.str("LOG_LEVEL", "INFO")},
-        # Refused requests (400 to 499) are answers, not faults.
-        "django.request": {"level": "ERROR"},
-        "django.security": {"level": "CRITICAL"},
-        "django.security.csrf": {"level": "WARNING"},
-    },
-}
+# Pushes
 
-# The admin
+# Signs pushes; browsers are subscribed with it, so another one ends all subscriptions. Empty: no pushes are offered.
+VAPID_PRIVATE_KEY = read_vapid_key(env.str("VAPID_PRIVATE_KEY", "")) or (
+    _embedded_secret("vapid_private_key", make_vapid_key) if EMBEDDED or DEBUG else ""
+)
+# Whom a push service may ask about them.
+VAPID_SUBJECT = PUBLIC_URL if PUBLIC_URL.startswith("https://") else f"mailto:{parseaddr(DEFAULT_FROM_EMAIL)[1]}"
+# Only to these are pushes sent: Chrome and Edge, Firefox, Safari, Edge on Windows.
+PUSH_HOSTS: list[str] = env.list(
+    "PUSH_HOSTS",
+    ["fcm.googleapis.com", "*.push.services.mozilla.com", "*.push.apple.com", "*.notify.windows.com"],
+)
+
+LOGGING = logging_configuration(env.str("LOG_LEVEL", "WARNING"), own_level=env.str("LOG_LEVEL", "INFO"))
 
 from stepper.web.theme import UNFOLD  # noqa: E402, F401

@@ -1,8 +1,9 @@
 """The address map of the project."""
 
-from allauth.account.views import logout
 from django.contrib import admin
 from django.urls import include, path
+
+from stepper.accounts.views import logout
 
 urlpatterns = [
     path("", include("stepper.web.views")),
@@ -12,6 +13,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("trips/", include("trips.urls")),
     path("driver/", include("drivers.urls")),
+    path("drivers/", include("drivers.joining_urls")),
     path("notifications/", include("realtime.urls")),
     path("api/", include("stepper.api.urls")),
 ]

@@ -12,6 +12,8 @@ import msgspec
 _AT = re.compile(r" - at (?:`key` in )?`\$\.?(?P<path>.*)`$", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
 _BOUND = re.compile(r"^Expected `(?:int|float)` (?P<sign>[<>]=?) (?P<limit>-?[\d.]+)$")
+# What the structs of the event contract say of a member themselves (realtime.events.commands).
+_UNUSABLE = re.compile(r"^Unusable `(?P<name>[^`]+)`$")
 _INDEX = re.compile(r"\[(\d+)\]")
 # How msgspec writes a member of an object whose name it does not say.
 _SOME_MEMBER = "[...]"
@@ -47,5 +49,7 @@ def read_problem(error: msgspec.ValidationError) -> FieldProblem:
     words = text[: at.start()] if at else text
     if missing := _MISSING.search(words):
         return FieldProblem(f"{path}.{missing['name']}" if path else missing["name"], True, None)
+    if unusable := _UNUSABLE.search(words):
+        return FieldProblem(f"{path}.{unusable['name']}" if path else unusable["name"], False, None)
     bound = _BOUND.search(words)
     return FieldProblem(path, False, Bound(bound["sign"], bound["limit"].removesuffix(".0")) if bound else None)

@@ -12,8 +12,9 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, ViewportSize, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, ViewportSize, expect
 
+from stepper.accounts.confirmation import note_confirmed
 from stepper.models import User
 from tests.live import LiveServer
 
@@ -25,29 +26,53 @@ PATIENCE_MS = 10_000
 expect.set_options(timeout=PATIENCE_MS)
 
 
-@pytest.fixture(scope="session")
-def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """The distribution's Chromium; a machine without one fails the test."""
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    # Else letters without a window are as wide as whole pixels.
+    "--font-render-hinting=none",
+]
+
+
+def chromium() -> str:
+    """Return the path of the distribution's Chromium; a machine without one fails the test."""
     path = shutil.which("chromium")
     if path is None:
         pytest.fail("Chromium is missing: `make test` installs it where it may (Debian: apt-get install chromium).")
+    return path
+
+
+def headless_shell() -> str:
+    """Return the path of the same Chromium built without its window, where the machine has it.
+
+    A page costs it a quarter of the CPU. What a browser has around its pages, such as installing one, it lacks.
+    """
+    return shutil.which("chromium-headless-shell") or chromium()
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """What starts the distribution's Chromium."""
     # Playwright's loop stays set in this thread while the test goes on: Django would refuse to query beside it.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     return browser_type_launch_args | {
-        "executable_path": path,
-        "args": [
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--no-first-run",
-        ],
+        "executable_path": headless_shell(),
+        "args": CHROMIUM_ARGUMENTS,
     }
 
 
 @pytest.fixture(scope="session")
 def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
-    return browser_context_args | {"viewport": DESKTOP, "locale": "en-GB", "timezone_id": "Asia/Almaty"}
+    # A service worker loads thirty files: only for those who test it (service_workers="allow").
+    return browser_context_args | {
+        "viewport": DESKTOP,
+        "locale": "en-GB",
+        "timezone_id": "Asia/Almaty",
+        "service_workers": "block",
+    }
 
 
 @pytest.fixture
@@ -85,11 +110,28 @@ def open_as(live: LiveServer, browser: Any, browser_context_args: dict[str, Any]
     assert not faults, "\n".join(faults)
 
 
+# Whether an element is in the viewport as a whole, and nothing lies over its middle or its ends.
+_IN_VIEW = """element => {
+  const box = element.getBoundingClientRect();
+  if (!box.width || box.left < 0 || box.top < 0 || box.right > innerWidth || box.bottom > innerHeight) return false;
+  return [box.left + 3, (box.left + box.right) / 2, box.right - 3].every(x => {
+    const top = document.elementFromPoint(x, (box.top + box.bottom) / 2);
+    return top !== null && (element.contains(top) || top.contains(element));
+  });
+}"""
+
+
+def is_in_view(element: Locator) -> bool:
+    """Say whether all of an element can be read and pressed without scrolling."""
+    return bool(element.evaluate(_IN_VIEW))
+
+
 def session_cookie(user: User, url: str) -> Any:
     """The cookie of a session in which `user` is signed in; what a sign-in form would have led to."""
     session = SessionStore()
     session[SESSION_KEY] = str(user.pk)
     session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    note_confirmed(session)
     session.create()
     return {"name": settings.SESSION_COOKIE_NAME, "value": session.session_key, "url": url}

@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.conf import settings
+from psycopg import sql
 
 from tests import servers
 
@@ -29,6 +30,10 @@ if settings.configured:
 DATA_DIR = Path(tempfile.mkdtemp(prefix="stepper-tests-"))
 # Where `collectstatic` would have put the files; WhiteNoise warns when it is missing.
 (DATA_DIR / "static").mkdir()
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+# That of the process which starts the workers; they inherit the variable.
+RUN_DIR = Path(os.environ["STEPPER_TEST_RUN"]) if IS_WORKER else DATA_DIR
+os.environ["STEPPER_TEST_RUN"] = str(RUN_DIR)
 
 
 def _environment() -> dict[str, str]:
@@ -73,12 +78,14 @@ _set_up_django()
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 # These import models, so they come after.
+from tests import flushing  # noqa: E402
 from tests.browsing import (  # noqa: E402
     browser_context_args,
     browser_type_launch_args,
     open_as,
 )
 from tests.live import live, start_server  # noqa: E402
+from tests.template import Template  # noqa: E402
 
 __all__ = ["browser_context_args", "browser_type_launch_args", "live", "open_as", "start_server"]
 
@@ -86,6 +93,7 @@ __all__ = ["browser_context_args", "browser_type_launch_args", "live", "open_as"
 def pytest_configure() -> None:
     """A conftest named on the command line imported `stepper.asgi`, which has set what workers must not inherit."""
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+    flushing.install()
 
 
 def pytest_report_header() -> str:
@@ -114,6 +122,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_unconfigure() -> None:
+    if not IS_WORKER:
+        Template(RUN_DIR).drop()
     if settings.REDIS_URL:
         servers.release_redis_database(settings.REDIS_URL)
     shutil.rmtree(DATA_DIR, ignore_errors=True)
@@ -125,6 +135,29 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
     database = settings.DATABASES["default"]
     if database["ENGINE"] == "stepper.db.sqlite":
         database["TEST"]["NAME"] = database["NAME"]
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """The database of a worker may be there already, as a copy of the template."""
+    return IS_WORKER
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(request: pytest.FixtureRequest, django_db_modify_db_settings: None, django_db_blocker: Any) -> None:
+    """Set the database up as pytest-django does; of several workers only the first one has to migrate."""
+    if not IS_WORKER:
+        request.getfixturevalue("django_db_setup")
+        return
+    template, database = Template(RUN_DIR), str(settings.DATABASES["default"]["TEST"]["NAME"])
+    with template.locked():
+        is_copied = template.copy_to(database)
+        if not is_copied:
+            request.getfixturevalue("django_db_setup")
+            with django_db_blocker.unblock():
+                template.publish(database)
+    if is_copied:
+        request.getfixturevalue("django_db_setup")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -141,6 +174,8 @@ def _leave_the_database(django_db_setup: None) -> Iterator[None]:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
                 [connection.settings_dict["NAME"]],
             )
+            if IS_WORKER:
+                everybodys.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(connection.settings_dict["NAME"])))
 
 
 @pytest.fixture(autouse=True)
@@ -149,8 +184,10 @@ def _clean_cache() -> None:
     from django.core.cache import cache
 
     from drivers.positions import buffer
+    from stepper.db import clock
 
     cache.clear()
+    clock.forget()
     buffer.buffer._last.clear()
 
 

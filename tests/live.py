@@ -18,6 +18,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from tests.forked import Forked
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,15 +29,17 @@ STOPS_WITHIN_S = 10
 class LiveServer:
     """One server; `environ` overrides what it inherits from the tests (DEBUG, LOG_LEVEL, DISPATCHER …)."""
 
-    # What is started.
+    # What is started, by which Python, and where.
+    python = sys.executable
     program: tuple[str, ...] = ("manage.py",)
+    root = ROOT
     arguments: tuple[str, ...] = ()
 
     def __init__(self, log: Path, environ: dict[str, str]) -> None:
         self.port = free_port()
         self.log = log
         self.environ = environ
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
 
     @property
     def url(self) -> str:
@@ -55,19 +58,14 @@ class LiveServer:
         """Starts it without waiting."""
         assert self.process is None, "it is running"
         self.environ |= environ
+        command = [*self.program, "serve", "--host", "127.0.0.1", "--port", str(self.port), *self.arguments]
+        if (self.python, self.root) == (sys.executable, ROOT):
+            self.process = Forked(command, environ=self._environment(), root=ROOT, output=self.log)
+            return
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    *self.program,
-                    "serve",
-                    "--host",
-                    "127.0.0.1",
-                    "--port",
-                    str(self.port),
-                    *self.arguments,
-                ],
-                cwd=ROOT,
+                [self.python, *command],
+                cwd=self.root,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -40,7 +40,11 @@ def provide(environ: MutableMapping[str, str]) -> None:
     ignore_running = environ.get("TEST_SERVICES") == "own"
     postgresql = None if ignore_running else _running_postgresql()
     how_postgresql = "found running" if postgresql else "started for these tests"
-    postgresql = postgresql or Postgresql().url
+    if postgresql is None:
+        own = Postgresql()
+        postgresql = own.url
+        # Backups want client programs that are not older than the server.
+        environ["PATH"] = f"{own.programs}{os.pathsep}{environ['PATH']}"
     redis_url = None if ignore_running else _running_redis()
     how_redis = "found running" if redis_url else "started for these tests"
     redis_url = redis_url or Valkey().url
@@ -52,17 +56,30 @@ def provide(environ: MutableMapping[str, str]) -> None:
     )
 
 
+# Another process may have taken the claim over meanwhile.
+_DELETE_IF = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
+
+
 def claim_redis_database(url: str) -> str:
     """The address of an empty numbered database that no other test process uses, ours until it is released.
 
-    The claim ends by itself after two hours, should this process be killed.
+    The claim of a process that was killed ends with it, or by itself after two hours.
     """
     with contextlib.closing(redis.Redis.from_url(f"{url}/0")) as register:
         for number in range(15, 0, -1):
             address = f"{url}/{number}"
             with contextlib.closing(redis.Redis.from_url(address)) as client:
                 # The claim is kept in another database: the tests empty their own all the time.
-                if client.dbsize() == 0 and register.set(_claim(address), os.getpid(), nx=True, ex=7200):
+                claim = _claim(address)
+                owner: Any = register.get(claim)
+                if (
+                    owner
+                    and owner.isdigit()
+                    and not psutil.pid_exists(int(owner))
+                    and register.eval(_DELETE_IF, 1, claim, owner)
+                ):
+                    client.flushdb()
+                if client.dbsize() == 0 and register.set(claim, os.getpid(), nx=True, ex=7200):
                     return address
     raise RuntimeError(f"No empty Redis database among 1 to 15 at {url}; TEST_SERVICES=own starts one for the tests.")
 
@@ -189,6 +206,7 @@ class Postgresql:
             shutil.chown(self._home, self._user)
         else:
             installed = package / "pginstall"
+        self.programs = installed / "bin"
         data, port = self._home / "data", free_port()
         subprocess.run(
             [

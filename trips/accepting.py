@@ -17,24 +17,23 @@ from stepper.errors import Conflict, NotFound
 from stepper.models import ServiceSettings
 from trips.assignment import Unfit, assign_driver, require_fit, require_no_overlap
 from trips.models import Offer, Trip
-from trips.offers import (
-    NO_LONGER_ELIGIBLE,
-    end_waves_if_settled,
-    latest_offer,
-    withdraw_from_trip,
-    withdraw_overlapping,
-)
-from trips.states import ASSIGNED, OfferStatus, Role, TripStatus
+from trips.offers import end_waves_if_settled, latest_offer, withdraw_from_trip, withdraw_overlapping
+from trips.repeats import is_repeated
+from trips.states import ASSIGNED, NO_LONGER_ELIGIBLE, OfferStatus, Role, TripStatus
 
 
-def accept(driver_id: int, offer_id: int) -> Trip:
+def accept(driver_id: int, offer_id: int, *, key: str = "") -> Trip:
     """Assign the trip to the driver whose offer it is; exactly one can accept. Repeating it gives the same answer.
+
+    `key`: see trips.repeats.
 
     Raises:
         NotFound: offer.not_found
+        InvalidInput, Conflict: as trips.repeats
         NotPermitted: driver.not_approved
         Conflict: the first that applies of offer.taken, offer.withdrawn, offer.declined, offer.expired,
-            driver.licence_expired, driver.no_vehicle, driver.too_few_seats, driver.vehicle_class, driver.overlap
+            driver.licence_expired, driver.no_vehicle, driver.too_few_seats, driver.vehicle_class, driver.overlap,
+            vehicle.overlap
         TooManyRequests: more than `answers_per_min`
     """
     offers = Offer.objects.filter(pk=offer_id, driver_id=driver_id).order_by()
@@ -51,22 +50,24 @@ def accept(driver_id: int, offer_id: int) -> Trip:
         raise NotFound("offer.not_found", _("There is no such offer."))
     trip_id, _driver_id = offered
     try:
-        trip = _accept(driver_id, trip_id, offer_id, settings)
+        trip = _accept(driver_id, trip_id, offer_id, settings, key)
     except Unfit:
         # This driver cannot get the trip: withdraw the offer, so that the next driver need not wait until it expires.
         best_effort(withdraw_from_trip, driver_id, trip_id, NO_LONGER_ELIGIBLE)
         raise
-    if trip.status in ASSIGNED:  # not if the call is repeated after the trip is over
+    if trip.status in ASSIGNED and trip.driver_id == driver_id:  # not if the call is repeated after the trip is over
         # Also when the call is repeated: the first one may have failed between accepting and withdrawing.
         best_effort(withdraw_overlapping, driver_id, trip, settings)
     return trip
 
 
 @in_transaction
-def _accept(driver_id: int, trip_id: int, offer_id: int, settings: ServiceSettings) -> Trip:
-    """Lock driver and trip, compare-and-set the offer, check the driver and assign the trip."""
-    driver = lock_driver(driver_id)
+def _accept(driver_id: int, trip_id: int, offer_id: int, settings: ServiceSettings, key: str) -> Trip:
+    """Lock the vehicle's drivers and the trip, compare-and-set the offer, check the driver and assign the trip."""
+    driver = lock_driver(driver_id, with_mates=True)
     trip = Trip.objects.select_related("organiser").locked().get(pk=trip_id)
+    if is_repeated(driver_id, key, f"accept {offer_id}"):
+        return trip
     mine = Offer.objects.filter(pk=offer_id)
     # The database's clock decides, not this process's. A refusal below rolls this update back.
     in_time = mine.open().update(status=OfferStatus.ACCEPTED, responded_at=Now())
@@ -93,18 +94,21 @@ def _has_it_already(mine: Offer, trip: Trip, *, driver_id: int, in_time: bool) -
     raise Conflict("offer.expired", _("Time ran out for this offer."))
 
 
-def accept_trip(driver_id: int, trip_id: int) -> Trip:
+def accept_trip(driver_id: int, trip_id: int, *, key: str = "") -> Trip:
     """Accept the driver's latest offer of a trip."""
-    return accept(driver_id, latest_offer(driver_id, trip_id, "accept"))
+    return accept(driver_id, latest_offer(driver_id, trip_id, "accept"), key=key)
 
 
 @limits.counted("decline", "answers_per_min")
 @in_transaction
-def decline(driver_id: int, offer_id: int, reason: str = "") -> Offer:
+def decline(driver_id: int, offer_id: int, reason: str = "", *, key: str = "") -> Offer:
     """Decline an offer: the driver is not asked about this trip again. Repeating it changes nothing.
+
+    `key`: see trips.repeats.
 
     Raises:
         NotFound: offer.not_found
+        InvalidInput, Conflict: as trips.repeats
         Conflict: offer.taken, offer.withdrawn or offer.expired: the offer had ended already
         TooManyRequests: more than `answers_per_min`
     """
@@ -112,6 +116,8 @@ def decline(driver_id: int, offer_id: int, reason: str = "") -> Offer:
     if offer is None:
         raise NotFound("offer.not_found", _("There is no such offer."))
     trip = Trip.objects.for_page().locked().get(pk=offer.trip_id)
+    if is_repeated(driver_id, key, f"decline {offer_id}"):
+        return offer
     changed = Offer.objects.filter(pk=offer_id, status=OfferStatus.PENDING).update(
         status=OfferStatus.DECLINED, responded_at=Now(), reason=reason[:200]
     )
@@ -130,6 +136,6 @@ def decline(driver_id: int, offer_id: int, reason: str = "") -> Offer:
     return offer
 
 
-def decline_trip(driver_id: int, trip_id: int, reason: str = "") -> Offer:
+def decline_trip(driver_id: int, trip_id: int, reason: str = "", *, key: str = "") -> Offer:
     """Decline the driver's latest offer of a trip."""
-    return decline(driver_id, latest_offer(driver_id, trip_id, "decline"), reason)
+    return decline(driver_id, latest_offer(driver_id, trip_id, "decline"), reason, key=key)

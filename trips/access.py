@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from django.db import connection
 from django.db.models import DateTimeField, Exists, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from drivers.models import Driver, TrailPoint
+from stepper.db.clock import database_now
 from stepper.errors import Conflict, NotFound, NotPermitted, Text
 from stepper.models import User
 from trips.models import Booking, Trip, TripQuerySet
@@ -43,8 +43,7 @@ def require_staff(user: User) -> None:
     Raises:
         NotPermitted: auth.forbidden
     """
-    if not user.may_steer_trips:
-        raise NotPermitted("auth.forbidden", _("Only staff can do this."))
+    user.require_staff("trips.change_trip")
 
 
 # The reasons why a user sees a trip
@@ -185,6 +184,6 @@ def _of_the_ride(trip: Trip) -> Q:
     ride = Q(recorded_at__gte=last(TripStatus.PASSENGERS_BOARDED))
     if trip.status in (TripStatus.ARRIVED, TripStatus.COMPLETED):
         # Staff can complete a trip that never arrived.
-        ended_at = Value(trip.completed_at or timezone.now(), output_field=DateTimeField())
+        ended_at = Value(trip.completed_at or database_now(), output_field=DateTimeField())
         ride &= Q(recorded_at__lte=Coalesce(last(TripStatus.ARRIVED), ended_at))
     return ride

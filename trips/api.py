@@ -100,8 +100,11 @@ class CancelView(APIView):
 
 class RateView(APIView):
     def post(self, request: ApiRequest, trip_id: int) -> Response:
-        rating = bookings.rate(trip_id, request.user, **read(request, RatingSerializer))
-        return Response(RatingGivenSerializer(rating).data, status=201)
+        """Rate the other side; 200 where this side had rated before: changed, or the same again."""
+        wanted = read(request, RatingSerializer)
+        given = Rating.objects.filter(trip=trip_id, by=request.user).exists()
+        rating = bookings.rate(trip_id, request.user, **wanted)
+        return Response(RatingGivenSerializer(rating).data, status=200 if given else 201)
 
 
 class LocationView(APIView):

@@ -10,16 +10,16 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from drivers.availability import lock_driver, mark_free, require_approved
+from drivers.availability import DOCUMENTS_EXPIRED, lock_driver, mark_free, require_approved
 from drivers.models import Driver
 from realtime import events, groups
 from realtime.delivery.notifications import notify
 from realtime.outbox import publish
 from stepper import limits
+from stepper.db.clock import database_now
 from stepper.db.transactions import Stale, best_effort, in_transaction
 from stepper.errors import Conflict, NotFound
 from stepper.models import ServiceSettings, User
@@ -34,6 +34,7 @@ from trips.offers import (
     withdraw_offers,
     withdraw_overlapping,
 )
+from trips.repeats import is_repeated
 from trips.states import OPEN, OfferStatus, Role, TripStatus
 
 
@@ -59,15 +60,19 @@ def offer_again(trip_id: int, user: User) -> RoundResult:
 def require_fit(driver: Driver, trip: Trip, *, by_staff: bool = False) -> None:
     """Refuse a driver whose present licence or vehicle does not meet what the trip needs.
 
-    Staff may assign a smaller class of vehicle. Too few seats or an expired licence are refused to staff as well.
+    Staff may assign a smaller class of vehicle. Too few seats or expired papers are refused to staff as well.
 
     Raises:
-        Unfit: driver.licence_expired, driver.no_vehicle, driver.too_few_seats, driver.vehicle_class
+        Unfit: driver.licence_expired, driver.documents_expired, driver.no_vehicle, driver.too_few_seats,
+            driver.vehicle_class
     """
     codes = unfit(trip, driver)
     if "licence_expired" in codes:
         yours = _("Your licence has expired; please send our staff the new one.")
         raise Unfit("driver.licence_expired", _("This driver's licence has expired.") if by_staff else yours)
+    if "documents_expired" in codes:
+        theirs = _("A document of this driver is not valid any more.")
+        raise Unfit("driver.documents_expired", theirs if by_staff else DOCUMENTS_EXPIRED)
     if "no_vehicle" in codes:
         yours = _("You have no vehicle yet; please contact our staff.")
         raise Unfit("driver.no_vehicle", _("This driver has no vehicle.") if by_staff else yours)
@@ -79,19 +84,33 @@ def require_fit(driver: Driver, trip: Trip, *, by_staff: bool = False) -> None:
 
 
 def require_no_overlap(driver: Driver, trip: Trip, settings: ServiceSettings) -> None:
-    """Refuse a driver who has another trip at the time of this one. Raises Conflict: driver.overlap."""
+    """Refuse a driver at the time of whose other trip, or of another trip of their vehicle, this one is.
+
+    The driver has a vehicle (`require_fit`), and all who drive it are locked.
+
+    Raises:
+        Conflict: driver.overlap, vehicle.overlap
+    """
     margin = dt.timedelta(minutes=settings.overlap_margin_min)
-    others = Trip.objects.filter(driver=driver).overlapping(trip.departure_at, trip.ends_at, margin)
-    other = others.order_by("departure_at").values_list("departure_at", "timezone").first()
-    if other is not None:
-        raise Conflict("driver.overlap", _("Overlaps with your trip at %(time)s.") % {"time": clock(*other)})
+    others = Trip.objects.filter(driver__vehicle=driver.vehicle_id)
+    others = others.overlapping(trip.departure_at, trip.ends_at, margin).order_by("departure_at")
+    rows = list(others.values_list("driver_id", "departure_at", "timezone"))
+    for holder_id, departure_at, timezone in rows:
+        if holder_id == driver.pk:
+            time = clock(departure_at, timezone)
+            raise Conflict("driver.overlap", _("Overlaps with your trip at %(time)s.") % {"time": time})
+    if rows:
+        time = clock(*rows[0][1:])
+        raise Conflict(
+            "vehicle.overlap", _("Another driver has a trip with this vehicle at %(time)s.") % {"time": time}
+        )
 
 
 def assign_driver(
     trip: Trip, driver: Driver, *, role: Role, by_id: int, offer_id: int | None, settings: ServiceSettings
 ) -> None:
     """Give the trip to the driver, withdraw the other offers, publish and notify. Driver and trip are locked."""
-    now = timezone.now()
+    now = database_now()
     trip.driver = None  # so that `move` finds no former driver
     changes: dict[str, Any] = {"driver": driver, "vehicle": driver.vehicle, "accepted_at": now}
     changes |= overlap.span(trip, settings) | NO_WAVE
@@ -127,11 +146,13 @@ def assign_driver(
 
 
 @in_transaction
-def release(driver_id: int, trip_id: int, reason: str = "") -> Trip:
+def release(driver_id: int, trip_id: int, reason: str = "", *, key: str = "") -> Trip:
     """Release an accepted trip by its driver: it is immediately offered to others, never again to them.
 
+    `key`: see trips.repeats.
+
     Raises:
-        NotFound, Conflict (trip.release_too_late, trip.transition_refused)
+        NotFound, InvalidInput, Conflict (trip.release_too_late, trip.transition_refused, command.key_reused)
     """
     driver = lock_driver(driver_id)
     trip = Trip.objects.for_page().locked().filter(pk=trip_id).first()
@@ -139,9 +160,11 @@ def release(driver_id: int, trip_id: int, reason: str = "") -> Trip:
         if trip is not None and trip.offers.filter(driver_id=driver_id, released_at__isnull=False).exists():
             return trip
         raise NotFound("trip.not_found", _("There is no such trip."))
+    if is_repeated(driver_id, key, f"status {trip_id} released"):
+        return trip
     until = trip.departure_at - dt.timedelta(minutes=ServiceSettings.current().release_until_min)
     # A trip for now departs when it is booked; it can be given back until the driver is at the pickup.
-    if not trip.is_now and timezone.now() > until:
+    if not trip.is_now and database_now() > until:
         raise Conflict("trip.release_too_late", _("It is too late to release this trip; please contact our staff."))
     _give_back(trip, driver, role=Role.DRIVER, by_id=driver.user_id, reason=reason)
     return trip
@@ -176,7 +199,7 @@ def take_off(trip_id: int, user: User, reason: str = "") -> Trip:
 
 def _give_back(trip: Trip, driver: Driver, *, role: Role, by_id: int, reason: str) -> None:
     """Take the trip off its driver and offer it to others after the commit. Driver and trip are locked."""
-    now = timezone.now()
+    now = database_now()
     _mark_released(trip, driver, now)
     # If the trip begins about now (given back late, or the driver never set off), search as long as for a trip that
     # was booked for now.
@@ -233,8 +256,8 @@ def assign(trip_id: int, driver_id: int, user: User) -> Trip:
     """Assign the trip to a driver, by staff, also to one who has no offer.
 
     Raises:
-        NotFound, NotPermitted, Conflict (driver.overlap, driver.own_trip, driver.licence_expired, driver.no_vehicle,
-            driver.too_few_seats, trip.transition_refused)
+        NotFound, NotPermitted, Conflict (driver.overlap, vehicle.overlap, driver.own_trip, driver.licence_expired,
+            driver.no_vehicle, driver.too_few_seats, trip.transition_refused)
     """
     require_staff(user)
     trip = _assign_by_staff(trip_id, driver_id, user)
@@ -244,8 +267,8 @@ def assign(trip_id: int, driver_id: int, user: User) -> Trip:
 
 @in_transaction
 def _assign_by_staff(trip_id: int, driver_id: int, user: User) -> Trip:
-    """Lock driver and trip, check the driver and assign the trip; an open offer of theirs is accepted with it."""
-    driver = lock_driver(driver_id)
+    """Lock the vehicle's drivers and the trip, check the driver and assign it; their open offer is accepted with it."""
+    driver = lock_driver(driver_id, with_mates=True)
     trip = Trip.objects.for_page().locked().filter(pk=trip_id).first()
     if trip is None:
         raise NotFound("trip.not_found", _("There is no such trip."))

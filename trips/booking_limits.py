@@ -8,11 +8,11 @@ import datetime as dt
 
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from msgspec import Struct
 
+from stepper.db.clock import database_now
 from stepper.errors import Conflict
 from stepper.models import ServiceSettings, User
 from stepper.templatetags.units import when_within
@@ -32,6 +32,7 @@ class Account(Struct, frozen=True):
     user_id: int
     own_number: int | None
     late_cancels: int
+    is_active: bool
 
     def limit(self, number: int) -> int:
         """Return the larger of a limit and the account's own number."""
@@ -49,13 +50,15 @@ class Plan(Struct, frozen=True):
 
 def lock_account(user: User) -> Account:
     """Lock the user's row, before all other locks, so that an account's bookings run one after another."""
-    late = _late_cancels(timezone.now()).filter(by=OuterRef("pk")).order_by().values("by")
+    late = _late_cancels(database_now()).filter(by=OuterRef("pk")).order_by().values("by")
     number = Subquery(late.annotate(number=Count("pk")).values("number"), output_field=IntegerField())
     rows = User.objects.filter(pk=user.pk).select_for_update(no_key=True).order_by()
-    own_number, late_cancels = (
-        rows.annotate(late_cancels=Coalesce(number, 0)).values_list("max_overlapping_trips", "late_cancels").get()
+    own_number, late_cancels, is_active = (
+        rows.annotate(late_cancels=Coalesce(number, 0))
+        .values_list("max_overlapping_trips", "late_cancels", "is_active")
+        .get()
     )
-    return Account(user.pk, own_number, late_cancels)
+    return Account(user.pk, own_number, late_cancels, is_active)
 
 
 def require_room(account: Account, plan: Plan, settings: ServiceSettings) -> None:
@@ -106,7 +109,7 @@ def _at_once(plan: Plan, settings: ServiceSettings) -> Q:
     """
     gap = dt.timedelta(minutes=settings.booking_gap_min)
     at_once = Q(departure_at__lt=plan.ends_at + gap)
-    if plan.departure_at - gap > timezone.now():
+    if plan.departure_at - gap > database_now():
         at_once &= Q(ends_at__gt=plan.departure_at - gap)
     return at_once
 
@@ -165,11 +168,11 @@ def _require_few_late_cancels(account: Account, plan: Plan, settings: ServiceSet
     limit = account.limit(settings.late_cancels_per_day)
     if account.late_cancels < limit:
         return
-    own = _late_cancels(timezone.now()).filter(by=account.user_id).order_by("-created_at")
+    own = _late_cancels(database_now()).filter(by=account.user_id).order_by("-created_at")
     oldest = own.values_list("created_at", flat=True)[limit - 1 : limit].first()
     words = _(
         "You cancelled %(number)d trips after a driver had accepted them. You can book again %(when)s; "
         "before that, ask our staff."
     )
-    until = when_within((oldest or timezone.now()) + DAY, plan.timezone)
+    until = when_within((oldest or database_now()) + DAY, plan.timezone)
     raise Conflict("booking.cancelled_too_often", words % {"number": account.late_cancels, "when": until})

@@ -21,9 +21,11 @@ from realtime import events, groups
 from realtime.outbox import publish, refresh_permissions
 from stepper import limits
 from stepper.accounts.adapter import normal_phone
+from stepper.db.clock import database_now
 from stepper.db.transactions import Stale, best_effort, in_transaction
 from stepper.errors import Conflict, DomainError, InvalidInput, NotPermitted, Text
 from stepper.models import ServiceSettings, User
+from stepper.texts import clean_text
 from trips import booking_limits, cards, pricing
 from trips.access import trip_for
 from trips.dispatch import start_round
@@ -76,7 +78,7 @@ def check_request(request: BookingRequest, settings: ServiceSettings, now: dt.da
         place: events.Place = getattr(request, name)
         if _is_wrong_place(place):
             fields[name] = [_("Latitude is -90 to 90, longitude -180 to 180.")]
-        elif not place.name.strip():
+        elif not clean_text(place.name):
             fields[name] = [_("Choose a place.")]
     if not fields:
         km = distance_km(request.pickup.lat, request.pickup.lng, request.dropoff.lat, request.dropoff.lng)
@@ -105,7 +107,7 @@ def check_request(request: BookingRequest, settings: ServiceSettings, now: dt.da
 def _traveller_errors(traveller: Traveller) -> dict[str, list[Text]]:
     """Return the errors of the traveller's fields; empty: there are none."""
     fields: dict[str, list[Text]] = {}
-    if not 1 <= len(traveller.name.strip()) <= TRAVELLER_NAME:
+    if not 1 <= len(clean_text(traveller.name)) <= TRAVELLER_NAME:
         fields["traveller.name"] = [_("Enter a name of up to %(most)d letters.") % {"most": TRAVELLER_NAME}]
     if normal_phone(traveller.phone) is None:
         fields["traveller.phone"] = [_("Enter a phone number, for example +7 701 234 56 78.")]
@@ -117,7 +119,7 @@ def _traveller_columns(request: BookingRequest, user: User) -> tuple[str, str]:
     phone = normal_phone(request.traveller.phone) if request.traveller is not None else None
     if request.traveller is None or phone is None or (user.phone and phone == user.phone.as_e164):
         return "", ""
-    return " ".join(request.traveller.name.split()), phone
+    return " ".join(clean_text(request.traveller.name).split()), phone
 
 
 def quote(user: User, request: BookingRequest) -> pricing.Quote:
@@ -129,7 +131,7 @@ def quote(user: User, request: BookingRequest) -> pricing.Quote:
     """
     limits.count_call_of(user, "quote", "light_per_min")
     settings = ServiceSettings.current()
-    check_request(request, settings, timezone.now())
+    check_request(request, settings, database_now())
     return _price_of(request, settings)
 
 
@@ -156,6 +158,7 @@ def book(user: User, request: BookingRequest, request_key: str | None = None) ->
 
     Raises:
         InvalidInput: a field is wrong; nothing was written.
+        NotPermitted: account.inactive
         Conflict: booking.too_many (without a driver), booking.overlapping, booking.cancelled_too_often,
             booking.key_reused (for something else)
         TooManyRequests: more than `bookings_per_min`
@@ -174,13 +177,15 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
     # The lock makes one user's bookings run one after another, so that a repeated one finds the first, and the limits
     # count all.
     account = booking_limits.lock_account(user)
+    user.is_active = account.is_active
+    user.require_active()
     if request_key:
         made = Trip.objects.filter(organiser=user, request_key=request_key).first()
         if made is not None:
             _require_same(made, request)
             return made, False
     settings = ServiceSettings.current()
-    now = timezone.now()
+    now = database_now()
     check_request(request, settings, now)
     trip = _new_trip(user, request, request_key=request_key, settings=settings, now=now)
     if not user.may_steer_trips:
@@ -306,7 +311,9 @@ def cancel_refusal(trip: Trip, user: User, *, settings: ServiceSettings, now: dt
     # An arrival that no position confirms does not keep the passenger from cancelling.
     if trip.awaits_confirmation:
         return None
-    if trip.status in ABOARD or trip.status == TripStatus.DRIVER_ARRIVED:
+    if trip.status in ABOARD:
+        return Conflict("trip.cancel_too_late", _("You are on the way already; ask the driver or our staff."))
+    if trip.status == TripStatus.DRIVER_ARRIVED:
         return Conflict("trip.cancel_too_late", _("Your driver is already there; ask the driver or our staff."))
     # Without a driver, cancelling costs nobody anything. A trip for now departs when it is booked, so with the limit
     # below it could never be cancelled.
@@ -347,7 +354,7 @@ def _cancel(trip_id: int, user: User, reason: str) -> Trip:
         raise Stale
     if trip.status == TripStatus.CANCELLED:
         return trip
-    refusal = cancel_refusal(trip, user, settings=ServiceSettings.current(), now=timezone.now())
+    refusal = cancel_refusal(trip, user, settings=ServiceSettings.current(), now=database_now())
     if refusal is not None:
         raise refusal
     end_trip(
@@ -360,8 +367,11 @@ def _cancel(trip_id: int, user: User, reason: str) -> Trip:
     return trip
 
 
-def rate(trip_id: int, user: User, *, stars: int, comment: str = "") -> Rating:
-    """Rate the other side of a completed trip, as its passenger or driver; each may rate once.
+def rate(trip_id: int, user: User, *, stars: int, comment: str | None = None) -> Rating:
+    """Rate the other side of a completed trip, as its passenger or driver.
+
+    Each side has one rating. Who gave it can change stars and comment for `CHANGE_RATING_FOR` from the first time on;
+    the same again changes nothing. `comment` None: the one that there is stays, of a new rating none.
 
     Raises:
         NotFound, InvalidInput (stars), Conflict (rating.too_early, rating.already_given)
@@ -379,24 +389,48 @@ def rate(trip_id: int, user: User, *, stars: int, comment: str = "") -> Rating:
         role, about = Role.ORGANISER, trip.driver.user
     else:
         raise NotPermitted("auth.forbidden", _("Only the passenger and the driver rate each other."))
-    given = Conflict("rating.already_given", _("You have rated this trip already."))
-    try:
-        with transaction.atomic():
-            rating = Rating.objects.create(
-                trip=trip, role=role, by=user, about=about, stars=stars, comment=comment[:500]
-            )
-            sums = {"rating_sum": F("rating_sum") + stars, "rating_count": F("rating_count") + 1}
-            if role == Role.DRIVER:
-                User.objects.filter(pk=about.pk).update(**sums)
-            else:
-                Driver.objects.filter(pk=trip.driver.pk).update(**sums)
-            publish(
-                events.TripRated(trip_id=trip.pk, by="driver" if role == Role.DRIVER else "organiser"),
-                groups.trip(trip.pk),
-                groups.driver(trip.driver.pk),
-            )
-            if role == Role.ORGANISER:
-                publish_update(Driver.objects.get(pk=trip.driver.pk), "rating")
-    except IntegrityError:  # the other tab got there first
-        raise given from None
-    return rating
+    wanted = Rating(trip=trip, role=role, by=user, about=about, stars=stars)
+    if comment is not None:
+        wanted.comment = clean_text(comment[:500], multiline=True)
+    return _store_rating(trip.driver, wanted, keeps_comment=comment is None)
+
+
+@in_transaction
+def _store_rating(driver: Driver, wanted: Rating, *, keeps_comment: bool) -> Rating:
+    """Create a rating, or change the one that this side gave; keep the average and publish. Raises Conflict."""
+    User.objects.lock_active(wanted.by_id)
+    given = Rating.objects.select_for_update(no_key=True).filter(trip=wanted.trip_id, by=wanted.by_id).first()
+    if given is None:
+        try:
+            with transaction.atomic():
+                wanted.save(force_insert=True)
+        except IntegrityError:  # the other tab got there first; the next try changes what it gave
+            raise Stale from None
+        _add_to_average(driver, wanted, stars=wanted.stars, ratings=1)
+        return wanted
+    comment = given.comment if keeps_comment else wanted.comment
+    if (given.stars, given.comment) == (wanted.stars, comment):
+        return given
+    if not given.may_change(database_now()):
+        raise Conflict("rating.already_given", _("You have rated this trip already."))
+    difference = wanted.stars - given.stars
+    given.stars, given.comment = wanted.stars, comment
+    given.save(update_fields=["stars", "comment"])
+    _add_to_average(driver, given, stars=difference, ratings=0)
+    return given
+
+
+def _add_to_average(driver: Driver, rating: Rating, *, stars: int, ratings: int) -> None:
+    """Add to the sums that the rated side's average is read from, and publish that the trip was rated."""
+    sums = {"rating_sum": F("rating_sum") + stars, "rating_count": F("rating_count") + ratings}
+    if rating.role == Role.DRIVER:
+        User.objects.filter(pk=rating.about_id).update(**sums)
+    else:
+        Driver.objects.filter(pk=driver.pk).update(**sums)
+    publish(
+        events.TripRated(trip_id=rating.trip_id, by="driver" if rating.role == Role.DRIVER else "organiser"),
+        groups.trip(rating.trip_id),
+        groups.driver(driver.pk),
+    )
+    if rating.role == Role.ORGANISER:
+        publish_update(Driver.objects.get(pk=driver.pk), "rating")

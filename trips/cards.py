@@ -1,7 +1,5 @@
 """Rows as structs of the event contract: what driver and passenger read about each other and a trip."""
 
-import datetime as dt
-
 from drivers.models import Driver, Vehicle
 from realtime import events
 
@@ -35,7 +33,7 @@ def vehicle_card(vehicle: Vehicle | None) -> events.VehicleCard:
         make=vehicle.make,
         model=vehicle.model,
         colour=vehicle.colour,
-        plate=vehicle.plate,
+        plate=vehicle.plate_text,
         seats=vehicle.seats,
         vehicle_class=vehicle.vehicle_class,
     )
@@ -45,10 +43,8 @@ def seats_of(driver: Driver) -> int:
     return driver.vehicle.seats if driver.vehicle else 0
 
 
-def offer_card(
-    offer: Offer, trip: Trip, *, vehicle_seats: int, expires_at: dt.datetime | None = None
-) -> events.OfferCreated:
-    """Return the event of an offer; `expires_at`: where the row's own is still an expression."""
+def offer_card(offer: Offer, trip: Trip, *, vehicle_seats: int) -> events.OfferCreated:
+    """Return the event of an offer."""
     return events.OfferCreated(
         trip_id=trip.pk,
         offer_id=offer.pk,
@@ -72,7 +68,7 @@ def offer_card(
         urgency=offer.urgency,
         difficulty=offer.difficulty,
         created_at=offer.created_at,
-        expires_at=expires_at or offer.expires_at,
+        expires_at=offer.expires_at,
         cash=trip.fare if trip.payment_method == "cash" else 0,
     )
 

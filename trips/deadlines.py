@@ -13,11 +13,11 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from realtime import events, groups
 from realtime.outbox import publish_many
+from stepper.db.clock import database_now
 from stepper.db.transactions import in_transaction, isolate_failures
 from stepper.models import DispatchMode, ServiceSettings
 from trips import matching
@@ -124,7 +124,7 @@ def start_due_rounds(limit: int = 50) -> int:
     def run_or_postpone(trip_id: int) -> bool:
         trip = trips[trip_id]
         opens_at = offers_open_at(trip, policies.settings)
-        if not trip.wave and opens_at > timezone.now():
+        if not trip.wave and opens_at > database_now():
             # It was woken or postponed too early. A wave that runs goes on all the same.
             return bool(postpone_round(trip, opens_at))
         return bool(run_round(trip, policy_of[trip_id], settings=policies.settings))
@@ -172,7 +172,7 @@ def match_trips(trip_ids: Sequence[int], policies: Policies | None = None) -> in
     policy_of = {trip_id: policies.of(trip) for trip_id, trip in trips.items()}
     shortlists = _shortlist_each(trips, policy_of, settings)
     matched = _match_shortlists(shortlists)
-    next_window = timezone.now() + dt.timedelta(seconds=settings.match_window_s)
+    next_window = database_now() + dt.timedelta(seconds=settings.match_window_s)
 
     def ask_or_postpone(trip_id: int) -> bool:
         shortlist = shortlists[trip_id]

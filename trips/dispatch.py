@@ -2,7 +2,8 @@
 
 A round asks the drivers around the pickup wave by wave: a wave asks `Policy.size` drivers together, within a ring, and
 the next one starts when all have answered or run out of time. When nobody is left, the trip is unfilled until the next
-round, in which every driver may be asked again except those who declined or released the trip.
+round, in which every driver may be asked again except those who declined or released the trip. In the same round only
+a driver whose offer was withdrawn because they could not take it (offline, filters, vehicle) is asked again, once.
 
 Everything is decided in the database, so any number of dispatchers may run, be killed and come back. Drivers are
 searched and judged without locks; those to be asked are then locked, judged again and asked. Lock order everywhere:
@@ -14,12 +15,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from django.db.models.functions import Now
-from django.utils import timezone
 from msgspec import Struct
 
 from drivers import search
 from realtime import groups
 from realtime.outbox import publish_many
+from stepper.db.clock import database_now, read_database_now
 from stepper.db.transactions import in_transaction
 from stepper.models import DispatchMode, ServiceSettings
 from trips import eta, pricing
@@ -79,7 +80,7 @@ def start_round(
         return RoundResult()
     policy = policies.of(trip)
     if not at_once:
-        now = timezone.now()
+        now = database_now()
         opens_at = offers_open_at(trip, policies.settings)
         if opens_at > now:
             return postpone_round(trip, opens_at)
@@ -195,7 +196,7 @@ def create_wave(
         # Other trips asked these drivers first; search again immediately, as there may be more.
         Trip.objects.filter(pk=trip.pk).update(next_look_at=Now())
     else:
-        _mark_unfilled(trip, woken_at or timezone.now() + dt.timedelta(minutes=settings.retry_min))
+        _mark_unfilled(trip, woken_at or database_now() + dt.timedelta(minutes=settings.retry_min))
     return RoundResult(
         drivers_notified=len(chosen),
         eligible_drivers=sum(one.reason is None for one in candidates),
@@ -257,13 +258,16 @@ def _write_offers(
     by_id: int | None,
 ) -> None:
     """Write and publish the offers of a wave; `state`: the trip's columns that say which. The trip is locked."""
-    now = timezone.now()
+    # The deadline on the card is the one that answers are judged by.
+    now = read_database_now()
+    expires_at = now + policy.answer
     offers = Offer.objects.bulk_create(
         Offer(
             trip=trip,
             driver_id=one.driver_id,
             round_number=state["round_number"],
             wave=state["wave"],
+            asked_again=one.facts.withdrawn_now,
             score=round(one.score, 3),
             score_parts=one.parts,
             urgency=policy.urgency,
@@ -271,7 +275,7 @@ def _write_offers(
             distance_km=round(one.distance_km, 2),
             pickup_min=eta.minutes(one.distance_km),
             created_at=now,
-            expires_at=Now() + policy.answer,
+            expires_at=expires_at,
         )
         for one in chosen
     )
@@ -281,7 +285,7 @@ def _write_offers(
         trip.move(TripStatus.OFFERED, role, by_id=by_id, **state)
     publish_many(
         (
-            offer_card(offer, trip, vehicle_seats=one.facts.seats or 0, expires_at=now + policy.answer),
+            offer_card(offer, trip, vehicle_seats=one.facts.seats or 0),
             groups.driver(one.driver_id),
         )
         for offer, one in zip(offers, chosen, strict=True)

@@ -3,7 +3,6 @@
 import datetime as dt
 from typing import Any
 
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -11,16 +10,19 @@ from drivers.availability import lock_driver, mark_busy
 from drivers.models import Driver
 from realtime.delivery.notifications import notify
 from stepper import limits
+from stepper.db.clock import database_now
 from stepper.db.transactions import Stale, in_transaction
 from stepper.errors import Conflict, InvalidInput, NotFound
 from stepper.models import ServiceSettings, User
 from stepper.templatetags.units import clock, km
+from stepper.texts import clean_text
 from trips import access, arrival, assignment
 from trips.access import trip_for
 from trips.ending import end_trip
+from trips.repeats import is_repeated
 
 from .models import TransitionRefused, Trip
-from .states import ASSIGNED, DRIVING, EXPECTED, STEPS, Doubt, Role, TripStatus, allowed
+from .states import ASSIGNED, DRIVING, EXPECTED, STEPS, Doubt, Role, TripStatus, TripType, allowed
 
 DELAYED, RELEASED, NO_SHOW = "delayed", "released", "no_show"
 # The values a driver may send as status: the steps, and three that are not states.
@@ -42,36 +44,47 @@ def update_status(
     lng: float | None = None,
     delay_minutes: int | None = None,
     delay_reason: str = "",
+    key: str = "",
 ) -> Trip:
     """Take one step of the driver's own trip, or `delayed`, `released`, `no_show`. Repeating a step changes nothing.
+
+    `in_transit` at the pickup of a private trip is two: boarding and driving off. That `boarding_apart` has pages offer
+    them apart refuses nothing: a phone sends late what was tapped before it was switched on.
+    `key`: see trips.repeats; with the same one a command changes nothing, whatever has happened since.
 
     One exception: a flagged arrival that is repeated, or followed by `no_show`, is confirmed if the driver's position
     now shows it. `lat` and `lng` are stored as the client's claim.
 
     Raises:
-        InvalidInput: trip.status_unknown, input.invalid (delay_minutes)
+        InvalidInput: trip.status_unknown, input.invalid (delay_minutes, Idempotency-Key)
         NotFound: trip.not_found, also for somebody else's
         Conflict: trip.transition_refused, trip.arrival_too_early, trip.not_at_pickup, trip.boarding_too_early,
-            trip.release_too_late, trip.arrival_unconfirmed, trip.no_show_too_early, driver.busy
+            trip.release_too_late, trip.arrival_unconfirmed, trip.no_show_too_early, driver.busy, command.key_reused
         TooManyRequests: more than `status_per_min`
     """
     limits.count_call("status", driver_id, setting="status_per_min")
     if status not in WORDS:
         raise InvalidInput("trip.status_unknown", _("There is no such status."), {"status": [_("Unknown status.")]})
     if status == RELEASED:
-        return assignment.release(driver_id, trip_id, note)
+        return assignment.release(driver_id, trip_id, note, key=key)
     if status == DELAYED:
-        return _set_delay(driver_id, trip_id, minutes=delay_minutes, reason=delay_reason or note)
+        return _set_delay(
+            driver_id, trip_id, minutes=delay_minutes, reason=clean_text(delay_reason) or clean_text(note), key=key
+        )
     if status == NO_SHOW:
         # In a transaction of its own: a refusal of the no-show must not roll the confirmation back.
         _confirm_arrival(driver_id, trip_id)
-    return _take_step(driver_id, trip_id, status=status, note=note, lat=lat, lng=lng)
+    return _take_step(driver_id, trip_id, status=status, note=note, lat=lat, lng=lng, key=key)
 
 
 @in_transaction
-def _take_step(driver_id: int, trip_id: int, *, status: str, note: str, lat: float | None, lng: float | None) -> Trip:
+def _take_step(
+    driver_id: int, trip_id: int, *, status: str, note: str, lat: float | None, lng: float | None, key: str
+) -> Trip:
     driver = lock_driver(driver_id)
     trip = _lock_own_trip(driver, trip_id)
+    if is_repeated(driver_id, key, f"status {trip_id} {status}"):
+        return trip
     wanted = TripStatus.CANCELLED if status == NO_SHOW else TripStatus(status)
     if trip.status == wanted:
         if trip.awaits_confirmation:
@@ -79,9 +92,14 @@ def _take_step(driver_id: int, trip_id: int, *, status: str, note: str, lat: flo
         return trip
     history: dict[str, Any] = {}
     if wanted != TripStatus.EN_ROUTE:
-        history = _judge_step(trip, wanted, ServiceSettings.current())
+        settings = ServiceSettings.current()
+        if wanted == TripStatus.IN_TRANSIT and _may_board_and_drive(trip):
+            boarded = TripStatus.PASSENGERS_BOARDED
+            judged = _judge_step(trip, boarded, settings)
+            trip.move(boarded, Role.DRIVER, by_id=driver.user_id, lat=lat, lng=lng, **judged)
+        history = _judge_step(trip, wanted, settings)
     if wanted == TripStatus.CANCELLED:
-        note = note or _("The passenger did not come.")
+        note = clean_text(note) or _("The passenger did not come.")
     if wanted in (TripStatus.COMPLETED, TripStatus.CANCELLED):
         end_trip(trip, wanted, role=Role.DRIVER, by_id=driver.user_id, note=note, lat=lat, lng=lng, **history)
     elif wanted in DRIVING and trip.status == TripStatus.ACCEPTED:
@@ -95,6 +113,15 @@ def _take_step(driver_id: int, trip_id: int, *, status: str, note: str, lat: flo
             trip.organiser, _NOTIFIED[wanted], message=trip.title, audience="passenger", action_url=f"/trips/{trip.pk}/"
         )
     return trip
+
+
+def boards_and_drives(trip: Trip, settings: ServiceSettings) -> bool:
+    """Say whether the next step that is offered at the pickup is boarding and driving off in one."""
+    return _may_board_and_drive(trip) and not settings.boarding_apart
+
+
+def _may_board_and_drive(trip: Trip) -> bool:
+    return trip.status == TripStatus.DRIVER_ARRIVED and trip.trip_type == TripType.PRIVATE
 
 
 def _begin_driving(trip: Trip, wanted: TripStatus, role: Role, **history: Any) -> None:
@@ -125,7 +152,7 @@ def _judge_step(trip: Trip, wanted: TripStatus, settings: ServiceSettings) -> di
         history["arrival_flagged"] = bool(judged.doubt)
         if judged.doubt:
             # trips.watch checks whether a position confirms it.
-            history["watch_at"] = timezone.now()
+            history["watch_at"] = database_now()
     return history
 
 
@@ -157,7 +184,7 @@ def _require_arrival_open(trip: Trip, settings: ServiceSettings) -> None:
     if trip.is_now:
         return
     opens_at = trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
-    if timezone.now() < opens_at:
+    if database_now() < opens_at:
         words = _("You can be at the pickup from %(time)s.")
         raise Conflict("trip.arrival_too_early", words % {"time": clock(opens_at, trip.timezone)})
 
@@ -165,7 +192,7 @@ def _require_arrival_open(trip: Trip, settings: ServiceSettings) -> None:
 def _require_boarding_open(trip: Trip, settings: ServiceSettings) -> None:
     """Refuse boarding earlier than `boarding_opens_min` before departure. Raises Conflict: trip.boarding_too_early."""
     opens_at = trip.departure_at - dt.timedelta(minutes=settings.boarding_opens_min)
-    if timezone.now() < opens_at:
+    if database_now() < opens_at:
         words = _("Boarding opens at %(time)s.")
         raise Conflict("trip.boarding_too_early", words % {"time": clock(opens_at, trip.timezone)})
 
@@ -184,7 +211,7 @@ def _require_waited(trip: Trip, settings: ServiceSettings) -> None:
             _("No position of yours shows that you are at the pickup. Switch your location on, or ask our staff."),
         )
     until = no_show_at(trip, settings)
-    if timezone.now() < until:
+    if database_now() < until:
         words = _("Please wait for the passenger until %(time)s.")
         raise Conflict("trip.no_show_too_early", words % {"time": clock(until, trip.timezone)})
 
@@ -200,12 +227,14 @@ def no_show_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
 
 
 @in_transaction
-def _set_delay(driver_id: int, trip_id: int, *, minutes: int | None, reason: str) -> Trip:
+def _set_delay(driver_id: int, trip_id: int, *, minutes: int | None, reason: str, key: str) -> Trip:
     """Set the delay of a trip, which is announced like a status, and notify its organiser."""
     if minutes is None or isinstance(minutes, bool) or not 1 <= minutes <= 1440:
         raise InvalidInput("input.invalid", _("How long is the delay?"), {"delay_minutes": [_("1 to 1440 minutes.")]})
     driver = lock_driver(driver_id)
     trip = _lock_own_trip(driver, trip_id)
+    if is_repeated(driver_id, key, f"status {trip_id} {DELAYED}"):
+        return trip
     if trip.status not in ASSIGNED:
         raise Conflict("trip.transition_refused", _("This trip is over."))
     if (trip.delay_minutes, trip.delay_reason) == (minutes, reason[:200]):

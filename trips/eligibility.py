@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from drivers.models import Approval, Availability, Driver
 from drivers.search import Near, StoredFix
+from stepper.db.clock import database_now
 from stepper.models import DispatchMode, ServiceSettings
 from trips import ranking
 from trips.driver_facts import Facts, facts
@@ -41,6 +42,7 @@ REASONS = {
     "position_inaccurate": _("position inaccurate"),
     "position_doubted": _("position in doubt"),
     "licence_expired": _("licence expired"),
+    "documents_expired": _("a document is not valid"),
     "no_vehicle": _("no vehicle"),
     "too_few_seats": _("too few seats"),
     "vehicle_class": _("smaller vehicle class"),
@@ -49,6 +51,7 @@ REASONS = {
     "too_far": _("too far for the driver"),
     "earnings_too_low": _("earnings below the driver's least"),
     "overlapping": _("has an overlapping trip"),
+    "vehicle_overlapping": _("another driver of the vehicle has an overlapping trip"),
     "answering": _("has another offer to answer"),
     "offers_full": _("has as many open offers as allowed"),
 }
@@ -90,7 +93,7 @@ def assess(
     if not near:
         return []
     known = facts(trip, round_number, driver_ids=[one.driver_id for one in near], settings=settings, rows=rows)
-    now = timezone.now()
+    now = database_now()
     found = []
     for one in near:
         driver = known.get(one.driver_id)
@@ -104,33 +107,51 @@ def assess(
 
 
 def _fitness_rules(
-    trip: Trip, licence_expires_on: dt.date, seats: int | None, vehicle_class: str | None
+    trip: Trip, driver: Facts | Driver, seats: int | None, vehicle_class: str | None
 ) -> tuple[tuple[str, bool], ...]:
-    """Return the rules of licence and vehicle as (code, whether it refuses the driver). `seats` None: no vehicle."""
+    """Return the rules of licence, documents and vehicle as (code, whether it refuses). `seats` None: no vehicle."""
+    today, valid_until = timezone.localdate(), driver.documents_valid_until
     return (
-        ("licence_expired", licence_expires_on < timezone.localdate()),
+        ("licence_expired", driver.licence_expires_on < today),
+        ("documents_expired", valid_until is not None and valid_until < today),
         ("no_vehicle", seats is None),
         ("too_few_seats", seats is not None and seats < trip.seats),
         ("vehicle_class", vehicle_class is not None and _CLASS_RANK[vehicle_class] < _CLASS_RANK[trip.vehicle_class]),
     )
 
 
-def unfit(trip: Trip, driver: Driver) -> list[str]:
-    """Return the codes of the licence and vehicle rules that refuse the driver, the first counts; empty: they fit.
+def _filter_rules(trip: Trip, filters: Facts | Driver, distance_km: float) -> tuple[tuple[str, bool], ...]:
+    """Return the rules of the driver's own filters as (code, whether it refuses the driver)."""
+    farthest, least = filters.max_distance_km, filters.min_earnings
+    return (
+        ("trip_type", trip.trip_type not in filters.trip_types),
+        ("long_distance", trip.distance_km >= LONG_DISTANCE_KM and not filters.accepts_long_distance),
+        ("too_far", farthest is not None and distance_km > farthest),
+        ("earnings_too_low", least is not None and trip.driver_earnings < least),
+    )
 
-    The same rules as in the search, for a driver who accepts or is assigned: staff may have changed licence or vehicle
-    since the search.
+
+def is_filtered_out(trip: Trip, driver: Driver, distance_km: float) -> bool:
+    """Say whether the driver's own filters refuse the trip, with its pickup so far away."""
+    return any(applies for _code, applies in _filter_rules(trip, driver, distance_km))
+
+
+def unfit(trip: Trip, driver: Driver) -> list[str]:
+    """Return the codes of the rules of licence, documents and vehicle that refuse the driver; empty: they fit.
+
+    The first counts. The same rules as in the search, for a driver who accepts or is assigned: staff may have changed
+    licence, documents or vehicle since the search.
     """
     vehicle = driver.vehicle
     of_vehicle = (vehicle.seats, vehicle.vehicle_class) if vehicle else (None, None)
-    return [code for code, applies in _fitness_rules(trip, driver.licence_expires_on, *of_vehicle) if applies]
+    return [code for code, applies in _fitness_rules(trip, driver, *of_vehicle) if applies]
 
 
 def refusals(
     trip: Trip, driver: Facts, *, fix: StoredFix | None, distance_km: float, policy: Policy, settings: ServiceSettings
 ) -> list[str]:
     """Return the codes of all rules that refuse a driver, the first counts; empty: eligible."""
-    fresh_since = timezone.now() - dt.timedelta(seconds=settings.position_fresh_s)
+    fresh_since = database_now() - dt.timedelta(seconds=settings.position_fresh_s)
     rules = (
         ("own_trip", driver.user_id == trip.organiser_id),
         ("account_inactive", not driver.is_active),
@@ -147,12 +168,10 @@ def refusals(
             fix is not None and fix.accuracy_m is not None and fix.accuracy_m > settings.position_accuracy_m,
         ),
         ("position_doubted", fix is not None and fix.is_doubted),
-        *_fitness_rules(trip, driver.licence_expires_on, driver.seats, driver.vehicle_class),
-        ("trip_type", trip.trip_type not in driver.trip_types),
-        ("long_distance", trip.distance_km >= LONG_DISTANCE_KM and not driver.accepts_long_distance),
-        ("too_far", driver.max_distance_km is not None and distance_km > driver.max_distance_km),
-        ("earnings_too_low", driver.min_earnings is not None and trip.driver_earnings < driver.min_earnings),
+        *_fitness_rules(trip, driver, driver.seats, driver.vehicle_class),
+        *_filter_rules(trip, driver, distance_km),
         ("overlapping", driver.overlapping),
+        ("vehicle_overlapping", driver.vehicle_overlapping),
         # Trips that are matched together: each driver gets one offer at a time.
         ("answering", policy.mode == DispatchMode.BATCHED and driver.open_offers > 0),
         ("offers_full", driver.open_offers >= settings.max_open_offers),

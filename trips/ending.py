@@ -6,13 +6,14 @@ Every verb that ends a trip calls `end_trip` inside its own transaction.
 import datetime as dt
 from collections.abc import Sequence
 
-from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
 from drivers.availability import mark_free
 from realtime import events, groups
 from realtime.delivery.notifications import notify
 from realtime.outbox import publish, refresh_permissions
+from stepper.db.clock import database_now
+from stepper.texts import clean_text
 from trips.models import NO_WAVE, Booking, Trip
 from trips.offers import withdraw_offers
 from trips.states import BookingStatus, Role, TripStatus
@@ -35,7 +36,7 @@ def end_trip(
     Call it inside a transaction that has locked driver and trip. `note` is the reason of a cancellation; `lat` to
     `away_km` go into the history (Trip.move). Publishes and notifies.
     """
-    now = timezone.now()
+    now, note = database_now(), clean_text(note)
     cancelled = to == TripStatus.CANCELLED
     changes = {"cancelled_at": now, "cancel_reason": note[:200]} if cancelled else {"completed_at": now}
     trip.move(to, role, by_id=by_id, note=note, lat=lat, lng=lng, doubt=doubt, away_km=away_km, **NO_WAVE, **changes)

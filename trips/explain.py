@@ -53,47 +53,55 @@ class Answer(Struct, frozen=True):
 
 def latest_rounds(trip: Trip, most: int) -> list[tuple[DispatchRound, list[Verdict]]]:
     """Return the latest waves, the newest first, with the verdicts of each, the nearest driver first. Two queries."""
-    offers = _offers_by_wave(trip.offers.all())
+    offers = _offers_by_wave(trip.offers.order_by("-pk"))
     return [(row, _verdicts(row, offers)) for row in trip.rounds.order_by("-created_at", "-pk")[:most]]
 
 
 def explain_driver(trip: Trip, driver: Driver) -> Answer:
     """Return what each wave decided about the driver, and what the rules say now."""
-    offers = _offers_by_wave(trip.offers.filter(driver=driver))
+    offers = _offers_by_wave(trip.offers.filter(driver=driver).order_by("pk"))
     changes = list(AvailabilityChange.objects.filter(driver=driver).order_by("-pk")[:500])
     verdicts = []
     for row in trip.rounds.order_by("created_at", "pk"):
         verdict = next((one for one in _verdicts(row, offers) if one.driver_id == driver.pk), None)
-        verdicts.append(verdict or Verdict(row, driver.pk, _absence_code(row, changes)))
+        verdicts.append(verdict or Verdict(row, driver.pk, _absence_code(row, driver, changes)))
     position = DriverPosition.objects.filter(driver=driver).first()
     km_now = distance_km(position.lat, position.lng, trip.pickup_lat, trip.pickup_lng) if position else None
     refused_now = _refusals_now(trip, driver, position=position, km=km_now) if trip.status in OPEN else None
     return Answer(verdicts, refused_now, km_now)
 
 
-# A trip's offers by round, wave and driver.
-_Offers = dict[tuple[int, int, int], Offer]
+# A trip's offers by round, wave and driver; a driver who was asked again has two.
+_Offers = dict[tuple[int, int, int], list[Offer]]
 
 
 def _offers_by_wave(offers: Iterable[Offer]) -> _Offers:
-    return {(offer.round_number, offer.wave, offer.driver_id): offer for offer in offers}
+    """Group offers, which are in the order in which the rows of their waves will be read."""
+    found: _Offers = {}
+    for offer in offers:
+        found.setdefault((offer.round_number, offer.wave, offer.driver_id), []).append(offer)
+    return found
 
 
 def _verdicts(row: DispatchRound, offers: _Offers) -> list[Verdict]:
+    """Return what a row says of each driver, with the next of their offers where it asked them."""
+
+    def take_offer(driver_id: int, code: str) -> Offer | None:
+        waiting = offers.get((row.number, row.wave, driver_id)) if code == OFFERED else None
+        return waiting.pop(0) if waiting else None
+
     return [
-        Verdict(
-            row, driver_id, code, km, score, offers.get((row.number, row.wave, driver_id)) if code == OFFERED else None
-        )
+        Verdict(row, driver_id, code, km, score, take_offer(driver_id, code))
         for driver_id, km, code, score in row.verdicts
     ]
 
 
-def _absence_code(row: DispatchRound, changes: Sequence[AvailabilityChange]) -> str:
+def _absence_code(row: DispatchRound, driver: Driver, changes: Sequence[AvailabilityChange]) -> str:
     """Return why a wave did not find a driver, as a code. `changes`: of the driver, the newest first."""
     before = next((one.availability for one in changes if one.created_at <= row.created_at), None)
     if before is None:
-        # The history begins later: what the driver was before the first change that is known.
-        before = changes[-1].previous if changes else Availability.OFFLINE
+        # The history begins later: what the driver was before the first change that is known, or has been all along.
+        before = changes[-1].previous if changes else driver.availability
     if before == Availability.AVAILABLE:
         return NOT_REACHED if row.more else "outside_radius"
     return "busy" if before == Availability.BUSY else "offline"

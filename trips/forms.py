@@ -1,7 +1,7 @@
 """The forms of passengers: booking, cancelling, rating. Prices are never read from them."""
 
 import datetime as dt
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -10,9 +10,12 @@ from django.utils.translation import gettext_lazy as _
 
 from realtime import events
 from stepper.errors import DomainError
+from stepper.texts import PlainTextInput
+from stepper.web.refusals import add_refusal
 
 from . import places
 from .bookings import SEATS, TRAVELLER_NAME, BookingRequest, Traveller, zone_of
+from .models import Rating
 from .states import VehicleClass
 
 # Where the domain's names of what is wrong stand in the form.
@@ -33,12 +36,12 @@ def _text(**attrs: Any) -> forms.TextInput:
 class BookingForm(forms.Form):
     """Two places (a name with coordinates, or the name of a known place), when, and how many."""
 
-    pickup_name = forms.CharField(label=_("Pickup"), max_length=120, required=False, widget=_text())
-    pickup_address = forms.CharField(max_length=200, required=False, widget=forms.HiddenInput)
+    pickup_name = PlainTextInput(label=_("Pickup"), max_length=120, required=False, widget=_text())
+    pickup_address = PlainTextInput(max_length=200, required=False, widget=forms.HiddenInput)
     pickup_lat = forms.FloatField(required=False, widget=forms.HiddenInput)
     pickup_lng = forms.FloatField(required=False, widget=forms.HiddenInput)
-    dropoff_name = forms.CharField(label=_("Dropoff"), max_length=120, required=False, widget=_text())
-    dropoff_address = forms.CharField(max_length=200, required=False, widget=forms.HiddenInput)
+    dropoff_name = PlainTextInput(label=_("Dropoff"), max_length=120, required=False, widget=_text())
+    dropoff_address = PlainTextInput(max_length=200, required=False, widget=forms.HiddenInput)
     dropoff_lat = forms.FloatField(required=False, widget=forms.HiddenInput)
     dropoff_lng = forms.FloatField(required=False, widget=forms.HiddenInput)
     departure = forms.ChoiceField(
@@ -64,10 +67,10 @@ class BookingForm(forms.Form):
         required=False,
         widget=forms.NumberInput(attrs={"min": 0, "max": 50, "inputmode": "numeric"}),
     )
-    note = forms.CharField(
+    note = PlainTextInput(
         label=_("Note to the driver"), max_length=300, required=False, widget=forms.Textarea(attrs={"rows": 2})
     )
-    traveller_name = forms.CharField(
+    traveller_name = PlainTextInput(
         label=_("Their name"),
         max_length=TRAVELLER_NAME,
         required=False,
@@ -147,19 +150,16 @@ class BookingForm(forms.Form):
 
     def refuse(self, error: DomainError) -> None:
         """Add a refusal of the verb to the fields it names."""
-        for name, messages in error.fields.items():
-            field = _FIELDS.get(name, name)
-            self.add_error(field if field in self.fields else None, [str(message) for message in messages])
         if error.code == "booking.key_reused":
             # Back from the trip it made, and something else chosen: the next press is another booking.
             self.data = {**dict(self.data.items()), "request_key": uuid4().hex}
             self.add_error(None, _("You have booked with this page before. Book again for one more trip."))
-        elif not error.fields:
-            self.add_error(None, str(error.message))
+        else:
+            add_refusal(self, error, _FIELDS)
 
 
 class CancelForm(forms.Form):
-    reason = forms.CharField(label=_("Reason, if you like"), max_length=200, required=False, widget=_text())
+    reason = PlainTextInput(label=_("Reason, if you like"), max_length=200, required=False, widget=_text())
 
 
 class RatingForm(forms.Form):
@@ -170,9 +170,14 @@ class RatingForm(forms.Form):
         widget=forms.RadioSelect,
         error_messages={"required": _("Choose 1 to 5 stars."), "invalid_choice": _("Choose 1 to 5 stars.")},
     )
-    comment = forms.CharField(
+    comment = PlainTextInput(
         label=_("Comment, if you like"), max_length=500, required=False, widget=forms.Textarea(attrs={"rows": 2})
     )
+
+    @classmethod
+    def of(cls, rating: Rating | None) -> Self:
+        """Return the form with what was given; None: empty."""
+        return cls(initial={"stars": str(rating.stars), "comment": rating.comment} if rating else None)
 
 
 class WidenForm(forms.Form):

@@ -18,7 +18,9 @@ from .forms import RatingForm
 from .panel import Panel
 from .views import active_trips, past_trips
 
-_Notification = events.NotificationDriver | events.NotificationPassenger | events.NotificationStaff
+_Notification = (
+    events.NotificationDriver | events.NotificationPassenger | events.NotificationStaff | events.NotificationRead
+)
 _TripChange = events.OfferAccepted | events.TripStatusUpdated | events.BookingConfirmed | events.BookingCancelled
 TripPageEvent = _TripChange | events.TripRated | _Notification
 TripListPageEvent = _TripChange | _Notification
@@ -29,7 +31,9 @@ def _panel(trip_id: int, viewer: User) -> str:
         panel = Panel(trip_for(viewer, trip_id), viewer)
     except NotFound:
         return ""
-    return render_to_string("trips/panel.html", {"panel": panel, "rating_form": RatingForm(), "oob": True})
+    return render_to_string(
+        "trips/panel.html", {"panel": panel, "rating_form": RatingForm.of(panel.actions.my_rating), "oob": True}
+    )
 
 
 def snapshot(trip_id: int, viewer_id: int) -> str:
@@ -42,6 +46,8 @@ def render(event: TripPageEvent, trip_id: int, viewer_id: int) -> str:
     match event:
         case events.NotificationDriver() | events.NotificationPassenger() | events.NotificationStaff():
             return notification(event, viewer_id)
+        case events.NotificationRead():
+            return badge(viewer_id)
         case (
             events.OfferAccepted()
             | events.TripStatusUpdated()
@@ -68,6 +74,8 @@ def list_render(event: TripListPageEvent, user_id: int) -> str:
     match event:
         case events.NotificationDriver() | events.NotificationPassenger() | events.NotificationStaff():
             return notification(event, user_id)
+        case events.NotificationRead():
+            return badge(user_id)
         case (
             events.OfferAccepted() | events.TripStatusUpdated() | events.BookingConfirmed() | events.BookingCancelled()
         ):

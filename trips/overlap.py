@@ -1,4 +1,10 @@
-"""No overlapping trips of one driver: a constraint of the database, so no code can break the rule.
+"""No overlapping trips of one driver or of one vehicle.
+
+Drivers may share a vehicle, and their trips must not overlap either: it would be promised to two passengers. The verbs
+that give a driver a trip lock all drivers of the vehicle and check that (`trips.assignment.require_no_overlap`).
+
+For one driver a constraint of the database says it as well, so no code can break the rule. For a vehicle there is none:
+databases from before the rule may hold such trips, and an upgrade must not stop at them.
 
 A driver's spans must not overlap. `busy_from` and `busy_until` are set when a driver gets the trip: from departure to
 estimated end, plus half of `overlap_margin_min` before and after, so that the whole margin is free between two trips.
@@ -17,7 +23,7 @@ from django.db import connections
 from stepper.models import ServiceSettings
 
 from .models import Trip
-from .states import ASSIGNED
+from .states import ASSIGNED, BEFORE_BOARDING
 
 NAME = "trip_no_overlap"
 _ASSIGNED = ", ".join(f"'{status.value}'" for status in sorted(ASSIGNED))
@@ -41,6 +47,20 @@ def span(trip: Trip, settings: ServiceSettings) -> dict[str, dt.datetime]:
     """Return the columns of the span in which a driver who gets the trip now has no other."""
     half = dt.timedelta(minutes=settings.overlap_margin_min) / 2
     return {"busy_from": trip.departure_at - half, "busy_until": trip.ends_at + half}
+
+
+def find_clash(driver_id: int, vehicle_id: int, settings: ServiceSettings) -> Trip | None:
+    """Return a trip that keeps a driver from getting a vehicle; None: none does.
+
+    It is one of another driver of the vehicle, and overlaps one that the driver would drive with it.
+    """
+    margin = dt.timedelta(minutes=settings.overlap_margin_min)
+    others = Trip.objects.filter(driver__vehicle=vehicle_id).exclude(driver=driver_id).order_by("departure_at")
+    for trip in Trip.objects.filter(driver=driver_id, status__in=sorted(BEFORE_BOARDING)).order_by("departure_at"):
+        other = others.overlapping(trip.departure_at, trip.ends_at, margin).select_related("driver__user").first()
+        if other is not None:
+            return other
+    return None
 
 
 def restore_triggers(using: str, **_signal: Any) -> None:

@@ -7,8 +7,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
-from django.utils import timezone
-
+from stepper.db.clock import database_now
 from stepper.models import DispatchMode, ServiceSettings
 from stepper.rings import parse_rings
 from trips.states import Urgency
@@ -52,7 +51,7 @@ class Policies(NamedTuple):
 
     def of(self, trip: Trip) -> Policy:
         """Return how the trip is dispatched, by the settings and the rules for its type and urgency."""
-        urgency = Urgency(pricing.urgency(trip.departure_at, timezone.now()))
+        urgency = Urgency(pricing.urgency(trip.departure_at, database_now()))
         settings = self.settings
         apply = [one for one in self.rules if one.trip_type in ("", trip.trip_type) and one.urgency in ("", urgency)]
         # First rules for the type, then for the urgency, then for both: later rules override earlier ones.

@@ -11,28 +11,26 @@ from drivers.models import Driver
 from realtime.delivery.notifications import notify, notify_staff
 from stepper.db.transactions import in_transaction
 from trips.eligibility import REASONS, unfit
-from trips.models import Offer, Trip
-from trips.offers import NO_LONGER_ELIGIBLE, withdraw_from_trip
-from trips.states import EXPECTED, OfferStatus, TripStatus
-
-# The trip has a driver, and no passenger has boarded yet.
-BEFORE_BOARDING = EXPECTED | {TripStatus.DRIVER_ARRIVED}
+from trips.models import Trip
+from trips.offers import withdraw_unsuitable
+from trips.states import BEFORE_BOARDING
 
 
 def review_driver(driver_id: int) -> None:
     """Check a driver's offers and accepted trips again, after staff changed their vehicle or licence.
 
-    Open offers for which the driver is no longer fit are withdrawn. A trip before boarding gets the driver's new
+    Open offers that the driver can no longer take are withdrawn. A trip before boarding gets the driver's new
     vehicle, and its passenger is notified. Staff are notified of each trip for which driver or vehicle are not fit.
     """
-    driver = Driver.objects.select_related("vehicle").get(pk=driver_id)
-    offers = Offer.objects.filter(driver_id=driver_id, status=OfferStatus.PENDING).select_related("trip")
-    for offer in offers.order_by("trip_id"):
-        if unfit(offer.trip, driver):
-            withdraw_from_trip(driver_id, offer.trip_id, NO_LONGER_ELIGIBLE)
+    _review_offers(driver_id)
     ahead = Trip.objects.filter(driver_id=driver_id, status__in=sorted(BEFORE_BOARDING))
     for trip_id in ahead.order_by("pk").values_list("pk", flat=True):
         _review_trip(driver_id, trip_id)
+
+
+@in_transaction
+def _review_offers(driver_id: int) -> None:
+    withdraw_unsuitable(lock_driver(driver_id))
 
 
 @in_transaction

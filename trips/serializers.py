@@ -58,7 +58,8 @@ class ReasonSerializer(serializers.Serializer[Any]):
 
 class RatingSerializer(serializers.Serializer[Any]):
     stars = IntField(min_value=1, max_value=5)
-    comment = StringField(max_length=500, required=False, allow_blank=True, default="")
+    # Left out: the one that was given stays.
+    comment = StringField(max_length=500, required=False, allow_blank=True)
 
 
 class IdempotencyKeySerializer(serializers.Serializer[Any]):

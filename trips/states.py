@@ -47,6 +47,21 @@ class OfferStatus(TextChoices):
     WITHDRAWN = "withdrawn", _("Withdrawn")
 
 
+# Why an offer was withdrawn from its driver: another trip of theirs overlaps, or one of another driver of their
+# vehicle; they could not be asked about the trip any more, as they or their vehicle changed.
+DRIVER_BUSY, VEHICLE_BUSY, NO_LONGER_ELIGIBLE = "driver_busy", "vehicle_busy", "no_longer_eligible"
+
+
+class DeclineReason(TextChoices):
+    """What the dashboard offers to choose; programs may send words of their own."""
+
+    TOO_FAR = "too_far", _("Too far away")
+    LOW_FARE = "low_fare", _("Pays too little")
+    WRONG_WAY = "wrong_way", _("Wrong direction")
+    BREAK = "break", _("I need a break")
+    OTHER = "other", _("Something else")
+
+
 class TripType(TextChoices):
     PRIVATE = "private", _("Private")
     SHARED = "shared", _("Shared")
@@ -132,6 +147,8 @@ ABOARD = frozenset({S.PASSENGERS_BOARDED, S.IN_TRANSIT, S.ARRIVED})
 FINISHED = frozenset({S.COMPLETED, S.CANCELLED})
 # The driver is still expected at the pickup: what trips.watch checks.
 EXPECTED = frozenset({S.ACCEPTED, S.EN_ROUTE})
+# The trip has a driver, and no passenger has boarded yet.
+BEFORE_BOARDING = EXPECTED | {S.DRIVER_ARRIVED}
 
 # The order a driver steps through; `trip-next-step` offers the successor.
 STEPS = (S.ACCEPTED, S.EN_ROUTE, S.DRIVER_ARRIVED, S.PASSENGERS_BOARDED, S.IN_TRANSIT, S.ARRIVED, S.COMPLETED)

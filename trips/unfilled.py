@@ -5,12 +5,12 @@ import datetime as dt
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from realtime.delivery.notifications import notify, notify_staff
 from stepper import limits
+from stepper.db.clock import database_now
 from stepper.db.transactions import best_effort, in_transaction, isolate_failures
 from stepper.errors import InvalidInput
 from stepper.models import ServiceSettings, User
@@ -134,7 +134,7 @@ def _postpone(trip_id: int, user: User, departure_at: dt.datetime) -> tuple[Trip
     trip = _lock_open_trip(trip_id, user)
     if departure_at == trip.departure_at:
         return trip, False
-    now = timezone.now()
+    now = database_now()
     if not max(now, trip.departure_at) < departure_at <= now + LATEST:
         words = _("Choose a time after the one it has, within 30 days.")
         raise InvalidInput("input.invalid", _("Please correct what is marked."), {"departure_at": [words]})

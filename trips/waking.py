@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from drivers import search
 from drivers.geo import distance_km
 from drivers.models import DriverPosition
+from stepper.db.clock import database_now
 from stepper.db.transactions import in_transaction
 from stepper.models import DispatchMode
 from trips.models import Trip
@@ -47,6 +47,6 @@ def _wake_trips_around(lat: float, lng: float, farther: Sequence[int], policies:
     batched = {trip.pk for trip in trips if policies.of(trip).mode == DispatchMode.BATCHED}
     Trip.objects.filter(pk__in=[trip.pk for trip in trips if trip.pk not in batched]).update(next_look_at=Now())
     if batched:
-        closes_at = timezone.now() + dt.timedelta(seconds=settings.match_window_s)
+        closes_at = database_now() + dt.timedelta(seconds=settings.match_window_s)
         waiting_longer = Q(next_look_at__isnull=True) | Q(next_look_at__gt=closes_at)
         Trip.objects.filter(waiting_longer, pk__in=batched).update(next_look_at=closes_at)

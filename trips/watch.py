@@ -171,7 +171,7 @@ def _send_reminders(checks: Iterable[_Watched]) -> None:
         if trip.driver is None:
             continue
         for user in people[pk].values():
-            with override(user.language):
+            with override(user.offered_language):
                 notify(
                     user,
                     _("Your trip: %(when)s") % {"when": when(trip.departure_at, trip.timezone)},
@@ -179,7 +179,7 @@ def _send_reminders(checks: Iterable[_Watched]) -> None:
                     audience="passenger",
                     action_url=f"/trips/{pk}/",
                 )
-        with override(trip.driver.user.language):
+        with override(trip.driver.user.offered_language):
             leave_at = _leave_at(check)
             at = {"time": clock(leave_at, trip.timezone)}
             leave = _("Leave at %(time)s.") % at if leave_at > check.now else _("Leave now.")
@@ -235,7 +235,7 @@ def _tell_to_set_off(check: _Watched) -> None:
     if trip.driver is None:
         return
     user = trip.driver.user
-    with override(user.language):
+    with override(user.offered_language):
         notify(
             user,
             _("Time to set off"),

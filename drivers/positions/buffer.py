@@ -25,10 +25,12 @@ from drivers.models import Driver, DriverPosition
 from drivers.positions.facts import KnownDrivers
 from drivers.positions.fixes import AGREEING_FOR, OLDEST, Doubt, Fix, first_fix, is_noise, keep_aside, next_fix
 from drivers.positions.relaying import PositionRelay
-from drivers.positions.store import write_batch
+from drivers.positions.store import write_apart, write_batch
 from drivers.positions.tracking import point_of
+from drivers.positions.trails import TrailBuffer
 from drivers.positions.types import DriverFacts, ReportResult, TrackedTrip
 from realtime import events
+from stepper.db.clock import database_now
 from stepper.db.transactions import run_in_thread, service_pool
 from stepper.models import ServiceSettings
 from trips.waking import wake_trips_around
@@ -38,9 +40,9 @@ logger = logging.getLogger("stepper.positions")
 FLUSH_S = 1.0
 # After this long a process checks whether another one has stored a newer fix than the one it knows.
 _NEWEST_FOR_S = 120.0
-# At most this many points of trails are kept while the database is away; beyond that the oldest are discarded.
-MAX_TRAIL_POINTS = 100_000
-TRAIL_STEP = dt.timedelta(seconds=1)
+# What is known of a driver who sends nothing for so long is forgotten: their next fix reads the database anyway.
+_IDLE_FOR_S = 3600.0
+_FORGET_EVERY_S = 60.0
 # The result of nearly every report, created once.
 _ONE_ACCEPTED = ReportResult(accepted=1, dropped=0, kept_aside=0, clamped=0)
 
@@ -51,8 +53,7 @@ class PositionBuffer:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._latest: dict[int, Fix] = {}
-        self._trail: list[tuple[int, Fix]] = []
-        self._trailed_at: dict[int, dt.datetime] = {}
+        self._trail = TrailBuffer()
         # The last believed fix of each driver; and, of drivers whose newest fixes are implausible, those kept aside.
         self._last: dict[int, Fix] = {}
         self._doubts: dict[int, Doubt] = {}
@@ -61,6 +62,7 @@ class PositionBuffer:
         self._known = self.facts.known
         # Drivers whose next written fix makes the search find them again.
         self._findable_again: set[int] = set()
+        self._forget_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
         # `PositionRelay.relay_fix` of this process, bound; None without a server.
@@ -91,10 +93,11 @@ class PositionBuffer:
         while True:
             await asyncio.sleep(FLUSH_S)
             try:
-                if self._latest or self._trail:
+                if self._latest or self._trail.points:
                     await run_in_thread(self.flush, pool=service_pool)
                 if self.facts.sockets:
-                    await run_in_thread(self.facts.renew_facts, pool=service_pool)
+                    self._forget_drivers(await run_in_thread(self.facts.renew_facts, pool=service_pool))
+                self._forget_idle(time.monotonic())
             except DatabaseError as error:
                 logger.warning("positions wait for the database: %s", error)
                 await asyncio.sleep(1)
@@ -105,8 +108,9 @@ class PositionBuffer:
     # Everybody's side
 
     def report(self, driver_id: int, points: Sequence[events.Point]) -> ReportResult:
-        """Take a driver's points: drop those that are older than the last believed one or say nothing, clamp future
-        stamps to now, keep implausible ones aside.
+        """Take a driver's points: drop those that say nothing, clamp future stamps to now, keep implausible ones aside.
+
+        Points older than the last believed one only complete the trail of a trip (drivers.positions.late).
 
         Reads the database only if this process does not know the driver's facts or newest fix, or only old ones.
 
@@ -128,9 +132,33 @@ class PositionBuffer:
         known, last, now = self._known.get(driver_id), self._last.get(driver_id), time.monotonic()
         if known is None or known.until < now:
             known = self.facts.read_facts([driver_id], settings)[driver_id]
-        if last is None or last.known_at + _NEWEST_FOR_S < now:
+        if not known.is_approved:
+            # Also of an account that was deleted meanwhile: nothing of it stays here.
+            self._forget_drivers([driver_id])
+        elif last is None or last.known_at + _NEWEST_FOR_S < now:
             self._read_last(driver_id, now)
         return known
+
+    def _forget_drivers(self, driver_ids: Iterable[int]) -> None:
+        """Forget the fixes of drivers, also those that are not written yet."""
+        with self._lock:
+            for driver_id in driver_ids:
+                for kept in (self._last, self._latest, self._doubts):
+                    kept.pop(driver_id, None)
+                self._findable_again.discard(driver_id)
+
+    def _forget_idle(self, now: float) -> None:
+        """Forget, once a minute, what is kept of drivers and trips that send nothing any more."""
+        if now < self._forget_at:
+            return
+        self._forget_at = now + _FORGET_EVERY_S
+        self.facts.forget_expired()
+        with self._lock:
+            idle = [pk for pk, last in self._last.items() if last.known_at + _IDLE_FOR_S < now]
+            for driver_id in [pk for pk in idle if pk not in self._latest]:
+                del self._last[driver_id]
+                self._doubts.pop(driver_id, None)
+            self._trail.forget_ended(database_now())
 
     def _read_last(self, driver_id: int, now: float) -> None:
         """Read the stored position, which another process may have written."""
@@ -163,18 +191,22 @@ class PositionBuffer:
     def _accept_fix(
         self, driver_id: int, points: Sequence[events.Point], known: DriverFacts, known_at: float
     ) -> ReportResult:
-        now = dt.datetime.now(dt.UTC)
+        now = database_now()
         if len(points) > 1:
             points = sorted(points, key=lambda point: point.recorded_at or now)
         with self._lock:
             before = self._last.get(driver_id)
             last, result = self._judge(driver_id, points, known.rides, before, now, known_at)
-            if last is before or last is None:
+            if result.dropped and before is not None:
+                late = self._trail.follow_late(
+                    points, known.rides, newest=before, received_at=now, max_kmh=self.facts.max_kmh
+                )
+                result = structs.replace(result, dropped=result.dropped - late, late=late)
+            if last is None or (last is before and not result.late):
                 return result
-            self._last[driver_id] = self._latest[driver_id] = last
-            if len(self._trail) > MAX_TRAIL_POINTS:
-                logger.warning("the oldest points of trails are given up, the database takes none")
-                del self._trail[: max(len(self._trail) - MAX_TRAIL_POINTS, MAX_TRAIL_POINTS // 10)]
+            if last is not before:
+                self._last[driver_id] = self._latest[driver_id] = last
+            self._trail.discard_oldest()
         relay = self._relay
         if relay is None or self._loop is None:
             self.flush()
@@ -238,7 +270,7 @@ class PositionBuffer:
             accepted += 1
             for ride in rides:
                 if ride.is_driven:
-                    self._follow(ride.trip_id, fix)
+                    self._trail.follow(ride, fix)
         if accepted and (before is None or before.recorded_at < now - facts.fresh_for):
             self._findable_again.add(driver_id)
         if accepted == 1 == len(points) and not clamped:
@@ -257,19 +289,6 @@ class PositionBuffer:
         # shorter doubt: otherwise a phone could start a search of every trip around with each of its fixes.
         if doubt is not None and now - doubt.since >= AGREEING_FOR:
             self._findable_again.add(driver_id)
-
-    def _follow(self, trip_id: int, fix: Fix) -> None:
-        """Add a fix to a trip's trail, at most one point a second: a map shows no more."""
-        trailed_at = self._trailed_at.get(trip_id)
-        if trailed_at is None or fix.recorded_at - trailed_at >= TRAIL_STEP:
-            self._trailed_at[trip_id] = fix.recorded_at
-            self._trail.append((trip_id, fix))
-
-    def _forget_ended_trips(self) -> None:
-        """Forget the time of the last point of trips where it is older than OLDEST: they are over. Needs the lock."""
-        now = dt.datetime.now(dt.UTC)
-        for trip_id in [pk for pk, trailed_at in self._trailed_at.items() if now - trailed_at > OLDEST]:
-            del self._trailed_at[trip_id]
 
     def latest(self, driver_id: int, row: DriverPosition | None) -> DriverPosition | None:
         """Return a driver's newest position: their row, or a believed fix that this process has not written yet."""
@@ -293,22 +312,18 @@ class PositionBuffer:
         """
         with self._lock:
             latest, self._latest = self._latest, {}
-            trail, self._trail = self._trail, []
-            self._forget_ended_trips()
+            trail = self._trail.take()
             # The fixes of the others are not in this batch yet: until they are written the search cannot find them.
             findable = self._findable_again & latest.keys()
             self._findable_again -= findable
         if not latest and not trail:
             return 0
         try:
-            # Ascending, so that two processes cannot wait for each other.
-            write_batch([latest[driver_id] for driver_id in sorted(latest)], trail)
-        except DatabaseError as error:
-            # A trail that can never be written (its trip is gone) must not stop everybody's positions for ever.
-            refused = isinstance(error, IntegrityError | DataError)
+            self._write([latest[driver_id] for driver_id in sorted(latest)], trail)
+        except DatabaseError:
             with self._lock:
                 self._latest = {**latest, **self._latest}
-                self._trail = self._trail if refused else trail + self._trail
+                self._trail.put_back(trail)
                 self._findable_again |= findable
             raise
         if findable:
@@ -320,6 +335,16 @@ class PositionBuffer:
                     self._findable_again |= findable
                 raise
         return len(latest)
+
+    def _write(self, fixes: Sequence[Fix], trail: Sequence[tuple[int, Fix]]) -> None:
+        """Write fixes, ascending by driver so that two processes cannot wait for each other, and points of trails."""
+        try:
+            write_batch(fixes, trail)
+        except (IntegrityError, DataError) as error:
+            logger.warning("positions were refused as one batch and are written one by one: %s", error)
+            for driver_id in write_apart(fixes, trail):
+                # What was known of them led to what is refused.
+                self.facts.forget_driver(driver_id)
 
 
 buffer = PositionBuffer()

@@ -35,8 +35,9 @@ class KnownDrivers:
         self.known: dict[int, DriverFacts] = {}
         # Driver -> number of their sockets in this process.
         self.sockets: Counter[int] = Counter()
-        # Number of calls of `forget_driver`, and that number at each driver's last call: facts whose reading began
-        # before it are not kept.
+        # While facts are being read: number of calls of `forget_driver`, and that number at each driver's last call.
+        # Facts whose reading began before it are not kept.
+        self._readings = 0
         self._forgets = 0
         self._forgotten: dict[int, int] = {}
         # From the settings, as of the last reading of facts.
@@ -60,8 +61,9 @@ class KnownDrivers:
     def forget_driver(self, driver_id: int) -> None:
         """Forget the facts about a driver, which have changed: their next fix reads the database."""
         with self._lock:
-            self._forgets += 1
-            self._forgotten[driver_id] = self._forgets
+            if self._readings:
+                self._forgets += 1
+                self._forgotten[driver_id] = self._forgets
             self.known.pop(driver_id, None)
 
     def read_facts(
@@ -71,7 +73,23 @@ class KnownDrivers:
 
         `settings` None: read them.
         """
-        at = self._forgets
+        with self._lock:
+            self._readings += 1
+            at = self._forgets
+        try:
+            found = self._read(driver_ids, settings)
+            with self._lock:
+                for pk, facts in found.items():
+                    if self._forgotten.get(pk, 0) <= at:
+                        self.known[pk] = facts
+        finally:
+            with self._lock:
+                self._readings -= 1
+                if not self._readings:
+                    self._forgotten.clear()
+        return found
+
+    def _read(self, driver_ids: Collection[int], settings: ServiceSettings | None) -> dict[int, DriverFacts]:
         settings = settings or ServiceSettings.current()
         self.fresh_for = dt.timedelta(seconds=settings.position_fresh_s)
         self.max_kmh = float(settings.max_speed_kmh)
@@ -84,7 +102,7 @@ class KnownDrivers:
         for trip in Trip.objects.filter(driver_id__in=driver_ids, status__in=sorted(ASSIGNED)):
             rides.setdefault(trip.driver_id or 0, []).append(tracked_trip(trip, settings))
         now = time.monotonic()
-        found = {
+        return {
             pk: DriverFacts(
                 now + (_KNOWN_WITH_SOCKET_FOR_S if pk in self.sockets else _KNOWN_FOR_S),
                 pk in approved,
@@ -92,16 +110,21 @@ class KnownDrivers:
             )
             for pk in driver_ids
         }
-        with self._lock:
-            for pk, facts in found.items():
-                if self._forgotten.get(pk, 0) <= at:
-                    self.known[pk] = facts
-        return found
 
-    def renew_facts(self) -> None:
-        """Read the facts of drivers with sockets again before they become too old."""
+    def forget_expired(self) -> None:
+        """Forget facts that are too old to be used."""
+        now = time.monotonic()
+        with self._lock:
+            for pk in [pk for pk, facts in self.known.items() if facts.until < now]:
+                del self.known[pk]
+
+    def renew_facts(self) -> set[int]:
+        """Read the facts of drivers with sockets again before they become too old; return who is not approved."""
         soon = time.monotonic() + _RENEW_AHEAD_S
         with self._lock:
             due = [pk for pk in self.sockets if (facts := self.known.get(pk)) is not None and facts.until < soon]
+        refused: set[int] = set()
         for start in range(0, len(due), _RENEWED_AT_ONCE):
-            self.read_facts(due[start : start + _RENEWED_AT_ONCE])
+            found = self.read_facts(due[start : start + _RENEWED_AT_ONCE])
+            refused.update(pk for pk, facts in found.items() if not facts.is_approved)
+        return refused

@@ -123,6 +123,13 @@ def _is_out_of_reach(
     return geo.distance_km(*place, point.lat, point.lng) > reach_km
 
 
+def is_within_reach(fix: Fix, point: Point, recorded_at: dt.datetime, max_kmh: float) -> bool:
+    """Say whether somebody can have driven between the fix and the point, whichever was recorded first."""
+    apart_deg = abs(point.lat - fix.point.lat) + abs(point.lng - fix.point.lng)
+    place, elapsed = (fix.point.lat, fix.point.lng), abs(fix.recorded_at - recorded_at)
+    return not _is_out_of_reach(point, apart_deg, place=place, elapsed=elapsed, max_kmh=max_kmh)
+
+
 def keep_aside(doubt: Doubt | None, fix: Fix, max_kmh: float) -> Doubt:
     """Return what is kept aside after an implausible `first_fix`: it continues the row that there is, or begins one."""
     if doubt is None:

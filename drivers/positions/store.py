@@ -1,12 +1,14 @@
 """The statements that write positions and trails."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from django.db import connection, transaction
 
 from drivers import geo
 from drivers.positions.fixes import Fix
+from drivers.positions.late import trail_time
 from stepper.db import pg_arrays
+from stepper.db.transactions import isolate_failures
 
 _COLUMNS = "driver_id, lat, lng, cell, heading_deg, speed_kmh, accuracy_m, recorded_at, received_at, jumped"
 _DISPATCHABLE = (
@@ -31,12 +33,21 @@ _UPDATE = (
     f"FROM ({_NEW}) AS new WHERE old.driver_id = new.driver_id "
     "AND (new.recorded_at, new.jumped) > (old.recorded_at, old.jumped)"
 )
+# Only of an account that is open: a fix on its way must not bring back the position that went with the account. A
+# deletion that is under way is waited for, and the account looked at again.
 _INSERT = (
     f"INSERT INTO drivers_driverposition ({_COLUMNS}, dispatchable) "  # noqa: S608
     f"SELECT new.*, {_DISPATCHABLE.format('new.driver_id')} FROM ({_NEW}) AS new "
-    "WHERE EXISTS (SELECT FROM drivers_driver AS d WHERE d.id = new.driver_id) "
+    "JOIN drivers_driver AS d ON d.id = new.driver_id JOIN stepper_user AS u ON u.id = d.user_id "
+    "WHERE u.is_active "
     "AND NOT EXISTS (SELECT FROM drivers_driverposition AS old WHERE old.driver_id = new.driver_id) "
-    f"ORDER BY new.driver_id {_ON_CONFLICT}"
+    f"ORDER BY new.driver_id FOR SHARE OF u {_ON_CONFLICT}"
+)
+# A row that is there is updated in any case: of an account that staff closed on a trip.
+_MAY_BE_WRITTEN = (
+    "(EXISTS (SELECT 1 FROM drivers_driver AS d JOIN stepper_user AS u ON u.id = d.user_id "
+    "WHERE d.id = %s AND u.is_active) "
+    "OR EXISTS (SELECT 1 FROM drivers_driverposition AS old WHERE old.driver_id = %s))"
 )
 
 
@@ -52,6 +63,41 @@ def write_batch(fixes: Sequence[Fix], trail: Sequence[tuple[int, Fix]]) -> None:
                 cursor.execute("SET LOCAL synchronous_commit = off; SET LOCAL enable_hashjoin = off")
         write_positions(fixes)
         append_trail(trail)
+
+
+def write_apart(fixes: Sequence[Fix], trail: Sequence[tuple[int, Fix]]) -> set[int]:
+    """Write what the database refused as one batch, by driver and by trip; return the drivers of what it refuses.
+
+    What can never be written (its trip is gone) is dropped with a line in the log; it must take nobody else's with it.
+    Errors of the connection are raised.
+    """
+    by_driver = {fix.driver_id: fix for fix in fixes}
+    by_trip: dict[int, list[tuple[int, Fix]]] = {}
+    for point in trail:
+        by_trip.setdefault(point[0], []).append(point)
+
+    def write_position_of(driver_ids: list[int]) -> None:
+        write_batch([by_driver[pk] for pk in driver_ids], [])
+
+    def write_trail_of(trip_ids: list[int]) -> None:
+        write_batch([], [point for pk in trip_ids for point in by_trip[pk]])
+
+    refused = _write_each(write_position_of, sorted(by_driver))
+    return refused | {fix.driver_id for pk in _write_each(write_trail_of, sorted(by_trip)) for _pk, fix in by_trip[pk]}
+
+
+def _write_each(write: Callable[[list[int]], None], ids: list[int]) -> set[int]:
+    """Return those of the ids that cannot be written."""
+    written: set[int] = set()
+
+    def write_and_note(some: list[int]) -> int:
+        write(some)
+        written.update(some)
+        return len(some)
+
+    write_and_note.__name__ = write.__name__  # for the log
+    isolate_failures(write_and_note, ids)
+    return set(ids) - written
 
 
 def write_positions(fixes: Sequence[Fix]) -> None:
@@ -92,9 +138,9 @@ def _write_positions_row_by_row(fixes: Sequence[Fix]) -> None:
     adapt = connection.ops.adapt_datetimefield_value
     with connection.cursor() as cursor:
         cursor.executemany(
-            f"INSERT INTO drivers_driverposition ({_COLUMNS}, dispatchable) "  # noqa: S608 - constants only
+            f"INSERT INTO drivers_driverposition ({_COLUMNS}, dispatchable) "
             f"SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {_DISPATCHABLE.format('%s')} "
-            f"WHERE EXISTS (SELECT 1 FROM drivers_driver d WHERE d.id = %s) {_ON_CONFLICT}",
+            f"WHERE {_MAY_BE_WRITTEN} {_ON_CONFLICT}",
             [
                 (
                     fix.driver_id,
@@ -109,6 +155,7 @@ def _write_positions_row_by_row(fixes: Sequence[Fix]) -> None:
                     fix.is_doubted,
                     fix.driver_id,
                     fix.driver_id,
+                    fix.driver_id,
                 )
                 for fix in fixes
             ],
@@ -116,25 +163,29 @@ def _write_positions_row_by_row(fixes: Sequence[Fix]) -> None:
 
 
 def append_trail(trail: Sequence[tuple[int, Fix]]) -> None:
-    """Add points to the trails. No model instances: for thousands of points a second they would cost the most."""
+    """Add points to the trails, each second of a trip once, also if another process has written it.
+
+    No model instances: for thousands of points a second they would cost the most.
+    """
     if not trail:
         return
-    into = "INSERT INTO drivers_trailpoint (trip_id, driver_id, lat, lng, recorded_at)"
+    into = "INSERT INTO drivers_trailpoint (trip_id, driver_id, lat, lng, recorded_at, once)"
     if connection.vendor == "postgresql":
         pg_arrays.execute(
-            f"{into} SELECT unnest(%b), unnest(%b), unnest(%b), unnest(%b), to_timestamp(unnest(%b))",
+            f"{into} SELECT unnest(%b), unnest(%b), unnest(%b), unnest(%b), to_timestamp(unnest(%b)), TRUE "
+            "ON CONFLICT DO NOTHING",
             [
                 pg_arrays.Int8s([trip_id for trip_id, _fix in trail]),
                 pg_arrays.Int8s([fix.driver_id for _trip_id, fix in trail]),
                 pg_arrays.Float8s([fix.point.lat for _trip_id, fix in trail]),
                 pg_arrays.Float8s([fix.point.lng for _trip_id, fix in trail]),
-                pg_arrays.Float8s([fix.recorded_at.timestamp() for _trip_id, fix in trail]),
+                pg_arrays.Float8s([trail_time(fix).timestamp() for _trip_id, fix in trail]),
             ],
         )
         return
     adapt = connection.ops.adapt_datetimefield_value
     with connection.cursor() as cursor:
         cursor.executemany(
-            f"{into} VALUES (%s, %s, %s, %s, %s)",
-            [(trip_id, fix.driver_id, fix.point.lat, fix.point.lng, adapt(fix.recorded_at)) for trip_id, fix in trail],
+            f"{into} VALUES (%s, %s, %s, %s, %s, TRUE) ON CONFLICT DO NOTHING",
+            [(trip_id, fix.driver_id, fix.point.lat, fix.point.lng, adapt(trail_time(fix))) for trip_id, fix in trail],
         )

@@ -2,13 +2,12 @@
 
 import datetime as dt
 
-from django.utils import timezone
-
 from drivers import geo
 from drivers.models import DriverPosition
 from drivers.positions.privacy import is_dark, is_tracked, opens_at
 from drivers.positions.types import TrackedTrip
 from realtime import events, groups
+from stepper.db.clock import database_now
 from stepper.models import ServiceSettings
 from trips import eta
 from trips.models import Trip
@@ -23,6 +22,7 @@ def tracked_trip(trip: Trip, settings: ServiceSettings) -> TrackedTrip:
         trip_id=trip.pk,
         is_driven=trip.status in DRIVING,
         is_aboard=trip.status in ABOARD,
+        since=trip.accepted_at or trip.created_at,
         pickup=pickup,
         dropoff=dropoff,
         tracked_from=opens_at(trip, settings),
@@ -79,7 +79,7 @@ NO_ETA = events.Eta()
 
 def last_known(trip: Trip, settings: ServiceSettings) -> events.DriverLocationUpdated | None:
     """Read the driver's stored position as a new watcher of the trip gets it; None: there is none to be shown."""
-    if trip.driver_id is None or not is_tracked(trip, settings, timezone.now()):
+    if trip.driver_id is None or not is_tracked(trip, settings, database_now()):
         return None
     row = DriverPosition.objects.filter(driver_id=trip.driver_id).first()
     return location_for_watchers(trip, row, settings)
@@ -89,7 +89,7 @@ def location_for_watchers(
     trip: Trip, row: DriverPosition | None, settings: ServiceSettings
 ) -> events.DriverLocationUpdated | None:
     """Return a position that was read as a new watcher of the trip gets it; None: it is not shown, or too old."""
-    now = timezone.now()
+    now = database_now()
     if trip.driver_id is None or row is None:
         return None
     if not is_tracked(trip, settings, now) or is_dark(row, settings, now):

@@ -7,16 +7,18 @@ from msgspec import Struct
 
 
 class ReportResult(Struct, frozen=True, gc=False):
-    """Numbers of a report's points by result; the first three add up to all points.
+    """Numbers of a report's points by result; all but `clamped` add up to all points.
 
     `dropped` were older than the last believed fix, or noise. `kept_aside` are implausible and not used. `clamped`
-    counts those of all points whose time was in the future and was set to now.
+    counts those of all points whose time was in the future and was set to now. `late` were older than the last believed
+    fix, but are in the trail of a trip.
     """
 
     accepted: int
     dropped: int
     kept_aside: int
     clamped: int
+    late: int = 0
 
 
 class TrackedTrip(Struct, frozen=True, gc=False):
@@ -28,6 +30,8 @@ class TrackedTrip(Struct, frozen=True, gc=False):
     is_aboard: bool
     pickup: tuple[float, float]
     dropoff: tuple[float, float]
+    # When its driver got it: earlier fixes are not of this trip.
+    since: dt.datetime
     # Passengers get positions from this time on.
     tracked_from: dt.datetime
     group: str

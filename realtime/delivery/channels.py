@@ -1,6 +1,6 @@
-"""The ways a notification reaches somebody: today the pages and programs they have open.
+"""The ways a notification reaches somebody: today the pages and programs they have open, and pushes.
 
-To add one (push, e-mail, SMS): a class with `deliver`, its place in CHANNELS, a test beside the others in
+To add one (e-mail, SMS): a class with `deliver`, its place in CHANNELS, a test beside the others in
 tests/realtime/test_notifications.py.
 """
 
@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 from realtime import events, groups
 from realtime.models import Notification
 from realtime.outbox import publish_many
+from realtime.push.notices import send_notices
 
 # The role in which a user gets a notification.
 Audience = Literal["driver", "passenger", "staff"]
@@ -59,4 +60,12 @@ def _event(row: Notification, audience: Audience) -> events.DurableFrame:
     )
 
 
-CHANNELS: tuple[Channel, ...] = (LiveChannel(),)
+class PushChannel:
+    """A push to every browser of the user that asked for them."""
+
+    def deliver(self, messages: Sequence[Message]) -> None:
+        """Enqueue one push for each message and browser."""
+        send_notices([message.notification for message in messages])
+
+
+CHANNELS: tuple[Channel, ...] = (LiveChannel(), PushChannel())

@@ -6,10 +6,13 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from stepper.time_zones import USABLE_YEARS
+
 # No database keeps U+0000 in a text.
 _NO_NUL = r"^[^\x00]*$"
 Text = Annotated[str, Meta(max_length=300, pattern=_NO_NUL)]
 Reason = Annotated[str, Meta(max_length=200, pattern=_NO_NUL)]
+Key = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
 Ref = Annotated[str, Meta(max_length=64)]
 Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Lat = Annotated[float, Meta(ge=-90, le=90)]
@@ -20,6 +23,12 @@ class CommandBase(Struct, frozen=True, kw_only=True, tag_field="type"):
     """Every command may carry a `ref` that its answer echoes."""
 
     ref: Ref | None = None
+
+
+class KeyedCommand(CommandBase, frozen=True, kw_only=True):
+    """A command that is applied once for its `key`, which the client makes; left out: nothing is noted."""
+
+    key: Key | None = None
 
 
 class Filters(Struct, frozen=True, kw_only=True):
@@ -41,6 +50,11 @@ class Point(Struct, frozen=True, kw_only=True):
     accuracy_m: Annotated[float, Meta(ge=0, le=100_000)] | None = None
     recorded_at: Annotated[dt.datetime, Meta(tz=True)] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a time that no clock shows. One of 1970, of a clock that was reset, is only dropped."""
+        if self.recorded_at is not None and self.recorded_at.year not in USABLE_YEARS:
+            raise ValueError("Unusable `recorded_at`")
+
 
 class DriverSubscribe(CommandBase, frozen=True, kw_only=True, tag="driver.subscribe"):
     filters: Filters | None = None
@@ -58,11 +72,11 @@ class TripUnsubscribe(CommandBase, frozen=True, kw_only=True, tag="trip.unsubscr
     trip_ids: Annotated[list[Id], Meta(min_length=1, max_length=100)]
 
 
-class OfferAccept(CommandBase, frozen=True, kw_only=True, tag="trip.offer.accept"):
+class OfferAccept(KeyedCommand, frozen=True, kw_only=True, tag="trip.offer.accept"):
     offer_id: Id
 
 
-class OfferDecline(CommandBase, frozen=True, kw_only=True, tag="trip.offer.decline"):
+class OfferDecline(KeyedCommand, frozen=True, kw_only=True, tag="trip.offer.decline"):
     offer_id: Id
     reason: Reason = ""
 
@@ -75,7 +89,7 @@ class AvailabilityUpdate(CommandBase, frozen=True, kw_only=True, tag="driver.ava
     availability: Literal["available", "offline"]
 
 
-class StatusUpdate(CommandBase, frozen=True, kw_only=True, tag="trip.status.update"):
+class StatusUpdate(KeyedCommand, frozen=True, kw_only=True, tag="trip.status.update"):
     """`status` is the next state, or `delayed` (with delay_minutes), `released` or `no_show`."""
 
     trip_id: Id

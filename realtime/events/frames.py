@@ -46,8 +46,9 @@ class VehicleCard(Struct, frozen=True):
     vehicle_class: str
 
 
-# The dashboards' pages: a driver's, one trip's, a user's list of trips.
-Page = Literal["driver", "trip", "trips"]
+# The dashboards' pages: a driver's, their earnings', one trip's, a user's list of trips, an application to drive with
+# its documents.
+Page = Literal["driver", "earnings", "trip", "trips", "apply"]
 
 
 class Durable(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -89,7 +90,7 @@ class TripRequested(Durable, frozen=True, kw_only=True, tag="trip.requested"):
 class OfferCreated(Durable, frozen=True, kw_only=True, tag="trip.offer.created"):
     """To one driver: a new offer, with all that its card shows."""
 
-    pages: ClassVar[frozenset[Page]] = frozenset({"driver"})
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "earnings"})
     changes_driver: ClassVar[bool] = False
 
     trip_id: int
@@ -116,6 +117,11 @@ class OfferCreated(Durable, frozen=True, kw_only=True, tag="trip.offer.created")
     created_at: dt.datetime
     expires_at: dt.datetime
     cash: int
+
+    @property
+    def earnings_per_km(self) -> float:
+        """Earnings by the kilometres driven for them, to the pickup and on: what a driver compares offers by."""
+        return self.earnings / max(self.distance_km + self.trip_km, 0.1)
 
 
 class OfferAccepted(Durable, frozen=True, kw_only=True, tag="trip.offer.accepted"):
@@ -149,7 +155,7 @@ class OfferExpired(Durable, frozen=True, kw_only=True, tag="trip.offer.expired")
 class TripStatusUpdated(Durable, frozen=True, kw_only=True, tag="trip.status.updated"):
     """To the trip, its driver and staff. A delay is announced with previous == new."""
 
-    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip", "trips"})
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "earnings", "trip", "trips"})
     changes_driver: ClassVar[bool] = True
 
     trip_id: int
@@ -194,7 +200,7 @@ class BookingCancelled(Durable, frozen=True, kw_only=True, tag="booking.cancelle
 class Notification(Durable, frozen=True, kw_only=True):
     """To one user, on every page of theirs."""
 
-    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip", "trips"})
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "earnings", "trip", "trips", "apply"})
     changes_driver: ClassVar[bool] = False
 
     notification_id: int
@@ -217,7 +223,19 @@ class NotificationStaff(Notification, frozen=True, kw_only=True, tag="notificati
     """To a member of staff: something needs their attention."""
 
 
-DriverPart = Literal["availability", "filters", "breaks", "hours", "approval", "rating"]
+class NotificationRead(Durable, frozen=True, kw_only=True, tag="notification.read"):
+    """To one user: they have read a notification on one of their devices; None: all, or all of `category`."""
+
+    pages: ClassVar[frozenset[Page]] = Notification.pages
+    changes_driver: ClassVar[bool] = False
+
+    notification_id: int | None
+    category: str | None
+    # How many are unread now.
+    unread: int
+
+
+DriverPart = Literal["availability", "filters", "breaks", "hours", "approval", "rating", "navigation"]
 
 
 class DriverFilters(Struct, frozen=True):
@@ -235,7 +253,7 @@ class DriverUpdated(Durable, frozen=True, kw_only=True, tag="driver.updated"):
     The start and the end of a trip change the availability as well; then only `trip.status.updated` is sent.
     """
 
-    pages: ClassVar[frozenset[Page]] = frozenset({"driver"})
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "earnings"})
     changes_driver: ClassVar[bool] = True
 
     driver_id: int
@@ -250,6 +268,25 @@ class DriverUpdated(Durable, frozen=True, kw_only=True, tag="driver.updated"):
     filters: DriverFilters
     rating: float | None
     rating_count: int
+
+
+class DocumentState(Struct, frozen=True):
+    """The newest document of a kind that somebody has sent; `reason`: why it was rejected."""
+
+    kind: str
+    status: str
+    reason: str
+    expires_on: dt.date | None
+
+
+class ApplicationUpdated(Durable, frozen=True, kw_only=True, tag="driver.application.updated"):
+    """To one user: how their application to drive stands, and their documents."""
+
+    pages: ClassVar[frozenset[Page]] = frozenset({"apply"})
+    changes_driver: ClassVar[bool] = False
+
+    state: Literal["draft", "checking", "changes", "approved", "rejected", "suspended"]
+    documents: list[DocumentState]
 
 
 class TripRated(Durable, frozen=True, kw_only=True, tag="trip.rated"):
@@ -333,7 +370,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True, tag_field="type", tag="heartb
 class Ack(Struct, frozen=True, kw_only=True, tag_field="type", tag="ack", omit_defaults=True):
     """The answer to a command that succeeded; sent only where the command carried a `ref`.
 
-    The last four count what happened to the points of a `driver.location.update`.
+    The last five count what happened to the points of a `driver.location.update`.
     """
 
     timestamp: dt.datetime = field(default_factory=_now)
@@ -345,6 +382,7 @@ class Ack(Struct, frozen=True, kw_only=True, tag_field="type", tag="ack", omit_d
     dropped: int | None = None
     kept_aside: int | None = None
     clamped: int | None = None
+    late: int | None = None
 
 
 class Error(Struct, frozen=True, kw_only=True, tag_field="type", tag="error", omit_defaults=True):
@@ -369,7 +407,9 @@ DurableFrame = (
     | NotificationDriver
     | NotificationPassenger
     | NotificationStaff
+    | NotificationRead
     | DriverUpdated
+    | ApplicationUpdated
     | TripRated
 )
 DURABLE: tuple[type[Durable], ...] = get_args(DurableFrame)

@@ -35,9 +35,10 @@ from realtime.sockets.counted import CountedSocket
 from realtime.sockets.counts import AccountSockets
 from realtime.sockets.errors import error_frame
 from realtime.sockets.forwarding import ForwardingConsumer
+from stepper.db.clock import database_now
 from stepper.db.transactions import run_in_thread
 from stepper.errors import DomainError, NotSignedIn
-from stepper.server.admission import run_admitted
+from stepper.server.admission import Client, run_admitted
 from stepper.server.frames import SHORT_FRAME_BYTES
 from stepper.token_bucket import TokenBucket
 
@@ -154,6 +155,7 @@ class SocketConsumer(ForwardingConsumer):
         return events.ConnectionEstablished(
             user_id=self.identity.user.pk,
             driver_id=self.driver_id,
+            server_time=database_now(),
             heartbeat_s=HEARTBEAT_S,
             position_trip_s=settings.position_trip_s,
             position_idle_s=settings.position_idle_s,
@@ -254,6 +256,12 @@ class SocketConsumer(ForwardingConsumer):
 
     async def obey(self, command: events.Command) -> None:
         """Run a command as the signed-in user; answer if it has a `ref`. Raises DomainError."""
-        answer = await run_admitted(commands.run, command, self.identity, self.driver_id)
+        answer = await run_admitted(
+            commands.run,
+            command,
+            self.identity,
+            self.driver_id,
+            client=Client(f"account {self.identity.user.pk}", "sockets"),
+        )
         if answer is not None and command.ref is not None:
             await self._send_frame(answer)

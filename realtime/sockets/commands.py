@@ -17,10 +17,10 @@ from drivers.positions import buffer, tracking
 from realtime import events, groups
 from realtime.auth import Identity, identify
 from realtime.models import Event
-from realtime.outbox import events_since, parse_cursor
+from realtime.outbox import LEAST_KEPT, events_since, parse_cursor, reaches_back_to
 from stepper import limits
 from stepper.errors import DomainError, NotFound, NotPermitted
-from stepper.models import ServiceSettings, User
+from stepper.models import Restore, ServiceSettings, User
 from trips import accepting, access, cards, driving, offers
 from trips.models import Trip
 
@@ -108,13 +108,10 @@ def _spend(user_id: int, command: str) -> None:
 
 
 def snapshot(user: User, driver_id: int | None, trip_ids: Iterable[int]) -> list[events.Frame]:
-    """List open offers with their deadlines, then each trip as it stands with its last position."""
+    """List open offers with their deadlines, the best first, then each trip as it stands with its last position."""
     frames: list[events.Frame] = []
     if driver_id is not None:
-        frames += [
-            cards.offer_card(offer, offer.trip, vehicle_seats=cards.seats_of(offer.driver))
-            for offer in offers.open_offers(driver_id)
-        ]
+        frames += offers.open_cards(driver_id)
     return frames + trip_snapshots(user, trip_ids)
 
 
@@ -146,8 +143,13 @@ def missed_events(user: User, cursor: str, joined: list[str]) -> list[Event] | N
     Of a trip that the user may see only because they drive it, the list begins when they got the trip: earlier events
     were for another driver.
     """
-    place = parse_cursor(cursor, dt.timedelta(hours=ServiceSettings.current().event_log_hours))
+    oldest = dt.timedelta(hours=ServiceSettings.current().event_log_hours)
+    generation = Restore.current_generation()
+    place = parse_cursor(cursor, oldest, generation)
     if place is None:
+        return None
+    # Events may have been kept for less until a moment ago.
+    if parse_cursor(cursor, LEAST_KEPT, generation) is None and not reaches_back_to(place):
         return None
     rows = events_since(joined, place, _RESUME_LIMIT + 1)
     if len(rows) > _RESUME_LIMIT:
@@ -180,10 +182,10 @@ def _run(command: events.Command, user_id: int, driver_id: int | None) -> events
         working_time.record_activity(driver_id)
     match command:
         case events.OfferAccept():
-            trip = accepting.accept(driver_id, command.offer_id)
+            trip = accepting.accept(driver_id, command.offer_id, key=command.key or "")
             return events.Ack(ref=ref, trip_id=trip.pk, offer_id=command.offer_id, status=trip.status)
         case events.OfferDecline():
-            offer = accepting.decline(driver_id, command.offer_id, command.reason)
+            offer = accepting.decline(driver_id, command.offer_id, command.reason, key=command.key or "")
             return events.Ack(ref=ref, trip_id=offer.trip_id, offer_id=offer.pk, status=offer.status)
         case events.LocationUpdate():
             return events.Ack(ref=ref, **structs.asdict(buffer.report(driver_id, command.points)))
@@ -200,6 +202,7 @@ def _run(command: events.Command, user_id: int, driver_id: int | None) -> events
                 lng=command.lng,
                 delay_minutes=command.delay_minutes,
                 delay_reason=command.delay_reason,
+                key=command.key or "",
             )
             return events.Ack(ref=ref, trip_id=trip.pk, status=trip.status)
         case events.DriverSubscribe():

@@ -3,9 +3,13 @@
 import asyncio
 import logging
 
+from django.db import DatabaseError
+
 from realtime import events
 from realtime.outbox import publisher
 from realtime.sockets.base import HEARTBEAT_S, open_sockets
+from stepper.accounts import sessions
+from stepper.db.transactions import run_in_thread
 
 logger = logging.getLogger("stepper.sockets")
 
@@ -17,6 +21,7 @@ async def send_heartbeats_for_ever() -> None:
         await asyncio.sleep(1)
         turn = (turn + 1) % HEARTBEAT_S
         _send_heartbeats(turn)
+        await _mark_sessions_seen(turn)
 
 
 def _send_heartbeats(turn: int) -> None:
@@ -30,3 +35,18 @@ def _send_heartbeats(turn: int) -> None:
             socket.beat(frame)
         except Exception:  # the other sockets must still get their heartbeats
             logger.exception("a heartbeat failed")
+
+
+async def _mark_sessions_seen(turn: int) -> None:
+    """Write that the sessions of these sockets are in use, where that is due: in one statement, each of them rarely."""
+    keys = [key for key in _session_keys(turn) if sessions.is_seen_due(key)]
+    if not keys:
+        return
+    try:
+        await run_in_thread(sessions.mark_all_seen, keys)
+    except DatabaseError as error:
+        logger.warning("when sessions were last seen is not written: %s", error)
+
+
+def _session_keys(turn: int) -> set[str]:
+    return {one.identity.session_key for one in open_sockets if one.turn == turn}

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import msgspec
 from django.utils.translation import gettext_lazy as _
 
+from drivers.earnings import page as earnings_page
 from realtime import events, groups, page_updates
 from realtime.drawings import change_of
 from realtime.outbox import publisher
@@ -25,6 +26,8 @@ class PageConsumer(SocketConsumer):
     """A dashboard page: fragments drawn once per page, language and change; a snapshot after every connect."""
 
     page: ClassVar[events.Page]
+    # The commands of drivers that its scripts send.
+    obeys: ClassVar[tuple[type[events.Command], ...]] = (events.LocationUpdate, events.AvailabilityUpdate)
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +73,7 @@ class PageConsumer(SocketConsumer):
     async def obey(self, command: events.Command) -> None:
         if isinstance(command, events.Ping):
             await self._send_frame(events.Heartbeat(cursor=publisher.cursor, ref=command.ref))
-        elif isinstance(command, (events.LocationUpdate, events.AvailabilityUpdate)):
+        elif isinstance(command, self.obeys):
             await super().obey(command)
         else:
             await self._send_error("message.unknown_type", _("A page does not send this."), command.ref)
@@ -83,13 +86,15 @@ class PageConsumer(SocketConsumer):
 
 def _rights(user: User) -> tuple[bool, bool, bool]:
     """Return those rights of a user on which the pages depend."""
-    return user.is_staff, user.may_see_trips, user.may_steer_trips
+    return user.may_act_as_staff, user.may_see_trips, user.may_steer_trips
 
 
 class DriverPageConsumer(PageConsumer):
     """`/ws/dashboard/driver/`."""
 
-    page = "driver"
+    page: ClassVar[events.Page] = "driver"
+    # Steps and answers that waited for the network; others are posted.
+    obeys = (*PageConsumer.obeys, events.OfferAccept, events.OfferDecline, events.StatusUpdate)
 
     def subject(self) -> tuple[int, ...]:
         if self.driver_id is None:
@@ -101,6 +106,23 @@ class DriverPageConsumer(PageConsumer):
         if self.driver_id is None:
             raise NotPermitted("driver.not_a_driver", _("This page is for drivers."))
         await self._set({groups.user(self.identity.user.pk), groups.driver(self.driver_id)})
+
+
+class EarningsPageConsumer(DriverPageConsumer):
+    """`/ws/dashboard/earnings/<kind>/<period>/`, as in the address of the page."""
+
+    page = "earnings"
+
+    def subject(self) -> tuple[int, ...]:
+        return (*super().subject(), *self._period())
+
+    async def prepare(self) -> None:
+        self._period()
+        await super().prepare()
+
+    def _period(self) -> tuple[int, int]:
+        """Return the ids of the period in the address. Raises InvalidInput: there is no such one."""
+        return earnings_page.period_ids(**self.scope["url_route"]["kwargs"])
 
 
 class TripPageConsumer(PageConsumer):
@@ -155,3 +177,15 @@ class TripListPageConsumer(PageConsumer):
 
     async def position_relayed(self, message: dict[str, Any]) -> None:
         """Ignore a position that had to wait."""
+
+
+class ApplicationPageConsumer(PageConsumer):
+    """`/ws/dashboard/apply/`: the user's application to drive, and their documents."""
+
+    page = "apply"
+
+    def subject(self) -> tuple[int, ...]:
+        return (self.identity.user.pk,)
+
+    async def prepare(self) -> None:
+        await self._set({groups.user(self.identity.user.pk)})

@@ -14,18 +14,20 @@ const map = new TripMap(box);
 const known = [...document.querySelectorAll("#known-places li")].map(({ dataset }) => ({
   name: dataset.name,
   address: dataset.address,
+  words: dataset.words,
   lat: Number(dataset.lat),
   lng: Number(dataset.lng),
 }));
 const sides = {};
 let next = "pickup";
 
+const tenths = new Intl.NumberFormat(document.documentElement.lang, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const plain = (text) => text.toLowerCase().normalize("NFD").replace(/\p{M}/gu, "");
 
 function search(text) {
   const wanted = plain(text.trim());
   return known
-    .filter((place) => plain(`${place.name} ${place.address}`).includes(wanted))
+    .filter((place) => plain(place.words).includes(wanted))
     .sort((a, b) => plain(b.name).startsWith(wanted) - plain(a.name).startsWith(wanted))
     .slice(0, SHOWN);
 }
@@ -184,7 +186,7 @@ function at(lat, lng) {
   const point = { lat: round(lat), lng: round(lng) };
   if (metres < SNAP_M) return { ...near, ...point };
   const name = metres < NEAR_M
-    ? box.dataset.near.replace("{km}", (metres / 1000).toFixed(1)).replace("{place}", near.name)
+    ? box.dataset.near.replace("{km}", tenths.format(metres / 1000)).replace("{place}", near.name)
     : box.dataset.point;
   return { name, address: `${lat.toFixed(5)}, ${lng.toFixed(5)}`, ...point };
 }

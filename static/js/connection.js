@@ -2,15 +2,21 @@
 //
 // Listens to the htmx ws extension. JSON frames (text starting with "{") never reach htmx's swapping: they are
 // dispatched on document as CustomEvent "stepper:frame" (detail: the parsed frame). Also dispatched:
-// "stepper:connection" (detail: {state: "live" | "waiting" | "offline", sinceMs}).
+// "stepper:connection" (detail: {state: "live" | "waiting" | "offline", sinceMs}), "stepper:proven" (detail: {sentAt}, by
+// performance.now(): whatever was sent earlier has arrived).
 // Shared state: loaded by the base page, others import it under the same name.
 
-import { setServerTime, timeOfDay } from "./clock.js";
+import { serverNow, setServerTime, timeOfDay } from "./clock.js";
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const MAX_DELAY_MS = 10_000;
 // After this long without a connection the words change from "Reconnecting" to "Offline since".
 const OFFLINE_AFTER_MS = 15_000;
+const ANSWERED_WITHIN_MS = 10_000;
+// A connection that may be dead (the phone slept, the network changed) is one where this long nothing comes back.
+const PROVEN_WITHIN_MS = 3000;
+// The server's time in an answer counts where it took no longer to come, and differs by more than its way can explain.
+const QUICK_MS = 1000;
 const SERVER_RESTARTS = 1012;
 const NOT_SIGNED_IN = 4401;
 const NOT_ALLOWED = 4403;
@@ -22,6 +28,13 @@ let socket = null;
 let lastFrameAt = Date.now();
 // When the connection was lost; null while it is proven by frames.
 let lostAt = Date.now();
+// By the server's clock, which does not jump.
+let lostAtServer = serverNow();
+// Who the present socket was opened as; null: it has not said so yet.
+let liveUser = null;
+// Commands that wait for their answer: ref -> {sentAt, settle}.
+const asked = new Map();
+let refs = 0;
 let refused = false;
 let retries = 0;
 let retryTimer = 0;
@@ -36,6 +49,7 @@ htmx.createWebSocket = (url) => {
     if (opening.readyState === WebSocket.CONNECTING) opening.close();
   }, CONNECT_TIMEOUT_MS);
   socket = opening;
+  liveUser = null;
   return opening;
 };
 
@@ -50,7 +64,7 @@ function show() {
   const words = {
     live: label.dataset.live,
     waiting: label.dataset.waiting,
-    offline: `${label.dataset.offline} ${timeOfDay(lostAt ?? Date.now(), label.dataset.zone)}`,
+    offline: `${label.dataset.offline} ${timeOfDay(lostAtServer, label.dataset.zone)}`,
   }[current];
   if (label.textContent === words && !label.hidden) return;
   label.textContent = words;
@@ -60,7 +74,9 @@ function show() {
 }
 
 function lost() {
+  if (lostAt === null) lostAtServer = serverNow();
   lostAt ??= Date.now();
+  for (const { settle } of asked.values()) settle(null);
   show();
 }
 
@@ -81,6 +97,28 @@ function connectLater(code) {
 function connectNow() {
   retries = 0;
   if (socket?.readyState !== WebSocket.OPEN && socket?.readyState !== WebSocket.CONNECTING) connect();
+}
+
+function settleAnswer(frame) {
+  const waiting = asked.get(frame.ref);
+  if (!waiting) return;
+  const tookMs = performance.now() - waiting.sentAt;
+  if (frame.type === "heartbeat" && tookMs < QUICK_MS) setServerTime(frame.timestamp, tookMs / 2);
+  document.dispatchEvent(new CustomEvent("stepper:proven", { detail: { sentAt: waiting.sentAt } }));
+  waiting.settle(frame);
+}
+
+async function probe() {
+  const probed = socket;
+  if (probed?.readyState !== WebSocket.OPEN) return;
+  const since = Date.now();
+  setTimeout(() => {
+    if (socket !== probed || lastFrameAt >= since) return;
+    lost();
+    probed.close(4000, "silent");
+    connect();
+  }, PROVEN_WITHIN_MS);
+  ask({ type: "ping" });
 }
 
 function watch() {
@@ -127,12 +165,16 @@ document.addEventListener("htmx:wsBeforeMessage", (event) => {
   if (typeof message === "string" && message.startsWith("{")) {
     event.preventDefault();
     const frame = JSON.parse(message);
+    if (frame.ref) settleAnswer(frame);
     if (frame.type === "connection.established") {
+      liveUser = frame.user_id;
       setServerTime(frame.server_time);
       heartbeatMs = (frame.heartbeat_s || 30) * 1000;
+      // This frame may have been long on its way; of the answer to this it is known how long.
+      ask({ type: "ping" });
     } else if (frame.type === "heartbeat" && !frame.ref) {
       // A page that never says anything is taken for gone. The answer to this is a heartbeat with a ref.
-      send({ type: "ping", ref: "beat" });
+      ask({ type: "ping" });
     }
     document.dispatchEvent(new CustomEvent("stepper:frame", { detail: frame }));
   }
@@ -149,8 +191,11 @@ window.addEventListener("pageshow", connectNow);
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState !== "visible") return;
   watch();
+  probe();
   connectNow();
 });
+document.addEventListener("stepper:clock", probe);
+navigator.connection?.addEventListener("change", probe);
 setInterval(watch, 1000);
 
 /** Sends one JSON command over the page's socket; false where there is none open. */
@@ -158,4 +203,30 @@ export function send(command) {
   if (socket?.readyState !== WebSocket.OPEN) return false;
   socket.send(JSON.stringify(command));
   return true;
+}
+
+/** Sends one JSON command and waits for its answer (an ack, an error, a heartbeat); null: nobody knows whether it arrived. */
+export function ask(command) {
+  refs += 1;
+  const ref = `p${refs}`;
+  if (!send({ ...command, ref })) return Promise.resolve(null);
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => asked.get(ref)?.settle(null), ANSWERED_WITHIN_MS);
+    const settle = (answer) => {
+      clearTimeout(timer);
+      asked.delete(ref);
+      resolve(answer);
+    };
+    asked.set(ref, { sentAt: performance.now(), settle });
+  });
+}
+
+/** Whether the page is connected, as this account; a tab may have been signed in as somebody else meanwhile. */
+export function isLiveAs(account) {
+  return lostAt === null && liveUser === account && socket?.readyState === WebSocket.OPEN;
+}
+
+/** When the connection was lost: {elapsedMs, serverMs}; null while there is one. */
+export function connectionLost() {
+  return lostAt === null ? null : { elapsedMs: Date.now() - lostAt, serverMs: lostAtServer };
 }

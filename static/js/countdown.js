@@ -32,5 +32,6 @@ function refreshCountdowns(root = document) {
 
 refreshCountdowns();
 setInterval(refreshCountdowns, 250);
+document.addEventListener("visibilitychange", () => refreshCountdowns());
 document.addEventListener("htmx:load", () => refreshCountdowns());
 document.addEventListener("htmx:wsAfterMessage", () => refreshCountdowns());

@@ -2,7 +2,13 @@
 // what it shares with others is imported.
 
 import "./merge.js";
+import "./queued.js";
 import { cards } from "./offers.js";
+import "./ringing.js";
+import "./fullscreen.js";
+import "./declining.js";
+import "./keys.js";
+import "./wakelock.js";
 import { lastFix } from "./geolocation.js";
 import { TripMap } from "./map.js";
 
@@ -45,6 +51,16 @@ root.querySelector("[role=tablist]").addEventListener("keydown", (event) => {
 document.addEventListener("stepper:tab", (event) => select(event.detail.tab, { focus: true }));
 
 // Steps of a trip
+
+// A button that may not be pressed yet ([aria-disabled]) counts down beside its form's deadline.
+root.addEventListener("submit", (event) => {
+  if (event.submitter?.getAttribute("aria-disabled") !== "true") return;
+  event.preventDefault();
+  event.stopPropagation();
+}, true);
+root.addEventListener("stepper:expired", (event) => {
+  event.target.querySelector("[aria-disabled]")?.removeAttribute("aria-disabled");
+});
 
 root.addEventListener("htmx:configRequest", (event) => {
   const fix = lastFix();

@@ -1,16 +1,19 @@
 // The driver's position, sent through the page's socket while online: after so many metres or seconds, whichever is
-// first (numbers from the page, then from connection.established). Offline it is kept, at most a hundred points, and
-// sent on return; the latest is always sent again, since nobody knows whether the last one arrived.
+// first (numbers from the page, then from connection.established). On a trip nothing is lost while the network is away
+// (sending.js); without one the latest is sent on return, since nobody knows whether the last one arrived.
 // Dispatches "stepper:position" (detail: {lat, lng, heading_deg}).
 
-import { serverNow } from "./clock.js";
-import { send } from "./connection.js";
+import { waiting } from "./queue.js";
+import { report } from "./sending.js";
 
-const MAX_POINTS = 100;
+// A fix that is said to be older, or of the future, is one of now: the phone's clock has been set since.
+const OLDEST_FIX_MS = 120_000;
 const FIX_TIMEOUT_MS = 15_000;
+const FRESH_MS = 5000;
 // A device that fails once may just have lost the sky under a bridge.
 const FAILURES_TO_SAY = 2;
 const DENIED = 1;
+const TIMEOUT = 3;
 
 const root = document.getElementById("driver");
 let tripMs = Number(root.dataset.positionTripS) * 1000;
@@ -19,10 +22,15 @@ const moveM = Number(root.dataset.positionMoveM);
 
 let watch = null;
 let latest = null;
+// When it was, by the phone's clock.
+let latestMs = 0;
 let sent = null;
-let askedAt = 0;
+// Since when the watch owes a fix; null: it has given one.
+let askedAt = null;
 let failures = 0;
-let waiting = [];
+// Whether the browser is asking the driver for the position.
+let isAsking = false;
+const permission = navigator.permissions?.query({ name: "geolocation" });
 
 /** The newest fix {lat, lng, …}; null where there is none. */
 export function lastFix() {
@@ -31,10 +39,13 @@ export function lastFix() {
 
 function state() {
   const { online, busy } = document.getElementById("availability").dataset;
-  return { online: online === "1", intervalMs: busy === "1" ? tripMs : idleMs };
+  // With a step that waits for the network a trip may have begun that the server does not know of.
+  const onTrip = busy === "1" || waiting.steps.length > 0;
+  return { online: online === "1", onTrip, intervalMs: onTrip ? tripMs : idleMs };
 }
 
 function show(problem) {
+  root.dataset.position = problem ? "lost" : "";
   root.querySelectorAll("[data-position-notice]").forEach((notice) => {
     notice.hidden = notice.dataset.positionNotice !== problem;
   });
@@ -60,31 +71,25 @@ function pointOf(position) {
     heading_deg: between(heading, 0, 360),
     speed_kmh: speed === null ? null : between(speed * 3.6, 0, 400),
     accuracy_m: between(accuracy, 0, 100_000),
-    // By the server's clock: a phone that is minutes off would otherwise look dark.
-    recorded_at: new Date(position.timestamp + (serverNow() - Date.now())).toISOString(),
   };
 }
 
-function flush() {
-  if (!waiting.length) return;
-  if (send({ type: "driver.location.update", points: waiting })) waiting = [];
-}
-
-function keep(point) {
-  waiting.push(point);
-  waiting = waiting.slice(-MAX_POINTS);
-  sent = { lat: point.lat, lng: point.lng, atMs: Date.now() };
-  flush();
+function tell(onTrip) {
+  sent = { lat: latest.lat, lng: latest.lng, atMs: performance.now() };
+  report(latest, latestMs, onTrip);
 }
 
 function fixed(position) {
   failures = 0;
+  askedAt = null;
   show("");
-  const { online, intervalMs } = state();
+  const { online, onTrip, intervalMs } = state();
   latest = pointOf(position);
+  const ageMs = Date.now() - position.timestamp;
+  latestMs = ageMs >= 0 && ageMs <= OLDEST_FIX_MS ? position.timestamp : Date.now();
   document.dispatchEvent(new CustomEvent("stepper:position", { detail: latest }));
   if (!online) return;
-  if (!sent || metres(sent, latest) >= moveM || Date.now() - sent.atMs >= intervalMs) keep(latest);
+  if (!sent || metres(sent, latest) >= moveM || performance.now() - sent.atMs >= intervalMs) tell(onTrip);
 }
 
 function missed(error) {
@@ -97,11 +102,17 @@ function missed(error) {
   if (failures >= FAILURES_TO_SAY) show("unavailable");
 }
 
-function start() {
+function start(maximumAge = FRESH_MS) {
   if (watch !== null) return;
   if (!window.isSecureContext) return show("insecure");
   if (!navigator.geolocation) return show("unsupported");
-  watch = navigator.geolocation.watchPosition(fixed, missed, { enableHighAccuracy: true, maximumAge: 5000 });
+  askedAt = performance.now();
+  watch = navigator.geolocation.watchPosition(fixed, missed, { enableHighAccuracy: true, maximumAge });
+  showAsking();
+}
+
+function showAsking() {
+  if (isAsking && watch !== null && !latest) show("asking");
 }
 
 function stop() {
@@ -120,18 +131,18 @@ function tick() {
     if (online) start();
     else {
       stop();
-      waiting = [];
       show("");
     }
   }
-  // A vehicle that stands still makes no new fixes; ask for one when the interval has passed.
-  if (watch === null || (sent && Date.now() - sent.atMs < intervalMs) || Date.now() - askedAt < FIX_TIMEOUT_MS) return;
-  askedAt = Date.now();
-  navigator.geolocation.getCurrentPosition(fixed, missed, {
-    enableHighAccuracy: true,
-    maximumAge: intervalMs / 2,
-    timeout: FIX_TIMEOUT_MS,
-  });
+  if (watch === null || isAsking) return;
+  const now = performance.now();
+  if (askedAt !== null && now - askedAt < FIX_TIMEOUT_MS) return;
+  if (askedAt === null && sent && now - sent.atMs < intervalMs) return;
+  if (askedAt !== null) missed({ code: TIMEOUT });
+  // A vehicle that stands still makes no new fixes, and beside a watch browsers wait for one with whatever is asked: a
+  // new watch is told at once where it is.
+  stop();
+  start(intervalMs / 2);
 }
 tick();
 setInterval(tick, 1000);
@@ -141,16 +152,18 @@ document.addEventListener("stepper:frame", (event) => {
   if (frame.type !== "connection.established") return;
   tripMs = (frame.position_trip_s || tripMs / 1000) * 1000;
   idleMs = (frame.position_idle_s || idleMs / 1000) * 1000;
-  if (latest && state().online && !waiting.some((point) => point.recorded_at === latest.recorded_at)) {
-    waiting = [...waiting, latest].slice(-MAX_POINTS);
-  }
-  flush();
+  const { online, onTrip } = state();
+  if (latest && online) report(latest, latestMs, onTrip);
 });
 
 // Allowed after all, in the browser's settings: no reload needed.
-navigator.permissions?.query({ name: "geolocation" }).then((permission) => {
-  permission.addEventListener("change", () => {
-    if (permission.state === "granted" && state().online) {
+permission?.then((status) => {
+  isAsking = status.state === "prompt";
+  showAsking();
+  status.addEventListener("change", () => {
+    isAsking = status.state === "prompt";
+    if (watch !== null) askedAt = performance.now();
+    if (status.state === "granted" && state().online) {
       show("");
       start();
     }

@@ -28,7 +28,10 @@ document.addEventListener("htmx:beforeSwap", (event) => {
     event.detail.isError = false;
   }
 });
-document.addEventListener("htmx:sendError", () => toast(document.body.dataset.unreachable, "error"));
+document.addEventListener("htmx:sendError", (event) => {
+  // What is kept until the network is back (queued.js) is not lost.
+  if (!event.detail.kept) toast(document.body.dataset.unreachable, "error");
+});
 document.addEventListener("htmx:responseError", (event) => {
   if (event.detail.xhr.status >= 500) toast(document.body.dataset.failed, "error");
 });

@@ -3,10 +3,16 @@
 //
 //   data-keyed="all"    the fragment is the whole list: what it lacks goes
 //   data-keyed="head"   the fragment is the list's beginning: what it lacks stays (older pages of the history)
-//   a fragment without the list itself adds its children, in the order of data-expires-at
+//   a fragment without the list itself adds its children, in the order of data-worth, the highest first
+//
+// What somebody reads or presses stays at its place on the screen (hold.js).
 //
 // A node whose data-rev is unchanged stays as it is, with its running fuse and open menus. [data-busy] (an answer is
 // on its way) and .offer-gone (saying why it went) are not removed by a list.
+
+import { hold } from "./hold.js";
+
+const SAVED = ".filters__saved";
 
 function version(node) {
   return Number(node.dataset.version ?? 0);
@@ -29,9 +35,9 @@ function renew(existing, incoming) {
 function add(list, incoming) {
   for (const node of incoming) {
     if (document.getElementById(node.id)) continue;
-    const later = [...list.children].find((other) => other.dataset.expiresAt > node.dataset.expiresAt);
+    const next = [...list.children].find((other) => Number(other.dataset.worth) < Number(node.dataset.worth));
     enter(node);
-    list.insertBefore(node, later ?? null);
+    list.insertBefore(node, next ?? null);
     htmx.process(node);
   }
 }
@@ -66,17 +72,21 @@ function replaceList(list, incoming, whole) {
 function mergeList(list, fragment) {
   const whole = fragment.querySelector(`#${list.id}`);
   const incoming = [...(whole ?? fragment).children];
+  const release = hold(list);
   if (whole) replaceList(list, incoming, list.dataset.keyed === "all");
   else add(list, incoming);
-  list.dispatchEvent(new CustomEvent("stepper:merged", { bubbles: true }));
+  release();
 }
 
-// What somebody is typing into outlives a snapshot; the panel stays open or closed as they left it.
+// What somebody is typing into, or has to correct, outlives a snapshot; the panel stays open or closed as they left it.
 function keepPanel(panel, incoming) {
   if (incoming.open || !panel.open) return false;
   const active = panel.contains(document.activeElement) ? document.activeElement : null;
-  if (active?.matches("input, select, textarea") || panel.querySelector("[data-dirty]")) return true;
+  if (active?.matches("input, select, textarea") || panel.querySelector("[data-dirty], .field__error")) return true;
   incoming.open = true;
+  // The event of what was saved comes after the answer that says so.
+  const saved = panel.querySelector(SAVED);
+  if (saved) incoming.querySelector(SAVED)?.replaceChildren(...saved.childNodes);
   // Who has only opened it sees what another device changed, and stays where they are.
   if (active?.matches("summary")) queueMicrotask(() => document.querySelector(`#${panel.id} > summary`)?.focus());
   return false;
@@ -89,6 +99,8 @@ document.addEventListener("htmx:oobBeforeSwap", (event) => {
     mergeList(target, fragment);
     return;
   }
+  const list = target.closest("[data-keyed]");
+  if (list) queueMicrotask(hold(list));
   const incoming = fragment.firstElementChild;
   if (!incoming || incoming.id !== target.id) return;
   if (target.matches("details") && keepPanel(target, incoming)) {
@@ -110,5 +122,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 });
 document.addEventListener("input", (event) => {
   const form = event.target.closest("details form");
-  if (form) form.dataset.dirty = "";
+  if (!form) return;
+  form.dataset.dirty = "";
+  form.querySelector(SAVED)?.replaceChildren();
 });

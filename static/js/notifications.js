@@ -31,6 +31,15 @@ const box = document.getElementById("toasts");
 if (box) new MutationObserver(adopt).observe(box, { childList: true });
 adopt();
 
+// Something came or was read elsewhere: a list that is open shows it. Only what comes over the socket, since the answer to
+// a press has the list with it.
+document.addEventListener("htmx:wsAfterMessage", (event) => {
+  if (!String(event.detail.message).includes('id="notification-badge"')) return;
+  document.querySelectorAll("[data-refresh]").forEach((list) => {
+    if (!list.closest("details:not([open])")) htmx.trigger(list, "refresh");
+  });
+});
+
 // A press on the backdrop has the dialog as its target, but lies outside of its box.
 function outside(event) {
   if (!event.target.matches("dialog[open]") || event.detail === 0) return false;

@@ -54,7 +54,7 @@ function update() {
   const fresh = open.filter((card) => !seen.has(card.id));
   fresh.forEach((card) => seen.add(card.id));
   if (fresh.length) live.textContent = fresh.map((card) => card.dataset.announce).join(". ");
-  document.dispatchEvent(new CustomEvent("stepper:offers"));
+  document.dispatchEvent(new CustomEvent("stepper:offers", { detail: { fresh } }));
 }
 new MutationObserver(update).observe(list, { childList: true, subtree: true, attributeFilter: ["hidden", "data-expired"] });
 update();
@@ -91,11 +91,7 @@ function swapText(button) {
 function begin(form, card) {
   reasonOf(card).hidden = true;
   if (form.dataset.answer === "decline") {
-    const next = card.nextElementSibling ?? card.previousElementSibling;
     card.hidden = true;
-    (next?.querySelector("[data-answer=accept] button") ?? document.getElementById("tab-offers")).focus({
-      preventScroll: true,
-    });
     return;
   }
   card.dataset.busy = "";
@@ -136,6 +132,8 @@ function failed(event) {
   // The line on the card says it; a second one at the bottom of the page would only repeat it.
   event.stopPropagation();
   end(found.form, found.card);
+  // Kept until the network is back (queued.js), which the card says itself.
+  if (event.detail.kept) return;
   found.card.hidden = false;
   const { answer } = found.form.dataset;
   say(found.card, answer === "accept" ? root.dataset.textAcceptFailed : root.dataset.textDeclineFailed);

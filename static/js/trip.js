@@ -44,13 +44,16 @@ function follow() {
 }
 
 function kmText(km) {
-  return km < 9.95 ? `${km.toFixed(1)} km` : `${Math.round(km)} km`;
+  const digits = km < 9.95 ? 1 : 0;
+  const number = new Intl.NumberFormat(document.documentElement.lang, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return panel().dataset.km.replace("{km}", number.format(Math.max(0.1, km)));
 }
 
 function minutesText(minutes) {
+  const { minutes: short, hours: full, hoursMinutes: long } = panel().dataset;
+  if (minutes < 60) return short.replace("{minutes}", minutes);
   const rest = minutes % 60;
-  if (minutes < 60) return `${minutes} min`;
-  return rest ? `${Math.floor(minutes / 60)} h ${String(rest).padStart(2, "0")}` : `${minutes / 60} h`;
+  return (rest ? long : full).replace("{hours}", Math.floor(minutes / 60)).replace("{minutes}", String(rest).padStart(2, "0"));
 }
 
 // Between two panels from the server the figure, its line and the expected times follow the position frames.

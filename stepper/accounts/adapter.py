@@ -9,7 +9,7 @@ from django import forms
 from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.translation import get_language_from_request
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from stepper.accounts import sign_in
@@ -62,6 +62,11 @@ class AccountAdapter(PublicMail, DefaultAccountAdapter):
         email, phone = credentials.get("email") or "", credentials.get("phone") or ""
         return sign_in.authenticate(request, credentials["password"], email=email, phone=phone)
 
+    def get_login_stages(self) -> list[str]:
+        """Return allauth's steps of a sign-in, with ours for the code of a second factor."""
+        ours = {"allauth.mfa.stages.AuthenticateStage": "stepper.accounts.code_stage.CodeStage"}
+        return [ours.get(stage, stage) for stage in super().get_login_stages()]
+
     def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse:
         response: HttpResponse = super().post_login(request, user, **kwargs)
         sign_in.remember_device(request, response, user)
@@ -96,15 +101,9 @@ class AccountAdapter(PublicMail, DefaultAccountAdapter):
         user.name = data["name"]
         user.email = data.get("email") or None
         user.phone = data.get("phone") or None
-        user.language = _language(request)
+        user.language = get_language() or settings.LANGUAGE_CODE
         user.set_password(data["password1"])
         if commit:
             user.save()
         signed_up: User = user
         return signed_up
-
-
-def _language(request: HttpRequest) -> str:
-    """Return the browser's language where it is one of ours, else English."""
-    code = get_language_from_request(request).split("-")[0]
-    return code if code in dict(settings.LANGUAGES) else "en"

@@ -17,6 +17,7 @@ from stepper.accounts import addresses
 from stepper.accounts.addresses import Proof
 from stepper.errors import DomainError, TooManyRequests
 from stepper.mail import sending
+from stepper.web.refusals import add_refusal
 from stepper.web.requests import SignedInRequest
 
 
@@ -40,12 +41,6 @@ class AddressForm(forms.Form):
             field.label = _("Code from the mail")
             field.widget = forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"})
 
-    def refuse(self, error: DomainError) -> None:
-        for name, texts in error.fields.items():
-            self.add_error(name, [str(text) for text in texts])
-        if not error.fields:
-            self.add_error(None, str(error.message))
-
 
 @never_cache
 @sensitive_post_parameters("proof")
@@ -65,7 +60,7 @@ def account(request: SignedInRequest) -> HttpResponse:
                 proof_given = form.cleaned_data["proof"]
                 addresses.request_change(request, request.user, email=email, proof=proof_given, base_url=base)
             except DomainError as error:
-                form.refuse(error)
+                add_refusal(form, error)
                 status = error.status
                 retry_after_s = error.retry_after_s if isinstance(error, TooManyRequests) else None
                 return _page(request, form, proof=proof, status=status, retry_after_s=retry_after_s)

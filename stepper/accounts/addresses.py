@@ -24,12 +24,12 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from stepper import limits
+from stepper import limits, security_log
 from stepper.accounts import sign_in
 from stepper.db.transactions import in_transaction
 from stepper.errors import Conflict, InvalidInput, NotPermitted
 from stepper.mail import sending
-from stepper.models import AddressChange, AddressCode, User
+from stepper.models import AddressChange, AddressCode, SecurityEventCode, User
 
 LINK_AGE = dt.timedelta(days=1)
 CODE_AGE = dt.timedelta(minutes=10)
@@ -93,8 +93,10 @@ def send_code(user: User) -> None:
         "tries": 0,
         "expires_at": timezone.now() + CODE_AGE,
     }
-    AddressCode.objects.update_or_create(user=user, defaults=fresh)
-    sending.send("address_code", user.email, language=user.language, context={"user": user, "code": code})
+    with transaction.atomic():
+        User.objects.lock_active(user.pk)
+        AddressCode.objects.update_or_create(user=user, defaults=fresh)
+    sending.send("address_code", user.email, language=user.offered_language, context={"user": user, "code": code})
 
 
 def request_change(request: HttpRequest, user: User, *, email: str, proof: str, base_url: str) -> None:
@@ -123,8 +125,9 @@ def request_change(request: HttpRequest, user: User, *, email: str, proof: str, 
     limits.spend("address-change-to", limits.digest(email), most=CHANGES_TO_ADDRESS_PER_HOUR, window_s=limits.HOUR_S)
     token = secrets.token_urlsafe(32)
     _store(user, email, token=token, code=proof if kind is Proof.CODE else None)
+    security_log.count(SecurityEventCode.EMAIL_CHANGE_REQUESTED, subject_id=user.pk, details=f"to {email}")
     url = base_url + reverse("stepper:address-confirm", args=[token])
-    sending.send("address_confirm", email, language=user.language, context={"user": user, "url": url})
+    sending.send("address_confirm", email, language=user.offered_language, context={"user": user, "url": url})
 
 
 @in_transaction
@@ -136,6 +139,7 @@ def confirm_change(user: User, token: str) -> User:
             password has changed since; address.taken, another account has the address.
     """
     user = User.objects.select_for_update().get(pk=user.pk)
+    user.require_active()
     change = change_of_link(user, token)
     if change is None:
         raise Conflict("address.link_invalid", _("This link no longer works. Ask for a new one."))
@@ -156,7 +160,7 @@ def confirm_change(user: User, token: str) -> User:
 def tell_old_address(user: User, old_email: str | None) -> None:
     """Send a note to the address an account had until now; the new one is not named. Best effort."""
     if old_email and sending.is_offered():
-        sending.send("address_changed", old_email, language=user.language, context={"user": user})
+        sending.send("address_changed", old_email, language=user.offered_language, context={"user": user})
 
 
 def _checked(email: str, user: User) -> str:
@@ -198,6 +202,7 @@ def _is_code(user: User, code: str) -> bool:
 @in_transaction
 def _store(user: User, email: str, *, token: str, code: str | None) -> None:
     """Keep what the link will be compared with. A code is used up: the second of two that race is refused."""
+    User.objects.lock_active(user.pk)
     if code is not None:
         used, _rows = AddressCode.objects.filter(user=user, code_digest=_code_digest(user.pk, code.strip())).delete()
         if not used:

@@ -28,8 +28,4 @@ class PublicMail(DefaultAccountAdapter):
         }
         site = SimpleNamespace(name="StepperGO", domain=urlsplit(base).netloc)
         message = self.render_mail(template_prefix, email, {**context, **links, "email": email, "current_site": site})
-        sending.run_after_commit(lambda: _deliver(message))
-
-
-def _deliver(message: Any) -> None:
-    message.send()
+        sending.send_written(message)

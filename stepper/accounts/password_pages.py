@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from allauth.account import views
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
+from stepper.accounts import sign_in
 from stepper.mail import sending
 
 View = Callable[..., HttpResponseBase]
@@ -31,4 +32,10 @@ class PasswordChangeView(views.PasswordChangeView):
         if request.user.is_authenticated and not request.user.has_usable_password():
             return render(request, "account/password_none.html", status=409)
         response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        return response
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Keep the browser known that sets the new password: what it was known by ends with the old one."""
+        response: HttpResponse = super().form_valid(form)
+        sign_in.remember_device(self.request, response, form.user)
         return response

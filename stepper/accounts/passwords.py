@@ -3,16 +3,18 @@
 from typing import Any
 
 from allauth.account.forms import ResetPasswordForm as BaseResetPasswordForm
-from django.contrib.auth.tokens import default_token_generator
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import int_to_base36
 from django.utils.translation import gettext_lazy as _
+from django_tasks import task
 
-from stepper import limits
+from stepper import limits, security_log
 from stepper.accounts.addresses import require_mail
+from stepper.accounts.reset_tokens import reset_tokens
 from stepper.mail import sending
-from stepper.models import User
+from stepper.models import SecurityEventCode, User
+from stepper.tasks.worker import MAIL
 
 RESETS_PER_HOUR = 5
 
@@ -20,7 +22,7 @@ RESETS_PER_HOUR = 5
 def request_reset(email: str, *, base_url: str) -> None:
     """Send a link that sets a new password to the account of `email`, if there is one.
 
-    The account is looked for after the answer, by the thread that sends: neither what is answered nor how long it
+    The account is looked for after the answer, by the task that sends: neither what is answered nor how long it
     takes says whether there is one. `base_url` is what the link begins with.
 
     Raises:
@@ -29,18 +31,22 @@ def request_reset(email: str, *, base_url: str) -> None:
     """
     require_mail()
     limits.spend("password-reset", limits.digest(email), most=RESETS_PER_HOUR, window_s=limits.HOUR_S)
-    sending.run_after_commit(lambda: _send_link(email, base_url))
+    # By the login that was typed: looking for the account would take longer where there is one.
+    security_log.count(SecurityEventCode.PASSWORD_RESET_REQUESTED, login=email)
+    sending.run_after_commit(send_link, email=email, base_url=base_url)
 
 
-def _send_link(email: str, base_url: str) -> None:
+@task(queue_name=MAIL.name)
+def send_link(*, email: str, base_url: str) -> None:
+    """Send the link, which is made only now: no row of a queue ever has it."""
     user = User.by_email(email)
     if user is None or not user.is_active or user.email is None:
         return
-    key = default_token_generator.make_token(user)
+    key = reset_tokens.make_token(user)
     path = reverse("account_reset_password_from_key", kwargs={"uidb36": int_to_base36(user.pk), "key": key})
     # To the address as it is stored: one that only looks like it is somebody else's.
     context = {"user": user, "url": base_url + path}
-    sending.write("password_reset", user.email, language=user.language, context=context).send()
+    sending.deliver(sending.write("password_reset", user.email, language=user.offered_language, context=context))
 
 
 class ResetPasswordForm(BaseResetPasswordForm):

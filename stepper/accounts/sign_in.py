@@ -1,7 +1,7 @@
 """Signing in with a password: one verb for every way in, with its limits.
 
 Whoever asks for a password (the page, the administration, `POST /api/token`, a form that wants it once more) comes
-through `authenticate` or `check_password`.
+through `authenticate` or `check_password`; whoever asks for a code of a second factor, through `check_code`.
 
 - Failures are counted by account, whatever name it was called by, else by the login as it would be stored; and by the
   client's address. A login without an account is counted, answered and hashed like one with an account.
@@ -19,7 +19,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from django.conf import settings
@@ -31,9 +31,11 @@ from django.utils.crypto import constant_time_compare
 from django.utils.translation import ngettext
 from redis.exceptions import RedisError
 
+from stepper import security_log
+from stepper.accounts import codes
 from stepper.errors import TooManyRequests
 from stepper.limits import Window, digest, too_many
-from stepper.models import User
+from stepper.models import SecurityEventCode, User
 from stepper.phones import normal_phone
 from stepper.server.proxies import network_of
 
@@ -44,7 +46,7 @@ LONGEST_LOCKOUT_S = 60 * 60
 # An account that was not locked for this long starts again with the shortest lockout.
 LOCKOUTS_KEPT_S = 24 * 60 * 60
 
-DEVICE_COOKIE = "device"
+DEVICE_COOKIE = f"{settings.COOKIE_PREFIX}device"
 DEVICE_KEPT_S = 365 * 24 * 60 * 60
 # Accounts that one browser is known to; the one that signed in longest ago is forgotten.
 ACCOUNTS_PER_DEVICE = 5
@@ -68,7 +70,11 @@ def authenticate(request: HttpRequest, password: str, *, email: str = "", phone:
     user = User.objects.filter(email=email).first() if email else None
     if user is None and phone:
         user = User.objects.filter(phone=phone).first()
-    return user if _check(request, user, login=email or phone, password=password) else None
+    if not _check(request, user, login=email or phone, verify=lambda: _verify(user, password)):
+        return None
+    if user is not None and not user.is_active:
+        security_log.count(SecurityEventCode.SIGN_IN_FAILED, subject_id=user.pk, details="deactivated account")
+    return user
 
 
 def check_password(request: HttpRequest, user: User, password: str) -> bool:
@@ -78,7 +84,20 @@ def check_password(request: HttpRequest, user: User, password: str) -> bool:
         TooManyRequests: rate.limited
         RedisError: the counters are away.
     """
-    return _check(request, user, login="", password=password)
+    return _check(request, user, login="", verify=lambda: _verify(user, password))
+
+
+def check_code(request: HttpRequest, user: User, code: str) -> bool:
+    """Check a code of the second factor of a user whose password was right, and use it up.
+
+    A wrong one is a failed sign-in. Strangers' wrong codes have a count of their own beside the account's: a new
+    password, which whoever reads somebody's mail can set, lets a locked account in again, but nobody to more codes.
+
+    Raises:
+        TooManyRequests: rate.limited
+        RedisError: the counters are away.
+    """
+    return _check(request, user, login="", verify=lambda: codes.use_code(user, code), is_code=True)
 
 
 def count_sign_up(request: HttpRequest) -> None:
@@ -93,11 +112,32 @@ def count_sign_up(request: HttpRequest) -> None:
         raise too_many(window.closes_in_s)
 
 
-def _check(request: HttpRequest, user: User | None, *, login: str, password: str) -> bool:
+def _check(
+    request: HttpRequest, user: User | None, *, login: str, verify: Callable[[], bool], is_code: bool = False
+) -> bool:
+    """Check a password or a code within the limits, and have the security log say how it ended unless it was right."""
+    whose = {"subject_id": user.pk} if user is not None else {"login": login}
+    try:
+        is_right, is_locked_now = _check_counted(request, user, login=login, verify=verify, is_code=is_code)
+    except TooManyRequests:
+        security_log.count(SecurityEventCode.SIGN_IN_REFUSED, **whose)
+        raise
+    if not is_right:
+        security_log.count(SecurityEventCode.SIGN_IN_FAILED, **whose, details="wrong code" if is_code else "")
+    if is_locked_now:
+        security_log.count(SecurityEventCode.SIGN_IN_LOCKED, **whose)
+    return is_right
+
+
+def _check_counted(
+    request: HttpRequest, user: User | None, *, login: str, verify: Callable[[], bool], is_code: bool
+) -> tuple[bool, bool]:
+    """Return whether it is right, and whether this failure was the one that locks. Raises TooManyRequests."""
     address = client_address(request)
     who = str(user.pk) if user is not None else f"unknown:{digest(login)}"
     device = find_device_id(request, user)
-    sign_ins = _sign_in_windows(who, address)
+    # A code hashes nothing, and comes after a password that was counted.
+    sign_ins = [] if is_code else _sign_in_windows(who, address)
     if device is not None:
         # Not by address either: somebody else behind the same one may be guessing.
         failures = [Failures(f"device:{who}:{device}", settings.SIGN_IN_FAILURES_PER_ACCOUNT, locks=True)]
@@ -106,14 +146,15 @@ def _check(request: HttpRequest, user: User | None, *, login: str, password: str
             Failures(f"address:{address}", settings.SIGN_IN_FAILURES_PER_ADDRESS, locks=False),
             Failures(f"account:{who}", settings.SIGN_IN_FAILURES_PER_ACCOUNT, locks=True),
         ]
+        if is_code:
+            failures.append(Failures(f"code:{who}", settings.SIGN_IN_FAILURES_PER_ACCOUNT, locks=True))
     with _counted_as_failed(failures) as attempts:
-        is_right = _verify(user, password)
-    for attempt in attempts:
-        attempt.end(is_right)
+        is_right = verify()
+    locked = [attempt.end(is_right) for attempt in attempts]
     for window, limit in sign_ins if is_right else ():
         if window.increment() > limit:
             raise _too_many_attempts(window.closes_in_s)
-    return is_right
+    return is_right, any(locked)
 
 
 def _verify(user: User | None, password: str) -> bool:
@@ -211,12 +252,14 @@ class _Attempt(NamedTuple):
             raise _too_many_attempts(window.closes_in_s)
         return cls(failures, window, number)
 
-    def end(self, is_right: bool) -> None:
-        """Uncount a right password; lock after the last failure allowed."""
+    def end(self, is_right: bool) -> bool:
+        """Uncount a right password; lock after the last failure allowed. Return whether it locked."""
         if is_right:
             self.window.take_back()
         elif self.failures.locks and self.number >= self.failures.limit:
             self.failures.lock()
+            return True
+        return False
 
 
 @contextlib.contextmanager

@@ -6,13 +6,15 @@ Its pages for addresses, phones, codes and re-authentication would change an acc
 from allauth.account import views
 from django.urls import path, re_path
 
+from stepper.accounts.code_stage import enter_code
 from stepper.accounts.password_pages import PasswordChangeView, needs_mail
-from stepper.accounts.views import LoginView
+from stepper.accounts.views import LoginView, logout
 
 urlpatterns = [
     path("signup/", views.signup, name="account_signup"),
     path("login/", LoginView.as_view(), name="account_login"),
-    path("logout/", views.logout, name="account_logout"),
+    path("login/second-step/", enter_code, name="mfa_authenticate"),
+    path("logout/", logout, name="account_logout"),
     path("inactive/", views.account_inactive, name="account_inactive"),
     path("password/change/", PasswordChangeView.as_view(), name="account_change_password"),
     path("password/reset/", needs_mail(views.password_reset), name="account_reset_password"),

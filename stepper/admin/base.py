@@ -6,8 +6,9 @@ action is a link, so it leads to a form that says what will happen and posts; so
 something or asks for something.
 """
 
+import contextlib
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 from django import forms
 from django.contrib import messages
 from django.contrib.admin import helpers, site
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
 from django.db.models import ForeignKey, IntegerField, ManyToManyField, QuerySet
@@ -23,6 +25,7 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import formats, timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -31,6 +34,8 @@ from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
+from stepper.admin.lookups import is_offered
+from stepper.admin.shown_values import ComparesWithShown
 from stepper.db.transactions import Stale
 from stepper.errors import DomainError
 from stepper.phones import normal_phone_prefix
@@ -109,6 +114,14 @@ def _can_be_key(field: Any, text: str) -> bool:
     return "\x00" not in text and not (isinstance(field, IntegerField) and len(text) > KEY_DIGITS)
 
 
+def _require_utc(text: str) -> None:
+    """Raise OverflowError for an instant whose time in UTC is before the year 1 or after 9999."""
+    with contextlib.suppress(ValueError):
+        instant = parse_datetime(text)
+        if instant is not None and instant.tzinfo is not None:
+            instant.astimezone(dt.UTC)
+
+
 class StaffAdmin(ModelAdmin):
     """Base of every page of the admin."""
 
@@ -116,11 +129,35 @@ class StaffAdmin(ModelAdmin):
     # It would cost a second COUNT over the whole table and help no search.
     show_full_result_count = False
     warn_unsaved_form = True
+    # Lookups by which links of other pages filter this list, beside its own filters.
+    linked_by: Sequence[str] = ()
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Refuse to filter by what no page of ours offers; Django's own rule allows every column."""
+        filters = self.get_list_filter(request)
+        return is_offered(lookup, filters=filters, date_hierarchy=self.date_hierarchy, links=self.linked_by)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         return super().get_search_results(request, queryset, normalise_phone_term(search_term))
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Return the list that the address asks for.
+
+        Raises:
+            IncorrectLookupParameters: also for times that no clock shows, which cannot be written in another zone
+        """
+        years = [str(value) for name, value in request.GET.items() if name.endswith("__year")]
+        if any(year.isdecimal() and not 1 < int(year) < dt.MAXYEAR for year in years):
+            raise IncorrectLookupParameters
+        try:
+            # PostgreSQL would take such an instant, SQLite's driver cannot write it: both answer alike.
+            for text in map(str, request.GET.values()):
+                _require_utc(text)
+            return super().get_changelist_instance(request)
+        except OverflowError as error:
+            raise IncorrectLookupParameters from error
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Return the row of an address; None also where no row can have such a key, which a database refuses."""
@@ -138,14 +175,23 @@ class StaffAdmin(ModelAdmin):
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
-        """Write only what was edited: a whole row would put back what drivers and the dispatcher changed meanwhile."""
+        """Write only what was edited: a whole row would put back what others changed since the page was opened."""
         if not change:
             obj.save()
             return
-        columns = {field.name for field in obj._meta.concrete_fields}
-        edited = [name for name in form.changed_data if name in columns]
+        edited = self.edited_columns(obj, form)
         if edited:
             obj.save(update_fields=edited)
+
+    def edited_columns(self, obj: Any, form: forms.ModelForm) -> list[str]:
+        """Name the columns to write of what was changed in the form."""
+        columns = {field.name for field in obj._meta.concrete_fields}
+        return [name for name in form.changed_data if name in columns]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """Return the form's class; a page of a row keeps what it shows, to know what was changed on it."""
+        form = super().get_form(request, obj, change=change, **kwargs)
+        return type(form.__name__, (ComparesWithShown, form), {}) if change else form
 
     def actions_for(self, obj: Any) -> set[str] | None:
         """Name the actions that make sense for a row now, None: all. It only hides; the verbs decide."""
@@ -153,7 +199,9 @@ class StaffAdmin(ModelAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[UnfoldAction]:
         actions: list[UnfoldAction] = super().get_actions_detail(request, object_id)
-        row = self.get_object(request, unquote(str(object_id))) if actions else None
+        if not actions or type(self).actions_for is StaffAdmin.actions_for:
+            return actions
+        row = self.get_object(request, unquote(str(object_id)))
         sensible = self.actions_for(row) if row else None
         if sensible is None:
             return actions
@@ -309,12 +357,14 @@ def staff_action(
     variant: ActionVariant = ActionVariant.DEFAULT,
     form: type[forms.Form] = forms.Form,
     permission: str = "change",
+    guard: Callable[[HttpRequest], None] = lambda request: None,
 ) -> Callable[[Verb], Any]:
     """Make an admin action, for `actions` and `actions_detail` alike, of a method that calls a domain verb.
 
     The method gets the row's id, the member of staff and what `form` (without fields: nothing) asked for. `done` is
     the past participle for the report ("2 cancelled"), `effect` the sentence over the confirmation. `permission`
-    names the `has_<permission>_permission` that is needed. A danger is confirmed in a list, too.
+    names the `has_<permission>_permission` that is needed. `guard` is called before anything is shown or done,
+    and raises what refuses it. A danger is confirmed in a list, too.
     """
 
     def decorate(verb: Verb) -> Any:
@@ -325,6 +375,7 @@ def staff_action(
         def run(
             self: StaffAdmin, request: HttpRequest, queryset: QuerySet[Any] | None = None, object_id: str | None = None
         ) -> HttpResponse | None:
+            guard(request)
             if queryset is None:
                 return asked.run_from_page(self, request, str(object_id))
             return asked.run_from_list(self, request, queryset)

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from realtime.models import ServerBeat
+from stepper.models import ServiceSettings
 
 
 def environment(request: HttpRequest) -> list[Any] | None:
@@ -16,7 +17,11 @@ def environment(request: HttpRequest) -> list[Any] | None:
 
 
 def index(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Warn at the top of the page when nobody looks for drivers."""
+    """Warn at the top of the page when nobody looks for drivers, and superusers when staff need no second factor."""
+    if request.user.is_superuser and not ServiceSettings.current().staff_second_factor:
+        messages.info(
+            request, _("Staff need no two-step sign-in: a password alone opens all of this. Switch it on in Settings.")
+        )
     if not ServerBeat.objects.is_any_alive():
         messages.warning(
             request,

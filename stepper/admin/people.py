@@ -3,6 +3,7 @@
 from typing import Any
 
 import allauth.account.admin  # noqa: F401 (registers what is unregistered below)
+import django_tasks_db.admin  # noqa: F401 (likewise)
 from allauth.account.models import EmailAddress
 from allauth.core import context
 from django import forms
@@ -20,12 +21,17 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
+from django_tasks_db.models import DBTaskResult
 from unfold.decorators import display
+from unfold.enums import ActionVariant
 from unfold.forms import AdminOwnPasswordChangeForm, AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from stepper.accounts import addresses, sign_in
-from stepper.admin.base import COLOURS, HistoryAdmin, Label, StaffAdmin
-from stepper.models import AddressChange, AddressCode, ServiceSettings, User
+from stepper.accounts import addresses, codes, second_factor, sessions, sign_in
+from stepper.accounts.devices import describe_device
+from stepper.admin.base import COLOURS, HistoryAdmin, Label, staff_action
+from stepper.admin.confirmed import ConfirmedAdmin, require_staff_confirmed
+from stepper.admin.second_factor import ServiceSettingsForm, lead_to_set_up
+from stepper.models import AccountSession, AddressChange, AddressCode, ServiceSettings, User
 
 
 class SignsInSomehow(forms.ModelForm):
@@ -99,6 +105,8 @@ def change_own_password(request: HttpRequest, extra_context: dict[str, Any] | No
 def lead_to_sign_in(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
     """Redirect to the site's sign-in: the administration has none of its own, which would have no limits."""
     if request.user.is_authenticated:
+        if request.user.is_staff and request.user.lacks_second_factor:
+            return lead_to_set_up(request)
         if not admin.site.has_permission(request):
             raise PermissionDenied
         return HttpResponseRedirect(reverse("admin:index"))
@@ -110,10 +118,12 @@ admin.site.password_change = change_own_password  # type: ignore[assignment,meth
 admin.site.unregister(Group)
 # The address is a column of the user; allauth's table of addresses is not to be edited beside it.
 admin.site.unregister(EmailAddress)
+# A row that is sealed says nothing that staff need, and its traceback is not theirs to read.
+admin.site.unregister(DBTaskResult)
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, StaffAdmin):
+class GroupAdmin(DjangoGroupAdmin, ConfirmedAdmin):
     filter_horizontal = []
     autocomplete_fields = ["permissions"]
     list_display = ["name", "members"]
@@ -132,7 +142,7 @@ class GroupAdmin(DjangoGroupAdmin, StaffAdmin):
         return bool(request.user.is_superuser)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.is_superuser)
+        return bool(request.user.is_superuser) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.is_superuser)
@@ -154,7 +164,7 @@ class PermissionAdmin(HistoryAdmin):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, StaffAdmin):
+class UserAdmin(DjangoUserAdmin, ConfirmedAdmin):  # type: ignore[misc]  # get_form has no `change` there
     form = StaffUserChangeForm
     add_form = StaffUserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -168,6 +178,8 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):
     readonly_fields = ["rating_shown", "last_login", "date_joined"]
     filter_horizontal = []
     autocomplete_fields = ["groups", "user_permissions"]
+    actions = ["end_sessions"]
+    actions_detail = ["end_sessions", "remove_second_factor"]
     fieldsets = [
         (None, {"fields": ["name", "email", "phone", "phone_verified", "language", "password", "rating_shown"]}),
         (_("Booking"), {"fields": ["max_overlapping_trips"]}),
@@ -210,14 +222,59 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):
                 obj.phone_verified = False
                 obj.save(update_fields=["phone_verified"])
             old_email = (form.initial.get("email") or "").lower()
-            if old_email != (obj.email or ""):
+            if "email" in form.changed_data and old_email != (obj.email or ""):
                 addresses.tell_old_address(obj, old_email)
 
+    @staff_action(
+        _("Sign out everywhere"),
+        done=_("signed out everywhere"),
+        effect=_("Every device and program of theirs is signed out at once. Their password stays as it is."),
+        icon="logout",
+        variant=ActionVariant.DANGER,
+        guard=require_staff_confirmed,
+    )
+    def end_sessions(self, user_id: int, staff: User) -> None:
+        sessions.end_sessions_by_staff(user_id, staff)
+
+    @staff_action(
+        _("Remove two-step sign-in"),
+        done=_("without two-step sign-in"),
+        effect=_(
+            "For somebody who has lost their phone and recovery codes, and has proved to you who they are: their "
+            "password alone opens the account then. They are signed out everywhere."
+        ),
+        icon="phonelink_erase",
+        variant=ActionVariant.DANGER,
+        guard=require_staff_confirmed,
+    )
+    def remove_second_factor(self, user_id: int, staff: User) -> None:
+        second_factor.remove_by_staff(user_id, staff)
+
+    def actions_for(self, obj: User) -> set[str]:
+        return {"end_sessions", *(["remove_second_factor"] if codes.has_second_factor(obj) else [])}
+
     def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        require_staff_confirmed(request)
         response: HttpResponse = super().user_change_password(request, *args, **kwargs)
         if isinstance(response, TemplateResponse) and response.context_data:
             response.context_data["title"] = _("Password of %(user)s") % {"user": response.context_data["original"]}
         return response
+
+
+@admin.register(AccountSession)
+class AccountSessionAdmin(HistoryAdmin):
+    """Where somebody is signed in; what would open the session is not shown."""
+
+    fields = ["user", "device", "is_program", "address", "user_agent", "signed_in_at", "last_seen_at"]
+    list_display = ["user", "device", "address", "signed_in_at", "last_seen_at"]
+    list_filter = ["is_program", "signed_in_at", "last_seen_at"]
+    list_select_related = ["user"]
+    search_fields = ["=user__id", "user__name", "user__email", "address"]
+    ordering = ["-last_seen_at", "-pk"]
+
+    @display(description=_("device"))
+    def device(self, row: AccountSession) -> str:
+        return describe_device(row.user_agent, is_program=row.is_program)
 
 
 @admin.register(AddressChange)
@@ -245,9 +302,10 @@ class AddressCodeAdmin(HistoryAdmin):
 
 
 @admin.register(ServiceSettings)
-class ServiceSettingsAdmin(StaffAdmin):
-    """One row: the list leads straight to it."""
+class ServiceSettingsAdmin(ConfirmedAdmin):
+    """One row: the list leads straight to it. Settings also say what is deleted, such as the security log."""
 
+    form = ServiceSettingsForm
     readonly_fields = ["updated_at"]
     fieldsets = [
         (
@@ -290,7 +348,8 @@ class ServiceSettingsAdmin(StaffAdmin):
             _("Rules of a trip"),
             {
                 "fields": [
-                    ("boarding_opens_min", "free_cancel_min"),
+                    ("boarding_opens_min", "boarding_apart"),
+                    "free_cancel_min",
                     ("release_until_min", "now_tolerance_min"),
                     ("tracking_opens_min", "no_show_wait_min"),
                     ("max_open_trips", "booking_gap_min"),
@@ -330,8 +389,20 @@ class ServiceSettingsAdmin(StaffAdmin):
                     ("api_per_min", "status_per_min"),
                     ("bookings_per_min", "changes_per_min"),
                     ("answers_per_min", "light_per_min"),
+                ]
+            },
+        ),
+        (_("Staff"), {"fields": ["staff_second_factor"]}),
+        (
+            _("How long rows are kept"),
+            {
+                "fields": [
                     ("event_log_hours", "rounds_kept_days"),
-                    "trail_kept_days",
+                    ("trail_kept_days", "disputes_kept_days"),
+                    ("offers_kept_days", "working_time_kept_days"),
+                    ("applications_kept_days", "watches_kept_days"),
+                    ("notifications_kept_days", "read_notifications_kept_days"),
+                    "security_log_kept_days",
                     "updated_at",
                 ]
             },
@@ -345,7 +416,15 @@ class ServiceSettingsAdmin(StaffAdmin):
         return HttpResponseRedirect(reverse("admin:stepper_servicesettings_change", args=[row.pk]))
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        obj.save()
+        """Write what was edited over the row as it is now, whose other values the security log compares with."""
+        stored = ServiceSettings.objects.select_for_update(no_key=True).get(pk=obj.pk)
+        for name in self.edited_columns(obj, form):
+            setattr(stored, name, getattr(obj, name))
+        stored.save()
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        # It decides who gets to the administration at all.
+        return self.readonly_fields if request.user.is_superuser else [*self.readonly_fields, "staff_second_factor"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

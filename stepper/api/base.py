@@ -13,15 +13,22 @@ from typing import IO, Any, TypeVar
 
 import msgspec
 from allauth.headless.contrib.rest_framework.authentication import JWTTokenAuthentication
+from allauth.headless.internal.sessionkit import session_store
+from allauth.headless.tokens.strategies.jwt import internal as jwt_tokens
+from django.utils import translation
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions, pagination, parsers, serializers, throttling
 from rest_framework.request import Request
 
 from stepper import limits
+from stepper.accounts import sessions
+from stepper.accounts.session_store import keep_program_of_staff
 from stepper.api.errors import INVALID
 from stepper.errors import InvalidInput, Text
 from stepper.models import ServiceSettings, User
+from stepper.texts import clean_text
+from stepper.time_zones import USABLE_YEARS
 from stepper.validation_errors import read_problem
 
 T = TypeVar("T")
@@ -38,6 +45,19 @@ class ApiRequest(Request):
 
 class BearerAuthentication(JWTTokenAuthentication):
     """`Authorization: Bearer <access token>`; the token's session and its user are looked up on every request."""
+
+    def authenticate(self, request: Request) -> tuple[User, dict[str, Any]] | None:
+        """Return the user and what the token claims, None: there is no token. Notes that its session is in use."""
+        found: tuple[User, dict[str, Any]] | None = super().authenticate(request)
+        if found is not None:
+            session = session_store(jwt_tokens.session_key_from_sid(found[1]["sid"]))
+            address, user_agent = request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_USER_AGENT", "")
+            sessions.mark_seen(session, address=address, user_agent=user_agent)
+            if found[0].is_staff:
+                keep_program_of_staff(session.session_key)
+            if "Accept-Language" not in request.headers:
+                translation.activate(found[0].offered_language)
+        return found
 
     def authenticate_credentials(self, key: str) -> tuple[User, dict[str, Any]]:
         user, payload = super().authenticate_credentials(key)
@@ -128,7 +148,22 @@ def read_struct(request: Request, kind: type[T]) -> T:
 
 
 class StringField(serializers.CharField):
-    """A string, not a number that could be written as one."""
+    """A string, not a number that could be written as one; without invisible characters (stepper.texts)."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        return super().run_validation(clean_text(data, multiline=True) if isinstance(data, str) else data)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class PasswordField(serializers.CharField):
+    """A password exactly as it was typed: whatever is cleaned off a text may be a part of it."""
+
+    def __init__(self) -> None:
+        super().__init__(max_length=1024, trim_whitespace=False)
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -179,6 +214,8 @@ class InstantField(serializers.DateTimeField):
             self.fail("invalid", format="YYYY-MM-DDThh:mm:ss±hh:mm")
         if parsed.tzinfo is None:
             self.fail("naive")
+        if parsed.year not in USABLE_YEARS:
+            self.fail("invalid", format="YYYY-MM-DDThh:mm:ss±hh:mm")
         return self.enforce_timezone(parsed)
 
 

@@ -7,7 +7,6 @@ A refresh token works once. Whoever presents one that is used up may have stolen
 session ends, and with it every token that came from it (RFC 9700, section 4.14.2).
 """
 
-from importlib import import_module
 from typing import Any, NamedTuple
 
 # allauth finds these through a lazy module that fails once something else has imported a part of the package.
@@ -27,11 +26,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from stepper.accounts.sign_in import authenticate
-from stepper.api.base import StringField, authenticate_token, read
+from stepper import security_log
+from stepper.accounts import codes, sessions
+from stepper.accounts.session_store import IS_STAFF, SessionStore
+from stepper.accounts.sign_in import authenticate, check_code
+from stepper.api.base import PasswordField, StringField, authenticate_token, read
 from stepper.db.transactions import in_transaction
 from stepper.errors import NotSignedIn
-from stepper.models import User
+from stepper.models import SecurityEventCode, User
 
 strategy = JWTTokenStrategy()
 
@@ -46,14 +48,21 @@ class TokenClaims(NamedTuple):
 def token_claims(token: str) -> TokenClaims | None:
     """Decode what an access token claims, for who reads the session themselves; None: wrong or expired."""
     payload = jwt_tokens.decode_token(token, "access")
-    session_key = jwt_tokens.session_key_from_sid(payload["sid"]) if payload is not None else None
+    session_key = session_key_of(payload) if payload is not None else None
     return TokenClaims(payload["sub"], session_key) if payload is not None and session_key else None
+
+
+def session_key_of(payload: dict[str, Any]) -> str | None:
+    """Decrypt the key of the session that a genuine token belongs to; None: it names none."""
+    key: str | None = jwt_tokens.session_key_from_sid(payload["sid"])
+    return key
 
 
 class SignInSerializer(serializers.Serializer[Any]):
     email = StringField(max_length=254, required=False)
     phone = StringField(max_length=40, required=False)
-    password = StringField(max_length=1024, trim_whitespace=False)
+    password = PasswordField()
+    code = StringField(max_length=20, required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("email" in attrs) == ("phone" in attrs):
@@ -78,22 +87,34 @@ def _tokens(access: str, refresh: str) -> dict[str, Any]:
 
 
 def check_credentials(request: HttpRequest, credentials: dict[str, str]) -> User:
-    """Find the active user of an e-mail address or phone number and its password.
+    """Find the active user of an e-mail address or phone number, its password, and the code of a second factor.
 
     Raises:
-        NotSignedIn: auth.invalid_credentials, whatever of them is wrong.
+        NotSignedIn: auth.invalid_credentials, whatever of them is wrong; auth.code_required, auth.code_invalid.
         TooManyRequests: rate.limited, too many failures or sign-ins of this account or from this address.
     """
+    code = credentials.pop("code", "")
     user = authenticate(request, **credentials)
     if user is None or not user.is_active:
         raise NotSignedIn("auth.invalid_credentials", _("The account or the password is wrong."))
+    if codes.has_second_factor(user):
+        if not code:
+            raise NotSignedIn("auth.code_required", _("Send the code of your authenticator app, or a recovery code."))
+        if not check_code(request, user, code):
+            raise NotSignedIn("auth.code_invalid", _("This code is wrong or was used before."))
     return user
 
 
-def sign_in(user: User) -> dict[str, Any]:
-    """Open a session for a program and return its tokens."""
-    request = _bare_request(import_module(settings.SESSION_ENGINE).SessionStore())
+def sign_in(user: User, caller: HttpRequest | None = None) -> dict[str, Any]:
+    """Open a session for a program and return its tokens. `caller` says from where."""
+    request = _bare_request(SessionStore())
+    request.session[sessions.IS_PROGRAM] = True
+    if caller is not None:
+        request.META.update({name: caller.META.get(name, "") for name in ("REMOTE_ADDR", "HTTP_USER_AGENT")})
     login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
+    if user.is_staff:
+        # From the start, so that tokens nobody uses end as well.
+        request.session[IS_STAFF] = True
     made = strategy.create_access_token_payload(request)
     request.session.save()
     return _tokens(made["access_token"], made["refresh_token"])
@@ -108,34 +129,40 @@ def refresh_tokens(refresh: str) -> dict[str, Any]:
         NotSignedIn: auth.token_invalid, the token is wrong, expired, used before, or its session has ended.
     """
     try:
-        pair = _use_up(refresh)
+        pair, user_id = _use_up(refresh)
     except UpdateError:  # the session ended while this ran
-        pair = None
+        raise invalid_token() from None
     if pair is None:
-        raise _invalid()
+        if user_id is not None:
+            security_log.count(SecurityEventCode.TOKEN_REUSED, subject_id=user_id, details="its session was ended")
+        raise invalid_token()
+    security_log.count(SecurityEventCode.TOKEN_REFRESHED, subject_id=user_id, actor_id=user_id)
     return _tokens(*pair)
 
 
-def _invalid() -> NotSignedIn:
+def invalid_token() -> NotSignedIn:
     return NotSignedIn("auth.token_invalid", _("The token is wrong, expired or revoked."))
 
 
 @in_transaction
-def _use_up(refresh: str) -> tuple[str, str] | None:
+def _use_up(refresh: str) -> tuple[tuple[str, str] | None, int | None]:
     """Make the new access and refresh token; None: it is wrong, expired or was used before, then its session ends now.
+
+    The second is whose session it is, None where there is none.
 
     1. Lock the session's row: who comes at the same time waits, and then finds the token used up.
     2. Let the library check the token and replace it in the session.
     3. A token of ours that a living session no longer knows has been used before: end that session.
     """
     payload = jwt_tokens.decode_token(refresh, "refresh")
-    key = jwt_tokens.session_key_from_sid(payload["sid"]) if payload else None
+    key = session_key_of(payload) if payload else None
     if key is None or not Session.objects.select_for_update().filter(session_key=key).exists():
-        return None
+        return None, None
+    user_id = int(payload["sub"]) if payload else None
     pair: tuple[str, str] | None = strategy.refresh_token(refresh)
     if pair is None:
         _end_session(key)
-    return pair
+    return pair, user_id
 
 
 def end_session(access: str) -> None:
@@ -157,14 +184,14 @@ def _end_session(key: str) -> None:
 
 
 class TokenView(APIView):
-    """Sign in: e-mail or phone and password for tokens."""
+    """Sign in: e-mail or phone, password, and the code of a second factor, for tokens."""
 
     authentication_classes = ()
     permission_classes = ()
 
     def post(self, request: Request) -> Response:
         credentials = read(request, SignInSerializer)
-        return Response(sign_in(check_credentials(request._request, credentials)))
+        return Response(sign_in(check_credentials(request._request, credentials), request._request))
 
 
 class TokenRefreshView(APIView):
@@ -188,6 +215,6 @@ class TokenRevokeView(APIView):
         if scheme.lower() != "bearer" or not access.strip():
             access = refresh_tokens(read(request, RefreshSerializer)["refresh"])["access"]
         elif authenticate_token(access.strip()) is None:
-            raise _invalid()
+            raise invalid_token()
         end_session(access.strip())
         return Response(status=204)

@@ -3,8 +3,11 @@
 from django.urls import path, re_path
 
 import drivers.api as drivers
+import drivers.earnings.api as earnings
+import realtime.api as realtime
+import realtime.push.api as push
 import trips.api as trips
-from stepper.api import tokens
+from stepper.api import sessions, tokens
 from stepper.api.errors import unknown_address
 
 app_name = "api"
@@ -14,7 +17,17 @@ urlpatterns = [
     path("token", tokens.TokenView.as_view(), name="token"),
     path("token/refresh", tokens.TokenRefreshView.as_view(), name="token-refresh"),
     path("token/revoke", tokens.TokenRevokeView.as_view(), name="token-revoke"),
+    path("token/confirm", sessions.ConfirmView.as_view(), name="token-confirm"),
+    path("sessions", sessions.SessionsView.as_view(), name="sessions"),
+    path("sessions/end-others", sessions.EndOthersView.as_view(), name="sessions-end-others"),
+    path("sessions/end-all", sessions.EndAllView.as_view(), name="sessions-end-all"),
+    path("sessions/<row:session_id>", sessions.SessionView.as_view(), name="session"),
+    path("push", push.PushView.as_view(), name="push"),
+    path("push/topics", push.PushTopicsView.as_view(), name="push-topics"),
     path("me", drivers.MeView.as_view(), name="me"),
+    path("notifications", realtime.NotificationsView.as_view(), name="notifications"),
+    path("notifications/read", realtime.NotificationsReadView.as_view(), name="notifications-read"),
+    path("notifications/<row:notification_id>/read", realtime.NotificationReadView.as_view(), name="notification-read"),
     path("trips", trips.TripsView.as_view(), name="trips"),
     path("trips/quote", trips.QuoteView.as_view(), name="trip-quote"),
     path("trips/<row:trip_id>", trips.TripView.as_view(), name="trip"),
@@ -35,5 +48,12 @@ urlpatterns = [
     path("drivers/breaks/<row:break_id>", drivers.BreakView.as_view(), name="driver-break"),
     path("drivers/location", drivers.PositionView.as_view(), name="driver-location"),
     path("drivers/filters", drivers.FiltersView.as_view(), name="driver-filters"),
+    path("drivers/earnings", earnings.EarningsView.as_view(), name="driver-earnings"),
+    path("drivers/earnings/trips", earnings.EarningsTripsView.as_view(), name="driver-earnings-trips"),
+    path(
+        "drivers/earnings/statement.<slug:file_format>",
+        earnings.StatementView.as_view(),
+        name="driver-earnings-statement",
+    ),
     re_path(r"", unknown_address),
 ]

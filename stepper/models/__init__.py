@@ -2,18 +2,38 @@
 
 from .addresses import AddressChange, AddressCode
 from .dispatch_settings import DispatchMode
+from .restores import Restore
+from .security_log import SecurityEvent, SecurityEventCode, SecurityTransport
+from .sessions import AccountSession
 from .settings import ServiceSettings
-from .users import RIGHTS, User, UserManager, UserQuerySet, initials, rights_changed, short_name
+from .users import (
+    RIGHTS,
+    Theme,
+    User,
+    UserManager,
+    UserQuerySet,
+    account_changed,
+    initials,
+    rights_changed,
+    short_name,
+)
 
 __all__ = [
     "RIGHTS",
+    "AccountSession",
     "AddressChange",
     "AddressCode",
     "DispatchMode",
+    "Restore",
+    "SecurityEvent",
+    "SecurityEventCode",
+    "SecurityTransport",
     "ServiceSettings",
+    "Theme",
     "User",
     "UserManager",
     "UserQuerySet",
+    "account_changed",
     "initials",
     "rights_changed",
     "short_name",

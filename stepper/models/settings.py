@@ -20,6 +20,14 @@ class TripSettings(models.Model):
         abstract = True
 
     boarding_opens_min = models.PositiveIntegerField(_("boarding opens, min before departure"), default=60)
+    boarding_apart = models.BooleanField(
+        _("boarding and driving off are two steps"),
+        default=False,
+        db_default=False,
+        help_text=_(
+            "On private trips, where drivers take both at once otherwise. On shared trips they always are two."
+        ),
+    )
     free_cancel_min = models.PositiveIntegerField(_("free cancelling until, min before departure"), default=120)
     release_until_min = models.PositiveIntegerField(_("driver may release until, min before departure"), default=15)
     now_tolerance_min = models.PositiveIntegerField(_("a time this many minutes ago is now"), default=5)
@@ -204,7 +212,7 @@ class PositionSettings(models.Model):
 
 
 class LimitSettings(models.Model):
-    """Calls a minute, and how long histories are kept."""
+    """Calls a minute."""
 
     class Meta:
         abstract = True
@@ -235,6 +243,18 @@ class LimitSettings(models.Model):
         validators=between(1, 1_000_000),
         help_text=_("Prices asked for, and notifications marked as read."),
     )
+
+
+class KeptSettings(models.Model):
+    """How long rows are kept (stepper.server.pruning); trips, bookings, ratings and accounts stay.
+
+    The least that staff can set is more than any period that something is computed from: offers of 7 days
+    (drivers.metrics), late cancellations of 24 hours (trips.booking_limits).
+    """
+
+    class Meta:
+        abstract = True
+
     event_log_hours = models.PositiveIntegerField(_("event log kept, hours"), default=24, validators=between(1, 720))
     rounds_kept_days = models.PositiveIntegerField(
         _("rounds of dispatch kept, days"),
@@ -245,10 +265,85 @@ class LimitSettings(models.Model):
     )
     trail_kept_days = models.PositiveIntegerField(
         _("trails of trips kept, days"),
+        default=180,
+        db_default=180,
+        validators=between(1, 3650),
+        help_text=_("Where vehicles went, for the map of a past trip and for disputes."),
+    )
+    disputes_kept_days = models.PositiveIntegerField(
+        _("what a dispute needs kept, days"),
+        default=1095,
+        db_default=1095,
+        validators=between(30, 3650),
+        help_text=_(
+            "Steps of a trip and the offers of one that had a driver, from its end; what staff changed in the admin."
+        ),
+    )
+    offers_kept_days = models.PositiveIntegerField(
+        _("other offers kept, days"),
+        default=90,
+        db_default=90,
+        validators=between(30, 3650),
+        help_text=_("Of trips that no driver had, from their end; at least as long as rounds of dispatch."),
+    )
+    working_time_kept_days = models.PositiveIntegerField(
+        _("drivers' working time kept, days"),
         default=90,
         db_default=90,
         validators=between(1, 3650),
-        help_text=_("Where vehicles went, for the map of a past trip and for disputes."),
+        help_text=_("Changes of availability, at least as long as rounds of dispatch, and breaks that have ended."),
+    )
+    applications_kept_days = models.PositiveIntegerField(
+        _("applications never sent kept, days"),
+        default=90,
+        db_default=90,
+        validators=between(1, 3650),
+        help_text=_("Of people who began to apply as drivers: what they entered, from the last change, and documents."),
+    )
+    watches_kept_days = models.PositiveIntegerField(
+        _("watches of trips kept, days"),
+        default=30,
+        db_default=30,
+        validators=between(1, 3650),
+        help_text=_("Reminders and stalls on the way to the pickup, from the end of the trip."),
+    )
+    notifications_kept_days = models.PositiveIntegerField(
+        _("notifications kept, days"),
+        default=90,
+        db_default=90,
+        validators=between(1, 3650),
+        help_text=_("Also those that nobody has read."),
+    )
+    read_notifications_kept_days = models.PositiveIntegerField(
+        _("notifications kept once read, days"),
+        default=90,
+        db_default=90,
+        validators=between(1, 3650),
+        help_text=_("Counted from when they were read."),
+    )
+    security_log_kept_days = models.PositiveIntegerField(
+        _("security log kept, days"),
+        default=365,
+        db_default=365,
+        validators=between(30, 3650),
+        help_text=_("Sign-ins, failures and changes of accounts, rights and settings."),
+    )
+
+
+class SignInSettings(models.Model):
+    """How staff sign in."""
+
+    class Meta:
+        abstract = True
+
+    staff_second_factor = models.BooleanField(
+        _("staff need two-step sign-in"),
+        default=False,
+        db_default=False,
+        help_text=_(
+            "Staff who have not set it up are led to do so and have no rights of staff until then, also where they are "
+            "signed in already. Only a superuser who has it switches this on."
+        ),
     )
 
 
@@ -262,6 +357,8 @@ class ServiceSettings(
     WorkingTimeSettings,
     PositionSettings,
     LimitSettings,
+    KeptSettings,
+    SignInSettings,
 ):
     """The one row of settings that staff change without a deploy; read once per transaction by `current()`."""
 

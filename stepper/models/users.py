@@ -1,37 +1,78 @@
 """People who sign in: their names, rights, ratings and what their sessions are bound to."""
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from django.contrib.auth import hashers
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.contrib.auth.password_validation import validate_password
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, router, transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Lower
 from django.dispatch import Signal
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from phonenumber_field.modelfields import PhoneNumberField
 
+from stepper import languages
+from stepper.errors import NotPermitted
+from stepper.texts import PlainTextField
+
+from .settings import ServiceSettings
+
 # Sent in the transaction that changes what somebody's sessions are worth or may do: `user_ids`, `fields`, `using`.
 rights_changed = Signal()
-RIGHTS = frozenset({"password", "is_active", "is_staff", "is_superuser"})
+RIGHTS = frozenset({"password", "session_binding", "is_active", "is_staff", "is_superuser"})
+# Sent in the transaction that changes these or rights: `changes`, each user's fields with the values before and after;
+# `using`.
+account_changed = Signal()
+WATCHED = RIGHTS | {"email", "phone", "max_overlapping_trips"}
+
+
+class Theme(models.TextChoices):
+    """The colours of the pages."""
+
+    SYSTEM = "system", _("As on the device")
+    LIGHT = "light", _("Light")
+    DARK = "dark", _("Dark")
 
 
 class UserQuerySet(models.QuerySet["User"]):
     def update(self, **values: Any) -> int:
         """Update as Django does, and send `rights_changed` for those whose rights may have changed."""
-        fields = RIGHTS & values.keys()
+        fields = WATCHED & values.keys()
         if not fields:
             return super().update(**values)
         with transaction.atomic(using=self.db):
-            user_ids = list(self.order_by().values_list("pk", flat=True))
+            before = {row["pk"]: row for row in self.order_by().values("pk", *fields)}
             updated = super().update(**values)
-            rights_changed.send(User, user_ids=user_ids, fields=fields, using=self.db)
+            if rights := RIGHTS & fields:
+                rights_changed.send(User, user_ids=list(before), fields=rights, using=self.db)
+            after = User._base_manager.using(self.db).filter(pk__in=before).values("pk", *fields)
+            _send_changes({row["pk"]: (before[row["pk"]], row) for row in after}, fields, self.db)
         return updated
 
     update.alters_data = True  # type: ignore[attr-defined]
+
+    def with_demanded_factor(self) -> "UserQuerySet":
+        """Leave out those without a second factor where the settings demand one of staff."""
+        demanded = ServiceSettings.objects.using(self.db).filter(staff_second_factor=True)
+        own = User._base_manager.using(self.db).filter(pk=OuterRef("pk"), authenticator__type="totp")
+        return self.filter(~Exists(demanded) | Exists(own))
+
+
+def _send_changes(rows: dict[int, tuple[dict[str, Any], dict[str, Any]]], fields: Collection[str], using: str) -> None:
+    """Send `account_changed` for the users whose row differs before and after."""
+    changes = {
+        pk: {name: (before[name], after[name]) for name in sorted(fields) if before[name] != after[name]}
+        for pk, (before, after) in rows.items()
+    }
+    changes = {pk: changed for pk, changed in changes.items() if changed}
+    if changes:
+        account_changed.send(User, changes=changes, using=using)
 
 
 def short_name(name: str) -> str:
@@ -49,6 +90,18 @@ class UserManager(BaseUserManager["User"]):
     def get_queryset(self) -> UserQuerySet:
         return UserQuerySet(self.model, using=self._db)
 
+    def lock_active(self, user_id: int) -> "User":
+        """Lock and return an account's row before something is stored for it.
+
+        The request's own user was read before: meanwhile the account may have been deleted, and would be filled again.
+
+        Raises:
+            NotPermitted: account.inactive
+        """
+        user = self.get_queryset().select_for_update(no_key=True).get(pk=user_id)
+        user.require_active()
+        return user
+
     def create_user(self, email: str | None = None, password: str | None = None, **fields: Any) -> "User":
         user = self.model(email=email or None, **fields)
         user.set_password(password)
@@ -56,6 +109,13 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str | None = None, password: str | None = None, **fields: Any) -> "User":
+        """Create staff with every right; `createsuperuser` asks for the password, or takes it from the environment.
+
+        Raises:
+            ValidationError: the password breaks the rules, which the command lets its user skip.
+        """
+        if password is not None:
+            validate_password(password, self.model(email=email, **fields))
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
 
@@ -65,9 +125,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     email = models.EmailField(_("e-mail"), unique=True, null=True, blank=True)
     phone = PhoneNumberField(_("phone"), unique=True, null=True, blank=True)
     phone_verified = models.BooleanField(_("phone verified"), default=False)
-    name = models.CharField(_("name"), max_length=80)
+    name = PlainTextField(_("name"), max_length=80)
     language = models.CharField(
-        _("language"), max_length=2, default="en", choices=[("kk", "Қазақша"), ("ru", "Русский"), ("en", "English")]
+        _("language"), max_length=2, default=languages.SOURCE, choices=list(languages.NAMES.items())
+    )
+    theme = models.CharField(
+        _("colours"), max_length=6, choices=Theme.choices, default=Theme.SYSTEM, db_default=Theme.SYSTEM
     )
     is_staff = models.BooleanField(_("staff"), default=False)
     is_active = models.BooleanField(_("active"), default=True)
@@ -83,9 +146,12 @@ class User(AbstractBaseUser, PermissionsMixin):
             "as many cancelled late in a day. Empty: as in the settings."
         ),
     )
-    # Where the stored hash was upgraded at a sign-in: "<what sessions would be bound to now>$<what they are bound to>".
-    # It counts for that hash only, so whatever changes the password ends the sessions.
+    # Where the stored hash was upgraded at a sign-in, or all sessions were ended: "<what sessions would be bound to by
+    # the password>$<what they are bound to>". It counts for that hash only, so whatever changes the password ends the
+    # sessions.
     session_binding = models.CharField(max_length=160, default="", db_default="", blank=True, editable=False)
+    # The kinds of pushes that the user does not want, with spaces between (realtime.push.subscriptions.Topic).
+    push_muted = models.CharField(max_length=100, default="", db_default="", blank=True, editable=False)
     # What drivers gave this passenger; the average is never stored.
     rating_sum = models.PositiveIntegerField(default=0, editable=False)
     rating_count = models.PositiveIntegerField(default=0, editable=False)
@@ -114,7 +180,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         self.email = self.email.lower() if self.email else None
         self.phone = self.phone or None
         update_fields = kwargs.get("update_fields")
-        fields = RIGHTS if update_fields is None else RIGHTS & set(update_fields)
+        fields = WATCHED if update_fields is None else WATCHED & set(update_fields)
         if self._state.adding or not fields:
             super().save(*args, **kwargs)
             return
@@ -122,11 +188,15 @@ class User(AbstractBaseUser, PermissionsMixin):
         with transaction.atomic(using=using):
             # Compared with the stored row: what this object was read as may be old.
             rows = User._base_manager.using(using).select_for_update(no_key=True).filter(pk=self.pk)
-            stored = rows.values(*sorted(fields)).first() or {}
+            stored = rows.values(*sorted(fields)).first()
             super().save(*args, **kwargs)
-            changed = {name for name in stored if stored[name] != getattr(self, name)}
+            if stored is None:
+                return
+            new = {name: getattr(self, name) for name in fields}
+            changed = {name for name in RIGHTS & fields if stored[name] != new[name]}
             if changed:
                 rights_changed.send(User, user_ids=[self.pk], fields=changed, using=using)
+            _send_changes({self.pk: (stored, new)}, fields, using)
 
     def check_password(self, raw_password: str | None) -> bool:
         """Check as Django does; when that upgrades the stored hash, the password is the same and sessions go on."""
@@ -140,6 +210,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         rows = User._base_manager.filter(pk=self.pk, password=old)
         if rows.update(password=upgraded.password, session_binding=binding):
             self.password, self.session_binding = upgraded.password, binding
+
+    def bind_sessions_to(self, text: str) -> None:
+        """Store what sessions are bound to from now on; those that are bound to something else have ended."""
+        self.session_binding = f"{super()._get_session_auth_hash()}${text}"  # type: ignore[misc]
+        self.save(update_fields=["session_binding"])
 
     def _get_session_auth_hash(self, secret: Any = None) -> str:
         """Return what sessions are bound to."""
@@ -163,6 +238,40 @@ class User(AbstractBaseUser, PermissionsMixin):
         """ "Daniyar S.": what a stranger on the same trip sees."""
         return short_name(self.name)
 
+    @cached_property
+    def lacks_second_factor(self) -> bool:
+        """Whether the settings demand a second factor of staff and this member of staff has none: no right counts.
+
+        Asked of the database once for each object, as Django keeps permissions; of people who are not staff never.
+        """
+        if not (self.is_staff or self.is_superuser):
+            return False
+        rows = UserQuerySet(User, using=self._state.db).filter(pk=self.pk)
+        return not rows.with_demanded_factor().exists()
+
+    def require_active(self) -> None:
+        """Raise NotPermitted (account.inactive) where the account was deleted or staff have closed it."""
+        if not self.is_active:
+            raise NotPermitted("account.inactive", _("Your account is not active."))
+
+    def require_staff(self, permission: str) -> None:
+        """Raise NotPermitted (auth.forbidden) for anybody but staff whom the admin gives this permission."""
+        if not (self.is_staff and self.has_perm(permission)):
+            raise NotPermitted("auth.forbidden", _("Only staff can do this."))
+
+    @property
+    def may_act_as_staff(self) -> bool:
+        """Whether they are staff whose rights count; what asks for `is_staff` alone asks for this."""
+        return self.is_staff and not self.lacks_second_factor
+
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        """Answer as Django does; no for staff who lack the second factor that is demanded of them."""
+        return not self.lacks_second_factor and super().has_perm(perm, obj)
+
+    def has_module_perms(self, app_label: str) -> bool:
+        """Answer as Django does; no for staff who lack the second factor that is demanded of them."""
+        return not self.lacks_second_factor and super().has_module_perms(app_label)
+
     @property
     def may_see_trips(self) -> bool:
         """Whether they see everybody's trips and where all drivers are, wherever the admin lets them see trips."""
@@ -172,6 +281,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     def may_steer_trips(self) -> bool:
         """Whether they do with everybody's trips what the admin lets them do."""
         return self.is_staff and self.has_perm("trips.change_trip")
+
+    @property
+    def offered_language(self) -> str:
+        """The language to write to them in: theirs, or English where that has no catalogue."""
+        return languages.offered_or_source(self.language)
 
     @property
     def initials(self) -> str:

@@ -1,31 +1,74 @@
-"""Admission control: how many requests run at once, and that each begins after earlier events were published."""
+"""Admission control: how many requests run at once, also of one client, and that each begins after earlier events."""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from contextlib import AsyncExitStack
+from typing import Any, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from realtime.outbox import publisher
 from stepper.db.transactions import database_pool, run_in_thread
 
 T = TypeVar("T")
 
-_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ThreadPoolExecutor, asyncio.Semaphore]] = WeakKeyDictionary()
+# Requests of one client that run at once; its further ones wait for these, and others pass them. If it could use every
+# thread, somebody else's request would first wait for one of them and then share the interpreter with three.
+AT_ONCE_PER_CLIENT = 1
 
 
-async def run_admitted(func: Callable[..., T], *args: Any, pool: ThreadPoolExecutor = database_pool) -> T:
+class Client(NamedTuple):
+    """Whose request it is, which decides only what waits for what: nothing of it needs to have been checked."""
+
+    # An address, or a network in which clients can choose theirs. Together its clients leave one thread to others,
+    # because one of them may give itself another name with each request.
+    network: str
+    # None: not told apart from others of the network.
+    name: str | None = None
+
+
+class _Slots:
+    """The slots of a pool on one event loop: one for each thread, and so many of them for one network or client."""
+
+    def __init__(self, threads: int) -> None:
+        self.all = asyncio.Semaphore(threads)
+        self._at_once_per_network = max(1, threads - 1)
+        self._of_some: WeakValueDictionary[Client, asyncio.Semaphore] = WeakValueDictionary()
+
+    def of(self, client: Client) -> asyncio.Semaphore:
+        """Return the slots of a client, or of a whole network, which exist while a request of it runs or waits."""
+        slots = self._of_some.get(client)
+        if slots is None:
+            most = self._at_once_per_network if client.name is None else AT_ONCE_PER_CLIENT
+            slots = self._of_some[client] = asyncio.Semaphore(most)
+        return slots
+
+
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ThreadPoolExecutor, _Slots]] = WeakKeyDictionary()
+
+
+async def run_admitted(
+    func: Callable[..., T], *args: Any, client: Client | None, pool: ThreadPoolExecutor = database_pool
+) -> T:
     """Run a request or command in a thread of the pool: at most as many together as it has threads.
 
-    It begins after the events of earlier requests were handed to the channel layer, so that a driver who lost a race
-    learns it before their next request runs.
+    With `client` None it waits for threads only. A request begins after the events of earlier requests were handed to
+    the channel layer, so that a driver who lost a race learns it before their next request runs.
 
-    A cancelled request (the client hung up) keeps its slot until its thread has finished. The thread cannot be stopped
+    A cancelled request (the client hung up) keeps its slots until its thread has finished. The thread cannot be stopped
     and still reads the request's body, and hanging up must not let more requests into the pool than it has threads.
     """
     loop = asyncio.get_running_loop()
-    slots = _slots.setdefault(loop, {}).setdefault(pool, asyncio.Semaphore(pool._max_workers))
-    async with slots:
+    pools = _slots.setdefault(loop, {})
+    if pool not in pools:
+        pools[pool] = _Slots(pool._max_workers)
+    slots = pools[pool]
+    async with AsyncExitStack() as held:
+        if client is not None and client.name is not None:
+            await held.enter_async_context(slots.of(client))
+        if client is not None:
+            await held.enter_async_context(slots.of(Client(client.network)))
+        await held.enter_async_context(slots.all)
         await publisher.wait_until_delivered()
         working = asyncio.ensure_future(run_in_thread(func, *args, pool=pool))
         try:

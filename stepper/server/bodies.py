@@ -6,7 +6,6 @@ Then the connection is closed, because the rest of the body is still being sent.
 """
 
 import asyncio
-from importlib import import_module
 from io import BytesIO
 from typing import Any
 
@@ -16,12 +15,14 @@ from django.core.handlers.asgi import ASGIRequest
 from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext_lazy as _
 
+from stepper.accounts.session_store import SessionStore
 from stepper.api.base import authenticate_token
 from stepper.api.errors import ProtocolError
 from stepper.errors import DomainError, Unavailable
 from stepper.server.admission import run_admitted
 from stepper.server.handler import request_pool
 from stepper.server.request_limits import LENGTH_DIGITS, MAX_BODY_BYTES, REFUSAL, largest_body
+from stepper.web.cookies import session_key
 
 
 class BodyLimits:
@@ -126,9 +127,7 @@ def is_signed_in(scope: dict[str, Any]) -> bool:
     kind, _space, token = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return authenticate_token(token) is not None
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(
-        request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-    )
+    request.session = SessionStore(session_key(request.COOKIES))
     return get_user(request).is_authenticated
 
 
@@ -137,7 +136,7 @@ async def _limit(scope: dict[str, Any], length: int | None) -> int:
     limit = largest_body(scope["path"])
     if limit <= MAX_BODY_BYTES or (length is not None and length <= MAX_BODY_BYTES):
         return limit
-    return limit if await run_admitted(is_signed_in, scope, pool=request_pool) else MAX_BODY_BYTES
+    return limit if await run_admitted(is_signed_in, scope, client=None, pool=request_pool) else MAX_BODY_BYTES
 
 
 def _too_large() -> DomainError:

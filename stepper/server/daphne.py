@@ -8,7 +8,7 @@ without limit to a client that does not read, so its transport is watched here.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from daphne.endpoints import build_endpoint_description_strings
@@ -32,16 +32,20 @@ class CodedWebSocketProtocol(WebSocketState):
     """A connection that handles short frames by a call, and knows whether its client reads."""
 
     listener: Listener | None = None
-    _unheard: Unheard | None = None
 
     def onFrameBegin(self) -> None:  # noqa: N802 - Autobahn's name
-        if self.is_frame_unheard:
-            if self._unheard is None:
-                self._unheard = Unheard()
-            if self._unheard.is_one_too_many():
-                self.cut()
-                return
-        super().onFrameBegin()
+        if self.is_continuation:
+            is_too_many = self._unheard.is_one_part_too_many(is_last=self.is_frame_final)
+        else:
+            is_too_many = self.is_frame_unheard and self._unheard.is_one_too_many()
+        if is_too_many:
+            self.cut()
+        else:
+            super().onFrameBegin()
+
+    @cached_property
+    def _unheard(self) -> Unheard:
+        return Unheard()
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         super().connectionMade()
@@ -147,28 +151,45 @@ def install() -> None:
         install_protocols(CodedWebSocketProtocol, LimitedHTTPFactory)
 
 
-def serve(host: str, port: int) -> None:
+def serve(host: str, port: int, announce: Callable[[], None]) -> None:
     """Serve until SIGINT or SIGTERM; lock the data directory if only one server may run.
 
+    `announce` is called once it listens and its background work has started.
+
     Raises:
-        CommandError: another server runs on the same data, or the port is taken.
+        CommandError: another server runs on the same data, or it could not start.
     """
     try:
         lock = claim_data_directory()
     except AlreadyRunning as error:
         raise CommandError(str(error)) from error
     install()
+    # Kept so that the loop does not lose it.
+    starting: list[asyncio.Task[None]] = []
+
+    async def start() -> None:
+        await lifespan.start()
+        announce()
+
+    def start_in_background() -> None:
+        starting.append(asyncio.get_event_loop().create_task(start()))
+        starting[0].add_done_callback(
+            lambda task: running.stop() if not task.cancelled() and task.exception() else None
+        )
+
     running = SocketServer(
         application=import_string("stepper.asgi.application"),
         endpoints=build_endpoint_description_strings(host=host, port=port),
         # Handshakes wait for a database thread: many clients that reconnect together must not be refused.
         websocket_handshake_timeout=30,
-        ready_callable=lambda: asyncio.get_event_loop().create_task(lifespan.start()),
+        ready_callable=start_in_background,
         server_name="stepper",
     )
     running.before_end = lifespan.stop
     running.run()
     if lock is not None:
         lock.close()
+    if starting and starting[0].done():
+        starting[0].result()
     if not running.listening_addresses:
         raise CommandError(f"Could not listen on {host}:{port}; is another server running there?")

@@ -23,7 +23,9 @@ from stepper.server.request_limits import (
     MAX_HEAD_BYTES,
     MAX_HEADERS,
     MAX_LINE_BYTES,
+    NOSNIFF,
     READ_AHEAD_BYTES,
+    REFUSAL_HEADERS,
 )
 
 
@@ -88,6 +90,10 @@ class LimitedChannel(ChannelState):
         if name.lower() == b"content-length" and len(value.strip()) > LENGTH_DIGITS:
             self.refuse_request()
             return False
+        # Twisted passes over "identity", also after "chunked": a proxy may end that body elsewhere (RFC 9112, 6.3).
+        if name.lower() == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            self.refuse_request()
+            return False
         return bool(super().headerReceived(line))
 
     def allHeadersReceived(self) -> None:
@@ -141,7 +147,7 @@ class LimitedChannel(ChannelState):
 
     def _refuse(self, status: bytes) -> None:
         self._cancel("_overdue")
-        self.transport.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        self.transport.write(b"HTTP/1.1 " + status + b"\r\n" + REFUSAL_HEADERS + b"\r\n")
         self.is_unread = True
         self.loseConnection()
 
@@ -300,7 +306,11 @@ class StreamedRequest(WebRequest):
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start" and not self.finished and self.channel is not None:
+            # The application sets it; an error of Daphne's own has it from here.
+            self.setHeader(*NOSNIFF)
             for name, value in message.get("headers", ()):
+                if name.lower() == NOSNIFF[0]:
+                    self.responseHeaders.removeHeader(name)
                 if name.lower() == b"connection" and value.lower() == b"close":
                     self.channel.persistent = False
         super().handle_reply(message)

@@ -73,9 +73,19 @@ class WebSocketState(WebSocketProtocol):
         )
 
     @property
+    def is_continuation(self) -> bool:
+        """Whether the frame that begins continues a message."""
+        return bool(self.current_frame.opcode == 0)
+
+    @property
+    def is_frame_final(self) -> bool:
+        """Whether the frame that begins is the last of its message."""
+        return bool(self.current_frame.fin)
+
+    @property
     def is_frame_unheard(self) -> bool:
-        """Whether the frame that begins reaches no consumer: ping, pong, part of a message, or after a close."""
-        return self.current_frame.opcode > 7 or self.inside_message or self.state != self.STATE_OPEN
+        """Whether the frame that begins, which continues no message, reaches no consumer: ping, pong, after a close."""
+        return self.current_frame.opcode > 7 or self.state != self.STATE_OPEN
 
     def write(self, wire: bytes) -> bool:
         """Write a frame as it goes over the wire; False where the client does not keep up. To nobody: True."""

@@ -1,11 +1,10 @@
 """The dispatcher: deadlines, due rounds, searches that end, drivers' working time, watches of trips with a driver.
 
-Any number of dispatchers may run. It also deletes old rows.
+Any number of dispatchers may run. Each also deletes old rows (stepper.server.pruning).
 """
 
 import asyncio
 import contextlib
-import datetime as dt
 import logging
 import os
 import socket
@@ -14,13 +13,11 @@ import time
 from django.db import DatabaseError
 from django.utils import timezone
 
-from drivers import metrics, working_time
-from drivers.models import TrailPoint
-from realtime.models import Event, ServerBeat
+from drivers import metrics, validity, working_time
+from realtime.models import ServerBeat
 from stepper.db.transactions import run_in_thread, service_pool
-from stepper.models import ServiceSettings
+from stepper.server.pruning import Pruner
 from trips import deadlines, unfilled, watch
-from trips.models import DispatchRound
 
 logger = logging.getLogger("stepper.server.dispatcher")
 
@@ -30,10 +27,6 @@ SUPERVISE_S = 2.0
 # Rows of a kind that one pass handles: the hours of many drivers may begin at the same time.
 BATCH = 100
 BEAT_S = 5.0
-PRUNE_S = 600.0
-# The pause after a pass that deleted PRUNED_AT_ONCE rows, as there may be more.
-PRUNE_ON_S = 10.0
-PRUNED_AT_ONCE = 20_000
 
 
 def dispatch_due() -> int:
@@ -51,33 +44,18 @@ def dispatch_due() -> int:
 
 
 def supervise_due() -> bool:
-    """Handle due working time, watches, metrics and unfilled trips, one batch each; True: more may be due now."""
+    """Handle due working time, watches, metrics, unfilled trips and reminders of documents, one batch each.
+
+    Return whether more may be due now.
+    """
     done = (
         working_time.apply_due(BATCH),
         watch.watch_due(BATCH),
         metrics.count_due(BATCH),
         unfilled.escalate_due(BATCH),
+        validity.remind_due(BATCH),
     )
     return max(done) >= BATCH
-
-
-def prune() -> int:
-    """Delete events, rounds and points of trails after the time they are kept, and rows of dispatchers long stopped.
-
-    Return the number of rows; `PRUNED_AT_ONCE` or more: there may be more to delete.
-    """
-    now = timezone.now()
-    ServerBeat.objects.filter(beat_at__lt=now - dt.timedelta(days=1)).delete()
-    settings = ServiceSettings.current()
-    # Only the oldest keys are searched: an index on the time would be written with every row and used only here.
-    oldest_rounds = DispatchRound.objects.order_by("pk").values("pk")[:PRUNED_AT_ONCE]
-    kept_since = now - dt.timedelta(days=settings.rounds_kept_days)
-    done = DispatchRound.objects.filter(pk__in=oldest_rounds, created_at__lt=kept_since).delete()[0]
-    oldest_points = TrailPoint.objects.order_by("pk").values("pk")[:PRUNED_AT_ONCE]
-    kept_since = now - dt.timedelta(days=settings.trail_kept_days)
-    done += TrailPoint.objects.filter(pk__in=oldest_points, recorded_at__lt=kept_since).delete()[0]
-    kept_for = dt.timedelta(hours=settings.event_log_hours)
-    return done + Event.objects.filter(created_at__lt=now - kept_for, published_at__isnull=False).delete()[0]
 
 
 class Dispatcher:
@@ -87,6 +65,7 @@ class Dispatcher:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._pruner = Pruner()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self.run())
@@ -98,8 +77,8 @@ class Dispatcher:
             await self._task
 
     async def run(self) -> None:
-        """Run both loops until stopped. They are separate, so that offers never wait for working time and watches."""
-        await asyncio.gather(self._dispatch(), self._look_after())
+        """Run the loops until stopped. They are separate, so that offers wait for nothing else."""
+        await asyncio.gather(self._dispatch(), self._look_after(), self._prune())
 
     async def _look_after(self) -> None:
         while not self._stopping.is_set():
@@ -115,16 +94,13 @@ class Dispatcher:
                 await self._pause(SUPERVISE_S)
 
     async def _dispatch(self) -> None:
-        beat_due = prune_due = 0.0
+        beat_due = 0.0
         while not self._stopping.is_set():
             try:
                 if time.monotonic() >= beat_due:
                     await run_in_thread(self._beat, pool=service_pool)
                     beat_due = time.monotonic() + BEAT_S
                 done = await run_in_thread(dispatch_due, pool=service_pool)
-                if time.monotonic() >= prune_due:
-                    pruned = await run_in_thread(prune, pool=service_pool)
-                    prune_due = time.monotonic() + (PRUNE_S if pruned < PRUNED_AT_ONCE else PRUNE_ON_S)
             except DatabaseError as error:
                 logger.warning("the dispatcher waits for the database: %s", error)
                 done = 0
@@ -135,6 +111,18 @@ class Dispatcher:
                 await self._pause(1)
             if not done:
                 await self._pause(TICK_S)
+
+    async def _prune(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                wait_s = await run_in_thread(self._pruner.prune_due, pool=service_pool)
+            except DatabaseError as error:
+                logger.warning("the deletion of old rows waits for the database: %s", error)
+                wait_s = 1.0
+            except Exception:  # as in `_dispatch`: nothing may end this loop
+                logger.exception("old rows were not deleted")
+                wait_s = 1.0
+            await self._pause(wait_s)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

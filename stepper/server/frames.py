@@ -22,6 +22,8 @@ SHORT_FRAME_BYTES = 2048
 _TEXT_FRAME = 0x81  # final, text
 # Limits of frames that reach no consumer, so that no consumer can limit them: the burst, and frames per second.
 _UNHEARD_BURST, _UNHEARD_RATE = 1000, 100
+# Continuation frames of one message that are not counted: the consumer counts the message.
+_FREE_PARTS = 8
 _head, _head_16, _head_64 = Struct("!BB").pack, Struct("!BBH").pack, Struct("!BBQ").pack
 
 
@@ -44,18 +46,28 @@ class Connection(Protocol):
 class Unheard(TokenBucket):
     """Limit the frames of one connection that reach no consumer.
 
-    They are pings, pongs, parts of a message, and all frames after a close. Each costs the loop as much as a message,
-    and a ping makes the server write.
+    They are pings, pongs, continuation frames of a message beyond the first few, and all frames after a close. Each
+    costs the loop as much as a message, and a ping makes the server write.
     """
 
-    __slots__ = ()
+    __slots__ = ("_parts",)
 
     def __init__(self) -> None:
         super().__init__(_UNHEARD_BURST, _UNHEARD_RATE, time.monotonic())
+        # Continuation frames of the message that is being received.
+        self._parts = 0
 
     def is_one_too_many(self) -> bool:
         """Count one frame; True: cut the connection."""
         return self.spend(time.monotonic()) < 0
+
+    def is_one_part_too_many(self, *, is_last: bool) -> bool:
+        """Count one continuation frame, the last of its message or not; True: cut the connection."""
+        self._parts += 1
+        is_free = self._parts <= _FREE_PARTS
+        if is_last:
+            self._parts = 0
+        return not is_free and self.is_one_too_many()
 
 
 def encode_text_frame(body: bytes) -> bytes:

@@ -3,7 +3,9 @@
 Django switches threads for each synchronous middleware of an asynchronous chain (about twenty times a request here,
 each waiting for the interpreter lock) and runs every request in a thread of its own. Here the chain is synchronous and
 runs as a whole in a pool. When many requests arrive together (two hundred drivers accepting one trip), they wait in a
-queue instead of taking the interpreter lock from the event loop, and the sockets get the outcome immediately.
+queue instead of taking the interpreter lock from the event loop, and the sockets get the outcome immediately. The
+requests of one client run one after the other, and those of one network leave a thread to others, as a client can name
+itself anew with each request.
 
 Requests that hash a password run in a small pool of their own: a hash takes a hundred times as long as the rest of a
 request, so many people who sign in together would occupy every thread. A bounded number of them waits for this pool.
@@ -19,14 +21,19 @@ from django.core.handlers.asgi import ASGIHandler
 from django.utils.translation import gettext_lazy as _
 
 from stepper.errors import Unavailable
-from stepper.server.admission import run_admitted
+from stepper.server.admission import Client, run_admitted
+from stepper.server.proxies import network_of
 
 request_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="http")
 _hashing_pool = ThreadPoolExecutor(settings.SIGN_IN_THREADS, thread_name_prefix="hashing")
 
-# Requests that may hash a password: every POST to an account's pages except signing out and asking for a mail (so a new
-# page counts as one until it is excluded here), creating tokens, and staff who set passwords.
-_HASHES = re.compile(r"/accounts/(?!logout/|password/reset/$)|/api/token/?$|/admin/(?:password_change|stepper/user)/")
+# Requests that may hash a password: every POST to an account's pages except signing out, ending sessions and asking for
+# a mail (so a new page counts as one until it is excluded here), creating tokens, confirming with the password, and
+# staff who set passwords.
+_HASHES = re.compile(
+    r"/accounts/(?!logout/|sessions/|password/reset/$)|/api/token(?:/confirm)?/?$"
+    r"|/admin/(?:password_change|stepper/user)/"
+)
 
 
 class PooledHandler(ASGIHandler):
@@ -49,12 +56,28 @@ class PooledHandler(ASGIHandler):
 
     async def get_response_async(self, request: Any) -> Any:
         if request.method != "POST" or not _HASHES.match(request.path_info):
-            return await run_admitted(self.get_response, request, pool=request_pool)
+            return await run_admitted(self.get_response, request, client=_client(request), pool=request_pool)
         if self._hashing >= settings.SIGN_IN_THREADS + settings.SIGN_IN_QUEUE:
             request.refusal = Unavailable("server.busy", _("Many people are signing in. Try again in a few seconds."))
-            return await run_admitted(self.get_response, request, pool=request_pool)
+            return await run_admitted(self.get_response, request, client=_client(request), pool=request_pool)
         self._hashing += 1
         try:
-            return await run_admitted(self.get_response, request, pool=_hashing_pool)
+            return await run_admitted(self.get_response, request, client=None, pool=_hashing_pool)
         finally:
             self._hashing -= 1
+
+
+def _client(request: Any) -> Client:
+    """Return the token or session that the request names, in its network; nothing of it has been checked.
+
+    Static files are not told apart: a page asks for all of its files together.
+    """
+    network = network_of(request.META.get("REMOTE_ADDR", ""))
+    if request.path_info.startswith(settings.STATIC_URL):
+        return Client(network)
+    if token := request.headers.get("Authorization"):
+        return Client(network, f"token {token}")
+    name = settings.SESSION_COOKIE_NAME
+    # The second is the name from before the prefix (stepper.web.cookies).
+    key = request.COOKIES.get(name) or request.COOKIES.get(name.removeprefix(settings.COOKIE_PREFIX), "")
+    return Client(network, f"session {key}")

@@ -1,7 +1,7 @@
-"""The background work of a server process: publish events, write positions, dispatch, send mails.
+"""The background work of a server process: publish events, write positions, dispatch, send mails and pushes.
 
-It starts and stops with the server. Everything except the mails runs on the server's event loop: from a thread with a
-loop of its own it could not wake the sockets.
+It starts and stops with the server. Everything except mails and pushes runs on the server's event loop: from a thread
+with a loop of its own it could not wake the sockets.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from realtime.outbox import publisher
 from realtime.sockets.base import open_sockets
 from realtime.sockets.counts import counts
 from realtime.sockets.heartbeat import send_heartbeats_for_ever
-from stepper.mail.sending import mails
 from stepper.server.dispatcher import Dispatcher
+from stepper.tasks.worker import worker
 
 logger = logging.getLogger("stepper.server.lifespan")
 
-SWITCH_INTERVAL_S = 0.0002
+SWITCH_INTERVAL_S = 0.00005
 # Loaded modules stay for ever, and the objects of a frame are freed by their reference counts. With the default
 # thresholds the garbage collector would take a tenth of the time of relaying positions.
 GARBAGE_THRESHOLDS = (20_000, 20, 20)
@@ -44,7 +44,8 @@ async def start() -> None:
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     await publisher.open()
     buffer.open()
-    mails.open()
+    if settings.TASK_WORKER == "inside":
+        worker.open()
     layer_start = getattr(get_channel_layer(), "start", None)
     if layer_start is not None:
         await layer_start()
@@ -75,8 +76,8 @@ async def stop() -> None:
     await counts.close()
     await buffer.close()
     await publisher.close()
-    # After everything that may queue a mail: queued mails are still sent, within a time limit.
-    await asyncio.to_thread(mails.close)
+    # After everything that may enqueue: what is ready is still sent, within a time limit.
+    await asyncio.to_thread(worker.close)
     close = getattr(get_channel_layer(), "close", None)
     if close is not None:
         await close()

@@ -19,7 +19,10 @@ MAX_BODY_BYTES = 1 << 20
 # A Content-Length with more digits is refused; it may also have too many for `int`.
 LENGTH_DIGITS = 15
 # A regular expression that matches a whole path -> bytes that a signed-in user may send there.
-LARGER_BODIES: dict[str, int] = {}
+LARGER_BODIES: dict[str, int] = {
+    # Pictures of documents (drivers.joining_urls).
+    r"/drivers/documents/[a-z_]{1,16}/": 10 << 20,
+}
 
 # Bytes received before the application reads them; then reading pauses.
 READ_AHEAD_BYTES = 64 * 1024
@@ -27,6 +30,9 @@ READ_AHEAD_BYTES = 64 * 1024
 # would reset the connection before the client has read the answer.
 LINGER_S = 2
 LINGER_BYTES = 8 << 20
+# Of refusals that the servers answer without the application.
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+REFUSAL_HEADERS = b"content-length: 0\r\n%b: %b\r\nconnection: close\r\n" % NOSNIFF
 # The name in a request's scope by which Django's middleware finds why its body was refused.
 REFUSAL = "stepper.refusal"
 

@@ -1,6 +1,9 @@
 """uvicorn's WebSocket protocol as a `Connection`; set up by `manage.py serve --server uvicorn`."""
 
 import contextlib
+import socket
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import uvicorn
@@ -11,6 +14,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from stepper.server import private_names
 from stepper.server.frames import Listener, Unheard, read_short_frames
+from stepper.server.request_limits import REFUSAL_HEADERS
+from stepper.server.single_process import AlreadyRunning, claim_data_directory
 from stepper.server.uvicorn_http import LimitedHttpToolsProtocol
 from stepper.server.uvicorn_private import WebSocketState
 
@@ -20,14 +25,13 @@ MAX_SERVER_FRAME_BYTES = 1 << 20
 # The library parses all bytes it is given, so give it few: a check can then stop it between two calls.
 _PARSED_AT_ONCE = 4096
 # Time in which a refused client may go on sending, so that it gets the close frame.
-_READ_ON_S = 2.0
+_READ_ON_S = 5.0
 
 
 class LeanSansIOProtocol(WebSocketState):
     """A connection that handles short frames by a call, and cuts a client that floods it with other frames."""
 
     listener: Listener | None = None
-    _unheard: Unheard | None = None
     # The library has refused a frame: what the client still sends is read for a moment and discarded.
     _is_refused = False
 
@@ -58,13 +62,17 @@ class LeanSansIOProtocol(WebSocketState):
             super().handle_pong(event)
 
     def handle_cont(self, event: Any) -> None:
-        if not self._is_cut_off():
+        if self._unheard.is_one_part_too_many(is_last=event.fin):
+            self.transport.abort()
+        if not self.transport.is_closing():
             super().handle_cont(event)
+
+    @cached_property
+    def _unheard(self) -> Unheard:
+        return Unheard()
 
     def _is_cut_off(self) -> bool:
         """Count a frame that reaches no consumer; True: the connection is cut, or was before."""
-        if self._unheard is None:
-            self._unheard = Unheard()
         if self._unheard.is_one_too_many():
             self.transport.abort()
         return self.transport.is_closing()
@@ -90,14 +98,14 @@ class LeanSansIOProtocol(WebSocketState):
         """
         close = self.close_frame
         if close is None:  # the handshake itself is wrong, which uvicorn does not expect
-            self.transport.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + REFUSAL_HEADERS + b"\r\n")
             self.transport.close()
             return
         self.write_close_frame(close)
         self._is_refused = True
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.loop.call_later(_READ_ON_S, self.transport.close)
+        self.close_later(_READ_ON_S)
 
     def hang_up(self) -> None:
         self.transport.abort()
@@ -118,12 +126,33 @@ def protocols() -> tuple[type[HttpToolsProtocol], type[WebSocketsSansIOProtocol]
     return HttpToolsProtocol, WebSocketsSansIOProtocol
 
 
-def serve(host: str, port: int) -> None:
+class AnnouncingServer(uvicorn.Server):
+    """uvicorn, which says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
+
+
+def serve(host: str, port: int, announce: Callable[[], None]) -> None:
     """Serve until SIGINT or SIGTERM; the application's lifespan does what `stepper.server.daphne.serve` does itself.
 
+    `announce` is called once it listens and its background work has started.
+
     Raises:
-        CommandError: it could not start.
+        CommandError: another server runs on the same data, or it could not start.
     """
+    try:
+        # The lifespan takes the lock for good, but could only have uvicorn log that another server has it.
+        if (lock := claim_data_directory()) is not None:
+            lock.close()
+    except AlreadyRunning as error:
+        raise CommandError(str(error)) from error
     http, ws = protocols()
     config = uvicorn.Config(
         "stepper.asgi:application",
@@ -143,8 +172,9 @@ def serve(host: str, port: int) -> None:
         backlog=4096,
         timeout_graceful_shutdown=10,
     )
-    server = uvicorn.Server(config)
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after a regular end
+    server = AnnouncingServer(config, announce)
+    # uvicorn raises KeyboardInterrupt again after a regular end, and leaves by sys.exit where it could not start.
+    with contextlib.suppress(KeyboardInterrupt, SystemExit):
         server.run()
     if not server.started:
         raise CommandError(f"Could not start on {host}:{port}; the log says why.")

@@ -18,6 +18,7 @@ from stepper.server.request_limits import (
     MAX_HEADERS,
     MAX_LINE_BYTES,
     MAX_PIPELINED,
+    REFUSAL_HEADERS,
 )
 from stepper.server.uvicorn_private import HttpState
 
@@ -115,11 +116,9 @@ class LimitedHttpToolsProtocol(HttpState):
     def send_400_response(self, msg: str) -> None:
         self._cancel_timers()
         self.transport.is_unread = True
-        if self._is_head_too_large:
-            self.transport.write(STATUS_LINE[431] + b"content-length: 0\r\nconnection: close\r\n\r\n")
-            self.transport.close()
-        else:
-            super().send_400_response(msg)
+        status = 431 if self._is_head_too_large else 400
+        self.transport.write(STATUS_LINE[status] + REFUSAL_HEADERS + b"\r\n")
+        self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()

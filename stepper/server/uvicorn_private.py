@@ -15,8 +15,8 @@ PRIVATE_NAMES: PrivateNames = {
         *("handle_connect", "handle_ping", "handle_pong", "handle_cont", "handle_parser_exception"),
         *("send_receive_event_to_app", "data_received"),
         # Read or set.
-        *("close_sent", "conn", "curr_msg_data_type", "disconnected", "frames", "loop", "queue", "scope", "transport"),
-        "writable",
+        *("close_sent", "close_timer", "conn", "curr_msg_data_type", "disconnected", "frames", "loop", "queue"),
+        *("scope", "transport", "writable"),
     ),
     Protocol: ("close_sent", "data_to_send", "reader", "send_close"),
     StreamReader: ("buffer",),
@@ -87,6 +87,10 @@ class WebSocketState(WebSocketsSansIOProtocol):
         self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
+
+    def close_later(self, seconds: float) -> None:
+        """Close the transport after so long, and not already when the application has ended."""
+        self.close_timer = self.loop.call_later(seconds, self.transport.close)
 
 
 class HttpState(HttpToolsProtocol):

@@ -55,8 +55,14 @@ EXPECTED = frozenset(
         "trip.boarding_too_early",
         "trip.cancelled",
         "trip.transition_refused",
+        "vehicle.overlap",
     }
 )
+
+
+# Answers over a socket of a server that waits for its database, or has too much to do: as 503 is over REST.
+AWAY = frozenset({"server.busy", "server.unavailable"})
+READINESS_ANSWER_S = 10
 
 
 class Refused(Exception):
@@ -184,6 +190,16 @@ class Api:
         if answer.status_code >= 400:
             raise _refused(answer)
         return msgspec.json.decode(answer.content) if answer.content else None
+
+    async def readiness_codes(self) -> list[str]:
+        """Return what the server waits for (docs/operations.md, Health); none: it is ready."""
+        try:
+            answer = await self._http.get("/health/ready/", timeout=READINESS_ANSWER_S)
+            if answer.is_success and not answer.content.startswith(b"{"):
+                return []
+            return [str(code) for code in msgspec.json.decode(answer.content)["codes"]]
+        except (httpx.TransportError, msgspec.DecodeError, KeyError, TypeError):
+            return ["server.away"]
 
     async def sign_in(self, email: str, password: str) -> str:
         """Return an access token. Raises Refused or Gone."""
@@ -354,8 +370,12 @@ class ReconnectingSocket:
             future.set_result(ack)
 
     def _reject(self, error: events.Error) -> None:
-        self.account.api.tally.add_refusal(error.code)
         future = self._pending.pop(error.ref or "", None)
+        if error.code in AWAY:
+            if future and not future.done():
+                future.set_exception(Gone(error.code))
+            return
+        self.account.api.tally.add_refusal(error.code)
         if future and not future.done():
             future.set_exception(Refused(error.code, error.message, error.retry_after_s))
 

@@ -1,14 +1,15 @@
 """Real pick-ups from a CSV file: time, latitude, longitude, in whatever order and under whatever sensible names.
 
 Reads what cities publish: ISO times or "4/3/2014 0:05", comma, semicolon or tab between the fields. A row that
-says nothing usable is counted under its reason and left out.
+says nothing usable is left out, and named by its line in the file under its reason. A file whose latitudes and
+longitudes are in each other's column is refused.
 """
 
 import csv
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -66,6 +67,11 @@ TIME_FORMATS = (
     "%d.%m.%Y %H:%M:%S",
 )
 RIDE_KM = (1.0, 15.0)
+# Latitudes between which people are driven: Ushuaia is at 54.8° south, the North Cape at 71.2° north.
+_SOUTHMOST, _NORTHMOST = -56.0, 71.3
+SWAPPED = "with latitude and longitude exchanged"
+# So many rows are named for each reason.
+LINES_SHOWN = 5
 # Random looks for a dropoff before the whole file is searched.
 LOOKS = 200
 
@@ -93,6 +99,13 @@ class Pickups:
 
     rows: list[Pickup]
     bad: Counter[str] = field(default_factory=Counter)
+    # Reason -> the lines of the file that were left out for it, in order.
+    bad_lines: dict[str, list[int]] = field(default_factory=dict)
+
+    def leave_out(self, reason: str, line: int) -> None:
+        """Count a line of the file that says nothing usable."""
+        self.bad[reason] += 1
+        self.bad_lines.setdefault(reason, []).append(line)
 
     def rides(self, seed: int, limit: int | None = None, ride_km: tuple[float, float] = RIDE_KM) -> list[Ride]:
         """Return the first `limit` pick-ups, each with another pick-up of the file as its dropoff.
@@ -121,7 +134,7 @@ class Pickups:
 
 
 def read(path: Path) -> Pickups:
-    """Read a file. Raises OSError (no such file) or NotPicks."""
+    """Read a file. Raises OSError (no such file) or NotPickups."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             picks = _read(file)
@@ -129,14 +142,30 @@ def read(path: Path) -> Pickups:
         raise NotPickups(f"{path.name} is not a text file in UTF-8.") from error
     except csv.Error as error:
         raise NotPickups(f"{path.name} is not a table: {error}.") from error
+    swapped = picks.bad_lines.get(SWAPPED, [])
+    if len(swapped) > len(picks.rows):
+        raise NotPickups(
+            f"{path.name} has latitude and longitude in each other's column: row {swapped[0]} is nowhere that people "
+            "drive, and is if they are exchanged."
+        )
     if not picks.rows:
-        raise NotPickups(f"{path.name} holds no usable pick-up ({describe(picks.bad) or 'it is empty'}).")
+        raise NotPickups(f"{path.name} holds no usable pick-up ({describe(picks) or 'it is empty'}).")
     picks.rows.sort(key=lambda pick: pick.at)
     return picks
 
 
-def describe(bad: Counter[str]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in bad.most_common())
+def describe(found: Pickups) -> str:
+    """Say how many were left out for what, and which rows of the file."""
+    return ", ".join(
+        f"{count} {reason}{_lines(found.bad_lines.get(reason, []))}" for reason, count in found.bad.most_common()
+    )
+
+
+def _lines(lines: Sequence[int]) -> str:
+    if not lines:
+        return ""
+    shown = ", ".join(map(str, lines[:LINES_SHOWN]))
+    return f" (row{'s' if len(lines) > 1 else ''} {shown}{', …' if len(lines) > LINES_SHOWN else ''})"
 
 
 def _read(file: TextIO) -> Pickups:
@@ -151,13 +180,13 @@ def _read(file: TextIO) -> Pickups:
             time, lat, lng = (row[column] for column in columns)
             picks.rows.append(Pickup(_time(time), _spot(lat, lng)))
         except IndexError:
-            picks.bad["rows too short"] += 1
+            picks.leave_out("rows too short", reader.line_num)
         except BadRow as reason:
-            picks.bad[str(reason)] += 1
+            picks.leave_out(str(reason), reader.line_num)
     return picks
 
 
-def _filled(reader: Iterator[list[str]]) -> Iterator[list[str]]:
+def _filled(reader: Iterable[list[str]]) -> Iterator[list[str]]:
     return (row for row in reader if any(cell.strip() for cell in row))
 
 
@@ -183,7 +212,10 @@ def _time(text: str) -> dt.datetime:
         at = dt.datetime.fromisoformat(text.removesuffix(" UTC"))
     except ValueError:
         at = _other_time(text)
-    return at.astimezone(dt.UTC).replace(tzinfo=None) if at.tzinfo else at
+    try:
+        return at.astimezone(dt.UTC).replace(tzinfo=None) if at.tzinfo else at
+    except OverflowError as error:  # the year 1 east of Greenwich
+        raise BadRow("without a readable time") from error
 
 
 def _other_time(text: str) -> dt.datetime:
@@ -201,6 +233,10 @@ def _spot(lat_text: str, lng_text: str) -> Spot:
     except ValueError as error:
         raise BadRow("without a readable position") from error
     # Zero, zero is how recorders write "no fix"; nobody is picked up there. NaN fails both comparisons.
-    if not (-90 <= lat <= 90 and -180 <= lng <= 180) or (lat, lng) == (0, 0):
+    if (lat, lng) == (0, 0) or not (-180 <= lat <= 180 and -180 <= lng <= 180):
+        raise BadRow("with a position off the map")
+    if not _SOUTHMOST <= lat <= _NORTHMOST and _SOUTHMOST <= lng <= _NORTHMOST:
+        raise BadRow(SWAPPED)
+    if not -90 <= lat <= 90:
         raise BadRow("with a position off the map")
     return Spot(lat, lng)

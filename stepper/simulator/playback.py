@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import NoReturn
 
 from stepper.simulator.behaviour import Behaviour
 from stepper.simulator.client import Account, Api, Refused, Tally, first_cause
@@ -22,6 +23,9 @@ from trips.states import TripStatus
 QUIET_IDLE_S = 15.0
 QUIET_S = 180.0
 ONLINE_S = 180.0
+# Between two looks at whether the servers are ready, and the longest that one may not be.
+READINESS_S = 1.0
+AWAY_S = 600.0
 BEHAVIOUR = Behaviour(moving_real_s=2.0)
 
 
@@ -31,12 +35,13 @@ class NotServed(Exception):
 
 @dataclass
 class Progress:
-    """Where a replay is; `changed_at` is on the monotonic clock."""
+    """Where a replay is; `changed_at` is on the monotonic clock, `away` counts the servers that are not ready."""
 
     rides: int
     statuses: dict[int, TripStatus]
     refused: int = 0
     changed_at: float = 0.0
+    away: int = 0
 
     def note_status(self, trip: Watched) -> None:
         self.statuses[trip.trip_id] = trip.status
@@ -55,8 +60,8 @@ class Progress:
         return sum(status in states.FINISHED for status in self.statuses.values()) + self.refused
 
     def is_over(self, drivers_free: bool) -> bool:
-        """Return whether every ride was booked and ended, or what is left does not move."""
-        if self.booked < self.rides:
+        """Return whether every ride was booked and ended, or what is left does not move; never while a server waits."""
+        if self.booked < self.rides or self.away:
             return False
         left = {status for status in self.statuses.values() if status not in states.FINISHED}
         if not left:
@@ -66,7 +71,7 @@ class Progress:
 
 
 class Playback:
-    """One replay. `tick` is called several times a second with the progress."""
+    """One replay. `tick` is called several times a second with the progress, `say` with what happened to a server."""
 
     def __init__(
         self,
@@ -77,6 +82,7 @@ class Playback:
         clock: Clock,
         seed: int,
         tick: Callable[[Progress], None],
+        say: Callable[[str], None],
     ) -> None:
         self.tally = Tally()
         self.progress = Progress(len(rides), {})
@@ -88,6 +94,7 @@ class Playback:
         self._urls = urls
         self._rng = Random(f"{seed}:people")
         self._tick = tick
+        self._say = say
 
     async def play(self) -> None:
         """Play all rides; return when every trip is over or nothing moves any more. Raises NotServed."""
@@ -96,6 +103,8 @@ class Playback:
             await self._play(apis)
         except ExceptionGroup as group:
             cause = first_cause(group)
+            if isinstance(cause, NotServed):
+                raise cause from group
             if isinstance(cause, Refused):
                 raise NotServed(f"An account was not let in: {cause}") from group
             raise cause from group
@@ -107,6 +116,7 @@ class Playback:
         passengers = self._create_passengers(apis)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(driver.run()) for driver in drivers]
+            tasks += [group.create_task(self._watch_readiness(api)) for api in apis]
             await self._until_online(drivers)
             tasks += [group.create_task(passenger.run()) for passenger in passengers]
             group.create_task(self._book_all(passengers))
@@ -117,6 +127,30 @@ class Playback:
             self._tick(self.progress)
             for task in tasks:
                 task.cancel()
+
+    async def _watch_readiness(self, api: Api) -> NoReturn:
+        """Say when a server waits for something and when it goes on. Raises NotServed after AWAY_S.
+
+        Everybody repeats what was not answered, with the same key; while a server waits, it is no sign of the end that
+        nothing moves.
+        """
+        away_since: float | None = None
+        while True:
+            codes = await api.readiness_codes()
+            now_s = time.monotonic()
+            if codes:
+                if away_since is None:
+                    away_since = now_s
+                    self.progress.away += 1
+                    self._say(f"{api.url} waits ({', '.join(codes)}); the replay goes on when it is ready.")
+                elif now_s - away_since > AWAY_S:
+                    raise NotServed(f"{api.url} was not ready for {AWAY_S:.0f} s ({', '.join(codes)}).")
+                self.progress.changed_at = now_s
+            elif away_since is not None:
+                self._say(f"{api.url} is ready again after {now_s - away_since:.0f} s.")
+                self.progress.away -= 1
+                away_since = None
+            await asyncio.sleep(READINESS_S)
 
     def _accounts(self, apis: Sequence[Api], emails: Iterable[str]) -> list[Account]:
         return [

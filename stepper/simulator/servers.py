@@ -29,6 +29,7 @@ from psycopg import sql
 
 READY_S = 60
 STOP_S = 15
+DROP_S = 15
 TROUBLE = re.compile(r"Traceback|\bERROR\b|\bCRITICAL\b")
 # Redis counts its databases from 0 to 15 unless told otherwise; 0 is everybody's.
 REDIS_DATABASES = range(15, 0, -1)
@@ -187,8 +188,23 @@ def scratch_database(database_url: str) -> Iterator[str]:
     try:
         yield urlunsplit(parts._replace(path=f"/{name}"))
     finally:
-        with psycopg.connect(database_url, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(identifier))
+        _drop_database(database_url, name)
+
+
+def _drop_database(database_url: str, name: str) -> None:
+    """Drop a database; where the server is away, wait for it for DROP_S. Raises CannotStart."""
+    statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+    deadline = time.monotonic() + DROP_S
+    while True:
+        try:
+            with psycopg.connect(database_url, autocommit=True) as connection:
+                connection.execute(statement)
+        except psycopg.OperationalError as error:
+            if time.monotonic() > deadline:
+                raise CannotStart(f"The scratch database {name} is still there, drop it: {error}") from error
+            time.sleep(0.5)
+        else:
+            return
 
 
 @contextmanager

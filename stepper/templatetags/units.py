@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from django import template
 from django.utils import formats, timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
@@ -23,27 +25,39 @@ def _grouped(amount: int) -> str:
 
 @register.filter
 def money(amount: int | None) -> str:
-    """Write whole tenge: `₸9 180`."""
-    return f"₸{_grouped(int(amount or 0))}"
+    """Write whole tenge: `₸9 180`, or as the language has it (`9 180 ₸`)."""
+    return pgettext("money", "₸%(amount)s") % {"amount": _grouped(int(amount or 0))}
 
 
 @register.filter
 def km(distance_km: float) -> str:
-    """Write a distance, with one decimal below 10 km: `2.4 km`, `238 km`."""
+    """Write a distance, with one decimal below 10 km: `2.4 km`, `238 km`; the least is `0.1 km`."""
     if distance_km < 9.95:
-        return _("%(km)s km") % {"km": formats.number_format(round(distance_km, 1), 1, use_l10n=True)}
+        return _("%(km)s km") % {"km": formats.number_format(round(max(0.1, distance_km), 1), 1, use_l10n=True)}
     return _("%(km)s km") % {"km": _grouped(round(distance_km))}
 
 
 @register.filter
 def duration(minutes: int) -> str:
-    """Write a duration: `6 min` below an hour, `4 h 10` above."""
-    hours, rest = divmod(int(minutes), 60)
+    """Write a duration: `6 min` below an hour, `4 h 10` above; the least is `1 min`."""
+    hours, rest = divmod(max(1, int(minutes)), 60)
     if not hours:
         return _("%(minutes)d min") % {"minutes": rest}
     if not rest:
         return _("%(hours)d h") % {"hours": hours}
     return _("%(hours)d h %(minutes)02d") % {"hours": hours, "minutes": rest}
+
+
+@register.simple_tag
+def unit_attributes() -> SafeString:
+    """Write how distances and durations are worded, for scripts: `data-km="{km} km"` and the like."""
+    return format_html(
+        'data-km="{}" data-minutes="{}" data-hours="{}" data-hours-minutes="{}"',
+        _("%(km)s km").replace("%(km)s", "{km}"),
+        _("%(minutes)d min").replace("%(minutes)d", "{minutes}"),
+        _("%(hours)d h").replace("%(hours)d", "{hours}"),
+        _("%(hours)d h %(minutes)02d").replace("%(hours)d", "{hours}").replace("%(minutes)02d", "{minutes}"),
+    )
 
 
 @register.filter

@@ -2,12 +2,13 @@
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from drivers.models import Driver
 from realtime.delivery.notifications import unread_count
+from stepper.db.clock import database_now
 from stepper.mail import sending
+from stepper.models import Theme
 
 
 class Page:
@@ -22,7 +23,19 @@ class Page:
 
     @property
     def server_time(self) -> str:
-        return timezone.now().isoformat()
+        """By the database's clock, as all deadlines are."""
+        return database_now().isoformat()
+
+    @property
+    def theme(self) -> str:
+        """The colours that were chosen, light or dark; empty: those of the device."""
+        user = self._request.user
+        return user.theme if user.is_authenticated and user.theme != Theme.SYSTEM else ""
+
+    @property
+    def languages(self) -> list[tuple[str, str]]:
+        """Those that are offered, each in its own words, which Django's own tag would translate."""
+        return list(settings.LANGUAGES)
 
     @property
     def mail_offered(self) -> bool:

@@ -1,10 +1,25 @@
-"""Answers of pages to requests that are over a limit: 429, with the time to come back in Retry-After."""
+"""What pages say of a refusal: at the fields of a form; of one for now by a 429 or 503 with Retry-After."""
 
+from collections.abc import Mapping
+
+from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
-from stepper.errors import DomainError, TooManyRequests
+from stepper.errors import DomainError, TooManyRequests, Unavailable
+
+
+def add_refusal(form: BaseForm, error: DomainError, names: Mapping[str, str] | None = None) -> None:
+    """Add what a verb refused to the fields that it names, else to the form as a whole.
+
+    `names`: the verb's names of fields -> the form's, where they differ.
+    """
+    for name, reasons in error.fields.items():
+        field = (names or {}).get(name, name)
+        form.add_error(field if field in form.fields else None, [str(reason) for reason in reasons])
+    if not error.fields:
+        form.add_error(None, str(error.message))
 
 
 def over_limit(request: HttpRequest, error: TooManyRequests, fragment: str | None = None) -> HttpResponse:
@@ -19,8 +34,8 @@ def over_limit(request: HttpRequest, error: TooManyRequests, fragment: str | Non
 
 
 def with_retry_after(response: HttpResponse, error: DomainError | None) -> HttpResponse:
-    """Make the response a 429 with Retry-After where the error is a limit; leave it as it is for all others."""
-    if isinstance(error, TooManyRequests):
+    """Make the response a 429 or 503 with Retry-After where the same is not refused later; else leave it as it is."""
+    if isinstance(error, TooManyRequests | Unavailable):
         response.status_code = error.status
         response["Retry-After"] = str(error.retry_after_s)
     return response

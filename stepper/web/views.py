@@ -1,15 +1,13 @@
-"""The front door and the health checks."""
+"""The front door."""
 
-from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from drivers.models import Driver
-from realtime.models import ServerBeat
-from stepper.accounts import address_pages
+from stepper.accounts import address_pages, second_factor_pages, session_pages
+from stepper.web import health, installation, languages
 
 app_name = "stepper"
 
@@ -24,39 +22,24 @@ def home(request: HttpRequest) -> HttpResponse:
     return redirect("trips:list")
 
 
-@never_cache
-@require_safe
-def live(request: HttpRequest) -> JsonResponse:
-    """Answer that the process runs."""
-    return JsonResponse({"status": "ok"})
-
-
-@never_cache
-@require_safe
-def ready(request: HttpRequest) -> JsonResponse:
-    """Check that the process can do its work: the database answers and a dispatcher has beaten lately."""
-    checks = {"database": False, "dispatcher": False}
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-        checks["database"] = True
-        checks["dispatcher"] = ServerBeat.objects.is_any_alive()
-    except DatabaseError:
-        # What failed stays False in the answer; the cause is in the database's own log.
-        pass
-    ok = all(checks.values())
-    words = {name: "ok" if passed else "failed" for name, passed in checks.items()}
-    response = JsonResponse({"status": "ok" if ok else "failed", "checks": words}, status=200 if ok else 503)
-    # An answer, not a fault: Django would log each probe of a server that is starting as an error.
-    response._has_been_logged = True  # type: ignore[attr-defined]
-    return response
-
-
 urlpatterns = [
     path("", home, name="home"),
+    path("language/", languages.choose, name="language-choose"),
     path("accounts/", address_pages.account, name="account"),
     path("accounts/e-mail/code/", address_pages.code, name="address-code"),
     path("accounts/e-mail/<str:token>/", address_pages.confirm, name="address-confirm"),
-    path("health/live/", live, name="health-live"),
-    path("health/ready/", ready, name="health-ready"),
+    path("accounts/confirm/", session_pages.confirm, name="confirm"),
+    path("accounts/sessions/", session_pages.listing, name="sessions"),
+    path("accounts/sessions/end-others/", session_pages.end_others, name="sessions-end-others"),
+    path("accounts/sessions/end-all/", session_pages.end_all, name="sessions-end-all"),
+    path("accounts/sessions/<row:session_id>/end/", session_pages.end, name="session-end"),
+    path("accounts/two-step/", second_factor_pages.overview, name="second-factor"),
+    path("accounts/two-step/set-up/", second_factor_pages.set_up, name="second-factor-set-up"),
+    path("accounts/two-step/recovery-codes/", second_factor_pages.renew_codes, name="recovery-codes-renew"),
+    path("accounts/two-step/turn-off/", second_factor_pages.turn_off, name="second-factor-turn-off"),
+    path("manifest.webmanifest", installation.manifest, name="manifest"),
+    path("sw.js", installation.service_worker, name="service-worker"),
+    path("offline/", installation.offline, name="offline"),
+    path("health/live/", health.live, name="health-live"),
+    path("health/ready/", health.ready, name="health-ready"),
 ]

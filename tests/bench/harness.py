@@ -55,10 +55,10 @@ def scratch(home: Path, database: str = "postgresql", **environ: str) -> Iterato
 
     PostgreSQL and Redis are those of the tests: the ones running here, else ones started for this.
     """
-    servers.provide(os.environ)
     name = f"stepper_bench_{secrets.token_hex(4)}"
     url, redis_url = "", ""
     if database == "postgresql":
+        servers.provide(os.environ)
         server = os.environ[servers.POSTGRESQL]
         url, redis_url = f"{server}/{name}", servers.claim_redis_database(os.environ[servers.REDIS])
         with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
@@ -191,14 +191,20 @@ def daphne(name: str, home: Path, environ: Mapping[str, str]) -> Process:
     return Process(name, home, command, environ).wait(answers_http)
 
 
-def socketio(name: str, home: Path, kind: str, redis_url: str = "") -> Process:
-    """Socket.IO on Node, installed when it is first needed."""
+def installed(folder: Path, package: str) -> str:
+    """Install what a folder's package.json names, when it is first needed; return the path of Node."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
-        raise Failed("Node and npm are missing: the peers run on them (Debian: apt-get install nodejs npm).")
-    if not (HERE / "socketio" / "node_modules" / "socket.io").is_dir():
-        print("Installing Socket.IO (once)", file=sys.stderr)
-        subprocess.run([npm, "ci", "--silent", "--no-audit", "--no-fund"], cwd=HERE / "socketio", check=True)
+        raise Failed(f"Node and npm are missing: {package} runs on them (Debian: apt-get install nodejs npm).")
+    if not (folder / "node_modules" / package).is_dir():
+        print(f"Installing {package} (once)", file=sys.stderr)
+        subprocess.run([npm, "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, check=True)
+    return node
+
+
+def socketio(name: str, home: Path, kind: str, redis_url: str = "") -> Process:
+    """Socket.IO on Node, installed when it is first needed."""
+    node = installed(HERE / "socketio", "socket.io")
     port = str(servers.free_port())
     command = [node, str(HERE / "socketio" / "server.js"), port, kind, *([redis_url] if redis_url else [])]
     return Process(name, home, command, {"PORT": port, "NODE_ENV": "production"}).wait(answers_http)

@@ -37,7 +37,8 @@ def main() -> None:
 
 
 async def run(rounds: int) -> None:
-    from drivers.positions.buffer import TRAIL_STEP, PositionBuffer
+    from drivers.positions.buffer import PositionBuffer
+    from drivers.positions.late import TRAIL_STEP
     from stepper.db.transactions import run_in_thread
 
     crowds = await run_in_thread(_populate)

@@ -64,7 +64,12 @@ def main() -> None:
 def _run(file: Path, count: int, seed: int) -> None:
     from stepper.simulator import pickups
 
-    found = pickups.read(file)
+    try:
+        found = pickups.read(file)
+    except pickups.NotPickups as error:
+        sys.exit(str(error))
+    if found.bad:
+        print(f"Left out: {pickups.describe(found)}.", file=sys.stderr)
     stretches = [pickups.Pickups(found.rows[int(len(found.rows) * start) :]).rides(seed, count) for start in FROM]
     figures: dict[str, float] = {}
     for crowd, busy in BUSY.items():

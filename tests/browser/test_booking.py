@@ -9,7 +9,8 @@ from tests.factories import PassengerFactory
 from tests.live import LiveServer
 from trips.models import Trip
 
-pytestmark = pytest.mark.browser
+# What the page does; which database is behind it plays no part.
+pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
 
 
 def test_own_position_stays_where_it_is_and_borrows_a_name(live: LiveServer, open_as: Callable[..., Page]) -> None:

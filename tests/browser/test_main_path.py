@@ -2,16 +2,14 @@
 
 import re
 from collections.abc import Callable
-from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from drivers.models import Driver
 from stepper.models import ServiceSettings, User
-from tests.browsing import DESKTOP, PHONE
+from tests.browsing import PHONE
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
 from tests.live import LiveServer
 from trips import accepting
@@ -23,7 +21,8 @@ pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
 # What the issue promises for news on an open page; the page's own clock measures it.
 SOON_MS = 1000
-STEPS = ["driver_arrived", "passengers_boarded", "in_transit", "arrived", "completed"]
+# Boarding and driving off are one button.
+STEPS = ["driver_arrived", "in_transit", "arrived", "completed"]
 
 
 def mark(page: Page, name: str) -> Any:
@@ -63,7 +62,7 @@ def test_trip_from_booking_to_rating_with_a_killed_server(live: LiveServer, open
     mark(driving, "offer-accept").click()
     expect(mark(driving, "offer-card")).to_have_count(0)
     expect(riding.get_by_text(driver.user.short_name, exact=True)).to_be_visible()
-    expect(riding.get_by_text(driver.vehicle.plate)).to_be_visible()
+    expect(riding.get_by_text(driver.vehicle.plate_text)).to_be_visible()
 
     mark(driving, "trip-next-step").click()
     expect(mark(riding, "trip-status")).to_have_attribute("data-status", "en_route")
@@ -84,7 +83,8 @@ def test_trip_from_booking_to_rating_with_a_killed_server(live: LiveServer, open
     riding.get_by_role("group", name="How was the trip").get_by_label("5 stars").check(force=True)
     riding.get_by_role("button", name="Send the rating").click()
     expect(riding.get_by_text("You gave 5 stars")).to_be_visible()
-    mark(driving, "rate-passenger").first.get_by_role("button", name="4 stars").click()
+    mark(driving, "rate-card").get_by_label("4 stars").check(force=True)
+    mark(driving, "rate-send").first.click()
     expect(mark(driving, "rate-card")).to_have_count(0)
 
     mark(driving, "tab-history").click()
@@ -144,52 +144,9 @@ def test_declined_card_is_gone_on_every_tab(live: LiveServer, open_as: Open) -> 
         expect(mark(tab, "offer-card")).to_have_count(0)
 
 
+@pytest.mark.embedded_only
 def test_booking_form_points_at_what_is_missing(open_as: Open) -> None:
     page = open_as(PassengerFactory(), "/trips/new/", viewport=PHONE)
     mark(page, "book-submit").click()
     expect(page.locator("#pickup-error")).to_be_visible()
     expect(page.locator("#dropoff-error")).to_be_visible()
-
-
-PAGES = [
-    "/",
-    "/accounts/login/",
-    "/accounts/signup/",
-    "/accounts/",
-    "/trips/",
-    "/trips/new/",
-    "/trips/{trip}/",
-    "/notifications/",
-]
-
-
-def test_pages_are_accessible(live: LiveServer, open_as: Open) -> None:
-    trip = TripFactory(status=TripStatus.EN_ROUTE)
-    offer = OfferFactory()
-    page = open_as(trip.organiser, "/trips/")
-    stranger = open_as(None, "/")
-    driving = open_as(offer.driver.user, "/driver/")
-    busy = open_as(trip.driver.user, "/driver/")
-    expect(mark(driving, "offer-card")).to_be_visible()
-    for one in (driving, busy):
-        is_live(one)
-        _assert_accessible(one, "/driver/")
-    for path in PAGES:
-        one = stranger if path in PAGES[:3] else page
-        one.goto(path.format(trip=trip.pk))
-        _assert_accessible(one, path)
-
-
-def _assert_accessible(page: Page, path: str) -> None:
-    """At both sizes in both schemes; one page for all four, as loading it four times shows nothing more."""
-    schemes: list[Literal["light", "dark"]] = ["light", "dark"]
-    for viewport, scheme in product((PHONE, DESKTOP), schemes):
-        page.set_viewport_size(viewport)
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        results = Axe().run(page, options={"resultTypes": ["violations"]})
-        serious = [
-            f"{violation['id']} at {[node['target'] for node in violation['nodes']]}"
-            for violation in results.response["violations"]
-            if violation["impact"] in ("serious", "critical")
-        ]
-        assert not serious, f"{path}, {viewport['width']} px, {scheme}: {serious}"

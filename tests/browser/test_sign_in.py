@@ -18,6 +18,7 @@ def _sign_in(page: Page, login: str, password: str) -> None:
     page.locator("[name=password]").press("Enter")
 
 
+@pytest.mark.embedded_only
 @pytest.mark.parametrize("by", ["email", "phone"])
 def test_sign_in_by_email_and_by_phone_leads_to_ones_trips(by: str, open_as: Callable[..., Page]) -> None:
     passenger = PassengerFactory()
@@ -26,6 +27,7 @@ def test_sign_in_by_email_and_by_phone_leads_to_ones_trips(by: str, open_as: Cal
     expect(page).to_have_url("/trips/")
 
 
+@pytest.mark.embedded_only
 def test_sign_in_leads_a_driver_to_the_dashboard(open_as: Callable[..., Page]) -> None:
     driver = DriverFactory()
     page = open_as(None, "/accounts/login/")
@@ -33,6 +35,7 @@ def test_sign_in_leads_a_driver_to_the_dashboard(open_as: Callable[..., Page]) -
     expect(page).to_have_url("/driver/")
 
 
+@pytest.mark.embedded_only
 def test_sign_in_with_a_wrong_password_says_so_and_stays(open_as: Callable[..., Page]) -> None:
     passenger = PassengerFactory()
     page = open_as(None, "/accounts/login/")

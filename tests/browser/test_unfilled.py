@@ -13,7 +13,8 @@ from tests.factories import ALMATY, DriverFactory, TripFactory
 from tests.live import LiveServer
 from trips.models import Trip
 
-pytestmark = pytest.mark.browser
+# What the page does; which database is behind it plays no part.
+pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])

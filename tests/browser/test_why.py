@@ -14,7 +14,8 @@ from tests.live import LiveServer
 from trips import dispatch
 from trips.models import Trip
 
-pytestmark = pytest.mark.browser
+# What the page does; which database is behind it plays no part.
+pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
 
 Open = Callable[..., Page]
 # The admin theme's pages have no landmarks.

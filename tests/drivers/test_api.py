@@ -7,7 +7,7 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from drivers import availability
+from drivers import approvals
 from drivers.models import Approval
 from realtime import events
 from stepper.models import ServiceSettings
@@ -397,7 +397,7 @@ def test_another_drivers_trip_is_not_found(rival, accepted):
 def test_a_suspended_driver_finishes_the_trip_under_way(client, driver, accepted):
     step(client, accepted, "en_route")
     place(driver, accepted.pickup_lat, accepted.pickup_lng)
-    availability.suspend(driver.pk, StaffFactory.create(), "Complaint")
+    approvals.suspend(driver.pk, StaffFactory.create(), "Complaint")
 
     assert step(client, accepted, "driver_arrived").status_code == 200
     refused = client.get("/api/drivers/offers")

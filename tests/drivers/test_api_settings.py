@@ -81,7 +81,7 @@ def report(client, body, address="/api/drivers/location"):
 def test_one_point_is_taken(client, driver, address):
     response = report(client, {"lat": 43.223, "lng": 76.85, "speed_kmh": 40, "heading_deg": 90}, address)
 
-    counts = {"accepted": 1, "dropped": 0, "kept_aside": 0, "clamped": 0}
+    counts = {"accepted": 1, "dropped": 0, "kept_aside": 0, "clamped": 0, "late": 0}
     assert (response.status_code, response.json()) == (200, counts)
     position = DriverPosition.objects.get(driver=driver)
     assert (position.lat, position.lng, position.speed_kmh, position.heading_deg) == (43.223, 76.85, 40, 90)
@@ -106,7 +106,7 @@ def test_what_became_of_many_points_is_said(client, driver):
     ]
     response = report(client, {"points": points})
 
-    assert response.json() == {"accepted": 3, "dropped": 3, "kept_aside": 1, "clamped": 1}
+    assert response.json() == {"accepted": 3, "dropped": 3, "kept_aside": 1, "clamped": 1, "late": 0}
     assert DriverPosition.objects.get(driver=driver).lat == 43.226
 
 
@@ -232,7 +232,7 @@ def test_me_of_a_driver(client, driver):
             "make": "Toyota",
             "model": "Camry",
             "colour": "White",
-            "plate": driver.vehicle.plate,
+            "plate": driver.vehicle.plate_text,
             "seats": 4,
             "vehicle_class": "sedan",
         },

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from drivers import availability
+from drivers import approvals, availability
 from drivers.models import Driver
 from realtime import events, groups
 from realtime.events import Filters
@@ -197,7 +197,7 @@ def test_filters_out_of_range_are_refused(online: Driver, filters: Filters, fiel
 def test_approve_lets_the_driver_go_online(staff: User) -> None:
     driver = DriverFactory(approval="pending")
 
-    assert availability.approve(driver.pk, staff).approval == "approved"
+    assert approvals.approve(driver.pk, staff).approval == "approved"
 
     assert availability.set_online(driver.pk, True).availability == "available"
     told = Notification.objects.get()
@@ -207,14 +207,14 @@ def test_approve_lets_the_driver_go_online(staff: User) -> None:
 def test_suspend_takes_the_driver_offline_and_their_offers_back(online: Driver, staff: User) -> None:
     offer = OfferFactory(driver=online)
 
-    availability.suspend(online.pk, staff, "complaints")
+    approvals.suspend(online.pk, staff, "complaints")
 
     online.refresh_from_db()
     assert online.approval == "suspended"
     assert state(online) == (False, "offline", False)
     offer.refresh_from_db()
     assert offer.status == "withdrawn"
-    updated, expired = frames(groups.driver(online.pk))
+    expired, updated = frames(groups.driver(online.pk))
     assert isinstance(updated, events.DriverUpdated)
     assert (updated.changed, updated.availability, updated.approval) == (
         ["availability", "approval"],
@@ -228,7 +228,7 @@ def test_suspend_takes_the_driver_offline_and_their_offers_back(online: Driver, 
 def test_suspend_leaves_a_trip_under_way(staff: User) -> None:
     trip = TripFactory(status="in_transit")
 
-    availability.suspend(trip.driver.pk, staff)
+    approvals.suspend(trip.driver.pk, staff)
 
     trip.refresh_from_db()
     assert (trip.status, trip.driver.availability) == ("in_transit", "busy")
@@ -236,7 +236,7 @@ def test_suspend_leaves_a_trip_under_way(staff: User) -> None:
 
 def test_suspended_driver_is_offline_after_the_trip(staff: User) -> None:
     trip = TripFactory(status="in_transit")
-    availability.suspend(trip.driver.pk, staff)
+    approvals.suspend(trip.driver.pk, staff)
     type(trip).objects.update(status="completed")
 
     availability.mark_free(trip.driver.pk)
@@ -247,20 +247,20 @@ def test_suspended_driver_is_offline_after_the_trip(staff: User) -> None:
 def test_reject_refuses_an_application(staff: User) -> None:
     driver = DriverFactory(approval="pending")
 
-    assert availability.reject(driver.pk, staff, "no licence").approval == "rejected"
+    assert approvals.reject(driver.pk, staff, "no licence").approval == "rejected"
 
 
 def test_reinstate_does_not_put_the_driver_online(online: Driver, staff: User) -> None:
-    availability.suspend(online.pk, staff)
+    approvals.suspend(online.pk, staff)
 
-    assert availability.reinstate(online.pk, staff).approval == "approved"
+    assert approvals.reinstate(online.pk, staff).approval == "approved"
     assert state(online) == (False, "offline", False)
 
 
 def test_decision_twice_tells_once(online: Driver, staff: User) -> None:
-    availability.suspend(online.pk, staff)
+    approvals.suspend(online.pk, staff)
 
-    assert code_of(availability.suspend, online.pk, staff) == "driver.approval_refused"
+    assert code_of(approvals.suspend, online.pk, staff) == "driver.approval_refused"
     assert Notification.objects.count() == 1
 
 
@@ -281,7 +281,7 @@ def test_every_change_leaves_one_row_with_its_cause(offline: Driver, staff: User
     availability.mark_free(offline.pk)
     availability.mark_free(offline.pk)
     availability.set_online(offline.pk, True)
-    availability.suspend(offline.pk, staff, "complaints")
+    approvals.suspend(offline.pk, staff, "complaints")
 
     assert history(offline) == [
         ("offline", "available", True, "driver"),

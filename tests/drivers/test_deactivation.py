@@ -1,7 +1,6 @@
 """A driver whose account is deactivated stops at once, wherever that is done."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -58,13 +57,10 @@ def state(driver: Driver) -> tuple[bool, str, bool]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_driver_leaves_the_search_and_loses_open_offers(
-    online: Driver, way: Callable[[User], None], django_capture_on_commit_callbacks: Any
-) -> None:
+def test_driver_leaves_the_search_and_loses_open_offers(online: Driver, way: Callable[[User], None]) -> None:
     offers = [OfferFactory(driver=online) for _number in range(2)]
 
-    with django_capture_on_commit_callbacks(execute=True):
-        way(online.user)
+    way(online.user)
 
     assert state(online) == (False, "offline", False)
     for offer in offers:
@@ -109,8 +105,8 @@ def test_deactivated_in_the_database_alone_a_driver_is_free_but_not_available_af
 
 
 def test_deactivated_driver_cannot_go_online_or_accept(online: Driver) -> None:
-    offer = OfferFactory(driver=online)
     by_saving(online.user)
+    offer = OfferFactory(driver=online)
     for verb, *args in ((availability.set_online, online.pk, True), (accepting.accept, online.pk, offer.pk)):
         with pytest.raises(NotPermitted) as refused:
             verb(*args)

@@ -10,17 +10,11 @@ import pytest
 from drivers import fragments
 from drivers.models import Driver
 from realtime import events
-from tests.factories import AIRPORT, ALMATY, DriverFactory, OfferFactory, TripFactory
+from tests.factories import AIRPORT, OfferFactory, TripFactory
 from trips.cards import offer_card
 from trips.states import TripStatus
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def driver() -> Driver:
-    driver: Driver = DriverFactory(at=ALMATY)
-    return driver
 
 
 def text(html: str) -> str:

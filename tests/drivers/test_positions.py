@@ -3,17 +3,20 @@
 import asyncio
 import datetime as dt
 import threading
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 from channels.layers import get_channel_layer
-from django.db import connection, transaction
+from django.db import DataError, connection, transaction
 from django.utils import timezone
 
 from drivers import availability
 from drivers.models import Driver, DriverPosition, TrailPoint
+from drivers.positions import store
 from drivers.positions.buffer import PositionBuffer
+from drivers.positions.fixes import Fix
 from drivers.positions.tracking import last_known
 from realtime import events, groups
 from realtime.events import Point
@@ -151,14 +154,15 @@ def test_later_fix_of_another_process_is_not_overwritten(buffer: PositionBuffer,
     assert stored(driver).lat == 43.002
 
 
-@pytest.mark.parametrize("recorded_at", [dt.datetime(1, 1, 1, tzinfo=dt.UTC), dt.datetime(1970, 1, 1, tzinfo=dt.UTC)])
-def test_stamp_of_another_age_is_dropped(buffer: PositionBuffer, driver: Driver, recorded_at: dt.datetime) -> None:
-    assert buffer.report(driver.pk, [Point(lat=43, lng=76, recorded_at=recorded_at)]).dropped == 1
+@pytest.mark.parametrize("year", [1970, 2009])
+def test_stamp_of_another_age_is_dropped(buffer: PositionBuffer, driver: Driver, year: int) -> None:
+    point = Point(lat=43, lng=76, recorded_at=dt.datetime(year, 1, 1, tzinfo=dt.UTC))
+    assert buffer.report(driver.pk, [point]).dropped == 1
     assert not DriverPosition.objects.exists()
 
 
 def test_stamp_of_the_far_future_is_now(buffer: PositionBuffer, driver: Driver) -> None:
-    buffer.report(driver.pk, [Point(lat=43, lng=76, recorded_at=dt.datetime(9999, 12, 31, tzinfo=dt.UTC))])
+    buffer.report(driver.pk, [Point(lat=43, lng=76, recorded_at=dt.datetime(2099, 12, 31, tzinfo=dt.UTC))])
 
     assert timezone.now() - stored(driver).recorded_at < MINUTE
 
@@ -298,12 +302,12 @@ def test_fix_of_who_cannot_be_asked_wakes_nothing(buffer: PositionBuffer) -> Non
 
 @pytest.mark.parametrize("status", ["en_route", "driver_arrived", "passengers_boarded", "in_transit", "arrived"])
 def test_trail_of_a_trip_in_progress_is_kept(buffer: PositionBuffer, status: str) -> None:
-    trip = TripFactory(status=status, driver=DriverFactory())
+    trip = TripFactory(status=status, driver=DriverFactory(), accepted_at=timezone.now() - 8 * SECOND)
 
     buffer.report(trip.driver.pk, [ago(4, lat=43.002), ago(6, lat=43.001), ago(3.7, lat=43.009)])
     buffer.report(trip.driver.pk, [ago(10, lat=43), ago(1, lat=43.003)])
 
-    # 43 came after newer ones, 43.009 within the same second as 43.002.
+    # 43 is older than the trip, 43.009 was within the same second as 43.002.
     assert list(trip.trail.order_by("recorded_at").values_list("lat", flat=True)) == [43.001, 43.002, 43.003]
     assert set(trip.trail.values_list("driver", "leg", "jumped")) == {(trip.driver.pk, 1, False)}
 
@@ -412,21 +416,118 @@ async def test_server_relays_to_the_watchers_of_the_trip_and_staff(buffer: Posit
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_server_keeps_what_the_database_refuses_for_later(buffer: PositionBuffer, layer: Any) -> None:
-    driver = await run_in_thread(DriverFactory)
-    buffer.open()
-    await run_in_thread(buffer.report, driver.pk, [ago(1, lat=9)])
-    buffer._trail.append((12345, next(iter(buffer._latest.values()))))
+def test_trail_that_cannot_be_written_takes_nobody_elses_with_it(
+    buffer: PositionBuffer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    since = timezone.now() - MINUTE
+    kept, gone = (TripFactory(status="en_route", driver=DriverFactory(), accepted_at=since) for _trip in range(2))
+    monkeypatch.setattr(buffer, "flush", lambda: 0)
+    for trip in (gone, kept):
+        buffer.report(trip.driver.pk, [ago(1, lat=9)])
+    gone.bookings.all().delete()
+    Trip.objects.filter(pk=gone.pk).delete()
+    monkeypatch.undo()
 
-    def flush_fails() -> None:
-        with pytest.raises(Exception, match=r"(?i)foreign key"):
-            buffer.flush()
+    assert buffer.flush() == 2
 
-    await run_in_thread(flush_fails)
-    buffer._trail.clear()
-    await buffer.close()
+    assert [stored(trip.driver).lat for trip in (kept, gone)] == [9, 9]
+    assert list(TrailPoint.objects.values_list("trip_id", flat=True)) == [kept.pk]
+    assert f"write_trail_of failed for row {gone.pk}" in caplog.text
+    # The process has learnt that the trip is gone.
+    caplog.clear()
+    assert buffer.report(gone.driver.pk, [ago(0, lat=9)]).accepted == 1
+    assert not caplog.records
 
-    assert (await run_in_thread(lambda: stored(driver))).lat == 9
+
+def test_position_that_cannot_be_written_stops_no_other(
+    buffer: PositionBuffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = DriverFactory.create_batch(2)
+    write = store.write_positions
+
+    def refuse_one(fixes: Sequence[Fix]) -> None:
+        if any(fix.driver_id == bad.pk for fix in fixes):
+            raise DataError
+        write(fixes)
+
+    monkeypatch.setattr(buffer, "flush", lambda: 0)
+    for driver in (bad, good):
+        buffer.report(driver.pk, [ago(1, lat=9)])
+    monkeypatch.undo()
+    monkeypatch.setattr(store, "write_positions", refuse_one)
+
+    buffer.flush()
+
+    assert list(DriverPosition.objects.values_list("driver_id", flat=True)) == [good.pk]
+    assert buffer._latest == {}
+
+
+# An account that is deleted
+
+
+def delete_account_of(driver: Driver) -> None:
+    """As `drivers.deletion` leaves it."""
+    DriverPosition.objects.filter(driver=driver).delete()
+    driver.user.is_active = False
+    driver.user.save()
+
+
+def test_position_on_its_way_does_not_outlive_the_account(
+    buffer: PositionBuffer, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer.report(driver.pk, [ago(5)])
+    monkeypatch.setattr(buffer, "flush", lambda: 0)
+    buffer.report(driver.pk, [ago(1)])
+    delete_account_of(driver)
+    monkeypatch.undo()
+
+    buffer.flush()
+
+    assert not DriverPosition.objects.exists()
+
+
+@pytest.mark.scaled_only
+@pytest.mark.django_db(transaction=True)
+def test_first_position_waits_for_a_deletion_that_is_under_way(buffer: PositionBuffer, driver: Driver) -> None:
+    """SQLite has one writer at a time."""
+    reporting = threading.Thread(target=_report_and_close, args=(buffer, driver.pk))
+    with transaction.atomic():
+        delete_account_of(driver)
+        reporting.start()
+        _until_somebody_waits_for_a_lock(reporting)
+    reporting.join(10)
+
+    assert not DriverPosition.objects.exists()
+
+
+def test_process_forgets_where_a_driver_was_whose_account_is_closed(
+    buffer: PositionBuffer, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buffer, "flush", lambda: 0)
+    buffer.report(driver.pk, [ago(5)])
+    buffer.report(driver.pk, [ago(1, lat=50)])  # kept aside
+    delete_account_of(driver)
+    buffer.facts.forget_driver(driver.pk)
+
+    with pytest.raises(NotPermitted):
+        buffer.report(driver.pk, [ago(0)])
+
+    assert (buffer._last, buffer._latest, buffer._doubts) == ({}, {}, {})
+    assert buffer.latest(driver.pk, None) is None
+
+
+def test_process_forgets_who_sends_nothing_any_more(buffer: PositionBuffer, driver: Driver) -> None:
+    buffer.report(driver.pk, [ago(5)])
+    buffer.facts.forget_driver(driver.pk)
+    buffer.load_facts(driver.pk)
+
+    buffer._forget_idle(time.monotonic() + 3000)
+    assert driver.pk in buffer._last
+    buffer._forget_idle(time.monotonic() + 4000)
+
+    assert buffer._last == {}
+    assert buffer.facts._forgotten == {}
+    assert buffer.report(driver.pk, [ago(10)]).dropped == 1  # the stored fix is newer
 
 
 # The last known position

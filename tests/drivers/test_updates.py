@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from drivers import availability, fragments, working_time
+from drivers import approvals, availability, fragments, working_time
 from drivers.models import Driver
 from realtime import events, groups
 from stepper.models import User
@@ -46,7 +46,7 @@ def test_staff_put_a_driver_on_a_break_offline_for_good(on_break: Driver) -> Non
 
 def test_suspension_ends_a_break(on_break: Driver) -> None:
     since = len(frames(groups.driver(on_break.pk)))
-    availability.suspend(on_break.pk, StaffFactory())
+    approvals.suspend(on_break.pk, StaffFactory())
     assert changed(on_break, since) == [["approval", "breaks"]]
     html = sent(on_break, since)
     assert 'id="driver-hours"' in html
@@ -56,7 +56,7 @@ def test_suspension_ends_a_break(on_break: Driver) -> None:
 def test_deactivation_ends_a_break(on_break: Driver) -> None:
     since = len(frames(groups.driver(on_break.pk)))
     User.objects.filter(pk=on_break.user_id).update(is_active=False)
-    availability.stop_inactive(on_break.pk)
+    availability.stop_inactive([on_break.pk])
     assert changed(on_break, since) == [["breaks"]]
 
 
@@ -82,7 +82,7 @@ def test_break_of_a_driver_who_cannot_go_online_ends_with_one_event(on_break: Dr
 def test_approval_is_a_permissions_refresh_as_well() -> None:
     """Servers of the release before forget what they know of the driver by that."""
     driver = DriverFactory(at=ALMATY)
-    availability.suspend(driver.pk, StaffFactory())
+    approvals.suspend(driver.pk, StaffFactory())
     assert rechecked(groups.driver(driver.pk))
 
 

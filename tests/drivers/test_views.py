@@ -16,8 +16,9 @@ from drivers.board import HISTORY_PAGE
 from drivers.models import Approval, Availability, Driver
 from stepper.models import ServiceSettings
 from stepper.templatetags.units import clock
-from tests.factories import AIRPORT, ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory, place
+from tests.factories import AIRPORT, DriverFactory, OfferFactory, PassengerFactory, TripFactory, place
 from tests.outbox import types
+from trips import bookings
 from trips.models import Offer, Rating, Trip
 from trips.states import OfferStatus, Role, TripStatus, TripType
 
@@ -25,18 +26,6 @@ pytestmark = pytest.mark.django_db
 
 HTMX = {"HX-Request": "true"}
 DASHBOARD = "/driver/"
-
-
-@pytest.fixture
-def driver() -> Driver:
-    driver: Driver = DriverFactory(at=ALMATY)
-    return driver
-
-
-@pytest.fixture
-def signed_in(driver: Driver, client: Client) -> Client:
-    client.force_login(driver.user)
-    return client
 
 
 def text(response: Any) -> str:
@@ -69,16 +58,26 @@ def test_dashboard_explains_to_passengers_that_it_is_for_drivers(client: Client)
     assert "This page is for drivers" in text(response)
 
 
-def test_dashboard_shows_open_offers_by_deadline_and_counts_them_in_the_title(
+def test_dashboard_shows_open_offers_the_best_first_and_counts_them_in_the_title(
     signed_in: Client, driver: Driver
 ) -> None:
-    later = OfferFactory(driver=driver, expires_at=timezone.now() + dt.timedelta(seconds=200))
-    sooner = OfferFactory(driver=driver, expires_at=timezone.now() + dt.timedelta(seconds=50))
+    farther = OfferFactory(driver=driver, distance_km=9)
+    nearer = OfferFactory(driver=driver, distance_km=1)
     OfferFactory(driver=driver, expires_at=timezone.now() - dt.timedelta(seconds=1))
     OfferFactory(driver=driver, status=OfferStatus.DECLINED)
     html = signed_in.get(DASHBOARD).content.decode()
-    assert re.findall(r'<article id="offer-(\d+)"', html) == [str(sooner.pk), str(later.pk)]
+    assert re.findall(r'<article id="offer-(\d+)"', html) == [str(nearer.pk), str(farther.pk)]
     assert "<title>(2) StepperGO</title>" in html
+
+
+@pytest.mark.parametrize(
+    ("status", "in_h", "tab"), [("en_route", 3, "active"), ("accepted", 0, "active"), ("accepted", 3, "offers")]
+)
+def test_dashboard_opens_with_the_trip_at_hand(
+    signed_in: Client, driver: Driver, status: str, in_h: int, tab: str
+) -> None:
+    TripFactory.create(driver=driver, status=status, in_=dt.timedelta(hours=in_h))
+    assert f'data-tab="{tab}"' in signed_in.get(DASHBOARD).content.decode().partition('id="driver"')[2][:40]
 
 
 def test_offer_card_says_what_a_driver_decides_on(signed_in: Client, driver: Driver) -> None:
@@ -97,7 +96,9 @@ def test_stats_show_earnings_rating_and_cash(signed_in: Client, driver: Driver) 
     TripFactory(status=TripStatus.EN_ROUTE, driver=driver, fare=12500, platform_fee=1875, driver_earnings=10625)
     Driver.objects.filter(pk=driver.pk).update(rating_sum=1529, rating_count=312)
     stats = text(fragments.regions(fragments.Board.of(driver.pk), ["stats"]))
-    assert stats == "Today ₸1\u2009700 1 trip This week ₸1\u2009700 Rating 4.9 of 312 Cash to collect ₸12\u2009500"
+    assert (
+        stats == "Today ₸1\u2009700 1 trip This week ₸1\u2009700 Rating 4.9 · 312 ratings Cash to collect ₸12\u2009500"
+    )
 
 
 def test_rating_is_new_where_nobody_has_rated(signed_in: Client) -> None:
@@ -254,6 +255,13 @@ def test_decline_takes_the_card_away(signed_in: Client, driver: Driver) -> None:
     assert Offer.objects.get(pk=offer.pk).status == OfferStatus.DECLINED
 
 
+def test_decline_keeps_the_reason(signed_in: Client, driver: Driver) -> None:
+    offer = OfferFactory(driver=driver)
+    signed_in.post(address("offer-decline", offer.pk), {"reason": "too_far"}, headers=HTMX)
+    offer.refresh_from_db()
+    assert (offer.status, offer.reason) == ("declined", "too_far")
+
+
 def test_decline_of_an_ended_offer_says_why(signed_in: Client, driver: Driver) -> None:
     offer = OfferFactory(driver=driver, status=OfferStatus.EXPIRED)
     response = signed_in.post(address("offer-decline", offer.pk), headers=HTMX)
@@ -349,8 +357,7 @@ def test_steps_lead_to_completed(signed_in: Client, driver: Driver) -> None:
     assert labels == [
         "Set off",
         "I have arrived",
-        "Passengers on board",
-        "Start driving",
+        "On board, drive off",
         "Arrived at destination",
         "Complete trip",
     ]
@@ -372,19 +379,41 @@ def test_active_trip_shows_passenger_cash_and_the_way(signed_in: Client, driver:
         assert part in text(html)
 
 
+@pytest.mark.parametrize(
+    ("apart", "trip_type", "following"),
+    [
+        (False, "private", "in_transit"),
+        (True, "private", "passengers_boarded"),
+        (False, "shared", "passengers_boarded"),
+    ],
+)
+def test_step_at_the_pickup_is_boarding_and_driving_off(
+    signed_in: Client, driver: Driver, apart: bool, trip_type: str, following: str
+) -> None:
+    ServiceSettings(pk=1, boarding_apart=apart).save()
+    TripFactory.create(status=TripStatus.DRIVER_ARRIVED, driver=driver, trip_type=trip_type)
+    html = signed_in.get(address("tab", "active")).content.decode()
+    assert f'data-next="{following}"' in html
+    assert ("On board, drive off" in html) is (following == "in_transit")
+
+
 def test_no_show_says_how_long_to_wait(signed_in: Client, driver: Driver) -> None:
     trip = TripFactory(status=TripStatus.DRIVER_ARRIVED, driver=driver)
     leaves_at = timezone.now() + dt.timedelta(minutes=10)
     Trip.objects.update(departure_at=leaves_at)
     until = clock(leaves_at + dt.timedelta(minutes=5), trip.timezone)
-    assert f"Please wait until {until}." in text(signed_in.get(address("tab", "active")))
+    page = signed_in.get(address("tab", "active"))
+    assert f"Please wait until {until}." in text(page)
+    assert 'aria-disabled="true">Cancel the trip: no-show' in page.content.decode()
 
     refused = signed_in.post(address("trip-status", trip.pk), {"status": "no_show"}, headers=HTMX)
     assert refused.status_code == 409
     assert f"Please wait for the passenger until {until}." in text(refused)
 
     Trip.objects.update(departure_at=timezone.now() - dt.timedelta(minutes=5))
-    assert "Please wait until" not in text(signed_in.get(address("tab", "active")))
+    page = signed_in.get(address("tab", "active"))
+    assert "Please wait until" not in text(page)
+    assert "aria-disabled" not in page.content.decode()
 
 
 def test_flagged_arrival_asks_for_the_location_and_is_confirmed_by_one_button(
@@ -449,24 +478,38 @@ def test_release_takes_the_trip_off_the_page(signed_in: Client, driver: Driver) 
     signed_in.post(address("offer-accept", trip.offers.get().pk))
     html = signed_in.post(address("trip-status", trip.pk), {"status": "released"}, headers=HTMX).content.decode()
     assert f'id="trip-{trip.pk}"' not in html
+    assert "You have given the trip back." in html
     assert Trip.objects.get(pk=trip.pk).driver is None
 
 
 def test_status_updates_are_limited(signed_in: Client, driver: Driver) -> None:
-    ServiceSettings(status_per_min=1).save()
+    ServiceSettings(pk=1, status_per_min=1).save()
     trip = TripFactory(status=TripStatus.EN_ROUTE, driver=driver)
     delay = {"status": "delayed", "delay_minutes": "5"}
     answers = [signed_in.post(address("trip-status", trip.pk), delay, headers=HTMX).status_code for _ in range(2)]
     assert answers == [200, 429]
 
 
-def test_passenger_is_rated_once(signed_in: Client, driver: Driver) -> None:
+def test_passenger_is_rated_and_the_rating_changed_for_ten_minutes(signed_in: Client, driver: Driver) -> None:
     trip = TripFactory(status=TripStatus.COMPLETED, driver=driver)
-    first = signed_in.post(address("trip-rate", trip.pk), {"stars": "4"}, headers=HTMX)
-    again = signed_in.post(address("trip-rate", trip.pk), {"stars": "1"}, headers=HTMX)
-    assert (first.status_code, again.status_code) == (200, 409)
-    assert "4 from you" in text(first)
-    assert list(Rating.objects.values_list("role", "stars")) == [(Role.DRIVER, 4)]
+    for stars, says in (("4", "You gave 4 stars"), ("1", "You gave 1 star ")):
+        answer = signed_in.post(address("trip-rate", trip.pk), {"stars": stars}, headers=HTMX)
+        assert answer.status_code == 200
+        assert says in text(answer)
+        assert "rating-change" in answer.content.decode()
+    Rating.objects.update(created_at=timezone.now() - dt.timedelta(minutes=10))
+    assert signed_in.post(address("trip-rate", trip.pk), {"stars": "5"}, headers=HTMX).status_code == 409
+    assert list(Rating.objects.values_list("role", "stars")) == [(Role.DRIVER, 1)]
+    assert "rating-change" not in signed_in.get(address("tab", "history")).content.decode()
+
+
+def test_stars_changed_on_the_page_leave_what_a_program_wrote(signed_in: Client, driver: Driver) -> None:
+    trip = TripFactory(status=TripStatus.COMPLETED, driver=driver)
+    bookings.rate(trip.pk, driver.user, stars=2, comment="Luggage for five")
+
+    signed_in.post(address("trip-rate", trip.pk), {"stars": "4"}, headers=HTMX)
+
+    assert list(Rating.objects.values_list("stars", "comment")) == [(4, "Luggage for five")]
 
 
 @pytest.mark.parametrize("stars", ["", "0", "6", "many"])
@@ -541,7 +584,9 @@ def test_break_is_planned_on_the_drivers_clock(signed_in: Client, driver: Driver
     ("form", "says"),
     [
         ({}, "Enter the day and both times."),
-        ({"date": "2020-01-01", "start": "10:00", "end": "11:00"}, "Choose a time within the next 30 days."),
+        ({"date": "2020-01-01", "start": "10:00", "end": "11:00"}, "This time has passed."),
+        ({"date": "2099-01-01", "start": "10:00", "end": "11:00"}, "Choose a time within the next 30 days."),
+        ({"date": "2099-01-01", "start": "15:00", "end": "14:00"}, "The end must be after the start."),
         ({"date": "soon", "start": "10:00", "end": "11:00"}, "Enter a date."),
         ({"minutes": "3"}, "greater than or equal to 5"),
     ],
@@ -606,3 +651,14 @@ def test_panel_costs_the_same_for_one_break_and_three(
         driver.availability_changes.create(previous="offline", availability="available", is_online=True, cause="driver")
     with query_count(13, 13):
         signed_in.get(DASHBOARD)
+
+
+def test_card_names_all_steps_that_are_left_for_a_driver_who_is_offline(signed_in: Client, driver: Driver) -> None:
+    TripFactory(status=TripStatus.DRIVER_ARRIVED, driver=driver)
+    page = signed_in.get(address("tab", "active")).content.decode()
+
+    assert re.findall(r'data-step-ahead="(\w+)">([^<]+)<', page) == [
+        ("in_transit", "On board, drive off"),
+        ("arrived", "Arrived at destination"),
+        ("completed", "Complete trip"),
+    ]

@@ -10,7 +10,7 @@ import pytest
 from django.db import close_old_connections
 from django.utils import timezone
 
-from drivers import availability, working_time
+from drivers import approvals, availability, working_time
 from drivers.models import Break, Cause, Driver, DriverPosition
 from realtime import events, groups
 from realtime.models import Notification
@@ -302,8 +302,8 @@ def test_a_trip_that_ends_during_the_break_leaves_the_driver_offline(driver: Dri
 def test_a_suspended_driver_is_not_put_online_by_a_break(driver: Driver) -> None:
     staff = StaffFactory()
     working_time.take_break(driver.pk, 30)
-    availability.suspend(driver.pk, staff)
-    availability.reinstate(driver.pk, staff)
+    approvals.suspend(driver.pk, staff)
+    approvals.reinstate(driver.pk, staff)
     pass_time(driver, 31 * MINUTE)
     working_time.apply_due()
     assert state(driver) == (False, "offline")
@@ -449,7 +449,7 @@ def test_hours_that_cannot_put_online_say_why(driver: Driver) -> None:
 
 def test_hours_of_a_suspended_driver_are_silent(driver: Driver) -> None:
     hours_at(driver, -HOUR, HOUR)
-    availability.suspend(driver.pk, StaffFactory())
+    approvals.suspend(driver.pk, StaffFactory())
     begin_due(driver)
     working_time.apply_due()
     assert state(driver) == (False, "offline")

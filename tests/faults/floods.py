@@ -9,7 +9,7 @@ import contextlib
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,8 @@ import httpx
 import websockets
 from django.conf import settings
 from django.utils import timezone
-from websockets import Subprotocol
+from websockets import State, Subprotocol
+from websockets.exceptions import ConnectionClosed
 
 from drivers.models import Driver
 from stepper.api.tokens import sign_in
@@ -53,7 +54,8 @@ class Flooder:
     sockets: list[Any] = field(default_factory=list)
     # Frames that came over sockets, by type.
     frames: Counter[str] = field(default_factory=Counter)
-    _sent: dict[str, asyncio.Future[str]] = field(default_factory=dict)
+    # What waits for an answer: by its ref, over which socket, and what became of it.
+    _sent: dict[str, tuple[Any, asyncio.Future[str]]] = field(default_factory=dict)
     _readers: list[asyncio.Task[None]] = field(default_factory=list)
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -96,12 +98,19 @@ class Flooder:
     async def command(self, number: int, kind: str, **members: Any) -> str:
         """Over one of two sockets, one at each server where there are two."""
         async with self._opening:
+            self.sockets = [one for one in self.sockets if one.state is State.OPEN]
             while len(self.sockets) < 2:
-                await self.open(len(self.sockets))
+                if (refusal := await self.open(len(self.sockets))) != DONE:
+                    return refusal
+            socket = self.sockets[number % 2]
         ref = f"flood-{number}"
-        self._sent[ref] = asyncio.get_running_loop().create_future()
-        await self.sockets[number % 2].send(json.dumps({"type": kind, "ref": ref, **members}))
-        return await asyncio.wait_for(self._sent[ref], ANSWER_WITHIN_S)
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._sent[ref] = (socket, answer)
+        try:
+            await socket.send(json.dumps({"type": kind, "ref": ref, **members}))
+        except ConnectionClosed as closed:
+            return _close_code(closed)
+        return await asyncio.wait_for(answer, ANSWER_WITHIN_S)
 
     async def open(self, number: int) -> str:
         """One more socket; done: it was greeted."""
@@ -119,15 +128,24 @@ class Flooder:
         return DONE
 
     async def _read(self, socket: Any) -> None:
-        async for text in socket:
-            frame = json.loads(text)
-            self.frames[frame["type"]] += 1
-            waiting = self._sent.get(frame.get("ref", ""))
-            if waiting is not None and not waiting.done():
-                waiting.set_result(frame["code"] if frame["type"] == "error" else DONE)
+        try:
+            while True:
+                frame = json.loads(await socket.recv())
+                self.frames[frame["type"]] += 1
+                _socket, answer = self._sent.pop(frame.get("ref"), (None, None))
+                if answer is not None and not answer.done():
+                    answer.set_result(frame["code"] if frame["type"] == "error" else DONE)
+        except ConnectionClosed as closed:
+            for sent_over, answer in self._sent.values():
+                if sent_over is socket and not answer.done():
+                    answer.set_result(_close_code(closed))
 
     def _url(self, number: int) -> str:
         return self.urls[number % len(self.urls)]
+
+
+def _close_code(closed: ConnectionClosed) -> str:
+    return str(closed.rcvd.code if closed.rcvd is not None else 1006)
 
 
 def make_flooder(urls: Sequence[str], place: tuple[float, float], as_driver: bool) -> Flooder:
@@ -176,10 +194,12 @@ class Verb:
         return self.name
 
 
-async def flood(verb: Verb, flooder: Flooder, attempts: int, outcomes: Counter[str] | None = None) -> Counter[str]:
-    """Calls the verb so often, several at once; what became of it, also while it goes on."""
+async def flood(
+    verb: Verb, flooder: Flooder, numbers: Iterable[int], outcomes: Counter[str] | None = None
+) -> Counter[str]:
+    """Call the verb once for each number, several at once; return what became of it, filled in while it goes on."""
     outcomes = Counter() if outcomes is None else outcomes
-    numbers = iter(range(attempts))
+    numbers = iter(numbers)
 
     async def go_on() -> None:
         for number in numbers:
@@ -281,7 +301,7 @@ _OFFER = _row("offer_id", "offer")
 
 VERBS = (
     Verb("book", (_rest("POST", "trips", _booking), _page("/trips/new/", _booking_form)), refusals=_BOOKED),
-    Verb("quote", (_rest("POST", "trips/quote", _booking), _page("/trips/quote/", _booking_form, "GET")), rows=0),
+    Verb("quote", (_rest("POST", "trips/quote", _booking), _page("/trips/quote/", _booking_form)), rows=0),
     Verb("cancel", (_rest("POST", "trips/{waiting}/cancel"), _page("/trips/{waiting}/cancel/"))),
     Verb("widen", (_rest("POST", "trips/{waiting}/widen", _RADIUS), _page("/trips/{waiting}/widen/", _RADIUS))),
     Verb("postpone", (_rest("POST", "trips/{waiting}/postpone", _later), _page("/trips/{waiting}/postpone/", _later))),

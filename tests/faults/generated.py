@@ -24,6 +24,9 @@ World = Mapping[str, Sequence[Any]]
 # Of ten commands or bodies so many are valid.
 VALID = 2
 
+# What both servers refuse to read, whatever it is.
+SERVERS_LIMIT_BYTES = 1 << 20
+
 
 class Raw(str):
     """JSON text that no encoder writes, put into a frame or body as it is."""
@@ -282,6 +285,9 @@ class Frame(NamedTuple):
     @property
     def closes_with(self) -> frozenset[int]:
         """The codes that answer an attack; empty: the socket has to live."""
+        if len(self.payload) > SERVERS_LIMIT_BYTES:
+            # Cut off while it is still sent: the reset that TCP answers the rest with may overtake the code.
+            return frozenset({1009, 1006})
         if len(self.payload) > MAX_FRAME_BYTES:
             return frozenset({1009})
         if self.is_text:
@@ -301,7 +307,7 @@ def frame(random: Random, world: World) -> Frame:
     """Of two hundred one is too large by our limit, and one by the server's own."""
     chance = random.randrange(200)
     if chance < 2:
-        size = (MAX_FRAME_BYTES, (1 << 20) + 1)[chance]
+        size = (MAX_FRAME_BYTES, SERVERS_LIMIT_BYTES + 1)[chance]
         return Frame(b'{"type": "ping", "ref": "' + b"x" * size + b'"}')
     if chance < 6:
         return Frame(b"", is_text=chance % 2 == 0)

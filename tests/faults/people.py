@@ -9,8 +9,8 @@ import contextlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, NamedTuple, Self
 
 import httpx
 import websockets
@@ -50,20 +50,22 @@ class View(NamedTuple):
 
 def truth(user: User) -> View:
     driver_id = Driver.objects.filter(user=user).values_list("pk", flat=True).first()
-    offers = {offer.pk for offer in trips_offers.open_offers(driver_id)} if driver_id else set()
+    offers = {card.offer_id for card in trips_offers.open_cards(driver_id)} if driver_id else set()
     seats = Booking.objects.filter(passenger=user).exclude(status=BookingStatus.CANCELLED).values("trip")
     mine = Q(organiser=user) | Q(driver__user=user) | Q(pk__in=seats)
     rows = Trip.objects.unfinished().filter(mine).values_list("pk", "version", "status")
     return View(offers, {pk: (version, str(status)) for pk, version, status in rows})
 
 
-class Person:
-    """One user's program on one server."""
+class Program:
+    """A program of one account on one server: it comes back whenever a connection ends, and resumes."""
 
-    def __init__(self, user: User, server: LiveServer) -> None:
-        self.user = user
+    # Sent with each request and each opening of a socket.
+    headers: Mapping[str, str] = {}
+
+    def __init__(self, server: LiveServer, token: str, cursor: str = "") -> None:
         self.server = server
-        self.token = sign_in(user)["access"]
+        self.token = token
         self.socket: Any = None
         # The last code a socket was closed with by the server, and how often one was opened.
         self.closed_with: int | None = None
@@ -72,14 +74,8 @@ class Person:
         self.resyncs = 0
         self.frames: list[Frame] = []
         self.ids: Counter[str] = Counter()
-        self._offers: set[int] = set()
-        self._trips: dict[int, tuple[int, str]] = {}
-        self._cursor = ""
+        self._cursor = cursor
         self._changed = asyncio.Event()
-
-    @property
-    def view(self) -> View:
-        return View(set(self._offers), {pk: one for pk, one in self._trips.items() if one[1] not in _OVER})
 
     @property
     def protocols(self) -> list[Subprotocol]:
@@ -87,14 +83,20 @@ class Person:
 
     async def connect(self) -> Any:
         """One more socket, which nobody reads or brings back."""
-        return await websockets.connect(f"{self.server.ws_url}/ws/", subprotocols=self.protocols)
+        return await websockets.connect(
+            f"{self.server.ws_url}/ws/", subprotocols=self.protocols, additional_headers=self.headers
+        )
 
     async def keep(self) -> None:
         """Connects and reads until it is cancelled."""
         while True:
             with contextlib.suppress(OSError, websockets.InvalidHandshake, websockets.ConnectionClosed, TimeoutError):
                 async with websockets.connect(
-                    f"{self.server.ws_url}/ws/", subprotocols=self.protocols, close_timeout=1, max_queue=None
+                    f"{self.server.ws_url}/ws/",
+                    subprotocols=self.protocols,
+                    additional_headers=self.headers,
+                    close_timeout=1,
+                    max_queue=None,
                 ) as self.socket:
                     await self._read()
             self.socket = None
@@ -112,6 +114,7 @@ class Person:
         self.frames.append(frame)
         event_id = frame.get("id", "")
         self.ids[event_id] += bool(event_id)
+        self.resyncs += frame.get("code") == "resync.required"
         if self.ids[event_id] <= 1:
             self._believe(frame)
         missed_since = self._cursor
@@ -124,11 +127,52 @@ class Person:
         self._changed.set()
 
     def _believe(self, frame: Frame) -> None:
+        """Learn from a frame that is not a repeated one."""
+
+    async def send(self, **command: Any) -> None:
+        await self.socket.send(json.dumps(command))
+
+    async def until(self, kind: str, since: int = 0, **fields: Any) -> Frame:
+        """The first frame of a type and with these fields, of those that came after the first `since`."""
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            while True:
+                self._changed.clear()
+                for frame in self.frames[since:]:
+                    if frame["type"] == kind and fields.items() <= frame.items():
+                        return frame
+                await self._changed.wait()
+
+    async def until_it(self, holds: Callable[[Self], bool]) -> None:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            while not holds(self):
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def call(self, method: str, path: str, body: Any = None, key: str | None = None) -> httpx.Response:
+        """One REST request to the person's server; raises httpx.TransportError where it does not answer."""
+        headers = {"Authorization": f"Bearer {self.token}", **self.headers} | ({"Idempotency-Key": key} if key else {})
+        async with httpx.AsyncClient(base_url=self.server.url, timeout=30) as client:
+            return await client.request(method, f"/api/{path}", json=body, headers=headers)
+
+
+class Person(Program):
+    """One user's program on one server, and what it believes."""
+
+    def __init__(self, user: User, server: LiveServer) -> None:
+        super().__init__(server, sign_in(user)["access"])
+        self.user = user
+        self._offers: set[int] = set()
+        self._trips: dict[int, tuple[int, str]] = {}
+
+    @property
+    def view(self) -> View:
+        return View(set(self._offers), {pk: one for pk, one in self._trips.items() if one[1] not in _OVER})
+
+    def _believe(self, frame: Frame) -> None:
         match frame["type"]:
             case "connection.established":
                 self._offers, self._trips = set(), {}
             case "error" if frame["code"] == "resync.required":
-                self.resyncs += 1
                 self._offers, self._trips = set(), {}
             case "trip.offer.created":
                 self._offers.add(frame["offer_id"])
@@ -147,34 +191,9 @@ class Person:
         if known is None or frame["version"] >= known[0]:
             self._trips[frame["trip_id"]] = (frame["version"], status)
 
-    async def send(self, **command: Any) -> None:
-        await self.socket.send(json.dumps(command))
-
-    async def until(self, kind: str, since: int = 0, **fields: Any) -> Frame:
-        """The first frame of a type and with these fields, of those that came after the first `since`."""
-        async with asyncio.timeout(ANSWER_WITHIN_S):
-            while True:
-                self._changed.clear()
-                for frame in self.frames[since:]:
-                    if frame["type"] == kind and fields.items() <= frame.items():
-                        return frame
-                await self._changed.wait()
-
-    async def until_it(self, holds: Callable[["Person"], bool]) -> None:
-        async with asyncio.timeout(ANSWER_WITHIN_S):
-            while not holds(self):
-                self._changed.clear()
-                await self._changed.wait()
-
-    async def call(self, method: str, path: str, body: Any = None, key: str | None = None) -> httpx.Response:
-        """One REST request to the person's server; raises httpx.TransportError where it does not answer."""
-        headers = {"Authorization": f"Bearer {self.token}"} | ({"Idempotency-Key": key} if key else {})
-        async with httpx.AsyncClient(base_url=self.server.url, timeout=30) as client:
-            return await client.request(method, f"/api/{path}", json=body, headers=headers)
-
 
 @contextlib.asynccontextmanager
-async def online(*people: Person) -> AsyncIterator[None]:
+async def online(*people: Program) -> AsyncIterator[None]:
     """They keep their sockets open; returns once each has been greeted."""
     tasks = [asyncio.create_task(one.keep()) for one in people]
     try:

@@ -43,7 +43,9 @@ async def test_flood_is_refused_and_nobody_else_notices(limited: Stage, verb: Ve
     driver, passenger, booking = await run(cast)(servers[0], servers[-1])
     before = await run(rows_of)(flooder)
     async with flooder.online(), online(driver, passenger):
-        outcomes, _ = await asyncio.gather(flood(verb, flooder, verb.attempts), _ride(driver, passenger, booking))
+        outcomes, _ = await asyncio.gather(
+            flood(verb, flooder, range(verb.attempts)), _ride(driver, passenger, booking)
+        )
     written = await run(rows_of)(flooder) - before
 
     refused = sum(outcomes[code] for code in verb.refusals)

@@ -54,6 +54,13 @@ class Client:
             if message["type"] == "websocket.close":
                 return int(message["code"])
 
+    async def heard(self) -> list[str]:
+        """The types of what has come and comes until it is silent."""
+        types = []
+        while not await self.is_silent():
+            types.append((await self.receive())["type"])
+        return types
+
     async def is_silent(self) -> bool:
         return bool(await self.communicator.receive_nothing(timeout=0.3))
 

@@ -1,18 +1,26 @@
 """What a process holds about the drivers whose sockets it carries, and what they may hear."""
 
+import datetime as dt
 from typing import Any
 
+import msgspec
 import pytest
 from channels.db import database_sync_to_async
+from django.utils import timezone
 from pytest_django import Settings
 
+from drivers.models import DriverPosition
 from drivers.positions.buffer import buffer
-from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
+from realtime.models import Notification
+from realtime.outbox import read_watermark
+from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
+from tests.rest import as_user
+from tests.stepper.test_texts import CLEAN, NASTY
 from trips import accepting
-from trips.models import Trip
+from trips.models import Offer, Trip
 from trips.states import TripStatus
 
-from .conftest import Connect
+from .conftest import Client, Connect
 
 run = database_sync_to_async
 
@@ -89,3 +97,78 @@ async def test_next_driver_of_a_trip_does_not_resume_what_the_one_before_was_tol
         heard.append(frame)
     assert [one for one in heard if one["type"] == "trip.offer.accepted"]
     assert not [one for one in heard if one.get("note") == "secret" or one.get("delay_minutes")]
+
+
+async def test_sockets_strip_what_nobody_sees(connect: Connect) -> None:
+    driver = await run(DriverFactory.create)(at=ALMATY)
+    offer = await run(OfferFactory.create)(driver=driver)
+    trip = await run(TripFactory.create)(status=TripStatus.EN_ROUTE, driver=driver)
+    client = await connect(driver.user)
+    await client.send(type="trip.offer.decline", offer_id=offer.pk, reason=NASTY, ref="no")
+    await client.until("ack", ref="no")
+    await client.send(
+        type="trip.status.update", trip_id=trip.pk, status="delayed", delay_minutes=5, delay_reason=NASTY, ref="late"
+    )
+    told = await client.until("trip.status.updated", trip_id=trip.pk)
+
+    assert (told["note"], told["delay_reason"]) == (CLEAN, CLEAN)
+    assert (await run(Offer.objects.get)(pk=offer.pk)).reason == CLEAN
+    assert (await run(Trip.objects.get)(pk=trip.pk)).delay_reason == CLEAN
+    assert CLEAN in (await run(Notification.objects.get)(title="Your driver is delayed")).message
+
+
+async def test_a_socket_is_greeted_with_the_databases_time(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By which countdowns run; this process's clock is an hour ahead."""
+    real_now = timezone.now
+    monkeypatch.setattr("django.utils.timezone.now", lambda: real_now() + dt.timedelta(hours=1))
+    await run(read_watermark)()
+    client = await connect(await run(PassengerFactory.create)(), greeted=False)
+    greeting = await client.until("connection.established")
+    assert abs(dt.datetime.fromisoformat(greeting["server_time"]) - real_now()) < dt.timedelta(seconds=10)
+
+
+IMPOSSIBLE = [
+    *("0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00"),
+    *("1969-12-31T23:59:59Z", "2100-01-01T00:00:00Z", "10000-01-01T00:00:00Z", "2030-05-01T09:00:00+99:00"),
+    *("2030-05-01T09:00:00", "2030-02-30T09:00:00Z", 1_700_000_000, "now", [], {}),
+]
+
+
+async def test_a_time_that_no_clock_shows_is_refused_over_the_socket_as_over_rest(connect: Connect) -> None:
+    driver = await run(DriverFactory.create)(at=ALMATY)
+    client, rest = await connect(driver.user), await run(as_user)(driver.user)
+    for number, at in enumerate(IMPOSSIBLE):
+        good, bad = {"lat": 43.2, "lng": 76.9}, {"lat": 43.2, "lng": 76.9, "recorded_at": at}
+        await client.send(type="driver.location.update", points=[good, bad], ref=str(number))
+        refused = await client.until("error", ref=str(number))
+        assert (refused["code"], list(refused["fields"])) == ("message.invalid", ["points[1].recorded_at"]), at
+        response = await run(rest.post)("/api/drivers/location", {"points": [good, bad]}, format="json")
+        assert response.status_code == 400, at
+        assert (response.json()["code"], list(response.json()["fields"])) == ("input.invalid", ["points.1.recorded_at"])
+    # Nothing of what was refused is kept.
+    assert (await run(DriverPosition.objects.get)()).lat == ALMATY[0]
+
+
+async def test_page_sends_steps_that_waited_and_each_is_applied_once(connect: Connect) -> None:
+    trip = await run(TripFactory.create)(status=TripStatus.ACCEPTED)
+    page = await connect(trip.driver.user, "/ws/dashboard/driver/")
+    command = {"type": "trip.status.update", "trip_id": trip.pk}
+    answers = []
+    for status, key in (("en_route", "a"), ("driver_arrived", "b"), ("en_route", "a"), ("en_route", "c")):
+        await page.send(**command, status=status, key=key, ref=key)
+        answers.append(await _answer(page))
+
+    assert [answer.get("status", answer.get("code")) for answer in answers] == [
+        "en_route",
+        "driver_arrived",
+        "driver_arrived",
+        "trip.transition_refused",
+    ]
+
+
+async def _answer(page: Client) -> dict[str, Any]:
+    """The next frame with a `ref`, between fragments."""
+    while True:
+        text = await page.communicator.receive_from(timeout=5)
+        if text.startswith("{") and "ref" in (frame := msgspec.json.decode(text)):
+            return dict(frame)

@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from drivers import availability
+from drivers import approvals
 from drivers.models import Driver, DriverPosition
 from drivers.positions import buffer
 from realtime import events, groups
@@ -294,7 +294,7 @@ async def test_suspended_driver_who_does_not_read_relays_nothing_more(open_line:
     line.reads.clear()
     for _ in range(2):
         await run(notify)(driver.user, "Something happened", audience="driver")
-    await run(availability.suspend)(driver.pk, await run(StaffFactory.create)())
+    await run(approvals.suspend)(driver.pk, await run(StaffFactory.create)())
     await eventually(lambda: any(one.driver_id == driver.pk and len(one._mailbox or ()) > 1 for one in open_sockets))
     await _sees_nothing_of(driver, line, watcher)
 
@@ -306,7 +306,7 @@ async def test_suspended_driver_who_wants_no_offers_relays_nothing_more(open_lin
     line.say(type="trip.unsubscribe", trip_ids=[await driver.trips.values_list("pk", flat=True).aget()], ref="t")
     await line.until("ack")
     await drive(line, watcher, 43.101)
-    await run(availability.suspend)(driver.pk, await run(StaffFactory.create)())
+    await run(approvals.suspend)(driver.pk, await run(StaffFactory.create)())
     await line.until("notification.driver")
     await _sees_nothing_of(driver, line, watcher)
 

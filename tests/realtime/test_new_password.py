@@ -42,10 +42,14 @@ def _by_themselves(user: User) -> None:
     assert _signed_in(user).post("/accounts/password/change/", new).status_code == 302
 
 
+def link_of(user: User) -> str:
+    """The path of the link that a mail would bring them."""
+    return f"/accounts/password/reset/key/{user_pk_to_url_str(user)}-{default_token_generator.make_token(user)}/"
+
+
 def _by_a_link(user: User) -> None:
     client = Client()
-    key = f"{user_pk_to_url_str(user)}-{default_token_generator.make_token(user)}"
-    form: Any = client.get(f"/accounts/password/reset/key/{key}/")
+    form: Any = client.get(link_of(user))
     assert client.post(form["Location"], {"password1": NEW, "password2": NEW}).status_code == 302
 
 

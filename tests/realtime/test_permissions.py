@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import Group, Permission
 
 from realtime import groups
 from realtime.models import Event
-from stepper.models import User
-from tests.factories import StaffFactory
+from stepper.models import ServiceSettings, User
+from tests.factories import PassengerFactory, StaffFactory
+from tests.factors import give_second_factor
 from tests.outbox import rechecked
 
 pytestmark = pytest.mark.django_db
@@ -57,3 +59,31 @@ def test_change_of_permissions_is_told_to_the_sockets(
 
     assert rechecked(groups.user(clerk.pk))
     assert set(Event.objects.values_list("group", flat=True)) == {groups.user(clerk.pk)}
+
+
+def _remove_second_factor(user: User) -> None:
+    Authenticator.objects.filter(user=user).delete()
+
+
+def test_second_factor_that_comes_or_goes_is_told_to_the_sockets(clerk: User) -> None:
+    for change in (give_second_factor, _remove_second_factor):
+        change(clerk)
+        assert set(Event.objects.values_list("group", flat=True)) == {groups.user(clerk.pk)}
+        Event.objects.all().delete()
+
+
+@pytest.mark.parametrize("demanded", [True, False])
+def test_demand_that_begins_or_ends_is_told_to_all_staff(clerk: User, demanded: bool) -> None:
+    ServiceSettings.objects.create(pk=1, staff_second_factor=not demanded)
+    PassengerFactory()
+    Event.objects.all().delete()
+    settings = ServiceSettings.current()
+    settings.save()
+    assert not Event.objects.exists()
+
+    settings.staff_second_factor = demanded
+    settings.save()
+
+    staff = User.objects.filter(is_staff=True)
+    assert set(Event.objects.values_list("group", flat=True)) == {groups.user(one.pk) for one in staff}
+    assert len(staff) == 2

@@ -15,6 +15,7 @@ from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth.models import Group, Permission
+from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
@@ -22,15 +23,16 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
-from drivers import availability
+from drivers import approvals, availability
 from drivers.models import Driver
 from drivers.positions import buffer
 from realtime import events, groups
 from realtime.sockets import base
 from realtime.sockets.base import SocketConsumer, open_sockets
+from stepper.accounts import sessions
 from stepper.api.tokens import end_session, sign_in, token_claims
 from stepper.asgi import application
-from stepper.models import User
+from stepper.models import AccountSession, ServiceSettings, User
 from tests.browsing import session_cookie
 from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory, TripFactory
 from trips import assignment, bookings, driving
@@ -77,7 +79,8 @@ def _log_in(user: User, with_token: bool) -> Login:
         assert claims is not None
         return Login(claims.session_key, [], ["stepper.v1", f"bearer.{access}"], access)
     key = session_cookie(user, "http://testserver")["value"]
-    headers = [(b"cookie", f"{settings.SESSION_COOKIE_NAME}={key}".encode()), (b"origin", b"http://testserver")]
+    headers = [(b"cookie", f"{settings.SESSION_COOKIE_NAME}={key}".encode()), (b"host", b"testserver")]
+    headers.append((b"origin", b"http://testserver"))
     return Login(key, headers, ["stepper.v1"], None)
 
 
@@ -105,7 +108,7 @@ def cancel(scene: Scene, _login: Login) -> None:
 
 
 def suspend(scene: Scene, _login: Login) -> None:
-    availability.suspend(scene.trip.driver.pk, scene.staff)
+    approvals.suspend(scene.trip.driver.pk, scene.staff)
 
 
 def deactivate(scene: Scene, _login: Login) -> None:
@@ -151,6 +154,29 @@ def _set_password(user: User, password: str) -> None:
     user.save()
 
 
+def end_it_from_another_device(scene: Scene, login: Login) -> None:
+    row = AccountSession.objects.get(session_id=login.session_key)
+    sessions.end_session(scene.user, _another_device(scene.user), row.pk)
+
+
+def sign_out_everywhere_else(scene: Scene, _login: Login) -> None:
+    sessions.end_other_sessions(scene.user, _another_device(scene.user))
+
+
+def sign_out_everywhere(scene: Scene, _login: Login) -> None:
+    sessions.end_all_sessions(scene.user, _another_device(scene.user))
+
+
+def signed_out_by_staff(scene: Scene, _login: Login) -> None:
+    sessions.end_sessions_by_staff(scene.user.pk, scene.staff)
+
+
+def _another_device(user: User) -> SessionBase:
+    browser = Browser()
+    browser.force_login(user)
+    return browser.session
+
+
 def let_the_session_expire(_scene: Scene, login: Login) -> None:
     """Nobody publishes that; the sockets know from the start when it will be, so they are told then."""
     gone = timezone.now() - dt.timedelta(seconds=1)
@@ -185,6 +211,10 @@ def make_no_staff(scene: Scene, _login: Login) -> None:
     scene.user.save(update_fields=["is_staff"])
 
 
+def demand_second_factor(_scene: Scene, _login: Login) -> None:
+    ServiceSettings.objects.update_or_create(pk=1, defaults={"staff_second_factor": True})
+
+
 OF_THE_ACCOUNT = [
     deactivate,
     sign_out,
@@ -192,13 +222,26 @@ OF_THE_ACCOUNT = [
     revoke,
     new_password,
     new_password_from_a_shell,
+    end_it_from_another_device,
+    sign_out_everywhere_else,
+    sign_out_everywhere,
+    signed_out_by_staff,
     let_the_session_expire,
     delete_expired_sessions,
 ]
 WAYS: dict[str, list[Callable[[Scene, Login], None]]] = {
     "driver": [release, take_off, cancel, suspend, *OF_THE_ACCOUNT],
     "passenger": [cancel, deactivate, let_the_session_expire],
-    "clerk": [take_permission, leave_group, take_permission_from_group, delete_group, make_no_staff, deactivate],
+    "clerk": [
+        take_permission,
+        leave_group,
+        take_permission_from_group,
+        delete_group,
+        make_no_staff,
+        deactivate,
+        # The last one, as it holds for whoever comes after.
+        demand_second_factor,
+    ],
 }
 KINDS = {"driver": list(PATHS), "passenger": list(PATHS)[:-1], "clerk": list(PATHS)[:-2]}
 CASES = [(role, kind) for role in WAYS for kind in KINDS[role]]

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.django_db
 IN_USE = {
     "account_signup",
     "account_login",
+    "mfa_authenticate",
     "account_logout",
     "account_inactive",
     "account_change_password",

@@ -1,5 +1,6 @@
 """One address a user: changing it takes a proof, a link to the new address and a note to the old one."""
 
+import base64
 import datetime as dt
 import re
 import threading
@@ -174,6 +175,13 @@ def test_link_expires(user):
     with time_machine.travel(dt.datetime.now(dt.UTC) - addresses.LINK_AGE, tick=False):
         link = ask(user)
     assert refusal(confirm_change, user, link) == "address.link_invalid"
+
+
+def test_links_have_128_random_bits(user):
+    first, second = (base64.urlsafe_b64decode(f"{ask(user)}==") for _ in range(2))
+    equal = sum(one == other for one, other in zip(first, second, strict=True))
+    # Every byte is drawn anew; a few may be the same by chance.
+    assert (len(first) - equal) * 8 >= 128
 
 
 @pytest.mark.parametrize("token", ["", "x", "None"])
@@ -467,7 +475,7 @@ def test_address_that_staff_take_away_is_told_as_well(user):
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-@pytest.mark.parametrize(("model", "listing"), [(AddressChange, 4), (AddressCode, 4)])
+@pytest.mark.parametrize(("model", "listing"), [(AddressChange, 5), (AddressCode, 5)])
 def test_staff_see_what_waits_and_nothing_that_would_confirm_it(query_count, model, listing, rows):
     for _row in range(rows):
         someone = without_password()

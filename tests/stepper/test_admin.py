@@ -15,7 +15,7 @@ from django.utils import timezone
 from realtime.models import Event, Notification, ServerBeat
 from realtime.outbox import refresh_permissions
 from stepper.admin.base import normalise_phone_term
-from stepper.models import ServiceSettings, User
+from stepper.models import Restore, ServiceSettings, User
 from tests.backoffice import list_url, member_of_staff, page_url, queries_of, signed_in
 from tests.factories import PASSWORD, DriverFactory, PassengerFactory, StaffFactory, UserFactory
 
@@ -35,6 +35,19 @@ def client(staff):
 
 
 # The admin as a whole
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("year=1", "year=1&{}year=1&{}month=1", "year=1&{}month=1&{}day=1", "year=9999", "year=0", "year=99999"),
+        *("year=9999&{}month=12&{}day=31", "gte=0001-01-01 00:00:00%2B05:00", "lt=9999-12-31 23:59:59-05:00"),
+    ],
+)
+def test_a_list_of_times_that_no_clock_shows_is_the_whole_list(client, query):
+    query = "date_joined__" + query.replace("{}", "date_joined__")
+    response = client.get(f"{list_url(User)}?{query}")
+    assert (response.status_code, response["Location"]) == (302, f"{list_url(User)}?e=1")
 
 
 @pytest.mark.parametrize("key", ["9" * 30, "1%00"])
@@ -92,6 +105,8 @@ def make(model, number):
             )
         elif model is Notification:
             Notification.objects.create(user=user, title="A trip")
+        elif model is Restore:
+            Restore.objects.create(generation=str(index), backup_made_at=now)
         elif model is ServerBeat:
             ServerBeat.objects.create(name=f"dispatcher-{index}", beat_at=now - dt.timedelta(minutes=index))
     return model.objects.order_by("pk").first()
@@ -100,7 +115,7 @@ def make(model, number):
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize(
     ("model", "listing", "opening"),
-    [(User, 6, 5), (Group, 4, 4), (Event, 6, 3), (Notification, 6, 4), (ServerBeat, 4, 3)],
+    [(User, 7, 8), (Group, 5, 5), (Event, 7, 4), (Notification, 7, 5), (ServerBeat, 5, 4), (Restore, 5, 4)],
 )
 def test_lists_and_pages_cost_the_same_for_one_row_and_three(client, query_count, model, listing, opening, rows):
     first = make(model, rows)

@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from rest_framework import exceptions, serializers
 from rest_framework.test import APIClient
 
-from stepper import limits
+from stepper import languages, limits
 from stepper.api.base import InstantField, IntField, NumberField, StringField
 from stepper.api.errors import exception_handler, refuse_for_now, server_error
 from stepper.api.tokens import sign_in
@@ -147,10 +147,12 @@ def test_another_answer_than_json_is_refused(client):
     assert response.json()["code"] == "input.not_acceptable"
 
 
-def test_messages_come_in_the_readers_language(client):
+def test_messages_come_in_the_readers_language(client, user, settings):
+    settings.LANGUAGES = list(languages.NAMES.items())
+    User.objects.filter(pk=user.pk).update(language="ru")
     with translation.override("ru"):
         expected = str(serializers.Field.default_error_messages["required"])
-    response = client.post("/api/trips/quote", {}, format="json", headers={"Accept-Language": "ru"})
+    response = client.post("/api/trips/quote", {}, format="json", headers={"Accept-Language": "en"})
 
     assert response.json()["fields"]["pickup"] == [expected]
 
@@ -359,6 +361,11 @@ def test_spend_raises_with_the_time_to_wait():
         (InstantField(), "2030-05-01T09:00:00"),
         (InstantField(), "2030-13-01T09:00:00Z"),
         (InstantField(), "0001-01-01T00:00:00+14:00"),
+        (InstantField(), "0001-01-01T00:00:00Z"),
+        (InstantField(), "1969-12-31T23:59:59Z"),
+        (InstantField(), "2100-01-01T00:00:00Z"),
+        (InstantField(), "9999-12-31T23:59:59Z"),
+        (InstantField(), "2030-05-01T09:00:00+99:00"),
         (InstantField(), "9999-12-31T23:59:59-14:00"),
     ],
 )

@@ -107,6 +107,9 @@ def test_setting_is_documented_with_its_default_and_range(name: str) -> None:
         assert (default, limit) == (field.default, "")
         assert all(f"`{value}`" in meaning for value, _label in field.choices or [])
         return
+    if isinstance(field.default, bool):
+        assert (default, limit) == (str(int(field.default)), "0 or 1")
+        return
     assert float(default) == field.default
     # A column of whole numbers refuses negative ones by itself, one of fractions does not.
     assert high is not None or isinstance(field, PositiveIntegerField)

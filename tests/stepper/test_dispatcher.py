@@ -1,111 +1,108 @@
-"""What the dispatcher forgets."""
+"""The dispatcher's loops in one process."""
 
 import asyncio
 import datetime as dt
+import threading
 
 import pytest
 from django.utils import timezone
 
 from drivers.models import TrailPoint
-from realtime.models import Event, ServerBeat
-from stepper.models import ServiceSettings
-from stepper.server import dispatcher
+from realtime.models import ServerBeat
+from stepper.server import dispatcher, pruning
 from tests.factories import TripFactory
-from trips.models import DispatchRound
-
-pytestmark = pytest.mark.django_db
 
 DAY = dt.timedelta(days=1)
 
 
-def rounds(*ages: dt.timedelta) -> list[DispatchRound]:
-    trip = TripFactory()
-    made = [DispatchRound.objects.create(trip=trip, number=number) for number, _age in enumerate(ages, 1)]
-    for one, age in zip(made, ages, strict=True):
-        DispatchRound.objects.filter(pk=one.pk).update(created_at=timezone.now() - age)
-    return made
+def points(count: int) -> None:
+    trip, at = TripFactory(), timezone.now() - 1000 * DAY
+    TrailPoint.objects.bulk_create(TrailPoint(trip=trip, lat=43, lng=76, recorded_at=at) for _number in range(count))
 
 
-def test_prune_keeps_rounds_as_long_as_staff_say() -> None:
-    ServiceSettings.objects.create(pk=1, rounds_kept_days=10)
-    _over, kept, new = rounds(10.1 * DAY, 9.9 * DAY, 0 * DAY)
-
-    assert dispatcher.prune() == 1
-    assert set(DispatchRound.objects.values_list("pk", flat=True)) == {kept.pk, new.pk}
-
-
-def test_prune_takes_the_oldest_first_and_not_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "PRUNED_AT_ONCE", 2)
-    made = rounds(*[100 * DAY] * 3)
-
-    dispatcher.prune()
-
-    assert DispatchRound.objects.get() == made[-1]
-
-
-def points(*ages: dt.timedelta) -> list[TrailPoint]:
-    trip, now = TripFactory(), timezone.now()
-    return [TrailPoint.objects.create(trip=trip, lat=43, lng=76, recorded_at=now - age) for age in ages]
-
-
-def test_prune_keeps_trails_as_long_as_staff_say() -> None:
-    ServiceSettings.objects.create(pk=1, trail_kept_days=10)
-    _over, kept, new = points(10.1 * DAY, 9.9 * DAY, 0 * DAY)
-
-    assert dispatcher.prune() == 1
-    assert set(TrailPoint.objects.values_list("pk", flat=True)) == {kept.pk, new.pk}
-
-
-def test_prune_takes_the_oldest_points_first_and_not_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "PRUNED_AT_ONCE", 2)
-    made = points(*[100 * DAY] * 3)
-
-    assert dispatcher.prune() == 2
-    assert TrailPoint.objects.get() == made[-1]
+async def run_until(event: asyncio.Event) -> None:
+    one = dispatcher.Dispatcher()
+    one.start()
+    async with asyncio.timeout(30):
+        await event.wait()
+    await one.stop()
 
 
 @pytest.mark.django_db(transaction=True)
 def test_dispatcher_with_more_to_prune_goes_on_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not ten minutes later: trails grow faster than one go a while deletes."""
-    monkeypatch.setattr(dispatcher, "PRUNED_AT_ONCE", 2)
-    monkeypatch.setattr(dispatcher, "PRUNE_ON_S", 0.0)
-    points(*[100 * DAY] * 5)
-
-    prune = dispatcher.prune
+    """Not ten minutes later: trails grow faster than one batch a while deletes."""
+    monkeypatch.setattr(pruning, "BATCH", 2)
+    monkeypatch.setattr(pruning, "PRUNE_ON_S", 0.0)
+    points(5)
+    prune_due = pruning.Pruner.prune_due
 
     async def until_nothing_is_left() -> None:
         loop, nothing_left = asyncio.get_running_loop(), asyncio.Event()
 
-        def watched() -> int:
-            done = prune()
+        def watched(pruner: pruning.Pruner) -> float:
+            wait_s = prune_due(pruner)
             if not TrailPoint.objects.exists():
                 loop.call_soon_threadsafe(nothing_left.set)
-            return done
+            return wait_s
 
-        monkeypatch.setattr(dispatcher, "prune", watched)
-        one = dispatcher.Dispatcher()
-        one.start()
-        async with asyncio.timeout(30):
-            await nothing_left.wait()
-        await one.stop()
+        monkeypatch.setattr(pruning.Pruner, "prune_due", watched)
+        await run_until(nothing_left)
 
     asyncio.run(until_nothing_is_left())
 
 
-def test_prune_keeps_events_a_day_and_those_that_nobody_has_published() -> None:
-    now = timezone.now()
-    for name, at in (("over", now), ("waiting", None), ("new", now)):
-        Event.objects.create(event_id=name, group="staff", type="x", frame="{}", sweep_at=now, published_at=at)
-    Event.objects.exclude(event_id="new").update(created_at=now - 1.1 * DAY)
+@pytest.mark.django_db(transaction=True)
+def test_offers_and_beats_do_not_wait_for_pruning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dispatcher reports and looks for what is due while a batch takes as long as it likes."""
+    is_pruning, may_end = threading.Event(), threading.Event()
 
-    assert dispatcher.prune() == 1
-    assert set(Event.objects.values_list("event_id", flat=True)) == {"waiting", "new"}
+    def slow(_pruner: pruning.Pruner) -> float:
+        is_pruning.set()
+        may_end.wait(30)
+        return 600.0
+
+    monkeypatch.setattr(pruning.Pruner, "prune_due", slow)
+
+    async def until_it_looked_twice() -> None:
+        loop, looked_twice = asyncio.get_running_loop(), asyncio.Event()
+        looks: list[None] = []
+
+        def look() -> int:
+            if is_pruning.is_set():
+                looks.append(None)
+            if len(looks) == 2:
+                loop.call_soon_threadsafe(looked_twice.set)
+            return 0
+
+        monkeypatch.setattr(dispatcher, "dispatch_due", look)
+        one = dispatcher.Dispatcher()
+        one.start()
+        try:
+            async with asyncio.timeout(30):
+                await looked_twice.wait()
+        finally:
+            may_end.set()
+            await one.stop()
+
+    asyncio.run(until_it_looked_twice())
+    assert ServerBeat.objects.exists()
 
 
-def test_prune_forgets_dispatchers_long_gone() -> None:
-    for name, age in (("gone", 2 * DAY), ("here", 0 * DAY)):
-        ServerBeat.objects.create(name=name, beat_at=timezone.now() - age)
+@pytest.mark.django_db(transaction=True)
+def test_pruning_goes_on_after_a_failure(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    async def until_called_again() -> None:
+        loop, again = asyncio.get_running_loop(), asyncio.Event()
+        calls: list[None] = []
 
-    dispatcher.prune()
+        def fails_first(_pruner: pruning.Pruner) -> float:
+            calls.append(None)
+            if len(calls) == 1:
+                raise ValueError("of the test")
+            loop.call_soon_threadsafe(again.set)
+            return 600.0
 
-    assert ServerBeat.objects.get().name == "here"
+        monkeypatch.setattr(pruning.Pruner, "prune_due", fails_first)
+        await run_until(again)
+
+    asyncio.run(until_called_again())
+    assert "old rows were not deleted" in caplog.text

@@ -125,6 +125,7 @@ FORMS: dict[str, dict[str, str]] = {
     "/accounts/signup/": {"name": "Aliya", "phone": "", "email": "new@example.test", "password1": NEW},
     "/accounts/password/change/": {"oldpassword": PASSWORD, "password1": NEW, "password2": NEW},
     "reset": {"password1": NEW, "password2": NEW},
+    "/accounts/confirm/": {"password": PASSWORD},
     "/api/token": {"email": "asem@example.test", "password": PASSWORD},
     "/admin/password_change/": {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW},
     "/admin/stepper/user/add/": {
@@ -165,6 +166,48 @@ async def test_every_form_with_a_password_is_answered_by_the_threads_that_hash(
     assert answer["status"] in {200, 302}
     assert threads
     assert {name.partition("_")[0] for name in threads} == {"hashing"}
+
+
+CLIENTS = {
+    "token": {"authorization": "Bearer a.b.c"},
+    "session": {"cookie": "sessionid=abc"},
+    "nobody": {},
+}
+
+
+@pytest.mark.parametrize("who", CLIENTS)
+async def test_further_requests_of_one_client_wait_and_others_pass_them(
+    who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, go_on = threading.Semaphore(0), threading.Event()
+
+    def wait(_middleware: Any, request: Any) -> None:
+        if request.path_info == "/flood/":
+            running.release()
+            go_on.wait(3 * WITHIN_S)
+
+    monkeypatch.setattr(ApiTrailingSlashMiddleware, "process_request", wait)
+    flood = [asyncio.create_task(ask(CLIENTS[who], "/flood/")) for _ in range(django_settings.DATABASE_THREADS)]
+    await asyncio.to_thread(running.acquire, timeout=WITHIN_S)
+
+    # As many as there are threads left, each of them another client of the same network.
+    others = [{"authorization": f"Bearer {number}"} for number in range(django_settings.DATABASE_THREADS - 2)]
+    answers = await asyncio.gather(*(ask(other, "/health/live/") for other in others))
+    assert {answer["status"] for answer in answers} == {200}
+    # Files of the page are not behind the page's requests.
+    assert (await ask(CLIENTS[who], "/static/none.css"))["status"] == 404
+    assert not running.acquire(blocking=False)
+    go_on.set()
+    await asyncio.gather(*flood)
+
+
+async def ask(headers: dict[str, str], path: str) -> Any:
+    sent = [(name.encode(), value.encode()) for name, value in {"host": "testserver", **headers}.items()]
+    communicator = HttpCommunicator(application, "GET", path, b"", sent)
+    communicator.scope["client"] = ("192.0.2.7", 50000)
+    response = await communicator.get_response(timeout=WITHIN_S)
+    await communicator.wait(WITHIN_S)
+    return response
 
 
 async def test_client_that_hangs_up_has_its_request_done_and_is_no_fault(

@@ -1,5 +1,6 @@
 """What a request that failed leaves in the log: where, but no link that sets a password or confirms an address."""
 
+import io
 import logging
 
 import pytest
@@ -43,3 +44,71 @@ def test_link_in_a_traceback_is_not_in_the_log(caplog):
     log = written(caplog.records)
     assert "/accounts/password/reset/key/…/' went wrong" in log
     assert "secret" not in log
+
+
+def handler(name):
+    """The process's own handler of that name."""
+    found = [logging.getLogger("django.security"), logging.getLogger()][name == "stderr"].handlers
+    return next(one for one in found if type(one) is logging.StreamHandler)
+
+
+def test_lines_begin_with_the_time_in_utc_and_its_offset(monkeypatch):
+    record = logging.makeLogRecord({"name": "x", "levelname": "INFO", "msg": "done", "created": 1_800_000_000.25})
+    assert written([record]) == "2027-01-15T08:00:00.250+00:00 INFO x: done"
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\r\n2027-01-15 INFO x: forged", "\x1b[2K", "\u202egpj", "\x85"])
+def test_message_is_one_line_whatever_a_client_sent(text):
+    record = logging.makeLogRecord({"name": "x", "levelname": "INFO", "msg": "of %s", "args": (text,)})
+    assert written([record]).isprintable()
+
+
+def test_traceback_keeps_its_lines(caplog):
+    try:
+        raise ValueError("x")
+    except ValueError:
+        logging.getLogger("stepper").exception("failed")
+    assert "\nTraceback" in written(caplog.records)
+
+
+def refused_lines(monkeypatch, requests):
+    """Send requests and return the lines that the handler of refusals writes."""
+    stream = io.StringIO()
+    monkeypatch.setattr(handler("refusals"), "stream", stream)
+    # A minute of its own: what other tests had refused is not this one's.
+    [only] = handler("refusals").filters
+    only._minutes.clear()
+    for sent in requests:
+        Client().get("/", **sent)
+    return stream.getvalue().splitlines()
+
+
+def test_refused_host_leaves_one_short_line_without_a_traceback(monkeypatch):
+    [line] = refused_lines(monkeypatch, [{"HTTP_HOST": "elsewhere.example" + "x" * 5000}])
+    assert " WARNING django.security.DisallowedHost: Invalid HTTP_HOST header: 'elsewhere.example" in line
+    assert len(line) < 400
+
+
+def test_flood_of_refused_hosts_leaves_few_lines_and_their_number(monkeypatch, time_machine):
+    time_machine.move_to(1_800_000_000, tick=False)
+    hosts = [{"HTTP_HOST": f"h{number}.example"} for number in range(50)]
+    assert len(refused_lines(monkeypatch, hosts)) == 20
+    stream = io.StringIO()
+    monkeypatch.setattr(handler("refusals"), "stream", stream)
+    [only] = handler("refusals").filters
+    only._minutes = {name: (0.0, number) for name, (_ends_at, number) in only._minutes.items()}
+    Client().get("/", HTTP_HOST="again.example")
+    assert stream.getvalue().endswith("(30 more before)\n")
+
+
+@pytest.mark.parametrize(
+    "name", ["uvicorn.access", "uvicorn.error", "django.server", "daphne.server", "django.request"]
+)
+def test_every_logger_writes_through_our_format(name):
+    """A server that is started by its own command brings handlers of its own, with another form of time."""
+    logger, handlers = logging.getLogger(name), list(logging.getLogger(name).handlers)
+    while logger.propagate and logger.parent is not None:
+        logger = logger.parent
+        handlers += logger.handlers
+    plain = [one for one in handlers if type(one) is logging.StreamHandler]
+    assert [type(one.formatter).__name__ for one in plain] == ["LineFormatter"]

@@ -1,7 +1,7 @@
-"""Mails over a real server with STARTTLS; failures that say nothing; a queue that holds nobody up."""
+"""Mails over a real server with STARTTLS; failures that say nothing; links in no row and no log."""
 
-import functools
 import logging
+import smtplib
 import threading
 from urllib.parse import quote
 
@@ -10,15 +10,21 @@ import pytest
 from allauth.core import context
 from django.core import mail as django_mail
 from django.core.exceptions import ImproperlyConfigured
+from django.core.mail import EmailMessage
 from django.db import transaction
 from django.test import RequestFactory, override_settings
+from django_tasks_db.models import DBTaskResult
 
 from stepper.accounts.adapter import AccountAdapter
+from stepper.accounts.passwords import request_reset
 from stepper.mail import sending
 from stepper.mail.configuration import read_email_url
-from stepper.mail.sending import MailQueue
+from stepper.tasks.sealing import unseal
+from stepper.tasks.worker import MAIL, QueueWorker
 from tests.factories import PassengerFactory
 from tests.smtp import PASSWORD, USER, mail_server
+
+pytestmark = pytest.mark.django_db
 
 CODE = {"user": {"name": "Aigerim"}, "code": "123456"}
 
@@ -38,8 +44,8 @@ def configured(server):
 
 
 def deliver(to="aigerim@example.test"):
-    message = sending.write("address_code", to, language="en", context=CODE)
-    MailQueue().add(lambda: sending._deliver(message))
+    sending.send("address_code", to, language="en", context=CODE)
+    QueueWorker(MAIL).run_ready()
 
 
 def test_mail_goes_over_starttls_with_the_password(server, monkeypatch):
@@ -53,29 +59,18 @@ def test_mail_goes_over_starttls_with_the_password(server, monkeypatch):
 
 
 def test_mail_server_with_an_unknown_certificate_gets_neither_password_nor_mail(server, caplog):
-    with caplog.at_level(logging.WARNING, "stepper.mail.sending"), configured(server):
+    with caplog.at_level(logging.WARNING, "stepper.tasks.worker"), configured(server):
         deliver()
     assert server.received == []
     assert "SSLCertVerificationError" in caplog.text
 
 
-@pytest.mark.parametrize("text", ["to aigerim@example.test", "https://go.example.test/secret"])
-def test_failure_is_logged_without_its_text(caplog, text):
-    def fail():
-        raise ValueError(text)
-
-    with caplog.at_level(logging.WARNING, "stepper.mail.sending"):
-        MailQueue().add(fail)
-    assert "a mail was not sent: ValueError" in caplog.text
-    assert text not in caplog.text
-
-
 def test_recipient_that_is_refused_is_not_named_in_the_log(server, monkeypatch, caplog):
     monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate))
     server.refused = {"aigerim@example.test"}
-    with caplog.at_level(logging.WARNING, "stepper.mail.sending"), configured(server):
+    with caplog.at_level(logging.WARNING, "stepper.tasks.worker"), configured(server):
         deliver()
-    [line] = [record.getMessage() for record in caplog.records if record.name == "stepper.mail.sending"]
+    [line] = [record.getMessage() for record in caplog.records if record.name == "stepper.tasks.worker"]
     assert line.startswith("a mail was not sent: SMTPRecipientsRefused")
     assert "aigerim" not in line
     assert server.received == []
@@ -92,56 +87,49 @@ def test_mail_is_sent_after_the_commit_only():
     assert [message.to for message in django_mail.outbox] == [["b@example.test"]]
 
 
-def test_queue_does_not_hold_up_who_adds_and_is_emptied_at_the_end():
-    queue, blocked, sent = MailQueue(), threading.Event(), []
-    queue.open()
-
-    def send(number):
-        assert blocked.wait(10)
-        sent.append(number)
-
-    for number in range(5):
-        queue.add(functools.partial(send, number))
-    assert sent == []
-    blocked.set()
-    queue.close(within_s=10)
-    assert sorted(sent) == [0, 1, 2, 3, 4]
-    queue.add(lambda: sent.append("at once"))
-    assert sent[-1] == "at once"
-
-
-def test_closing_does_not_wait_for_a_mail_server_that_hangs(caplog):
-    queue, blocked = MailQueue(), threading.Event()
-    queue.open()
-    threads = list(queue._threads)
-    for _job in range(4):
-        queue.add(lambda: blocked.wait(10))
-    with caplog.at_level(logging.ERROR, "stepper.mail.sending"):
-        queue.close(within_s=0)
-    assert "4 mails were not sent before the server stopped" in caplog.text
-    assert all(thread.daemon for thread in threads)
-    blocked.set()
-
-
 def test_queue_is_bounded(monkeypatch, caplog):
     monkeypatch.setattr(sending, "MOST_WAITING", 1)
-    queue, blocked, started, sent = MailQueue(), threading.Event(), threading.Semaphore(0), []
-    queue.open()
-
-    def hang():
-        started.release()
-        blocked.wait(10)
-
-    for _thread in queue._threads:
-        queue.add(hang)
-        assert started.acquire(timeout=10)
-    queue.add(lambda: sent.append("waits"))
+    sending.send("address_code", "a@example.test", language="en", context=CODE)
     with caplog.at_level(logging.ERROR, "stepper.mail.sending"):
-        queue.add(lambda: sent.append("one too many"))
+        sending.send("address_code", "b@example.test", language="en", context=CODE)
     assert "1 wait already" in caplog.text
-    blocked.set()
-    queue.close(within_s=10)
-    assert sent == ["waits"]
+    QueueWorker(MAIL).run_ready()
+    assert [message.to for message in django_mail.outbox] == [["a@example.test"]]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_permanent"),
+    [
+        (ConnectionRefusedError(), False),
+        (smtplib.SMTPResponseException(451, b"later"), False),
+        (smtplib.SMTPResponseException(550, b"no"), True),
+        (smtplib.SMTPRecipientsRefused({"a@example.test": (450, b"later")}), False),
+        (smtplib.SMTPRecipientsRefused({"a@example.test": (550, b"no")}), True),
+    ],
+)
+def test_mail_is_tried_again_unless_the_server_says_no(monkeypatch, error, is_permanent):
+    def fail(_message):
+        raise error
+
+    monkeypatch.setattr(EmailMessage, "send", fail)
+    deliver()
+    [row] = DBTaskResult.objects.all()
+    assert row.status == ("FAILED" if is_permanent else "READY")
+
+
+def test_link_that_sets_a_password_is_in_no_row():
+    user = PassengerFactory(email="aigerim@example.test")
+    request_reset("aigerim@example.test", base_url="https://go.example.test")
+    [row] = DBTaskResult.objects.all()
+    assert unseal(row.args_kwargs["kwargs"]["sealed"]) == {
+        "email": user.email,
+        "base_url": "https://go.example.test",
+    }
+    assert "aigerim" not in str(row.args_kwargs)
+    QueueWorker(MAIL).run_ready()
+    assert "/accounts/password/reset/key/" in django_mail.outbox[0].body
+    row.refresh_from_db()
+    assert (row.status, row.args_kwargs) == ("SUCCESSFUL", {"args": [], "kwargs": {}})
 
 
 # The public address
@@ -196,3 +184,30 @@ def test_server_answers_before_it_sends_and_sends_before_it_stops(server, start_
         assert "localhost" not in received.text.partition("\r\n\r\n")[2]
     assert "/accounts/password/reset/key/" not in site.log_text()
     assert user.email not in site.log_text()
+
+
+@pytest.mark.embedded_only
+def test_mail_of_a_server_that_is_killed_is_sent_by_the_next(server, start_server):
+    user = PassengerFactory(email="aigerim@example.test")
+    arrived, killed = threading.Event(), threading.Event()
+
+    def hang():
+        arrived.set()
+        killed.wait(10)
+
+    server.on_mail = hang
+    site = start_server(EMAIL_URL=url_of(server), SSL_CERT_FILE=str(server.certificate))
+    with httpx.Client(base_url=site.url, trust_env=False) as client:
+        client.get("/accounts/password/reset/")
+        form = {"email": user.email, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
+        client.post("/accounts/password/reset/", data=form)
+    assert arrived.wait(10)
+    site.kill()
+    server.received.clear()
+    server.on_mail = arrived.set
+    arrived.clear()
+    site.start()
+    killed.set()
+    assert arrived.wait(10)
+    site.stop()
+    assert [user.email] in [received.recipients for received in server.received]

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from stepper.accounts.passwords import RESETS_PER_HOUR, request_reset
 from stepper.errors import Conflict, TooManyRequests
+from stepper.tasks.worker import MAIL
 from tests.factories import PASSWORD, PassengerFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -73,17 +74,17 @@ def test_known_unknown_closed_and_phone_only_accounts_answer_alike():
 
 
 def test_known_and_unknown_cost_the_request_the_same(monkeypatch):
-    """What differs happens in the job, which a server's threads run."""
+    """What differs happens in the task, which a server's threads run."""
     PassengerFactory(email="known@example.test")
-    jobs: list[object] = []
-    monkeypatch.setattr("stepper.mail.sending.mails.add", jobs.append)
+    woken: list[object] = []
+    monkeypatch.setattr("stepper.tasks.worker.worker.wake", woken.append)
     counts = set()
     for email in ("known@example.test", "unknown@example.test"):
         with CaptureQueriesContext(connection) as queries:
             ask(email)
         counts.add(len(queries))
     assert len(counts) == 1
-    assert len(jobs) == 2
+    assert woken == [MAIL, MAIL]
     assert django_mail.outbox == []
 
 

@@ -179,7 +179,7 @@ def test_scope_of_the_server_is_not_changed() -> None:
 
 
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
-def test_https_redirects_all_but_health_and_believes_the_proxy(start_server: Any, monkeypatch: Any, kind: str) -> None:
+def test_https_redirects_pages_and_believes_the_proxy(start_server: Any, monkeypatch: Any, kind: str) -> None:
     monkeypatch.setattr(LiveServer, "arguments", ("--server", kind))
     server = start_server(HTTPS="1")
     answers = [
@@ -189,9 +189,21 @@ def test_https_redirects_all_but_health_and_believes_the_proxy(start_server: Any
             ("/accounts/login/", {}),
             ("/accounts/login/", {"X-Forwarded-Proto": "https"}),
             ("/accounts/login/", {"X-Forwarded-Ssl": "on", "X_Forwarded_Proto": "https"}),
+            ("/api/me", {"X-Forwarded-Proto": "https"}),
+            ("/api/me", {}),
+            ("/api/me/", {"Authorization": "Bearer a.b.c"}),
         ]
     ]
-    assert [answer.status_code for answer in answers] == [200, 301, 200, 301]
+    assert [answer.status_code for answer in answers] == [200, 301, 200, 301, 401, 403, 403]
+    assert {answer.json()["code"] for answer in answers[-2:]} == {"https.required"}
+    assert _first_frame(server, {})["code"] == "https.required"
+    assert _first_frame(server, {"X-Forwarded-Proto": "https"})["code"] == "auth.required"
+
+
+def _first_frame(server: LiveServer, headers: dict[str, str]) -> dict[str, Any]:
+    with connect(f"{server.ws_url}/ws/", additional_headers=headers, proxy=None) as socket:
+        frame: dict[str, Any] = msgspec.json.decode(socket.recv())
+    return frame
 
 
 def test_https_without_a_trusted_proxy_is_refused_at_start(settings: Any) -> None:

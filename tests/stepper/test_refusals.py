@@ -109,9 +109,9 @@ def test_price_over_its_limit_says_so(headers: dict[str, str]) -> None:
     client = signed_in(PassengerFactory())
     asked = {"pickup_name": "Almaty airport", "dropoff_name": "Medeu", "departure": "now", "vehicle_class": "sedan"}
     asked["seats"] = "1"
-    assert client.get("/trips/quote/", asked, headers=headers).status_code == 200
+    assert client.post("/trips/quote/", asked, headers=headers).status_code == 200
 
-    refused = client.get("/trips/quote/", asked, headers=headers)
+    refused = client.post("/trips/quote/", asked, headers=headers)
 
     assert (refused.status_code, "Retry-After" in refused) == (429, True)
     assert "Too many requests" in refused.content.decode()

@@ -13,8 +13,10 @@ from xml.etree import ElementTree
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
 
+from stepper.management.commands.replay import Command
 from stepper.simulator import pickups, report
 from stepper.simulator.clock import Spot, km_between
 from tests import servers
@@ -67,16 +69,42 @@ def test_read_orders_by_time_and_counts_bad_rows(tmp_path):
         "2014-04-03T00:03:00,0,0",
         "2014-04-03T00:03:00",
         "",
+        "0001-01-01T00:00:00+14:00,40.7,-74.0",
+        "2014-04-03T00:03:00,-74.0,40.7",
     )
     found = pickups.read(path)
     assert [pick.spot.lat for pick in found.rows] == [40.8, 40.7]
     assert found.bad == {
-        "without a readable time": 1,
+        "without a readable time": 2,
         "without a readable position": 1,
         "with a position off the map": 3,
         "rows too short": 1,
+        "with latitude and longitude exchanged": 1,
     }
-    assert "3 with a position off the map" in pickups.describe(found.bad)
+    said = pickups.describe(found)
+    assert "3 with a position off the map (rows 6, 7, 8)" in said
+    assert "2 without a readable time (rows 4, 11)" in said
+    assert "1 with latitude and longitude exchanged (row 12)" in said
+
+
+def test_read_names_the_first_of_many_bad_rows(tmp_path):
+    path = write(tmp_path, "time,lat,lng", "2014-04-03T00:02:00,40.7,-74.0", *["never,40.7,-74.0"] * 7)
+    assert pickups.describe(pickups.read(path)) == "7 without a readable time (rows 3, 4, 5, 6, 7, …)"
+
+
+@pytest.mark.parametrize(
+    ("lat", "lng"),
+    [(40.7422, -74.0062), (43.222, 76.8512), (51.1694, 71.4491), (42.8746, 74.5698), (-33.87, 151.21), (35.68, 139.69)],
+    ids=["New York", "Almaty", "Astana", "Bishkek", "Sydney", "Tokyo"],
+)
+def test_a_file_with_exchanged_columns_is_refused_with_the_row(tmp_path, lat, lng):
+    good = [f"2014-04-03T00:0{n}:00,{lat},{lng}" for n in range(3)]
+    assert len(pickups.read(write(tmp_path, "time,lat,lng", *good)).rows) == 3
+    exchanged = write(tmp_path, "time,lng,lat", "", *good)
+    with pytest.raises(pickups.NotPickups, match="each other's column: row 3 is nowhere"):
+        pickups.read(exchanged)
+    with pytest.raises(CommandError, match="row 3"):
+        call_command("replay", str(exchanged))
 
 
 @pytest.mark.parametrize(
@@ -242,6 +270,26 @@ def test_replay_says_that_there_is_no_file(tmp_path):
         call_command("replay", str(tmp_path / "none.csv"))
 
 
+@pytest.mark.django_db
+@pytest.mark.embedded_only
+def test_replay_repeats_database_work_once_the_database_is_back(monkeypatch, capsys):
+    answers = [OperationalError("away"), InterfaceError("closed"), 7]
+
+    def work():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(time, "sleep", lambda _s: None)
+    monkeypatch.setitem(connections.databases, "replay", connections.databases["default"])
+    assert Command()._with_database("replay", work) == 7
+    assert capsys.readouterr().err.splitlines() == [
+        "The database is away; the replay waits for it.",
+        "The database is back.",
+    ]
+
+
 def replay(path: Path, *options: str) -> subprocess.Popen[str]:
     """On what this suite is about: the embedded default, or two servers and two dispatchers on PostgreSQL and Redis."""
     if os.environ["STEPPER_SUITE"] == "scaled":
@@ -282,6 +330,7 @@ def test_replay_of_real_pick_ups():
     assert not scratch_databases(running)
 
 
+@pytest.mark.embedded_only
 @pytest.mark.skipif(not PICKS.exists(), reason=f"the real pick-ups are not here: {PICKS.name}")
 def test_replay_compares_the_modes(tmp_path):
     drawing = tmp_path / "modes.svg"

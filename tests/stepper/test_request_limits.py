@@ -14,6 +14,7 @@ import msgspec
 import psutil
 import pytest
 
+from drivers.models import DriverDocument
 from stepper.api.tokens import sign_in
 from stepper.models import User
 from stepper.server.request_limits import MAX_BODY_BYTES, largest_body
@@ -256,6 +257,24 @@ def test_row_of_the_table_lets_those_signed_in_send_more(server: LiveServer, fra
     assert spooled(server) == []
 
 
+@pytest.mark.django_db(transaction=True)
+def test_picture_of_50_mib_is_refused_and_nothing_is_left(server: LiveServer) -> None:
+    user = User.objects.create_user("aigerim@example.test", "correct-horse-battery", name="Aigerim K")
+    bearer = f"Authorization: Bearer {sign_in(user)['access']}"
+    picture = "/drivers/documents/licence/"
+    for framing in (f"Content-Length: {50 * MIB}", "Transfer-Encoding: chunked"):
+        with Raw(server) as client:
+            block = b"%x\r\n%s\r\n" % (MIB, b"x" * MIB) if "chunked" in framing else b"x" * MIB
+            client.send(post(picture, framing, "Content-Type: multipart/form-data; boundary=b", bearer))
+            client.flood(block, 50 * MIB)
+            assert status(client.rest()) == 413, framing
+    with Raw(server) as client:
+        client.send(post(picture, f"Content-Length: {2 * MIB}", "Connection: close"))
+        assert status(client.rest()) == 413, "nobody is signed in"
+    assert not DriverDocument.objects.exists()
+    assert spooled(server) == []
+
+
 def test_table_is_read_by_whole_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stepper.server.request_limits.LARGER_BODIES", {r"/api/drivers/\d+/photo": 8 * MIB})
     assert largest_body("/api/drivers/7/photo") == 8 * MIB
@@ -282,7 +301,9 @@ def test_head_too_large_is_refused(server: LiveServer, head: list[str], upgrade:
         head = [*_HANDSHAKE, *head]
     with Raw(server) as client:
         client.send(post("/ws/", *head).replace(b"POST", b"GET", 1))
-        assert status(client.rest()) == 431
+        answer = client.rest()
+    assert status(answer) == 431
+    assert answer.lower().count(b"x-content-type-options: nosniff\r\n") == 1
 
 
 def test_request_line_too_long_is_refused(server: LiveServer) -> None:
@@ -464,3 +485,28 @@ def test_odd_head_is_refused_or_answered_without_a_traceback(server: LiveServer,
     with Raw(server) as client:
         answer = client.send(raw + lines + b"\r\n" + b"hello").rest()
     assert 400 <= status(answer) < 500, answer
+    # What the library says of a handshake is no document.
+    assert upgrade or answer.lower().count(b"x-content-type-options: nosniff\r\n") == 1
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        (b"Content-Length: 5", b"Transfer-Encoding: chunked"),
+        (b"Transfer-Encoding: chunked", b"Content-Length: 5"),
+        (b"Content-Length: 5", b"Content-Length: 6"),
+        (b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity"),
+        (b"Transfer-Encoding: xchunked",),
+    ],
+    ids=["length first", "chunked first", "two lengths", "two encodings", "another encoding"],
+)
+def test_body_whose_end_can_be_read_two_ways_is_refused_and_nothing_after_it_is_read(
+    server: LiveServer, framing: tuple[bytes, ...]
+) -> None:
+    """Otherwise a proxy in front could take for a body what we take for the next request."""
+    head = b"\r\n".join((b"POST /api/token HTTP/1.1", b"Host: localhost", *framing)) + b"\r\n\r\n"
+    smuggled = b"0\r\n\r\nGET /health/live/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with Raw(server) as client:
+        answer = client.send(head + smuggled).rest()
+    assert 400 <= status(answer) < 500, answer
+    assert answer.count(b"HTTP/1.1 ") == 1, answer

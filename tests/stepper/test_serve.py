@@ -1,6 +1,9 @@
 """`manage.py serve` on both servers: sockets work, and stopping it sends them away to come back."""
 
 import asyncio
+import os
+from pathlib import Path
+from socket import create_connection
 
 import msgspec
 import pytest
@@ -56,6 +59,25 @@ async def _talk(server: LiveServer, trip_id: int, sockets: list[connect]) -> Non
         with pytest.raises(ConnectionClosed) as closed:
             await asyncio.gather(stopping, _read_for_ever(watcher))
         assert closed.value.rcvd.code == 1012
+
+
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+@pytest.mark.embedded_only
+def test_serve_says_its_address_once_it_listens(transactional_db: None, tmp_path: Path, kind: str) -> None:
+    server = LiveServer(tmp_path / "log", {})
+    server.arguments = ("--server", kind)
+    os.mkfifo(server.log)
+    reader = os.open(server.log, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(reader, True)
+    server.launch()
+    with open(reader) as said:
+        for line in said:
+            if line.startswith(f"StepperGO on {server.url}/"):
+                break
+        # At once, without a second try.
+        with create_connection(("127.0.0.1", server.port)):
+            server.process.terminate()
+        assert server.process.wait(10) in {0, -15}
 
 
 async def _read_for_ever(client: ClientConnection) -> None:

@@ -268,6 +268,20 @@ def test_device_is_unknown_after_a_new_password(owner: Client, user: User) -> No
     assert on_page(EMAIL, "a whole new battery", client=owner).status_code == 429
 
 
+@pytest.mark.parametrize("also_signs_others_out", [False, True])
+def test_browser_that_sets_the_new_password_stays_known(user: User, also_signs_others_out: bool) -> None:
+    client = Client()
+    on_page(EMAIL, client=client)
+    new = "a whole new battery"
+    form = {"oldpassword": PASSWORD, "password1": new, "password2": new}
+    assert client.post("/accounts/password/change/", form).status_code == 302
+    if also_signs_others_out:
+        client.post(reverse("stepper:sessions-end-others"))
+    client.post("/accounts/logout/")
+    lock()
+    assert is_signed_in(on_page(EMAIL, new, client=client))
+
+
 def test_forged_device_is_a_stranger(user: User) -> None:
     lock()
     client = Client()

@@ -339,6 +339,7 @@ async def test_virtual_people_go_on_after_the_server_was_killed(live, driver, pa
     assert city.tally.total == 0
 
 
+@pytest.mark.embedded_only
 async def test_a_cancelled_trip_frees_its_virtual_driver(live, driver, passenger):
     # Three seconds at the pickup, in which staff cancel.
     async with City(live.url, driver, passenger, at_pickup_s=(1800.0, 1800.0)) as city:

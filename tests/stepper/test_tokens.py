@@ -1,11 +1,14 @@
 """Sign-in for programs: tokens, their limits, and what ends them."""
 
+import base64
 import datetime as dt
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import jwt
 import pytest
 from allauth.headless.tokens.strategies.jwt import internal
 from django.contrib.sessions.models import Session
@@ -216,6 +219,41 @@ def test_a_wrong_token_is_refused(client, header):
 
     assert (response.status_code, response.json()["code"]) == (401, "auth.token_invalid")
     assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "key"),
+    [("none", ""), ("HS256", "a key of somebody else, long enough"), ("HS512", None)],
+    ids=["unsigned", "other key", "other algorithm"],
+)
+def test_a_forged_token_is_refused(client, tokens, settings, algorithm, key):
+    """What it says is right, who signed it or how is not."""
+    claims = jwt.decode(tokens["access"], options={"verify_signature": False})
+    forged = jwt.encode(claims, settings.SECRET_KEY * 2 if key is None else key, algorithm=algorithm)
+    assert jwt.decode(forged, options={"verify_signature": False}) == claims
+    assert client.get("/api/me", headers=bearer(forged)).status_code == 401
+    assert client.post("/api/token/revoke", headers=bearer(forged)).status_code == 401
+
+
+def test_a_token_that_was_changed_is_refused(client, tokens):
+    head, claims, signature = tokens["access"].split(".")
+    as_somebody_else = {**json.loads(base64.urlsafe_b64decode(claims + "==")), "sub": "1"}
+    changed = base64.urlsafe_b64encode(json.dumps(as_somebody_else).encode()).decode().rstrip("=")
+    assert client.get("/api/me", headers=bearer(tokens["access"])).status_code == 200
+    assert client.get("/api/me", headers=bearer(f"{head}.{changed}.{signature}")).status_code == 401
+
+
+def test_a_refresh_token_opens_nothing(client, tokens):
+    assert client.get("/api/me", headers=bearer(tokens["refresh"])).status_code == 401
+
+
+def test_a_token_carries_neither_the_session_nor_who_it_is(tokens):
+    """Anybody who holds a token can read it."""
+    key = Session.objects.get().session_key
+    for token in (tokens["access"], tokens["refresh"]):
+        claims = jwt.decode(token, options={"verify_signature": False})
+        assert set(claims) <= {"iat", "exp", "sid", "jti", "token_use", "sub"}
+        assert key not in json.dumps(claims)
 
 
 def test_a_token_of_a_session_that_is_gone_when_it_saves(client, user, tokens, monkeypatch):

@@ -15,7 +15,16 @@ class Inner(msgspec.Struct):
     lat: Annotated[float, msgspec.Meta(ge=-90, le=90)]
 
 
+class Checked(msgspec.Struct):
+    at: int = 0
+
+    def __post_init__(self) -> None:
+        if self.at < 0:
+            raise ValueError("Unusable `at`")
+
+
 class Outer(msgspec.Struct):
+    checked: list[Checked] = []
     points: list[Inner] = []
     inner: Inner | None = None
     seats: Annotated[int, msgspec.Meta(ge=1, le=60)] = 1
@@ -38,6 +47,7 @@ def missing(path: str) -> FieldProblem:
 @pytest.mark.parametrize(
     ("value", "problem", "dotted"),
     [
+        ({"checked": [{}, {"at": -1}]}, field("checked[1].at"), "checked.1.at"),
         (7, field(""), ""),
         ([], field(""), ""),
         ({"kind": 7}, field("kind"), "kind"),

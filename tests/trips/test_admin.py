@@ -64,12 +64,12 @@ def make(number):
 @pytest.mark.parametrize(
     ("model", "listing", "opening"),
     [
-        (Trip, 6, 14),
-        (Booking, 6, 5),
-        (Offer, 6, 6),
-        (DispatchRound, 6, 4),
-        (TripTransition, 6, 5),
-        (Rating, 7, 6),
+        (Trip, 7, 15),
+        (Booking, 7, 6),
+        (Offer, 7, 7),
+        (DispatchRound, 7, 5),
+        (TripTransition, 7, 6),
+        (Rating, 8, 7),
     ],
 )
 def test_lists_and_pages_cost_the_same_for_one_row_and_three(client, query_count, model, listing, opening, rows):
@@ -132,6 +132,7 @@ def test_a_round_in_words():
         ("timeout", "not answered in time"),
         ("accepted_by_another", "another driver was faster"),
         ("too far", "too far"),
+        ("too_far", "Too far away"),
         ("", "–"),
     ],
 )

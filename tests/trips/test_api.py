@@ -350,7 +350,7 @@ def test_driver_and_passenger_see_each_others_phone_during_the_trip_only(client,
         "rating": None,
         "rating_count": 0,
     }
-    assert seen["vehicle"]["plate"] == driver.vehicle.plate
+    assert seen["vehicle"]["plate"] == driver.vehicle.plate_text
     assert there.get(f"/api/trips/{trip_id}").json()["organiser"]["phone"] == str(passenger.phone)
 
     for step in STEPS[1:]:

@@ -13,7 +13,7 @@ from tests.drives import step_there
 from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.rest import as_user, book
 from trips import accepting, assignment, driving
-from trips.models import Offer, Trip
+from trips.models import Offer, Rating, Trip
 from trips.states import STEPS, OfferStatus, TripStatus
 
 pytestmark = pytest.mark.django_db
@@ -154,7 +154,7 @@ def completed(client, driver):
     return trip_id
 
 
-def test_both_sides_rate_once(client, driver, completed):
+def test_both_sides_rate_and_change_it_for_ten_minutes(client, driver, completed):
     there = as_user(driver.user)
 
     given = client.post(f"/api/trips/{completed}/rate", {"stars": 5, "comment": "Calm driving"}, format="json")
@@ -167,10 +167,15 @@ def test_both_sides_rate_once(client, driver, completed):
     }
     assert there.post(f"/api/trips/{completed}/rate/", {"stars": 4}, format="json").status_code == 201
 
-    again = client.post(f"/api/trips/{completed}/rate", {"stars": 1}, format="json")
-    assert (again.status_code, again.json()["code"]) == (409, "rating.already_given")
+    changed = client.post(f"/api/trips/{completed}/rate", {"stars": 2}, format="json")
+    assert (changed.status_code, changed.json()["stars"], changed.json()["comment"]) == (200, 2, "Calm driving")
+    emptied = client.post(f"/api/trips/{completed}/rate", {"stars": 2, "comment": ""}, format="json")
+    assert (emptied.status_code, emptied.json()["comment"]) == (200, "")
+    Rating.objects.update(created_at=timezone.now() - dt.timedelta(minutes=10))
+    late = client.post(f"/api/trips/{completed}/rate", {"stars": 1}, format="json")
+    assert (late.status_code, late.json()["code"]) == (409, "rating.already_given")
     seen = client.get(f"/api/trips/{completed}").json()
-    assert (seen["my_stars"], seen["driver"]["rating"], seen["organiser"]["rating"]) == (5, 5.0, 4.0)
+    assert (seen["my_stars"], seen["driver"]["rating"], seen["organiser"]["rating"]) == (2, 2.0, 4.0)
 
 
 def test_rating_before_the_end_is_refused(client, driver):

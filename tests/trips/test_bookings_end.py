@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from drivers.models import Availability
 from realtime import events, groups
@@ -232,11 +233,39 @@ def test_rating_is_the_average_to_one_decimal() -> None:
     assert driver.rating == 4.3
 
 
-def test_rating_is_given_once_by_each_side(done: Trip) -> None:
+@pytest.mark.parametrize("side", ["organiser", "driver"])
+def test_rating_is_changed_within_ten_minutes(done: Trip, side: str) -> None:
+    user, other = (done.organiser, done.driver) if side == "organiser" else (done.driver.user, done.organiser)
+    for stars, comment in ((5, ""), (2, "Late"), (2, "Late"), (3, "")):
+        bookings.rate(done.pk, user, stars=stars, comment=comment)
+        rating = Rating.objects.get()
+        assert (rating.stars, rating.comment) == (stars, comment)
+        other.refresh_from_db()
+        assert (other.rating_sum, other.rating_count) == (stars, 1)
+    # The one that was the same again changed nothing.
+    assert types(groups.trip(done.pk)).count("trip.rated") == 3
+
+
+@pytest.mark.parametrize("side", ["organiser", "driver"])
+def test_stars_alone_leave_the_comment_that_was_given(done: Trip, side: str) -> None:
+    user = done.organiser if side == "organiser" else done.driver.user
+    bookings.rate(done.pk, user, stars=2, comment="Late")
+
+    assert bookings.rate(done.pk, user, stars=2).comment == "Late"
+    bookings.rate(done.pk, user, stars=3)
+
+    assert [(rating.stars, rating.comment) for rating in Rating.objects.all()] == [(3, "Late")]
+    # Stars that are the same changed nothing.
+    assert types(groups.trip(done.pk)).count("trip.rated") == 2
+
+
+def test_rating_is_fixed_after_ten_minutes(done: Trip) -> None:
     bookings.rate(done.pk, done.organiser, stars=5)
     bookings.rate(done.pk, done.driver.user, stars=5)
+    Rating.objects.update(created_at=timezone.now() - dt.timedelta(minutes=10))
 
     for user in (done.organiser, done.driver.user):
+        assert bookings.rate(done.pk, user, stars=5).stars == 5
         with pytest.raises(Conflict) as refused:
             bookings.rate(done.pk, user, stars=1)
         assert refused.value.code == "rating.already_given"

@@ -158,7 +158,7 @@ def test_round_asks_at_most_five_offers_at_once() -> None:
 
     assert [trip.offers.count() for trip in trips] == [1, 1, 1, 1, 1, 0]
     assert DispatchRound.objects.get(trip=trips[5]).reasons == {"offers_full": 1}
-    assert len(offers.open_offers(driver.pk)) == 5
+    assert len(offers.open_cards(driver.pk)) == 5
 
 
 def test_round_does_not_count_offers_past_their_deadline() -> None:

@@ -16,7 +16,7 @@ from stepper.models import ServiceSettings
 from tests.factories import ALMATY, DriverFactory, OfferFactory, StaffFactory, TripFactory
 from tests.outbox import frames, types
 from trips import driving
-from trips.models import Trip
+from trips.models import Trip, TripTransition
 
 pytestmark = pytest.mark.django_db
 
@@ -46,6 +46,41 @@ def test_step_moves_the_trip_on(current: str, following: str) -> None:
     assert (history.role, history.by, history.note) == ("driver", trip.driver.user, "here")
     assert (history.lat, history.lng) == (43.2, 76.8)
     assert frames(groups.trip(trip.pk))[0].new == following
+
+
+def test_boarding_and_driving_off_are_one_step_of_a_private_trip() -> None:
+    trip = TripFactory.create(status="driver_arrived")
+
+    for _repeated in range(2):
+        assert step(trip, "in_transit", note="here", lat=43.2, lng=76.8).status == "in_transit"
+
+    moves = list(trip.transitions.values_list("from_status", "to_status", "note", "lat"))
+    assert moves == [
+        ("driver_arrived", "passengers_boarded", "", 43.2),
+        ("passengers_boarded", "in_transit", "here", 43.2),
+    ]
+    assert [frame.new for frame in frames(groups.trip(trip.pk))] == ["passengers_boarded", "in_transit"]
+
+
+def test_boarding_and_driving_off_keep_the_rules_of_both() -> None:
+    early = TripFactory.create(status="driver_arrived", in_=61 * MINUTE)
+    shared = TripFactory.create(status="driver_arrived", trip_type="shared")
+
+    assert code_of(early, "in_transit") == "trip.boarding_too_early"
+    assert code_of(shared, "in_transit") == "trip.transition_refused"
+    assert set(Trip.objects.values_list("status", flat=True)) == {"driver_arrived"}
+    assert not TripTransition.objects.exists()
+
+
+def test_both_in_one_are_taken_although_they_are_offered_apart() -> None:
+    """A phone was offline when the setting was switched on, and sends what was tapped before."""
+    trip, apart = (TripFactory.create(status="driver_arrived") for _trip in range(2))
+    ServiceSettings(pk=1, boarding_apart=True).save()
+
+    for status in ("in_transit", "arrived", "completed"):
+        assert step(trip, status).status == status
+    assert step(apart, "passengers_boarded").status == "passengers_boarded"
+    assert step(apart, "in_transit").status == "in_transit"
 
 
 def test_step_straight_to_the_pickup() -> None:

@@ -25,7 +25,7 @@ from tests.factories import (
 )
 from tests.nearest import nearest_drivers
 from trips.driver_facts import _COLUMNS, Facts, facts
-from trips.eligibility import REASONS, _fitness_rules, assess, in_words, refusals, tally
+from trips.eligibility import REASONS, _filter_rules, _fitness_rules, assess, in_words, refusals, tally
 from trips.models import Trip
 from trips.policy import Policies
 
@@ -124,6 +124,14 @@ def test_licence_expired_the_day_after(trip: Trip, days: int, code: str | None) 
     assert reason(trip) == code
 
 
+@pytest.mark.parametrize(("days", "code"), [(None, None), (0, None), (-1, "documents_expired")])
+def test_documents_expired_the_day_after(trip: Trip, days: int | None, code: str | None) -> None:
+    last = None if days is None else timezone.localdate() + dt.timedelta(days=days)
+    there(documents_valid_until=last)
+
+    assert reason(trip) == code
+
+
 def test_no_vehicle(trip: Trip) -> None:
     there(vehicle=None)
 
@@ -203,6 +211,14 @@ def test_earnings_below_the_drivers_least(trip: Trip, more: int, code: str | Non
 def test_overlapping_trip(trip: Trip, hours: float, status: str, code: str | None) -> None:
     """The ride takes 38 min and two hours are kept free around it."""
     TripFactory(status=status, driver=there(), in_=hours * HOUR)
+
+    assert reason(trip) == code
+
+
+@pytest.mark.parametrize(("hours", "code"), [(2.5, "vehicle_overlapping"), (2.7, None)])
+def test_overlapping_trip_of_another_driver_of_the_vehicle(trip: Trip, hours: float, code: str | None) -> None:
+    mate = DriverFactory(vehicle=there().vehicle)
+    TripFactory(status="accepted", driver=mate, in_=hours * HOUR)
 
     assert reason(trip) == code
 
@@ -291,14 +307,14 @@ def _codes(function: Callable[..., Any]) -> list[str]:
 
 
 def test_every_rule_has_its_words_and_every_reason_its_rule() -> None:
-    assert sorted(_codes(refusals) + _codes(_fitness_rules)) == sorted(REASONS)
+    assert sorted(_codes(refusals) + _codes(_fitness_rules) + _codes(_filter_rules)) == sorted(REASONS)
 
 
 def test_reasons_are_listed_in_the_order_of_the_rules() -> None:
-    """Staff read the first that applies; those of licence and vehicle stand between the others."""
-    fitness = set(_codes(_fitness_rules))
-    assert [code for code in REASONS if code not in fitness] == _codes(refusals)
-    assert [code for code in REASONS if code in fitness] == _codes(_fitness_rules)
+    """Staff read the first that applies; those of licence and vehicle, then the filters, stand between the others."""
+    shared = [*_codes(_fitness_rules), *_codes(_filter_rules)]
+    assert [code for code in REASONS if code not in shared] == _codes(refusals)
+    assert [code for code in REASONS if code in shared] == shared
 
 
 def test_every_reason_is_reached_by_a_test() -> None:

@@ -64,6 +64,24 @@ def test_driver_is_followed_through_the_waves(trip: Trip) -> None:
     assert answer.km == pytest.approx(1, abs=0.01)
 
 
+def test_driver_who_was_asked_again_in_a_wave_has_each_offer_at_its_search(trip: Trip) -> None:
+    ServiceSettings.objects.create(pk=1, round_size=2)
+    driver, _other = there(1), there(1)
+    dispatch.start_round(trip.pk)
+    availability.set_online(driver.pk, False)
+    availability.set_online(driver.pk, True)
+    dispatch_due()
+    accepting.decline_trip(driver.pk, trip.pk)
+    trip.refresh_from_db()
+
+    of_driver = explain.explain_driver(trip, driver).verdicts
+    latest = [one for _row, all_of in explain.latest_rounds(trip, 10) for one in all_of if one.driver_id == driver.pk]
+
+    words = ["offered: withdrawn", "offered: declined"]
+    assert [explain.outcome(one) for one in of_driver] == words
+    assert [explain.outcome(one) for one in latest] == words[::-1]
+
+
 @pytest.mark.parametrize("was", ["offline", "busy"])
 def test_driver_who_was_not_available_then_is_told_apart(trip: Trip, was: str) -> None:
     driver = there(1, availability=was)
@@ -88,6 +106,15 @@ def test_driver_whose_history_begins_after_the_look(trip: Trip) -> None:
 
     assert codes(trip, driver) == ["offline"]
     assert explain.explain_driver(trip, driver).now == []
+
+
+def test_driver_whose_history_was_deleted_was_what_they_are_now(trip: Trip) -> None:
+    """The changes of a driver who has been busy for longer than changes are kept."""
+    driver = there(1, availability="busy")
+
+    dispatch.start_round(trip.pk)
+
+    assert codes(trip, driver) == ["busy"]
 
 
 def test_driver_beyond_where_the_look_ended(trip: Trip) -> None:

@@ -41,7 +41,8 @@ def refuses(constraint: str, write: Callable[[], Any], or_else: str = "") -> Non
         "trip_one_driving_per_driver": "trips_trip.driver_id",
         "trip_booked_once": "trips_trip.organiser_id, trips_trip.request_key",
         "booking_one_open_per_passenger": "trips_booking.trip_id, trips_booking.passenger_id",
-        "offer_once_a_round": "trips_offer.trip_id, trips_offer.driver_id, trips_offer.round_number",
+        "offer_asked_once_a_round": "trips_offer.trip_id, trips_offer.driver_id, trips_offer.round_number",
+        "offer_asked_again_once_a_round": "trips_offer.trip_id, trips_offer.driver_id, trips_offer.round_number",
         "offer_one_winner_per_trip": "trips_offer.trip_id",
         "rating_once_each": "trips_rating.trip_id, trips_rating.by_id",
         "user_email_unique_ci": "user_email_unique_ci",
@@ -216,10 +217,13 @@ def test_trip_may_be_won_again_after_a_release(trip: Trip) -> None:
     assert trip.offers.count() == 2
 
 
-def test_driver_is_asked_once_a_round(trip: Trip) -> None:
-    offer = OfferFactory(trip=trip)
+@pytest.mark.parametrize("again", [False, True])
+def test_driver_is_asked_once_a_round_and_once_again(trip: Trip, again: bool) -> None:
+    offer = OfferFactory(trip=trip, asked_again=not again)
+    OfferFactory(trip=trip, driver=offer.driver, asked_again=again)
 
-    refuses("offer_once_a_round", lambda: OfferFactory(trip=trip, driver=offer.driver))
+    constraint = "offer_asked_again_once_a_round" if again else "offer_asked_once_a_round"
+    refuses(constraint, lambda: OfferFactory(trip=trip, driver=offer.driver, asked_again=again))
 
 
 @pytest.mark.parametrize("status", ["accepted", "declined", "expired", "withdrawn"])

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from drivers import availability
+from drivers import approvals, availability
 from drivers.models import Driver, DriverPosition, Vehicle
 from realtime import events
 from stepper.errors import DomainError
@@ -160,11 +160,11 @@ class City(RuleBasedStateMachine):
 
     @rule(which=pick)
     def suspend(self, which: int) -> None:
-        self.attempt(availability.suspend, self.driver(which), self.staff, "a complaint")
+        self.attempt(approvals.suspend, self.driver(which), self.staff, "a complaint")
 
     @rule(which=pick)
     def reinstate(self, which: int) -> None:
-        self.attempt(availability.reinstate, self.driver(which), self.staff)
+        self.attempt(approvals.reinstate, self.driver(which), self.staff)
 
     @rule(which=pick, online=st.booleans())
     def switch(self, which: int, online: bool) -> None:

@@ -123,7 +123,7 @@ def test_passenger_and_driver_are_reminded_of_each_time_once() -> None:
     said = Notification.objects.filter(user=trip.driver.user).earliest("pk")
     assert said.title.startswith("Your trip: ")
     assert "Leave at" in said.message
-    assert Notification.objects.filter(user=trip.organiser, message__contains=trip.vehicle.plate).count() == 2
+    assert Notification.objects.filter(user=trip.organiser, message__contains=trip.vehicle.plate_text).count() == 2
 
 
 def test_a_reminder_of_what_was_agreed_later_is_not_sent() -> None:

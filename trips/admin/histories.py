@@ -14,8 +14,8 @@ from stepper.admin.base import COLOURS, HistoryAdmin, HistoryInline, Label, Staf
 from stepper.templatetags.units import duration, km, money
 from trips.eligibility import in_words
 from trips.explain import parts_in_words
-from trips.models import Booking, DispatchRound, DispatchRule, Offer, PickupArea, Rating, TripTransition
-from trips.states import Doubt, TripStatus
+from trips.models import AppliedCommand, Booking, DispatchRound, DispatchRule, Offer, PickupArea, Rating, TripTransition
+from trips.states import DeclineReason, Doubt, TripStatus
 
 STATUS_COLOURS = {
     TripStatus.DRAFT.value: "default",
@@ -57,7 +57,9 @@ OFFER_ENDS = {
     "accepted_by_another": gettext_lazy("another driver was faster"),
     "cancelled": gettext_lazy("the trip was cancelled"),
     "driver_busy": gettext_lazy("the driver took another trip"),
-    "no_longer_eligible": gettext_lazy("the driver may not take it any more"),
+    "vehicle_busy": gettext_lazy("another driver of the vehicle took a trip"),
+    "no_longer_eligible": gettext_lazy("the driver went offline, or filters, licence or vehicle do not fit any more"),
+    **{reason.value: reason.label for reason in DeclineReason},
 }
 
 
@@ -195,6 +197,7 @@ class OfferAdmin(HistoryAdmin):
         "expires_at",
         "why",
     ]
+    linked_by = ["driver__id__exact"]
     list_filter = ["status", "urgency", "difficulty"]
     list_select_related = ["trip", "driver__user"]
     search_fields = ["=id", "=trip__id", "driver__user__name", "driver__user__phone"]
@@ -275,3 +278,14 @@ class RatingAdmin(HistoryAdmin):
     search_fields = ["=trip__id", "by__name", "about__name", "comment"]
     date_hierarchy = "created_at"
     ordering = ["-pk"]
+
+
+@admin.register(AppliedCommand)
+class AppliedCommandAdmin(HistoryAdmin):
+    """Which steps and answers of drivers are not applied again when they are sent once more."""
+
+    list_display = ["created_at", "driver", "about"]
+    list_filter = ["created_at"]
+    list_select_related = ["driver__user"]
+    search_fields = ["about", "driver__user__name"]
+    ordering = ["-created_at", "-pk"]

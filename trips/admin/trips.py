@@ -24,6 +24,7 @@ from stepper.admin.base import COLOURS, Label, StaffAdmin, choose_by_search, sta
 from stepper.errors import Conflict
 from stepper.models import User
 from stepper.templatetags.units import clock, money, when
+from stepper.texts import PlainTextInput
 from trips import assignment, bookings, driving
 from trips.admin import why as admin_why
 from trips.admin.attention import FAR_STEP, AttentionFilter, attention
@@ -86,7 +87,7 @@ class AssignForm(forms.Form):
 
 
 class CancelForm(forms.Form):
-    reason = forms.CharField(
+    reason = PlainTextInput(
         label=gettext_lazy("Reason"),
         max_length=200,
         help_text=gettext_lazy("The passenger and the driver read it."),
@@ -95,13 +96,13 @@ class CancelForm(forms.Form):
 
 
 class TakeOffForm(forms.Form):
-    reason = forms.CharField(
+    reason = PlainTextInput(
         label=gettext_lazy("Reason"), max_length=200, required=False, widget=UnfoldAdminTextInputWidget
     )
 
 
 class ConfirmArrivalForm(forms.Form):
-    reason = forms.CharField(
+    reason = PlainTextInput(
         label=gettext_lazy("Reason"),
         max_length=200,
         help_text=gettext_lazy("How you know, for the trip's history: “the passenger sees the car”."),
@@ -123,6 +124,7 @@ class TripAdmin(StaffAdmin):
         "search_shown",
     ]
     list_display_links = ["id", "route"]
+    linked_by = ["driver__id__exact"]
     list_filter = [AttentionFilter, "status", "trip_type", "vehicle_class", DepartureFilter]
     search_fields = [
         "=id",

@@ -1,5 +1,6 @@
 """Trips and what belongs to them: bookings, offers, rounds, history, ratings, watches."""
 
+from .applied import AppliedCommand
 from .bookings import Booking, Rating
 from .offers import DispatchRound, DispatchRule, Offer, OfferQuerySet
 from .pickup_areas import PickupArea
@@ -8,6 +9,7 @@ from .watch import TripWatch
 
 __all__ = [
     "NO_WAVE",
+    "AppliedCommand",
     "Booking",
     "DispatchRound",
     "DispatchRule",

@@ -1,11 +1,14 @@
 """Bookings of seats, and the ratings that both sides of a trip give."""
 
+import datetime as dt
+
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from stepper.texts import PlainTextField
 from trips.models.trip import Trip
 from trips.states import BookingStatus, Role
 
@@ -44,8 +47,12 @@ class Booking(models.Model):
         return f"{self.passenger} · {self.seats}"
 
 
+# How long whoever rated can change it, from the first time on.
+CHANGE_RATING_FOR = dt.timedelta(minutes=10)
+
+
 class Rating(models.Model):
-    """One to five stars from one side of a trip for the other, once."""
+    """One to five stars from one side of a trip for the other, once; changed for `CHANGE_RATING_FOR` at most."""
 
     trip = models.ForeignKey(Trip, models.CASCADE, related_name="ratings")
     # Who gave it: the passenger rates the driver, the driver the passenger.
@@ -55,7 +62,7 @@ class Rating(models.Model):
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="ratings_given")
     about = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="ratings_received")
     stars = models.PositiveSmallIntegerField(_("stars"), validators=[MinValueValidator(1), MaxValueValidator(5)])
-    comment = models.CharField(_("comment"), max_length=500, blank=True)
+    comment = PlainTextField(_("comment"), max_length=500, blank=True, multiline=True)
     created_at = models.DateTimeField(_("at"), auto_now_add=True)
 
     class Meta:
@@ -68,3 +75,11 @@ class Rating(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stars} ★"
+
+    @property
+    def fixed_at(self) -> dt.datetime:
+        """When it can be changed no more."""
+        return self.created_at + CHANGE_RATING_FOR
+
+    def may_change(self, now: dt.datetime) -> bool:
+        return now < self.fixed_at

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from stepper.models import DispatchMode
 from stepper.rings import validate_rings
+from stepper.texts import PlainTextField
 from trips.models.trip import Trip
 from trips.states import Difficulty, OfferStatus, TripType, Urgency
 
@@ -31,6 +32,8 @@ class Offer(models.Model):
     driver = models.ForeignKey("drivers.Driver", models.CASCADE, related_name="offers")
     round_number = models.PositiveIntegerField(_("round"))
     wave = models.PositiveIntegerField(_("wave"), default=1)
+    # The driver's second offer of the trip in the round, after one that was withdrawn as `no_longer_eligible`.
+    asked_again = models.BooleanField(_("asked again"), default=False, db_default=False)
     # What the driver was ranked by, in km: the distance and what weights added to it or took off (trips.ranking).
     score = models.FloatField(_("score, km"), null=True, blank=True)
     score_parts = models.JSONField(_("parts of the score, km"), default=dict, blank=True)
@@ -44,8 +47,8 @@ class Offer(models.Model):
     expires_at = models.DateTimeField(_("answer until"))
     responded_at = models.DateTimeField(_("settled"), null=True, blank=True)
     # The driver's words when declining, or why it ended: timeout, accepted_by_another, cancelled, driver_busy,
-    # no_longer_eligible.
-    reason = models.CharField(_("reason"), max_length=200, blank=True)
+    # vehicle_busy, no_longer_eligible.
+    reason = PlainTextField(_("reason"), max_length=200, blank=True)
     # When the driver, who had accepted, gave the trip back; they are not asked about it again.
     released_at = models.DateTimeField(_("released"), null=True, blank=True)
 
@@ -55,7 +58,16 @@ class Offer(models.Model):
         verbose_name = _("offer")
         verbose_name_plural = _("offers")
         constraints = [
-            models.UniqueConstraint(fields=["trip", "driver", "round_number"], name="offer_once_a_round"),
+            models.UniqueConstraint(
+                fields=["trip", "driver", "round_number"],
+                condition=Q(asked_again=False),
+                name="offer_asked_once_a_round",
+            ),
+            models.UniqueConstraint(
+                fields=["trip", "driver", "round_number"],
+                condition=Q(asked_again=True),
+                name="offer_asked_again_once_a_round",
+            ),
             models.UniqueConstraint(
                 fields=["trip"],
                 condition=Q(status=OfferStatus.ACCEPTED, released_at__isnull=True),

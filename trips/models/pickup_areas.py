@@ -5,11 +5,13 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from stepper.texts import PlainTextField
+
 
 class PickupArea(models.Model):
     """A place where drivers wait farther from the pickup than elsewhere: an airport, a mall, a closed quarter."""
 
-    name = models.CharField(_("name"), max_length=80)
+    name = PlainTextField(_("name"), max_length=80)
     lat = models.FloatField(_("latitude"), validators=[MinValueValidator(-90), MaxValueValidator(90)])
     lng = models.FloatField(_("longitude"), validators=[MinValueValidator(-180), MaxValueValidator(180)])
     radius_m = models.PositiveIntegerField(

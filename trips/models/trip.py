@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, Self
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from realtime import events, groups
 from realtime.outbox import publish, refresh_permissions
+from stepper.db.clock import database_now
 from stepper.errors import Conflict
 from stepper.models import short_name
+from stepper.texts import PlainTextField, clean_text
 from trips.states import (
     ASSIGNED,
     DRIVING,
@@ -58,7 +59,7 @@ class TripQuerySet(models.QuerySet["Trip"]):
     def for_page(self) -> Self:
         return self.select_related("organiser", "driver__user", "vehicle")
 
-    def overlapping(self, starts_at: dt.datetime, ends_at: dt.datetime, margin: dt.timedelta) -> Self:
+    def overlapping(self, starts_at: dt.datetime | F, ends_at: dt.datetime | F, margin: dt.timedelta) -> Self:
         """Keep the assigned, unfinished trips whose estimated span comes within `margin` of the given one."""
         return self.filter(status__in=ASSIGNED, departure_at__lt=ends_at + margin, ends_at__gt=starts_at - margin)
 
@@ -76,14 +77,14 @@ class Trip(models.Model):
     # Digest of the request made with `request_key`: the same key for another request is refused.
     request_digest = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
 
-    pickup_name = models.CharField(_("pickup"), max_length=120)
-    pickup_address = models.CharField(_("pickup address"), max_length=200, blank=True)
+    pickup_name = PlainTextField(_("pickup"), max_length=120)
+    pickup_address = PlainTextField(_("pickup address"), max_length=200, blank=True)
     pickup_lat = models.FloatField()
     pickup_lng = models.FloatField()
     # Grid cell of the pickup: finds the waiting trips around a driver who comes online.
     pickup_cell = models.BigIntegerField()
-    dropoff_name = models.CharField(_("dropoff"), max_length=120)
-    dropoff_address = models.CharField(_("dropoff address"), max_length=200, blank=True)
+    dropoff_name = PlainTextField(_("dropoff"), max_length=120)
+    dropoff_address = PlainTextField(_("dropoff address"), max_length=200, blank=True)
     dropoff_lat = models.FloatField()
     dropoff_lng = models.FloatField()
 
@@ -101,10 +102,10 @@ class Trip(models.Model):
     seats = models.PositiveSmallIntegerField(_("seats"), default=1)
     available_seats = models.PositiveSmallIntegerField(_("seats left"), default=0)
     bags = models.PositiveSmallIntegerField(_("bags"), default=0)
-    note = models.CharField(_("note to the driver"), max_length=300, blank=True)
+    note = PlainTextField(_("note to the driver"), max_length=300, blank=True, multiline=True)
 
     # Who travels where it is not the organiser; the number in E.164. Both or neither.
-    traveller_name = models.CharField(_("traveller"), max_length=80, blank=True, default="", db_default="")
+    traveller_name = PlainTextField(_("traveller"), max_length=80, blank=True, default="", db_default="")
     traveller_phone = models.CharField(_("traveller's phone"), max_length=16, blank=True, default="", db_default="")
 
     # Priced once, at booking, in whole tenge.
@@ -127,9 +128,9 @@ class Trip(models.Model):
     accepted_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
     cancelled_at = models.DateTimeField(null=True, blank=True)
-    cancel_reason = models.CharField(_("cancelled because"), max_length=200, blank=True)
+    cancel_reason = PlainTextField(_("cancelled because"), max_length=200, blank=True)
     delay_minutes = models.PositiveSmallIntegerField(_("delay, min"), default=0)
-    delay_reason = models.CharField(_("reason for the delay"), max_length=200, blank=True)
+    delay_reason = PlainTextField(_("reason for the delay"), max_length=200, blank=True)
 
     round_number = models.PositiveIntegerField(_("round"), default=0)
     # The wave of the round that runs, and how far from the pickup it asks; 0: no round runs.
@@ -180,8 +181,14 @@ class Trip(models.Model):
         indexes = [
             # "My trips" of a passenger, newest first.
             models.Index(fields=["organiser", "-created_at"], name="trip_of_organiser"),
-            # A driver's active trips, overlap check, history and earnings.
+            # A driver's active trips, overlap check and history.
             models.Index(fields=["driver", "status", "departure_at"], name="trip_of_driver"),
+            # A driver's earnings in a period (drivers.earnings).
+            models.Index(
+                fields=["driver", "completed_at"],
+                condition=Q(completed_at__isnull=False),
+                name="trip_completed_of_driver",
+            ),
             # The dispatcher's query for trips whose next round or wave is due.
             models.Index(fields=["next_look_at"], condition=Q(next_look_at__isnull=False), name="trip_due_look"),
             # Trips that have just got a driver or whose driver has set off.
@@ -250,11 +257,11 @@ class Trip(models.Model):
         Raises:
             TransitionRefused: the table forbids the step for this role, or another worker moved the trip first.
         """
-        previous = TripStatus(self.status)
+        previous, note = TripStatus(self.status), clean_text(note)
         if not allowed(previous, to, role=role, flagged=self.arrival_flagged):
             raise TransitionRefused(previous, to)
         if to in EXPECTED:
-            changes.setdefault("watch_at", timezone.now())
+            changes.setdefault("watch_at", database_now())
         former_driver_id = self.driver_id
         former = self.driver if "driver" in changes else None
         self._set_status(previous, to, changes)
@@ -289,15 +296,18 @@ class Trip(models.Model):
             raise TransitionRefused(current, to)
         self.status = to
         self.version += 1
+        self._assign(changes)
+
+    def _assign(self, changes: dict[str, Any]) -> None:
+        """Assign columns as they were stored by an update."""
         for name, value in changes.items():
-            setattr(self, name, value)
+            setattr(self, name, clean_text(value) if isinstance(value, str) else value)
 
     def amend(self, said: str = "", /, **changes: Any) -> None:
         """Change columns but not the status, and announce it like a step; `said` is its note. The row is locked."""
         Trip.objects.filter(pk=self.pk).update(version=F("version") + 1, **changes)
         self.version += 1
-        for name, value in changes.items():
-            setattr(self, name, value)
+        self._assign(changes)
         self.announce(self.status, said)
 
     def announce(self, previous: str, note: str = "", former_driver_id: int | None = None) -> None:
@@ -310,7 +320,7 @@ class Trip(models.Model):
                 version=self.version,
                 previous=previous,
                 new=self.status,
-                note=note,
+                note=clean_text(note),
                 driver_name=self.driver.user.short_name if self.driver else None,
                 delay_minutes=self.delay_minutes,
                 delay_reason=self.delay_reason,
@@ -332,7 +342,7 @@ class TripTransition(models.Model):
     to_status = models.CharField(_("to"), max_length=20, choices=TripStatus.choices)
     role = models.CharField(_("as"), max_length=10, choices=Role.choices)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("by"))
-    note = models.CharField(_("note"), max_length=300, blank=True)
+    note = PlainTextField(_("note"), max_length=300, blank=True)
     # Where the client said the driver was: a claim.
     lat = models.FloatField(null=True)
     lng = models.FloatField(null=True)

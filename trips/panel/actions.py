@@ -95,3 +95,7 @@ class Actions:
         """Say whether the trip is completed, and the viewer was on it and has not rated it yet."""
         on_it = self.viewing.is_organiser or self.viewing.is_driver
         return self.trip.status == TripStatus.COMPLETED and on_it and self.my_rating is None
+
+    @property
+    def can_change_rating(self) -> bool:
+        return self.my_rating is not None and self.my_rating.may_change(self.viewing.now)

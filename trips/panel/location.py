@@ -55,9 +55,8 @@ class DriverLocation:
         """Return where the ETA counts to: "pickup", "dropoff", or "" where there is none."""
         if self.trip.status in (TripStatus.PASSENGERS_BOARDED, TripStatus.IN_TRANSIT):
             return "dropoff"
-        if self.trip.status == TripStatus.EN_ROUTE or (self.trip.status == TripStatus.ACCEPTED and self.trip.is_now):
-            return "pickup"
-        return ""
+        # Nothing is promised before the driver has set off.
+        return "pickup" if self.trip.status == TripStatus.EN_ROUTE else ""
 
     @cached_property
     def away_km(self) -> float | None:

@@ -138,6 +138,8 @@ class Timeline:
         trip, now, arrives_at = self.trip, self.viewing.now, self.location.arrives_at
         if trip.status not in ASSIGNED or trip.status == TripStatus.ARRIVED:
             return {}
+        if trip.status == TripStatus.ACCEPTED and trip.is_now:
+            return {}  # not before the driver has set off
         drive = trip.ends_at - trip.departure_at
         if self.location.target == "dropoff":
             return {"dropoff": arrives_at} if arrives_at else {}

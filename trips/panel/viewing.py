@@ -3,9 +3,9 @@
 import datetime as dt
 from functools import cached_property
 
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from stepper.db.clock import database_now
 from stepper.models import ServiceSettings, User, initials
 from trips.models import Trip
 from trips.states import ASSIGNED
@@ -17,7 +17,7 @@ class Viewing:
     def __init__(self, trip: Trip, viewer: User, now: dt.datetime | None = None) -> None:
         self.trip = trip
         self.viewer = viewer
-        self.now = now or timezone.now()
+        self.now = now or database_now()
 
     @cached_property
     def settings(self) -> ServiceSettings:

@@ -10,8 +10,12 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 
+from stepper.db.postgresql.schema import DatabaseSchemaEditor
+
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    SchemaEditorClass = DatabaseSchemaEditor
+
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         connection = super().get_new_connection(conn_params)
         while self.pool is not None and _has_ended(connection):

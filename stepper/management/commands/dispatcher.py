@@ -8,13 +8,17 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from realtime.outbox import publisher
+from stepper.management.starting import require, warn_of_root
 from stepper.server.dispatcher import Dispatcher
 
 
 class Command(BaseCommand):
     help = "Runs the dispatcher alone; start as many as you like. Stops on SIGINT and SIGTERM."
 
-    def handle(self, **options: Any) -> None:
+    def handle(self, *, verbosity: int, **options: Any) -> None:
+        require(services=True, migrations=True)
+        if verbosity:
+            warn_of_root(self.stderr)
         asyncio.run(self._run())
 
     async def _run(self) -> None:

@@ -13,7 +13,10 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
+from stepper.db.locks import run_with_retries
+from stepper.management.starting import require
 from stepper.models import User
+from stepper.server.readiness import command_line
 from stepper.simulator.people import DEMO_DOMAIN
 
 
@@ -21,7 +24,8 @@ class Command(BaseCommand):
     help = "Migrates the database, collects static files and asks for the first staff account where there is none."
 
     def handle(self, *args: Any, verbosity: int, **options: Any) -> None:
-        call_command("migrate", interactive=False, verbosity=0)
+        require(services=True)
+        run_with_retries(lambda: call_command("migrate", interactive=False, verbosity=0), self._say)
         call_command("collectstatic", interactive=False, verbosity=0)
         if not settings.DEBUG:
             self._lock_demo()
@@ -33,8 +37,12 @@ class Command(BaseCommand):
         else:
             self.stdout.write(
                 "Nobody can sign in to the administration yet. Create the first staff account, while the server runs "
-                "or not: .venv/bin/python manage.py createsuperuser"
+                f"or not: {command_line('createsuperuser')}"
             )
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
 
     def _lock_demo(self) -> None:
         locked = User.objects.filter(email__endswith=f"@{DEMO_DOMAIN}", is_active=True).update(is_active=False)

@@ -7,17 +7,20 @@ import secrets
 import signal
 import statistics
 import tempfile
+import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 import redis
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import InterfaceError, OperationalError, connections
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
@@ -26,7 +29,7 @@ from rich.table import Table
 from stepper.models import DispatchMode, ServiceSettings
 from stepper.simulator import chart, optimum, people, pickups, report, servers
 from stepper.simulator.clock import Clock, Spot
-from stepper.simulator.playback import NotServed, Playback, Progress
+from stepper.simulator.playback import AWAY_S, NotServed, Playback, Progress
 from trips.models import Trip
 from trips.states import TripStatus
 
@@ -41,6 +44,8 @@ PACED = (
 )
 PASSENGERS_PER_TRIP = 3
 SCRATCH = "replay"
+
+T = TypeVar("T")
 
 
 def positive(text: str) -> int:
@@ -183,7 +188,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         rides = found.rides(options["seed"], options["limit"])
         if found.bad:
-            self.stderr.write(f"Left out: {pickups.describe(found.bad)}.")
+            self.stderr.write(f"Left out: {pickups.describe(found)}.")
         if not rides:
             raise CommandError("No pick-up of the file has another one at a distance to drive.")
         return rides
@@ -230,7 +235,10 @@ class Command(BaseCommand):
     def _play(self, stage: Stage, rides: list[pickups.Ride], options: dict[str, Any]) -> Played:
         passengers = max(1, len(rides) // PASSENGERS_PER_TRIP)
         group = f"replay-{secrets.token_hex(3)}"
-        crowd = people.create_accounts(group, options["drivers"], passengers=passengers, using=stage.using)
+        crowd = self._with_database(
+            stage.using,
+            lambda: people.create_accounts(group, options["drivers"], passengers=passengers, using=stage.using),
+        )
         with self._bars() as bars:
             task = bars.add_task("signing in", total=len(rides))
             playback = Playback(
@@ -240,14 +248,38 @@ class Command(BaseCommand):
                 clock=Clock(options["speed"]),
                 seed=options["seed"],
                 tick=lambda progress: _show(bars, task, progress),
+                say=lambda text: bars.console.print(text, markup=False, highlight=False, soft_wrap=True),
             )
             asyncio.run(playback.play())
         if stage.processes is not None:
             stage.ended = stage.processes.ended()
             stage.processes.stop()
-        result = report.read(Trip.objects.using(stage.using).filter(organiser__email__in=crowd.passengers))
+        result = self._with_database(
+            stage.using,
+            lambda: report.read(Trip.objects.using(stage.using).filter(organiser__email__in=crowd.passengers)),
+        )
         result.trouble = stage.trouble() + playback.tally.trouble
         return Played(result, playback.homes)
+
+    def _with_database(self, using: str, work: Callable[[], T]) -> T:
+        """Run work on the database, again while the database is away; so it must be able to run twice."""
+        deadline = time.monotonic() + AWAY_S
+        is_away = False
+        while True:
+            try:
+                found = work()
+            except (OperationalError, InterfaceError) as error:
+                connections[using].close()
+                if time.monotonic() > deadline:
+                    raise NotServed(f"The database was away for {AWAY_S:.0f} s: {error}") from error
+                if not is_away:
+                    is_away = True
+                    self.stderr.write("The database is away; the replay waits for it.")
+                time.sleep(1)
+            else:
+                if is_away:
+                    self.stderr.write("The database is back.")
+                return found
 
     def _bars(self) -> Bars:
         columns = (

@@ -9,7 +9,6 @@ import asyncio
 import ctypes
 import os
 import signal
-import socket
 import sys
 from argparse import ArgumentParser
 from asyncio.subprocess import Process
@@ -20,6 +19,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from stepper.management.starting import require
 from stepper.simulator.people import DEMO_PASSWORD
 
 from .demo import DRIVER, PASSENGER, STAFF
@@ -42,7 +42,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, port: int, drivers: int, passengers: int, **options: Any) -> None:
         self.port = port
-        _refuse_port_in_use(port)
+        require(services=True, address=(HOST, port))
         try:
             call_command("migrate", interactive=False, verbosity=0)
             call_command("demo", verbosity=0)
@@ -127,15 +127,6 @@ def _data() -> str:
     """Name the data directory as the person would."""
     directory, here = Path(settings.DATA_DIR).resolve(), Path.cwd()
     return f"{directory.relative_to(here) if directory.is_relative_to(here) else directory}/."
-
-
-def _refuse_port_in_use(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise CommandError(f"Port {port} of {HOST} cannot be used ({error.strerror}). Try PORT=8001.") from error
 
 
 async def _spawn(arguments: list[str]) -> Process:

@@ -1,0 +1,3 @@
+// Prints the page: the button with data-print.
+
+document.querySelector("[data-print]").addEventListener("click", () => window.print());

@@ -1,0 +1,1 @@
+"""Backup and restore of the database: `manage.py backup` and `manage.py restore`."""

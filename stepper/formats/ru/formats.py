@@ -1,0 +1,5 @@
+"""Russian: twenty-four hours with two digits, also in the admin; what is not here is Django's."""
+
+TIME_FORMAT = "H:i"
+DATETIME_FORMAT = "j E Y г., H:i"
+SHORT_DATETIME_FORMAT = "d.m.Y, H:i"

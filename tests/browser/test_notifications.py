@@ -1,0 +1,54 @@
+"""Notifications in two tabs: what comes or is read in one shows in the other, list, badge and all."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from realtime.delivery.notifications import notify
+from tests.browsing import PHONE
+from tests.factories import PassengerFactory
+from tests.live import LiveServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
+
+
+def test_list_and_badge_are_live_in_every_tab(live: LiveServer, open_as: Callable[..., Page]) -> None:
+    user = PassengerFactory()
+    notify(user, "Old trip", audience="passenger", category="trip")
+    tab = open_as(user, "/notifications/", viewport=PHONE)
+    other = tab.context.new_page()
+    other.goto("/trips/")
+    for page in (tab, other):
+        expect(page.get_by_test_id("connection-state")).to_contain_text("Live")
+    rows, unread = (
+        tab.get_by_test_id("notification"),
+        [page.get_by_test_id("notification-badge") for page in (tab, other)],
+    )
+
+    notify(user, "New booking", audience="passenger", category="booking")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("New booking")
+    for badge in unread:
+        expect(badge).to_have_text(re.compile("^2"))
+
+    tab.get_by_role("navigation", name="Categories").get_by_role("link", name="Booking").click()
+    expect(rows).to_have_count(1)
+    rows.first.click()
+    for badge in unread:
+        expect(badge).to_have_text(re.compile("^1"))
+    # The chosen category stays when something comes.
+    notify(user, "Another trip", audience="passenger", category="trip")
+    for badge in unread:
+        expect(badge).to_have_text(re.compile("^2"))
+    expect(rows).to_have_count(1)
+
+    # The other tab reads all behind its bell; this one has only its socket.
+    other.locator(".bell summary").click()
+    other.locator("#notifications").get_by_role("button", name="Mark all read").click()
+    for badge in unread:
+        expect(badge).to_be_hidden()
+    tab.get_by_role("navigation", name="Categories").get_by_role("link", name="All").click()
+    expect(rows).to_have_count(3)
+    expect(tab.locator(".notice--unread")).to_have_count(0)

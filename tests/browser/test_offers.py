@@ -1,0 +1,128 @@
+"""Open offers on the driver's page: the best first, none moves under the thumb, none stays that the driver cannot take.
+
+Several pages on one server: each takes seconds to start.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from drivers import working_time
+from drivers.models import Driver
+from realtime import groups
+from realtime.outbox import publish
+from tests.browsing import DESKTOP, PHONE
+from tests.factories import ALMATY, DriverFactory, OfferFactory
+from tests.live import LiveServer
+from trips.cards import offer_card
+from trips.models import Offer, Trip
+
+pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
+
+Open = Callable[..., Page]
+
+
+def ask(driver: Driver, km: float) -> Offer:
+    offer: Offer = OfferFactory(driver=driver, distance_km=km)
+    offer.refresh_from_db()
+    publish(offer_card(offer, offer.trip, vehicle_seats=4), groups.driver(driver.pk))
+    return offer
+
+
+def beyond(km: float) -> tuple[float, float]:
+    """A place so far from the driver, so that the dispatcher finds what the card says."""
+    return ALMATY[0] + km / 111.195, ALMATY[1]
+
+
+def top(page: Page, offer: Offer) -> float:
+    box = page.locator(f"#offer-{offer.pk}").bounding_box()
+    assert box is not None
+    return box["y"]
+
+
+def order(page: Page) -> list[str]:
+    return [str(card.get_attribute("id")) for card in page.get_by_test_id("offer-card").all()]
+
+
+def ids(*offers: Offer) -> list[str]:
+    return [f"offer-{offer.pk}" for offer in offers]
+
+
+def is_live(page: Page) -> None:
+    expect(page.get_by_test_id("connection-state")).to_contain_text("Live")
+
+
+def opened(page: Page) -> Page:
+    is_live(page)
+    # The socket's snapshot has been merged: nothing else changes the list by itself.
+    expect(page.locator("#driver-notice")).to_be_attached()
+    return page
+
+
+def test_new_card_never_moves_the_one_being_read_or_pressed(live: LiveServer, open_as: Open) -> None:
+    for viewport in (PHONE, DESKTOP):
+        watch_cards_arrive(open_as, viewport)
+
+
+def watch_cards_arrive(open_as: Open, viewport: Any) -> None:
+    driver = DriverFactory(at=ALMATY)
+    read = OfferFactory(driver=driver, distance_km=9)
+    page = opened(open_as(driver.user, "/driver/", viewport=viewport))
+    cards = page.get_by_test_id("offer-card")
+    place = top(page, read)
+
+    better = ask(driver, 3)
+    expect(cards).to_have_count(2)
+    if viewport is PHONE:
+        page.get_by_test_id("offer-fullscreen").locator("[data-sheet-close]").click()
+    assert order(page) == ids(better, read)
+    assert top(page, read) == pytest.approx(place, abs=1)
+
+    # A press takes as long as a thumb does, and an even better offer comes in its middle.
+    button = page.locator(f"#offer-{read.pk}").get_by_test_id("offer-accept")
+    button.scroll_into_view_if_needed()
+    button.hover()
+    page.mouse.down()
+    place = top(page, read)
+    best, worst = ask(driver, 1), ask(driver, 20)
+    expect(cards).to_have_count(4)
+    assert order(page) == ids(best, better, read, worst)
+    assert top(page, read) == pytest.approx(place, abs=1)
+    page.mouse.up()
+    expect(page.locator("#active-list > *").first).to_be_visible()
+    read.refresh_from_db()
+    assert read.status == "accepted"
+    # Else the dispatcher asks the driver of the next page for them.
+    Trip.objects.filter(offers__in=[better, best, worst]).update(status="expired")
+
+
+def test_offers_go_from_every_page_with_the_right_to_them(live: LiveServer, open_as: Open) -> None:
+    driver = DriverFactory(at=ALMATY)
+    far, near = (OfferFactory(driver=driver, distance_km=km, trip__pickup=beyond(km)) for km in (2.6, 0.8))
+    page, other = (opened(open_as(driver.user, "/driver/", viewport=DESKTOP)) for _page in range(2))
+    expect(page.get_by_test_id("offer-card")).to_have_count(2)
+
+    page.get_by_test_id("filters").locator("summary").click()
+    page.locator("#id_max_distance_km").fill("1")
+    page.locator("#filters-form").get_by_role("button", name="Save").click()
+    for shown in (page, other):
+        expect(shown.get_by_test_id("offer-gone")).to_have_text("This trip is not offered to you any more.")
+        assert order(shown) == ids(near)
+
+    page.get_by_test_id("availability-toggle").click()
+    for shown in (page, other):
+        expect(shown.get_by_test_id("offer-accept")).to_have_count(0)
+        expect(shown.get_by_role("heading", name="You are offline")).to_be_visible()
+    for offer in (far, near):
+        offer.refresh_from_db()
+        assert (offer.status, offer.reason) == ("withdrawn", "no_longer_eligible")
+
+    # Nobody at a page did it: the dispatcher, by a break that had been planned.
+    Driver.objects.filter(pk=driver.pk).update(is_online=True, availability="available", max_distance_km=None)
+    last = ask(driver, 2)
+    expect(page.locator(f"#offer-{last.pk}")).to_be_visible()
+    working_time.take_break(driver.pk, 30)
+    for shown in (page, other):
+        expect(shown.get_by_test_id("offer-accept")).to_have_count(0)

@@ -1,0 +1,120 @@
+"""Starts Python programs of the project by forking a process that has imported their libraries already.
+
+A server imports for longer than most tests run. One process for each test worker (the fork server of
+multiprocessing) imports what needs no settings; each program is a fork of it with its own environment, session and
+output.
+"""
+
+import atexit
+import contextlib
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
+from multiprocessing.reduction import DupFd
+from pathlib import Path
+from typing import Any
+
+from tests.servers import die_with_parent
+
+_forking = multiprocessing.get_context("forkserver")
+_forking.set_forkserver_preload(["tests.preloaded"])
+
+
+class Forked:
+    """A started program, with what `subprocess.Popen` offers for one that reads and writes files only."""
+
+    def __init__(self, command: Sequence[str], *, environ: Mapping[str, str], root: Path, output: Path) -> None:
+        """`command` is a script or `-m` and a module, and its arguments; `output` is appended to."""
+        target = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        arguments = (list(command), dict(environ), str(root), _Descriptor(target))
+        # A daemon of multiprocessing is ended with the tests, instead of waited for.
+        self._process = _forking.Process(target=_run_program, args=arguments, daemon=True)
+        self._process.start()
+        os.close(target)
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its exit status, negative for a signal. Raises subprocess.TimeoutExpired."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(self._process.name, timeout)
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        if self._process.exitcode is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class _Descriptor:
+    """An open file that is handed to the fork."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __getstate__(self) -> Any:
+        return DupFd(self.number)
+
+    def __setstate__(self, state: Any) -> None:
+        self.number = state.detach()
+
+
+def _run_program(command: list[str], environ: dict[str, str], root: str, output: _Descriptor) -> None:
+    """Become the program: what `exec` would set anew is set here."""
+    os.setsid()
+    # A job in the background of a shell has them ignored, and an ignored signal ends nobody.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    # The fork server ends with whom it serves, however that ended, once its children do not hold it open.
+    die_with_parent()
+    serving: Any = forkserver._forkserver
+    os.close(serving._forkserver_alive_fd)
+    os.chdir(root)
+    os.environ.clear()
+    os.environ.update(environ)
+    _redirect(output.number)
+    sys.path[0] = root
+    # Its own atexit functions are for the fork server, which would run them when it ends.
+    atexit._clear()
+    try:
+        if command[0] == "-m":
+            sys.argv = command[1:]
+            runpy.run_module(command[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = command
+            runpy.run_path(command[0], run_name="__main__")
+    finally:
+        # A forked process leaves by os._exit.
+        atexit._run_exitfuncs()
+
+
+def _redirect(target: int) -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for descriptor, source in ((0, nothing), (1, target), (2, target)):
+        os.dup2(source, descriptor)
+    for descriptor in (target, nothing):
+        os.close(descriptor)
+    with contextlib.suppress(AttributeError, ValueError):
+        sys.stdin.close()
+    # Each line at once: a test reads them, and a killed program writes no more.
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - they live as long as the process
+    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115

@@ -1,0 +1,303 @@
+"""The table of pages: name, address, who opens it, what must be there, what is done first.
+
+A new page is a new row. `tests/stepper/test_page_table.py` finds an address of the address map that no row opens.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.test import RequestFactory
+from django.utils.translation import gettext as _
+from django.views import defaults
+from django_htmx.middleware import HtmxDetails
+from playwright.sync_api import Page
+
+from drivers.earnings.periods import Kind
+from drivers.models import Approval
+from drivers.papers import STEPS
+from drivers.views import TABS
+from stepper.api.errors import refusal_response
+from stepper.errors import InvalidInput, Unavailable
+from stepper.limits import too_many
+from stepper.models import User
+from stepper.web.refusals import over_limit
+from tests.pages import acts, drivers, people
+from tests.pages.cast import Person
+from trips.states import ASSIGNED, TripStatus
+
+# Somebody who is not signed in.
+STRANGER = ""
+LANDING = "/"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A page in one state. `path` may name the rows of `Person.ids` in braces."""
+
+    name: str
+    path: str
+    who: str = STRANGER
+    # What is seen only where the page is the one that is meant.
+    shows: str = "h1"
+    # Puts back what an earlier visit changed.
+    before: Callable[[Person], None] | None = None
+    # Whose rows the address names, or who must be there, where it is not `who`.
+    needs: str = ""
+    # What the person does on the page to bring it to this state.
+    act: Callable[[Page], None] | None = None
+    # Answers in place of the server, what it answers in a state that no test brings it to.
+    answer: Callable[[HttpRequest], HttpResponse] | None = None
+
+    def request(self, user: User | None) -> HttpRequest:
+        """Return the request that `answer` is for."""
+        request = RequestFactory().get(self.path)
+        request.user = user or AnonymousUser()
+        request.htmx = HtmxDetails(request)  # type: ignore[attr-defined]
+        return request
+
+
+# What the server answers in states that no test brings it to
+
+
+def _forbidden(request: HttpRequest) -> HttpResponse:
+    return defaults.permission_denied(request, Exception())
+
+
+def _broken(request: HttpRequest) -> HttpResponse:
+    return defaults.server_error(request)
+
+
+def _not_accepted(request: HttpRequest) -> HttpResponse:
+    return refusal_response(request, InvalidInput("language.not_offered", _("This language is not offered.")))
+
+
+def _form_too_old(request: HttpRequest) -> HttpResponse:
+    return render(request, "403_csrf.html", status=403)
+
+
+def _away(request: HttpRequest) -> HttpResponse:
+    return refusal_response(request, Unavailable("server.unavailable", _("Please try again in a moment.")))
+
+
+def _too_many(request: HttpRequest) -> HttpResponse:
+    return over_limit(request, too_many(60))
+
+
+def _sends_no_mail(request: HttpRequest) -> HttpResponse:
+    return render(request, "account/password_ask_staff.html", status=404)
+
+
+def _lost_pages(who: str) -> list[Row]:
+    signed_in = "-signed-in" if who else ""
+    return [
+        Row(f"404{signed_in}", "/nowhere/", who),
+        Row(f"403{signed_in}", "/nowhere/", who, answer=_forbidden),
+        Row(f"429{signed_in}", "/nowhere/", who, answer=_too_many),
+    ]
+
+
+STRANGERS = [
+    Row("landing", LANDING, shows=".landing__title"),
+    Row("landing-language-menu", LANDING, shows=".languages", act=acts.open_menu(".bar .menu")),
+    Row("offline", "/offline/"),
+    Row("sign-in", "/accounts/login/", shows="[name=login]"),
+    Row("sign-in-errors", "/accounts/login/", shows=".field__error", act=acts.send_empty("main form")),
+    Row(
+        "sign-in-second-step",
+        "/accounts/login/",
+        shows="[name=cancel]",
+        needs="two-step",
+        act=acts.sign_in_with_password,
+    ),
+    Row("sign-in-second-step-left", "/accounts/login/second-step/", shows="[name=login]"),
+    Row("sign-up", "/accounts/signup/", shows="[name=email]"),
+    Row("sign-up-errors", "/accounts/signup/", shows=".field__error", act=acts.send_empty("main form")),
+    Row("inactive", "/accounts/inactive/"),
+    Row("password-reset", "/accounts/password/reset/", shows="[name=email]"),
+    Row("password-reset-no-mail", "/accounts/password/reset/", answer=_sends_no_mail),
+    Row("password-reset-done", "/accounts/password/reset/done/"),
+    Row("password-reset-key", "/accounts/password/reset/key/{uid}-{key}/", needs="forgetful", shows="[type=password]"),
+    Row("password-reset-link-over", "/accounts/password/reset/key/1-over/"),
+    Row("password-reset-key-done", "/accounts/password/reset/key/done/"),
+    *_lost_pages(STRANGER),
+    Row("500", "/nowhere/", answer=_broken),
+    Row("503", "/nowhere/", answer=_away),
+    Row("403-csrf", "/nowhere/", answer=_form_too_old),
+    Row("refused", "/nowhere/", answer=_not_accepted),
+]
+
+PASSENGERS = [
+    Row("trips-empty", "/trips/", "newcomer", shows=".empty"),
+    Row("notifications-empty", "/notifications/", "newcomer", shows="#notifications-page"),
+    Row("not-a-driver", "/driver/", "newcomer"),
+    *_lost_pages("newcomer"),
+    Row("account", "/accounts/", "newcomer", shows="#change-email"),
+    Row(
+        "account-errors", "/accounts/", "newcomer", shows=".field__error", act=acts.send_empty("form:has([name=email])")
+    ),
+    Row("account-menu", "/trips/", "newcomer", shows=".menu[open] .menu__item", act=acts.open_menu(".menu:not(.bell)")),
+    Row("account-no-password", "/accounts/", "no-password", shows="[name=proof]"),
+    Row("account-no-proof", "/accounts/", "no-proof", shows="#change-email"),
+    Row("account-changing", "/accounts/", "mover", shows="main .alert"),
+    Row("address-confirm", "/accounts/e-mail/{token}/", "mover", shows="main form"),
+    Row("address-refused", "/accounts/e-mail/an-old-link/", "mover"),
+    Row("sessions", "/accounts/sessions/", "mover", shows=".sessions"),
+    Row("sessions-unconfirmed", "/accounts/sessions/", "unconfirmed", shows=".sessions"),
+    Row("confirm", "/accounts/confirm/", "unconfirmed", shows="[name=code]"),
+    Row("confirm-errors", "/accounts/confirm/", "unconfirmed", shows=".field__error", act=acts.send_empty("main form")),
+    Row("second-factor-unconfirmed", "/accounts/two-step/", "unconfirmed"),
+    Row("confirm-no-password", "/accounts/confirm/", "no-password"),
+    Row("second-factor-off", "/accounts/two-step/", "newcomer"),
+    Row("second-factor-set-up", "/accounts/two-step/set-up/", "newcomer", shows="[data-testid=secret]"),
+    Row(
+        "second-factor-set-up-wrong",
+        "/accounts/two-step/set-up/",
+        "newcomer",
+        shows=".field__error",
+        act=acts.enter_wrong_code,
+    ),
+    Row("second-factor-on", "/accounts/two-step/", "two-step", shows="#recovery-codes"),
+    Row("recovery-codes", "/accounts/two-step/", "two-step", shows=".recovery-codes", act=acts.renew_codes),
+    Row("password-change", "/accounts/password/change/", "newcomer", shows="[type=password]"),
+    Row(
+        "password-change-errors",
+        "/accounts/password/change/",
+        "newcomer",
+        shows=".field__error",
+        act=acts.send_empty("main form"),
+    ),
+    Row("sign-out", "/accounts/logout/", "newcomer", shows="main form"),
+    Row("account-delete", "/driver/settings/delete/", "newcomer", shows=".btn--danger"),
+    Row("pushes", "/notifications/push/", "newcomer", shows="[data-push], main .alert"),
+    Row("notifications", "/notifications/", "reader", shows=".notice", before=people.write_notifications),
+    Row(
+        "bell",
+        "/trips/",
+        "reader",
+        shows="#notifications .notice",
+        before=people.write_notifications,
+        act=acts.open_menu(".bell"),
+    ),
+    Row("trips", "/trips/", "rider", shows=".trip-row"),
+    Row("book", "/trips/new/", "rider", shows="[data-testid=book-submit]"),
+    Row("book-place", "/trips/new/", "rider", shows=".combobox__option", act=acts.look_for_a_place),
+    Row("book-priced", "/trips/new/", "rider", shows="[data-testid=quote-total]", act=acts.price_a_trip),
+    Row("book-errors", "/trips/new/", "rider", shows="#pickup-error", act=acts.book_nothing),
+    *(Row(f"trip-{status}", f"/trips/{{{status}}}/", "rider", shows="#trip-panel") for status in TripStatus),
+    Row("trip-usual", "/trips/{trip}/", "guest", shows=".vehicle"),
+    Row("trip-later", "/trips/{later}/", "rider", shows="#trip-panel"),
+    Row("trip-late", "/trips/{late}/", "rider", shows="[data-testid=trip-stall]"),
+    Row("trip-rated", "/trips/{rated}/", "rider", shows="#rating-given"),
+    Row("trip-cancel-dialog", "/trips/{accepted}/", "rider", shows="#cancel-dialog", act=acts.ask_to_cancel),
+    Row("cancel", "/trips/{accepted}/cancel/", "rider", shows="main form"),
+    Row("cancel-too-late", "/trips/{in_transit}/cancel/", "rider", shows="main"),
+]
+
+APPLICANTS = [
+    Row("apply-begun", "/drivers/apply/", "applying:begun", shows="[name=licence_number]"),
+    *(
+        Row(f"apply-{step}", f"/drivers/apply/?step={step}", "applying:draft", shows=".apply__step[aria-current]")
+        for step in STEPS
+    ),
+    *(
+        Row(
+            f"apply-{step}-errors",
+            f"/drivers/apply/?step={step}",
+            "applying:begun",
+            shows=".field__error",
+            act=acts.send_empty("main form >> nth=0"),
+        )
+        for step in STEPS
+    ),
+    *(
+        Row(f"apply-{state}", "/drivers/apply/", f"applying:{state}", shows=f"[data-state={state}]")
+        for state in ("checking", "changes", "rejected", "suspended", "approved")
+    ),
+]
+
+ACTIVE, OFFERS = "/driver/tab/active/", "/driver/tab/offers/"
+DRIVERS = [
+    *(Row(f"driver-{tab}-empty", f"/driver/tab/{tab}/", "driver:new", shows="#driver") for tab in TABS),
+    Row("driver-idle", OFFERS, "driver:idle", shows=".empty__case--found"),
+    Row("driver-idle-filters", OFFERS, "driver:idle", shows="#min_earnings-error", act=acts.save_wrong_filters),
+    Row("driver-keys", OFFERS, "driver:idle", shows="#keys-help[open]", act=acts.show_keys),
+    Row("driver-menu", OFFERS, "driver:idle", shows=".menu[open] .menu__item", act=acts.open_menu(".menu:not(.bell)")),
+    Row("driver-no-position", OFFERS, "driver:lost", shows=".empty__case--lost"),
+    *(
+        Row(f"driver-{approval}", OFFERS, f"driver:{approval}", shows="[data-testid=approval-notice]")
+        for approval in Approval
+        if approval != Approval.APPROVED
+    ),
+    Row("driver-no-vehicle", OFFERS, "driver:no-vehicle", shows="[data-testid=approval-notice]"),
+    Row("driver-licence-expired", OFFERS, "driver:licence-expired", shows="[data-testid=approval-notice]"),
+    Row("driver-on-break", OFFERS, "driver:on-break", shows="[data-testid=on-break]"),
+    Row("driver-warned", OFFERS, "driver:warned", shows="[data-testid=idle-warning]"),
+    Row("driver-offer", "/driver/", "driver:offer", shows="[data-testid=offer-card]", before=drivers.renew_offers),
+    Row(
+        "driver-accepting",
+        OFFERS,
+        "driver:offer",
+        shows="[aria-busy=true]",
+        before=drivers.renew_offers,
+        act=acts.accept_slowly,
+    ),
+    Row(
+        "driver-accept-failed",
+        OFFERS,
+        "driver:offer",
+        shows=".offer__reason",
+        before=drivers.renew_offers,
+        act=acts.refuse_accept(acts.busy, 409),
+    ),
+    Row(
+        "driver-accept-kept",
+        OFFERS,
+        "driver:offer",
+        shows=".queued",
+        before=drivers.renew_offers,
+        act=acts.accept_without_network,
+    ),
+    Row("driver-declined", OFFERS, "driver:offer", shows="[data-undo]", before=drivers.renew_offers, act=acts.decline),
+    Row("driver-offers", OFFERS, "driver:offers", shows="[data-testid=offer-card]", before=drivers.renew_offers),
+    Row(
+        "driver-lost",
+        OFFERS,
+        "driver:offers",
+        shows="[data-testid=offer-gone]",
+        before=drivers.renew_offers,
+        act=acts.refuse_accept(acts.lost, 409),
+    ),
+    *(
+        Row(f"driver-{status}", "/driver/", f"driver:{status}", shows=f"[data-status={status}]")
+        for status in sorted(ASSIGNED)
+    ),
+    Row("driver-usual", "/driver/", "driver:guided", shows="[data-status=en_route]"),
+    Row(
+        "driver-trip-menu", ACTIVE, f"driver:{TripStatus.ACCEPTED}", shows=".trip__menu-panel", act=acts.open_trip_menu
+    ),
+    Row("driver-no-show", ACTIVE, "driver:waiting", shows=".trip__menu-panel", act=acts.open_trip_menu),
+    Row(
+        "driver-queue",
+        ACTIVE,
+        f"driver:{TripStatus.IN_TRANSIT}",
+        shows="[data-testid=queued-steps]",
+        act=acts.keep_a_step_offline,
+    ),
+    Row("driver-trip-seen", "/trips/{trip}/", f"driver:{TripStatus.EN_ROUTE}", shows="#trip-panel"),
+    Row("driver-history", "/driver/tab/history/", "driver:earner", shows="[data-testid=history-item]"),
+    *(
+        Row(f"earnings-{kind}", f"/driver/earnings/?{kind}=", "driver:earner", shows="#earnings-summary")
+        for kind in Kind
+    ),
+    Row("earnings-empty", "/driver/earnings/?week=", "driver:new", shows="#earnings-summary"),
+    Row("earnings-refused", "/driver/earnings/?month=never", "driver:new"),
+    Row("settings", "/driver/settings/", "applying:approved", shows="#settings-profile"),
+    Row("settings-new", "/driver/settings/", "driver:no-vehicle", shows="#settings-profile"),
+    Row("account-delete-driver", "/driver/settings/delete/", "driver:new", shows=".btn--danger"),
+]
+
+# The persons one after the other: each has one context, which is closed after their last page.
+PAGES = sorted([*STRANGERS, *PASSENGERS, *APPLICANTS, *DRIVERS], key=lambda row: row.who)

@@ -1,0 +1,64 @@
+"""Admission control: requests of one client wait for each other and not for anybody else's."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from stepper.server.admission import Client, run_admitted
+
+pytestmark = pytest.mark.embedded_only
+
+WITHIN_S = 10
+ONE, ANOTHER = Client("192.0.2.1", "one"), Client("192.0.2.1", "another")
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(3) as pool:
+        yield pool
+
+
+async def test_requests_of_one_client_leave_a_thread_to_others(pool: ThreadPoolExecutor) -> None:
+    enough = threading.Event()
+    flood = [asyncio.create_task(run_admitted(enough.wait, WITHIN_S, client=ONE, pool=pool)) for _ in range(5)]
+    await asyncio.sleep(0)
+
+    other = await asyncio.wait_for(run_admitted(str, "done", client=ANOTHER, pool=pool), WITHIN_S / 2)
+
+    assert other == "done"
+    enough.set()
+    assert await asyncio.gather(*flood) == [True] * 5
+
+
+async def test_network_whose_clients_rename_themselves_leaves_a_thread_to_others(pool: ThreadPoolExecutor) -> None:
+    enough = threading.Event()
+    named = [Client("192.0.2.1", str(number)) for number in range(5)] + [Client("192.0.2.1")] * 2
+    flood = [asyncio.create_task(run_admitted(enough.wait, WITHIN_S, client=one, pool=pool)) for one in named]
+    await asyncio.sleep(0)
+
+    elsewhere = Client("192.0.2.2", "one")
+    assert await asyncio.wait_for(run_admitted(str, "done", client=elsewhere, pool=pool), WITHIN_S / 2) == "done"
+
+    enough.set()
+    assert await asyncio.gather(*flood) == [True] * len(named)
+
+
+async def test_request_that_names_no_client_waits_for_none(pool: ThreadPoolExecutor) -> None:
+    both = threading.Barrier(2)
+    requests = [run_admitted(both.wait, WITHIN_S, client=None, pool=pool) for _ in range(2)]
+    assert sorted(await asyncio.gather(*requests)) == [0, 1]
+
+
+async def test_client_whose_request_was_cancelled_while_it_waited_is_served_again(pool: ThreadPoolExecutor) -> None:
+    enough = threading.Event()
+    first, second = (asyncio.create_task(run_admitted(enough.wait, WITHIN_S, client=ONE, pool=pool)) for _ in range(2))
+    await asyncio.sleep(0)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    enough.set()
+    await first
+    assert await run_admitted(str, "done", client=ONE, pool=pool) == "done"

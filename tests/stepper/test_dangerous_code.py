@@ -1,0 +1,151 @@
+"""What the application does without: code from text, shells, foreign addresses, uploads; scripts that write HTML."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.db.models import FileField
+
+# No database or Redis plays a part.
+pytestmark = pytest.mark.embedded_only
+
+ROOT = Path(settings.BASE_DIR)
+APPS = ("stepper", "realtime", "drivers", "trips")
+MODULES = sorted(path for app in APPS for path in ROOT.glob(f"{app}/**/*.py") if "migrations" not in path.parts)
+# Commands of whoever runs the machine and what only they use; the simulated city is a client of the service.
+OPERATORS = ("stepper/simulator/", "stepper/backups/", "stepper/management/")
+SCRIPTS = sorted(ROOT.glob("static/js/*.js"))
+
+# Read or run what they are given.
+INSECURE = {"pickle", "marshal", "shelve", "dill", "jsonpickle", "yaml", "xml", "lxml", "code", "codeop", "pty"}
+PROCESSES = {"subprocess", "pexpect"}
+CLIENTS = {"httpx", "requests", "urllib3", "aiohttp", "ftplib", "telnetlib", "xmlrpc", "poplib", "imaplib"}
+CLIENT_MODULES = {"urllib.request", "http.client", "websockets.asyncio.client", "websockets.sync.client"}
+CALLS = {"eval", "exec", "compile", "__import__"}
+
+
+def _modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in MODULES:
+        yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (one.name for one in names)
+            case ast.ImportFrom(module=str(module), names=names, level=0):
+                yield module
+                yield from (f"{module}.{one.name}" for one in names)
+
+
+def _importing(forbidden: set[str]) -> set[str]:
+    """Modules that import one of these packages, or of these dotted modules."""
+    return {
+        name
+        for name, tree in _modules()
+        for one in _imported(tree)
+        if one in forbidden or one.partition(".")[0] in forbidden
+    }
+
+
+def test_nothing_is_read_by_a_format_that_runs_code() -> None:
+    assert _importing(INSECURE) == set()
+
+
+def test_only_the_operators_commands_start_programs_or_call_other_addresses() -> None:
+    """Neither a request nor a socket can make the server call an address or start a program.
+
+    Pushes go to the hosts that the operator allows (`realtime.push.endpoints`).
+    """
+    found = _importing(PROCESSES | CLIENTS | CLIENT_MODULES)
+    assert found
+    assert [name for name in found if not name.startswith(OPERATORS)] == ["realtime/push/sending.py"]
+
+
+def test_only_commands_use_what_is_the_operators() -> None:
+    packages = {one.rstrip("/").replace("/", ".") for one in OPERATORS}
+    found = {
+        name
+        for name, tree in _modules()
+        for one in _imported(tree)
+        if any(one == package or one.startswith(f"{package}.") for package in packages)
+    }
+    assert found
+    assert [name for name in found if not name.startswith(OPERATORS)] == []
+
+
+def test_no_module_makes_code_of_text() -> None:
+    called = {
+        (name, node.func.id)
+        for name, tree in _modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CALLS
+    }
+    assert called == set()
+
+
+def test_no_template_is_made_of_text() -> None:
+    names = {"from_string", "Template", "Engine", "mark_safe", "SafeData"}
+    made = {
+        (name, node.attr if isinstance(node, ast.Attribute) else node.id)
+        for name, tree in _modules()
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and node.attr in names) or (isinstance(node, ast.Name) and node.id in names)
+    }
+    assert made == set()
+
+
+def test_no_file_is_kept_on_a_disk_and_one_view_takes_one() -> None:
+    """Pictures of documents: drivers.pictures encodes them anew, and a row keeps them."""
+    fields = [field for model in apps.get_models() for field in model._meta.get_fields()]
+    assert [field for field in fields if isinstance(field, FileField)] == []
+    reading = re.compile(r"\b(?:FileField|ImageField|UploadedFile)\b|request\.FILES\b|\bdefault_storage\b")
+    taking = {path.relative_to(ROOT).as_posix() for path in MODULES if reading.search(path.read_text())}
+    assert taking == {"drivers/joining_forms.py", "drivers/joining_views.py"}
+    decoding = re.compile(r"^from PIL\b|^import PIL\b", re.MULTILINE)
+    assert [path.name for path in MODULES if decoding.search(path.read_text())] == ["pictures.py"]
+    assert [one for one in ROOT.glob("templates/**/*.html") if 'type="file"' in one.read_text()] == []
+
+
+# What a page of a driver keeps while it is offline, and how its tabs tell each other (a BroadcastChannel: one origin);
+# how loud this device is; who turned pushes on here; what a page tells its own service worker.
+MAY_KEEP = {
+    "queue.js": {"indexedDB", "postMessage", '"message"'},
+    "pushes.js": {"localStorage"},
+    "preferences.js": {"localStorage"},
+    "install.js": {"postMessage"},
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_script_makes_no_code_of_text_and_keeps_nothing(script: Path) -> None:
+    """Neither code nor pages from text, no messages of other windows, in the browser's storage a time, and MAY_KEEP."""
+    text = script.read_text()
+    assert re.findall(r"\beval\(|new Function|document\.write|setTimeout\(\s*[\"'`]|insertAdjacentHTML", text) == []
+    keeping = r"postMessage|onmessage|[\"']message[\"']|document\.cookie|localStorage|indexedDB|caches\."
+    assert set(re.findall(keeping, text)) <= MAY_KEEP.get(script.name, set())
+    assert re.findall(r"__proto__|\.prototype\b|for \([^)]* in ", text) == []
+    for stored in re.findall(r"sessionStorage\.setItem\(([^;]*)\)", text):
+        assert stored == "key, String(Date.now())"
+
+
+def test_html_is_written_only_where_it_is_the_servers_or_constant() -> None:
+    found = {(path.name, line.strip()) for path in SCRIPTS for line in path.read_text().splitlines() if "HTML" in line}
+    assert {(name, line) for name, line in found if not line.startswith(("//", "*", "/*"))} == {
+        # Fragments of our own server, on their way to htmx.
+        ("htmx-config.js", "template.innerHTML = text;"),
+        ("htmx-config.js", "return template.innerHTML;"),
+        # The grid under the map, a constant.
+        ("map.js", "box.innerHTML ="),
+    }
+
+
+def test_no_page_leaves_sending_to_the_queue_of_htmx() -> None:
+    """`ws-send` would keep a form in memory while offline, and send it as whoever is signed in when it is back."""
+    pages = ROOT.glob("templates/**/*.html")
+    assert [path for path in pages if re.search(r"\bws-send\b", path.read_text())] == []
