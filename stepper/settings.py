@@ -131,7 +131,6 @@ INSTALLED_APPS = [
     "allauth.mfa",
     "phonenumber_field",
     "js_lib_leaflet",
-    "lucide",
     "csp",
     "django_tasks_db",
 ]
@@ -144,7 +143,7 @@ MIDDLEWARE = [
     # Above WhiteNoise: static files carry the policy, too.
     "stepper.web.middleware.ContentSecurityPolicyMiddleware",
     "stepper.web.health.HealthMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "stepper.web.static_files.StaticFilesMiddleware",
     # A page is 35 KB without it. It adds a random length, and tokens in pages differ each time (BREACH).
     "django.middleware.gzip.GZipMiddleware",
     "stepper.web.middleware.PlainApiMiddleware",

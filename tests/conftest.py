@@ -6,6 +6,7 @@ here, before Django reads it: each process of a run has its own data directory, 
 and xdist workers never meet.
 """
 
+import gc
 import os
 import shutil
 import signal
@@ -20,6 +21,9 @@ from django.conf import settings
 from psycopg import sql
 
 from tests import servers
+
+# What is imported and collected from here on stays: looking through it for garbage is a fifth of collecting.
+gc.disable()
 
 SUITE = os.environ.setdefault("STEPPER_SUITE", "embedded")
 if SUITE not in {"embedded", "scaled"}:
@@ -118,7 +122,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
     # Playwright leaves its event loop running in the main thread, where no other test can start one: so it is last.
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    # What takes a minute comes before the rest, or one worker would go on with it when the others are done.
+    items.sort(key=lambda item: (bool(item.get_closest_marker("browser")), not item.get_closest_marker("long")))
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, but never again in what the tests found there."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:

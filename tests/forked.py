@@ -2,7 +2,7 @@
 
 A server imports for longer than most tests run. One process for each test worker (the fork server of
 multiprocessing) imports what needs no settings; each program is a fork of it with its own environment, session and
-output.
+output. A second one has set up the project too, for the programs that share one environment.
 """
 
 import atexit
@@ -13,28 +13,37 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import forkserver
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from tests.servers import die_with_parent
 
 _forking = multiprocessing.get_context("forkserver")
 _forking.set_forkserver_preload(["tests.preloaded"])
+_ready = forkserver.ForkServer()
+_ready.set_forkserver_preload(["tests.preloaded", "tests.ready"])
 
 
 class Forked:
     """A started program, with what `subprocess.Popen` offers for one that reads and writes files only."""
 
-    def __init__(self, command: Sequence[str], *, environ: Mapping[str, str], root: Path, output: Path) -> None:
-        """`command` is a script or `-m` and a module, and its arguments; `output` is appended to."""
+    def __init__(
+        self, command: Sequence[str], *, environ: Mapping[str, str], root: Path, output: Path, is_ready: bool = False
+    ) -> None:
+        """`command` is a script or `-m` and a module, and its arguments; `output` is appended to.
+
+        A ready program finds the project set up: the `environ` of all ready ones of a worker is the same.
+        """
         target = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         arguments = (list(command), dict(environ), str(root), _Descriptor(target))
         # A daemon of multiprocessing is ended with the tests, instead of waited for.
         self._process = _forking.Process(target=_run_program, args=arguments, daemon=True)
-        self._process.start()
+        with _served_ready(environ) if is_ready else contextlib.nullcontext():
+            self._process.start()
         os.close(target)
 
     @property
@@ -62,6 +71,16 @@ class Forked:
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _served_ready(environ: Mapping[str, str]) -> Iterator[None]:
+    """Let the second fork server make the process; multiprocessing knows of one only."""
+    with (
+        mock.patch.dict(os.environ, environ, clear=True),
+        mock.patch.object(forkserver, "connect_to_new_process", _ready.connect_to_new_process),
+    ):
+        yield
 
 
 class _Descriptor:

@@ -26,6 +26,19 @@ STARTS_WITHIN_S = 30
 STOPS_WITHIN_S = 10
 
 
+# What only the tests' own process needs: it would hide a fault of the server.
+OWN = "DJANGO_ALLOW_ASYNC_UNSAFE"
+
+
+def _settled() -> dict[str, str]:
+    """Return this process's environment without what is for itself, and what pytest writes into it as it goes on."""
+    return {name: value for name, value in os.environ.items() if name != OWN and not name.startswith("PYTEST_")}
+
+
+# What the tests' conftest settled, before any test changed it.
+USUAL = _settled()
+
+
 class LiveServer:
     """One server; `environ` overrides what it inherits from the tests (DEBUG, LOG_LEVEL, DISPATCHER …)."""
 
@@ -60,7 +73,8 @@ class LiveServer:
         self.environ |= environ
         command = [*self.program, "serve", "--host", "127.0.0.1", "--port", str(self.port), *self.arguments]
         if (self.python, self.root) == (sys.executable, ROOT):
-            self.process = Forked(command, environ=self._environment(), root=ROOT, output=self.log)
+            is_usual = not self.environ and _settled() == USUAL
+            self.process = Forked(command, environ=self._environment(), root=ROOT, output=self.log, is_ready=is_usual)
             return
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
@@ -121,8 +135,7 @@ class LiveServer:
 
     def _environment(self) -> dict[str, str]:
         environ = dict(os.environ)
-        # What only the tests' own process needs: it would hide a fault of the server.
-        environ.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
+        environ.pop(OWN, None)
         if settings.DATABASE_URL:
             server, _slash, _name = settings.DATABASE_URL.rpartition("/")
             environ["DATABASE_URL"] = f"{server}/{connection.settings_dict['NAME']}"

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
-from whitenoise.middleware import WhiteNoiseFileResponse
+
+from stepper.web.static_files import StaticFileResponse
 
 # Pages ask for the position, of drivers and of who books; the dashboard keeps the screen on while online. What
 # browsers would allow beside that is off (sound after a touch is allowed without it); not named are features that not
@@ -47,7 +48,7 @@ class SecurityHeadersMiddleware:
         response = self._get_response(request)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
-        if isinstance(response, WhiteNoiseFileResponse) and not _is_document(response):
+        if isinstance(response, StaticFileResponse) and not _is_document(response):
             for name in _OF_DOCUMENTS:
                 response.headers.pop(name, None)
         if response.status_code >= 400:
@@ -64,7 +65,7 @@ def _is_document(response: HttpResponseBase) -> bool:
 
 def _is_personal(request: HttpRequest, response: HttpResponseBase) -> bool:
     """Say whether a response may be about somebody: whoever signs in, is signed in, or is given a cookie."""
-    if isinstance(response, WhiteNoiseFileResponse):
+    if isinstance(response, StaticFileResponse):
         return False
     return (
         request.path_info.startswith(PERSONAL_PREFIXES)

@@ -19,7 +19,7 @@ from tests.pages.service import ENVIRON
 from tests.pages.table import PAGES
 from tests.pages.visits import Visits, rotated
 
-pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
+pytestmark = [pytest.mark.browser, pytest.mark.embedded_only, pytest.mark.long]
 
 ROTATED = list(rotated(PAGES))
 # Two tests, for two processes: the first half are the pages of applicants and of most drivers.

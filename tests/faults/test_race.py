@@ -25,7 +25,7 @@ from trips.states import OfferStatus
 
 DRIVERS = 200
 # STEPPER_RACES=20 for a longer look.
-ROUNDS = int(os.environ.get("STEPPER_RACES", "2"))
+ROUNDS = int(os.environ.get("STEPPER_RACES", "1"))
 ALL_ANSWER_WITHIN_S = 60
 
 

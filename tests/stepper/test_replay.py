@@ -315,6 +315,7 @@ def scratch_databases(running: subprocess.Popen[str]) -> set[str]:
         return {name for (name,) in names if name.startswith(f"stepper_replay_{running.pid}_")}
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not PICKS.exists(), reason=f"the real pick-ups are not here: {PICKS.name}")
 def test_replay_of_real_pick_ups():
     running = replay(PICKS, "--limit", "12", "--drivers", "8", "--speed", "120")
@@ -331,6 +332,7 @@ def test_replay_of_real_pick_ups():
 
 
 @pytest.mark.embedded_only
+@pytest.mark.long
 @pytest.mark.skipif(not PICKS.exists(), reason=f"the real pick-ups are not here: {PICKS.name}")
 def test_replay_compares_the_modes(tmp_path):
     drawing = tmp_path / "modes.svg"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.test import Client
 from fontTools.ttLib import TTFont
 
 from stepper.web.static_files import StaticFilesStorage
@@ -68,3 +69,18 @@ def test_font_has_the_letters_of_all_languages(weight: int) -> None:
     assert [letter for letter in letters if ord(letter) not in font.getBestCmap()] == []
     # Figures of one width, which countdowns and money are set in.
     assert "tnum" in {record.FeatureTag for record in font["GSUB"].table.FeatureList.FeatureRecord}
+
+
+def test_file_is_sent_whole_in_part_or_not_again(client: Client) -> None:
+    whole = client.get("/static/css/base.css")
+    assert whole.content == (OWN / "css" / "base.css").read_bytes()
+    assert not whole.streaming
+    assert whole.headers["Content-Type"].startswith("text/css")
+
+    part = client.get("/static/css/base.css", headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, whole.content[10:20])
+    head = client.head("/static/css/base.css")
+    assert (head.content, head.headers["Content-Length"]) == (b"", str(len(whole.content)))
+    known = client.get("/static/css/base.css", headers={"If-None-Match": whole.headers["ETag"]})
+    assert (known.status_code, known.content) == (304, b"")
+    assert client.post("/static/css/base.css").status_code == 405
