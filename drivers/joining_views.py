@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -137,7 +138,11 @@ def send_document(request: SignedInRequest, kind: str) -> HttpResponse:
             add_refusal(form, error)
         else:
             messages.success(request, _("Sent."))
-            return redirect("drivers:settings" if driver else "joining:apply")
+            if driver is not None:
+                return redirect("drivers:settings")
+            # A card that is drawn anew by itself stays among the others, also when it was the last that was missing.
+            step = {"step": "documents"} if request.htmx else {}
+            return redirect(reverse("joining:apply", query=step))
     if driver is not None:
         response = settings_views.render_page(request, driver, sent=form, status=422)
     else:

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import formats, timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -196,5 +196,10 @@ class DriverApplicationAdmin(HistoryAdmin):
 
     @display(description=gettext_lazy("more"))
     def more(self, row: DriverApplication) -> SafeString:
-        address = reverse("admin:drivers_driverdocument_changelist")
-        return format_html('<a class="text-link" href="{}?owner__id__exact={}">{}</a>', address, row.pk, _("Documents"))
+        documents = f"{reverse('admin:drivers_driverdocument_changelist')}?owner__id__exact={row.pk}"
+        links = [(documents, _("Documents"))]
+        driver_id = Driver.objects.filter(user_id=row.pk).values_list("pk", flat=True).first()
+        if driver_id is not None:
+            # Where they are approved or rejected.
+            links.append((reverse("admin:drivers_driver_change", args=[driver_id]), _("Driver")))
+        return format_html_join(" · ", '<a class="text-link" href="{}">{}</a>', links)

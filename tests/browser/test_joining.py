@@ -49,8 +49,15 @@ def test_applying_until_the_first_completed_trip(open_as: Callable[..., Page]) -
 
     # Left and resumed, on another device.
     page = open_as(user, "/drivers/apply/", viewport=PHONE, at=ALMATY)
-    for kind in ("licence", "insurance", "inspection", "taxi_licence"):
+    last = page.locator("#document-taxi_licence").get_by_label("Valid until")
+    last.fill("2031-05-01")
+    for kind in ("licence", "insurance", "inspection"):
         _send(page, kind)
+        # What is sent takes nothing away that is filled in on another card, and its own card has the focus.
+        expect(last).to_have_value("2031-05-01")
+        expect(page.locator(f"#document-{kind} summary")).to_be_focused()
+    _send(page, "taxi_licence")
+    page.get_by_test_id("apply-next").click()
     page.get_by_label("I agree").check()
     page.get_by_test_id("apply-next").click()
     state = page.get_by_test_id("apply-state")
