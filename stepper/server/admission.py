@@ -47,13 +47,22 @@ class _Slots:
 _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ThreadPoolExecutor, _Slots]] = WeakKeyDictionary()
 
 
+def _no_pause(_result: object) -> float:
+    return 0
+
+
 async def run_admitted(
-    func: Callable[..., T], *args: Any, client: Client | None, pool: ThreadPoolExecutor = database_pool
+    func: Callable[..., T],
+    *args: Any,
+    client: Client | None,
+    pool: ThreadPoolExecutor = database_pool,
+    pause_s: Callable[[T], float] = _no_pause,
 ) -> T:
     """Run a request or command in a thread of the pool: at most as many together as it has threads.
 
-    With `client` None it waits for threads only. A request begins after the events of earlier requests were handed to
-    the channel layer, so that a driver who lost a race learns it before their next request runs.
+    With `client` None it waits for threads only. `pause_s` says for how many seconds after this result no further
+    request of the client begins; others do not wait for it. A request begins after the events of earlier requests were
+    handed to the channel layer, so that a driver who lost a race learns it before their next request runs.
 
     A cancelled request (the client hung up) keeps its slots until its thread has finished. The thread cannot be stopped
     and still reads the request's body, and hanging up must not let more requests into the pool than it has threads.
@@ -63,16 +72,21 @@ async def run_admitted(
     if pool not in pools:
         pools[pool] = _Slots(pool._max_workers)
     slots = pools[pool]
+    pause = 0.0
     async with AsyncExitStack() as held:
         if client is not None and client.name is not None:
-            await held.enter_async_context(slots.of(client))
+            own = slots.of(client)
+            await own.acquire()
+            held.callback(lambda: loop.call_later(pause, own.release) if pause else own.release())
         if client is not None:
             await held.enter_async_context(slots.of(Client(client.network)))
         await held.enter_async_context(slots.all)
         await publisher.wait_until_delivered()
         working = asyncio.ensure_future(run_in_thread(func, *args, pool=pool))
         try:
-            return await asyncio.shield(working)
+            result = await asyncio.shield(working)
+            pause = pause_s(result)
+            return result
         except asyncio.CancelledError:
             await asyncio.wait([working])
             raise

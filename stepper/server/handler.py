@@ -24,6 +24,10 @@ from stepper.errors import Unavailable
 from stepper.server.admission import Client, run_admitted
 from stepper.server.proxies import network_of
 
+# A client that goes on although it was told to wait is served this often: its requests would take their share of the
+# event loop from everybody, refused or not.
+REFUSED_PAUSE_S = 0.1
+
 request_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="http")
 _hashing_pool = ThreadPoolExecutor(settings.SIGN_IN_THREADS, thread_name_prefix="hashing")
 
@@ -34,6 +38,10 @@ _HASHES = re.compile(
     r"/accounts/(?!logout/|sessions/|password/reset/$)|/api/token(?:/confirm)?/?$"
     r"|/admin/(?:password_change|stepper/user)/"
 )
+
+
+# Requests that name neither a token nor a session.
+_NOBODY = "nobody"
 
 
 class PooledHandler(ASGIHandler):
@@ -56,7 +64,10 @@ class PooledHandler(ASGIHandler):
 
     async def get_response_async(self, request: Any) -> Any:
         if request.method != "POST" or not _HASHES.match(request.path_info):
-            return await run_admitted(self.get_response, request, client=_client(request), pool=request_pool)
+            client = _client(request)
+            # Strangers of one network do not wait for what one of them is refused.
+            pause_s = _no_pause_s if client.name == _NOBODY else _pause_s
+            return await run_admitted(self.get_response, request, client=client, pool=request_pool, pause_s=pause_s)
         if self._hashing >= settings.SIGN_IN_THREADS + settings.SIGN_IN_QUEUE:
             request.refusal = Unavailable("server.busy", _("Many people are signing in. Try again in a few seconds."))
             return await run_admitted(self.get_response, request, client=_client(request), pool=request_pool)
@@ -80,4 +91,12 @@ def _client(request: Any) -> Client:
     name = settings.SESSION_COOKIE_NAME
     # The second is the name from before the prefix (stepper.web.cookies).
     key = request.COOKIES.get(name) or request.COOKIES.get(name.removeprefix(settings.COOKIE_PREFIX), "")
-    return Client(network, f"session {key}")
+    return Client(network, f"session {key}" if key else _NOBODY)
+
+
+def _pause_s(response: Any) -> float:
+    return REFUSED_PAUSE_S if response.status_code == 429 else 0
+
+
+def _no_pause_s(_response: Any) -> float:
+    return 0

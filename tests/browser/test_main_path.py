@@ -128,6 +128,8 @@ def test_loser_sees_why_the_card_went(live: LiveServer, open_as: Open) -> None:
     page = open_as(offer.driver.user, "/driver/", viewport=PHONE)
     is_live(page)
     expect(mark(page, "offer-card")).to_be_visible()
+    # What the socket begins with says nothing of a card that has just gone.
+    expect(page.locator("#driver-notice")).to_be_attached()
     accepting.accept(other.driver.pk, other.pk)
     expect(page.get_by_text("Another driver was faster")).to_be_visible()
     expect(mark(page, "offer-accept")).to_have_count(0)

@@ -62,3 +62,25 @@ async def test_client_whose_request_was_cancelled_while_it_waited_is_served_agai
     enough.set()
     await first
     assert await run_admitted(str, "done", client=ONE, pool=pool) == "done"
+
+
+async def test_client_that_was_refused_waits_and_others_do_not(pool: ThreadPoolExecutor) -> None:
+    await run_admitted(str, "refused", client=ONE, pool=pool, pause_s=lambda answer: 60.0 if answer == "refused" else 0)
+    again = asyncio.create_task(run_admitted(str, "again", client=ONE, pool=pool))
+
+    # Of the same network, one after the other: the pause holds neither a thread nor a place of the network.
+    for number in range(4):
+        other = run_admitted(str, number, client=ANOTHER, pool=pool, pause_s=lambda _answer: 0)
+        assert await asyncio.wait_for(other, WITHIN_S) == str(number)
+
+    assert not again.done()
+    again.cancel()
+
+
+async def test_client_that_was_refused_is_served_after_the_pause(pool: ThreadPoolExecutor) -> None:
+    loop = asyncio.get_running_loop()
+    await run_admitted(str, "refused", client=ONE, pool=pool, pause_s=lambda _answer: 0.05)
+    before = loop.time()
+    assert await asyncio.wait_for(run_admitted(str, "again", client=ONE, pool=pool), WITHIN_S) == "again"
+    # Timers end up to the clock's resolution early.
+    assert loop.time() - before >= 0.04

@@ -13,10 +13,12 @@ from allauth.account.utils import user_pk_to_url_str
 from channels.db import database_sync_to_async
 from channels.testing import HttpCommunicator
 from django.conf import settings as django_settings
+from django.http import HttpResponse
 
 from stepper.accounts.hashers import Argon2Hasher
 from stepper.asgi import application
 from stepper.models import User
+from stepper.server import handler
 from stepper.web.middleware import ApiTrailingSlashMiddleware
 from tests.browsing import session_cookie
 from tests.factories import PASSWORD, PassengerFactory, StaffFactory, TripFactory
@@ -201,10 +203,36 @@ async def test_further_requests_of_one_client_wait_and_others_pass_them(
     await asyncio.gather(*flood)
 
 
-async def ask(headers: dict[str, str], path: str) -> Any:
+async def test_who_is_refused_waits_for_a_moment_unless_nobody_knows_who_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "REFUSED_PAUSE_S", 60)
+    monkeypatch.setattr(
+        ApiTrailingSlashMiddleware,
+        "process_request",
+        lambda _middleware, request: HttpResponse(status=429) if request.path_info == "/flood/" else None,
+    )
+    flooder, other = {"authorization": "Bearer 1"}, {"authorization": "Bearer 2"}
+    assert (await ask(flooder, "/flood/"))["status"] == 429
+    waiting = _asking(flooder, "/health/live/")
+    await waiting.send_input({"type": "http.request", "body": b""})
+
+    assert (await ask(other, "/health/live/"))["status"] == 200
+    # Strangers of one network are many.
+    assert (await ask({}, "/flood/"))["status"] == 429
+    assert (await ask({}, "/health/live/"))["status"] == 200
+    assert await waiting.receive_nothing()
+    await waiting.send_input({"type": "http.disconnect"})
+    await waiting.wait(WITHIN_S)
+
+
+def _asking(headers: dict[str, str], path: str) -> HttpCommunicator:
     sent = [(name.encode(), value.encode()) for name, value in {"host": "testserver", **headers}.items()]
     communicator = HttpCommunicator(application, "GET", path, b"", sent)
     communicator.scope["client"] = ("192.0.2.7", 50000)
+    return communicator
+
+
+async def ask(headers: dict[str, str], path: str) -> Any:
+    communicator = _asking(headers, path)
     response = await communicator.get_response(timeout=WITHIN_S)
     await communicator.wait(WITHIN_S)
     return response
