@@ -4,6 +4,7 @@
 errors), the same JSON frames. Close codes are in docs/protocol.md.
 """
 
+import asyncio
 import itertools
 import logging
 import time
@@ -37,8 +38,8 @@ from realtime.sockets.errors import error_frame
 from realtime.sockets.forwarding import ForwardingConsumer
 from stepper.db.clock import database_now
 from stepper.db.transactions import run_in_thread
-from stepper.errors import DomainError, NotSignedIn
-from stepper.server.admission import Client, run_admitted
+from stepper.errors import DomainError, NotSignedIn, TooManyRequests
+from stepper.server.admission import REFUSED_PAUSE_S, Client, run_admitted
 from stepper.server.frames import SHORT_FRAME_BYTES
 from stepper.token_bucket import TokenBucket
 
@@ -131,6 +132,10 @@ class SocketConsumer(ForwardingConsumer):
         except NotSignedIn as error:
             await self._refuse(error, CLOSE_NOT_SIGNED_IN)
         except DomainError as error:
+            if isinstance(error, TooManyRequests):
+                # It is counted nowhere meanwhile.
+                self._counted.end()
+                await asyncio.sleep(REFUSED_PAUSE_S)
             await self._refuse(error, _REFUSED_WITH.get(error.code, CLOSE_NOT_PERMITTED))
         except DatabaseError as error:
             logger.warning("a socket was refused, the database does not answer: %s", error)

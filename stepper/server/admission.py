@@ -17,6 +17,11 @@ T = TypeVar("T")
 AT_ONCE_PER_CLIENT = 1
 
 
+# How long a client that was refused because it went over a limit waits for what it does next. One that goes on without
+# a pause would take its share of the event loop from everybody, refused or not.
+REFUSED_PAUSE_S = 0.25
+
+
 class Client(NamedTuple):
     """Whose request it is, which decides only what waits for what: nothing of it needs to have been checked."""
 

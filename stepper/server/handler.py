@@ -11,6 +11,7 @@ Requests that hash a password run in a small pool of their own: a hash takes a h
 request, so many people who sign in together would occupy every thread. A bounded number of them waits for this pool.
 """
 
+import asyncio
 import re
 from concurrent.futures import ThreadPoolExecutor
 from os import SEEK_END
@@ -21,12 +22,8 @@ from django.core.handlers.asgi import ASGIHandler
 from django.utils.translation import gettext_lazy as _
 
 from stepper.errors import Unavailable
-from stepper.server.admission import Client, run_admitted
+from stepper.server.admission import REFUSED_PAUSE_S, Client, run_admitted
 from stepper.server.proxies import network_of
-
-# A client that goes on although it was told to wait is served this often: its requests would take their share of the
-# event loop from everybody, refused or not.
-REFUSED_PAUSE_S = 0.1
 
 request_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="http")
 _hashing_pool = ThreadPoolExecutor(settings.SIGN_IN_THREADS, thread_name_prefix="hashing")
@@ -63,14 +60,22 @@ class PooledHandler(ASGIHandler):
         return request, refusal
 
     async def get_response_async(self, request: Any) -> Any:
-        if request.method != "POST" or not _HASHES.match(request.path_info):
-            client = _client(request)
-            # Strangers of one network do not wait for what one of them is refused.
-            pause_s = _no_pause_s if client.name == _NOBODY else _pause_s
-            return await run_admitted(self.get_response, request, client=client, pool=request_pool, pause_s=pause_s)
+        hashes = request.method == "POST" and _HASHES.match(request.path_info)
+        client = None if hashes else _client(request)
+        response = await (self._hash(request) if hashes else self._answer(request, client))
+        if response.status_code == 429 and (client is None or client.name == _NOBODY):
+            # Nobody knows whose next request would have to wait, so the answer itself does.
+            await asyncio.sleep(REFUSED_PAUSE_S)
+        return response
+
+    async def _answer(self, request: Any, client: Client | None) -> Any:
+        pause_s = _no_pause_s if client is None or client.name == _NOBODY else _pause_s
+        return await run_admitted(self.get_response, request, client=client, pool=request_pool, pause_s=pause_s)
+
+    async def _hash(self, request: Any) -> Any:
         if self._hashing >= settings.SIGN_IN_THREADS + settings.SIGN_IN_QUEUE:
             request.refusal = Unavailable("server.busy", _("Many people are signing in. Try again in a few seconds."))
-            return await run_admitted(self.get_response, request, client=_client(request), pool=request_pool)
+            return await self._answer(request, _client(request))
         self._hashing += 1
         try:
             return await run_admitted(self.get_response, request, client=None, pool=_hashing_pool)

@@ -507,6 +507,24 @@ async def test_connections_of_an_address_count_until_somebody_is_signed_in(
     assert not sockets_opening._opening
 
 
+async def test_socket_opened_too_often_is_told_so_after_a_pause_in_which_it_does_not_count(
+    server: None, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SOCKETS_OPENED_PER_MIN = settings.OPENING_SOCKETS_PER_ADDRESS = 1
+    monkeypatch.setattr(base, "REFUSED_PAUSE_S", 60)
+    user, other = await run(PassengerFactory.create_batch)(2)
+    first = await _from("192.0.2.1", user)
+    await Client(first).until("connection.established")
+    refused = await _from("192.0.2.1", user)
+    assert await refused.receive_nothing()
+
+    served = await _from("192.0.2.1", other)
+    await Client(served).until("connection.established")
+    for communicator in (first, served):
+        await communicator.disconnect()
+    refused.future.cancel()
+
+
 def test_neighbours_of_one_ipv6_network_are_one_address(settings: Settings) -> None:
     settings.OPENING_SOCKETS_PER_ADDRESS = 1
     opening = [sockets_opening.Opening({"client": [f"2001:db8:0:1::{n}", 5]}) for n in range(1, 3)]
