@@ -32,7 +32,7 @@ def approve(driver_id: int, user: User) -> Driver:
 
     Raises:
         NotFound, Conflict (driver.approval_refused), as the other decisions do
-        Conflict: driver.documents_unchecked
+        Conflict: driver.documents_unchecked; driver.no_vehicle, one with the applicant's plate was there already
     """
     return _decide_approval("approve", driver_id, user=user, approval=Approval.APPROVED, title=_ADMITTED)
 
@@ -78,6 +78,14 @@ def _take_name(user: User) -> None:
         security_log.record(SecurityEventCode.DRIVER_DECIDED, subject_id=user.pk, details="name: as in the application")
 
 
+def _require_vehicle(driver: Driver) -> None:
+    """Require that staff have said which vehicle an applicant drives whose plate another vehicle has."""
+    application = DriverApplication.of(driver.user_id)
+    if application.submitted_at is not None and driver.vehicle_id is None:
+        words = _("Choose their vehicle first: there is one with the plate %(plate)s already.")
+        raise Conflict("driver.no_vehicle", words % {"plate": application.plate})
+
+
 @in_transaction
 def _decide_approval(
     decision: str, driver_id: int, *, user: User, approval: Approval, title: Text, reason: str = ""
@@ -100,6 +108,7 @@ def _decide_approval(
         raise Conflict("driver.account_inactive", _("This account was deleted or is closed."))
     if decision == "approve":
         require_checked(driver.user_id)
+        _require_vehicle(driver)
         _take_name(driver.user)
     security_log.record(
         SecurityEventCode.DRIVER_DECIDED,

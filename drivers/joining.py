@@ -141,7 +141,8 @@ def _require_complete(papers: Papers, application: DriverApplication) -> None:
 def _vehicle_of(application: DriverApplication, driver: Driver) -> Vehicle | None:
     """Return the applicant's own vehicle, new or with the facts as they are now.
 
-    None: there is one with this plate already. Whether somebody may drive it, too, is for staff to say.
+    None: there is one with this plate already. Whether somebody may drive it, too, is for staff to say, before they
+    approve (drivers.approvals).
     """
     facts = {name: getattr(application, name) for name in VEHICLE_FIELDS}
     known = Vehicle.objects.filter(plate=application.plate).first()

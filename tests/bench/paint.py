@@ -3,7 +3,8 @@
 The driver's dashboard is open on a phone-sized page of a server as in real use. A passenger books over REST and cancels
 once the card is there: half of the offers while 200 other people's sockets are connected to the same server, half
 without them, in turn. The page takes the time of the first frame with the card, the offer's row says when it was
-written; both clocks are this machine's.
+written; both clocks are this machine's. At last the page is frozen for a minute, as a phone freezes what is in the
+background, and the countdown of an offer is read a second after it wakes.
 """
 
 import os
@@ -24,6 +25,7 @@ PHONE = {"width": 390, "height": 844}
 PAINTED_WITHIN_S = 10
 # Chromium's first cards are slower: nothing is compiled and cached yet.
 WARMING = 3
+ASLEEP_S = 60
 
 # The frame in which a card is first shown has been handed over when the next one begins.
 _WATCH = """() => {
@@ -37,6 +39,13 @@ _WATCH = """() => {
       }));
     }
   }).observe(document.querySelector("#main"), { childList: true, subtree: true });
+}"""
+
+# By how many seconds the shown countdown is off.
+_OFF_BY_S = """() => {
+  const card = document.querySelector("[data-testid=offer-card]");
+  const [minutes, seconds] = card.querySelector("[data-testid=offer-countdown]").textContent.split(":").map(Number);
+  return Math.abs(minutes * 60 + seconds - Math.ceil((Date.parse(card.dataset.expiresAt) - Date.now()) / 1000));
 }"""
 
 
@@ -67,7 +76,10 @@ def run(home: Path, server: Process, offers: int, sockets: int) -> None:
 
     # Somebody who books and cancels all the time is stopped in real use.
     unlimited = ("api_per_min", "bookings_per_min", "changes_per_min")
-    ServiceSettings.objects.update_or_create(pk=1, defaults=dict.fromkeys(unlimited, 1000))
+    # An offer is still open after the page has slept.
+    lasting = ("offer_urgent_s", "offer_high_s", "offer_normal_s")
+    chosen = dict.fromkeys(unlimited, 1000) | dict.fromkeys(lasting, 5 * ASLEEP_S)
+    ServiceSettings.objects.update_or_create(pk=1, defaults=chosen)
     driver = people.drivers(1, PICKUP)[0]
     crowd = [user for trip in people.rides(sockets // 2, ELSEWHERE) for user in (trip.driver.user, trip.organiser)]
     lines = [("i", 0, "/ws/", people.subprotocols(user), "-", "connection.established") for user in crowd]
@@ -99,12 +111,38 @@ def run(home: Path, server: Process, offers: int, sockets: int) -> None:
             others.start()
             found["beside"] += [measure(page, http) for _offer in range(offers // 4)]
             others.end()
+        off_by_s = sleep(page, http)
         context.close()
-    report(found, sockets, server)
+    report(found, sockets, off_by_s, server)
 
 
 def measure(page: Any, http: httpx.Client) -> float:
     """Book a trip, wait for its card on the page, cancel it; return the ms from the offer's row to the card's frame."""
+    offer = book(http)
+    card = f"offer-{offer.pk}"
+    page.wait_for_function("id => window.painted[id]", arg=card, timeout=PAINTED_WITHIN_S * 1000)
+    painted = float(page.evaluate("id => window.painted[id]", card))
+    http.post(f"/api/trips/{offer.trip_id}/cancel", json={}).raise_for_status()
+    page.wait_for_function("id => !document.getElementById(id)", arg=card, timeout=PAINTED_WITHIN_S * 1000)
+    # Commands of one person arrive at a person's pace.
+    time.sleep(0.2)
+    return painted - offer.created_at.timestamp() * 1000
+
+
+def sleep(page: Any, http: httpx.Client) -> int:
+    """Freeze the page with an offer on it for ASLEEP_S; return by how many seconds its countdown is off then."""
+    book(http)
+    page.wait_for_selector("[data-testid=offer-card]")
+    tools = page.context.new_cdp_session(page)
+    tools.send("Page.setWebLifecycleState", {"state": "frozen"})
+    time.sleep(ASLEEP_S)
+    tools.send("Page.setWebLifecycleState", {"state": "active"})
+    time.sleep(1)
+    return int(page.evaluate(_OFF_BY_S))
+
+
+def book(http: httpx.Client) -> Any:
+    """Book a trip, and return the driver's offer."""
     from trips.models import Offer
 
     place = {"name": "Astana"}
@@ -115,19 +153,10 @@ def measure(page: Any, http: httpx.Client) -> float:
     booked = http.post("/api/trips", json=trip)
     if booked.status_code != 201:
         raise harness.Failed(f"a booking was answered with {booked.status_code}: {booked.text[:300]}")
-    trip_id = booked.json()["id"]
-    offer = Offer.objects.get(trip_id=trip_id)
-    card = f"offer-{offer.pk}"
-    page.wait_for_function("id => window.painted[id]", arg=card, timeout=PAINTED_WITHIN_S * 1000)
-    painted = float(page.evaluate("id => window.painted[id]", card))
-    http.post(f"/api/trips/{trip_id}/cancel", json={}).raise_for_status()
-    page.wait_for_function("id => !document.getElementById(id)", arg=card, timeout=PAINTED_WITHIN_S * 1000)
-    # Commands of one person arrive at a person's pace.
-    time.sleep(0.2)
-    return painted - offer.created_at.timestamp() * 1000
+    return Offer.objects.get(trip_id=booked.json()["id"])
 
 
-def report(found: dict[str, list[float]], sockets: int, server: Process) -> None:
+def report(found: dict[str, list[float]], sockets: int, off_by_s: int, server: Process) -> None:
     names = {"alone": "the driver's alone", "beside": f"and {sockets} others"}
     rows = [
         (
@@ -144,6 +173,7 @@ def report(found: dict[str, list[float]], sockets: int, server: Process) -> None
     harness.finish(
         {
             "sockets": sockets,
+            "countdown_off_by_s": off_by_s,
             "painted_ms": round(statistics.median(found["beside"]), 1),
             "beside_vs_alone": round(statistics.median(found["beside"]) / statistics.median(found["alone"]), 3),
         },

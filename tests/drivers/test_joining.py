@@ -340,6 +340,16 @@ def test_page_and_its_fragments_say_how_it_stands(state: str) -> None:
     assert ('hx-swap-oob="true"' in content, fragment.count('hx-swap-oob="true"')) == (False, 7)
 
 
+def test_applicant_whose_plate_is_known_is_approved_once_staff_have_chosen_the_vehicle() -> None:
+    known = VehicleFactory.create(plate="777ABK02")
+    driver, staff = applicant(), StaffFactory.create()
+    accept_all(driver.user)
+    assert driver.vehicle is None
+    assert code(approvals.approve, driver.pk, staff) == "driver.no_vehicle"
+    Driver.objects.filter(pk=driver.pk).update(vehicle=known)
+    assert approvals.approve(driver.pk, staff).approval == Approval.APPROVED
+
+
 def test_plate_that_is_taken_at_this_moment_is_left_to_staff(monkeypatch: pytest.MonkeyPatch) -> None:
     VehicleFactory.create(plate="777ABK02")
     unknown = Vehicle.objects.none()
