@@ -133,8 +133,6 @@ class SocketConsumer(ForwardingConsumer):
             await self._refuse(error, CLOSE_NOT_SIGNED_IN)
         except DomainError as error:
             if isinstance(error, TooManyRequests):
-                # It is counted nowhere meanwhile.
-                self._counted.end()
                 await asyncio.sleep(REFUSED_PAUSE_S)
             await self._refuse(error, _REFUSED_WITH.get(error.code, CLOSE_NOT_PERMITTED))
         except DatabaseError as error:

@@ -90,7 +90,8 @@ class SocketCounts:
     """The socket counts of this process. Call everything on the server's loop."""
 
     def __init__(self, prefix: str = "stepper") -> None:
-        self._process = secrets.token_hex(6)
+        # A new one each time that it is opened: a fork has what was made before.
+        self._process = ""
         self._prefix = f"{prefix}:sockets:"
         self._accounts: dict[int, AccountSockets] = {}
         # Users whose changed counts are not in Redis yet.
@@ -109,6 +110,7 @@ class SocketCounts:
         """Connect to Redis and start the heartbeat. Call on the server's loop."""
         if not settings.REDIS_URL:
             return
+        self._process = secrets.token_hex(6)
         self._redis = Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
         self._count = self._redis.register_script(_COUNT)
         self._away_until, self._is_stale, self._one_at_a_time = 0.0, True, asyncio.Lock()

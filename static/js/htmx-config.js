@@ -27,13 +27,26 @@ document.addEventListener("htmx:beforeSwap", (event) => {
     event.detail.shouldSwap = true;
     event.detail.isError = false;
   }
+  keepWhatIsNotAnswered(event.detail);
 });
+
+// An answer without the part that a form asks for would leave nothing where the form is: the page of the sign-in (the
+// session has ended: this page is opened again, which leads there and back), or a refusal.
+function keepWhatIsNotAnswered(detail) {
+  const part = detail.requestConfig?.elt.closest("[hx-select]")?.getAttribute("hx-select");
+  if (!part || !detail.shouldSwap) return;
+  if (new DOMParser().parseFromString(detail.serverResponse, "text/html").querySelector(part)) return;
+  detail.shouldSwap = false;
+  if (detail.xhr.status === 200) location.reload();
+  else toast(document.body.dataset.failed, "error");
+}
 document.addEventListener("htmx:sendError", (event) => {
   // What is kept until the network is back (queued.js) is not lost.
   if (!event.detail.kept) toast(document.body.dataset.unreachable, "error");
 });
 document.addEventListener("htmx:responseError", (event) => {
-  if (event.detail.xhr.status >= 500) toast(document.body.dataset.failed, "error");
+  const { tooLarge, failed } = document.body.dataset;
+  toast(event.detail.xhr.status === 413 ? tooLarge : failed, "error");
 });
 // Work in progress is said to people who do not see it move.
 document.addEventListener("htmx:beforeRequest", (event) => {

@@ -17,9 +17,15 @@ T = TypeVar("T")
 AT_ONCE_PER_CLIENT = 1
 
 
-# How long a client that was refused because it went over a limit waits for what it does next. One that goes on without
-# a pause would take its share of the event loop from everybody, refused or not.
+# How long a client that went over a limit waits: for its answer, and with its next request. One that goes on without a
+# pause would take its share of the event loop from everybody, refused or not.
 REFUSED_PAUSE_S = 0.25
+# How many requests of a client that was refused the last time may wait: each holds its body. A browser sends six.
+MOST_WAITING = 20
+
+
+class TooManyWaiting(Exception):
+    """A client goes on over its limit with more requests than may wait."""
 
 
 class Client(NamedTuple):
@@ -32,20 +38,45 @@ class Client(NamedTuple):
     name: str | None = None
 
 
+class _Own(asyncio.Semaphore):
+    """The slots of one client. `is_refused`: its last request was over a limit."""
+
+    def __init__(self) -> None:
+        super().__init__(AT_ONCE_PER_CLIENT)
+        self.waiting = 0
+        self.is_refused = False
+
+    async def wait(self) -> None:
+        """Take a slot when there is one. Raises TooManyWaiting."""
+        if self.is_refused and self.waiting >= MOST_WAITING:
+            raise TooManyWaiting
+        self.waiting += 1
+        try:
+            await self.acquire()
+        finally:
+            self.waiting -= 1
+
+
 class _Slots:
     """The slots of a pool on one event loop: one for each thread, and so many of them for one network or client."""
 
     def __init__(self, threads: int) -> None:
         self.all = asyncio.Semaphore(threads)
         self._at_once_per_network = max(1, threads - 1)
-        self._of_some: WeakValueDictionary[Client, asyncio.Semaphore] = WeakValueDictionary()
+        # They exist while a request of the client, or of the network, runs or waits.
+        self._of_clients: WeakValueDictionary[Client, _Own] = WeakValueDictionary()
+        self._of_networks: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
-    def of(self, client: Client) -> asyncio.Semaphore:
-        """Return the slots of a client, or of a whole network, which exist while a request of it runs or waits."""
-        slots = self._of_some.get(client)
+    def of_client(self, client: Client) -> _Own:
+        slots = self._of_clients.get(client)
         if slots is None:
-            most = self._at_once_per_network if client.name is None else AT_ONCE_PER_CLIENT
-            slots = self._of_some[client] = asyncio.Semaphore(most)
+            slots = self._of_clients[client] = _Own()
+        return slots
+
+    def of_network(self, network: str) -> asyncio.Semaphore:
+        slots = self._of_networks.get(network)
+        if slots is None:
+            slots = self._of_networks[network] = asyncio.Semaphore(self._at_once_per_network)
         return slots
 
 
@@ -69,6 +100,8 @@ async def run_admitted(
     request of the client begins; others do not wait for it. A request begins after the events of earlier requests were
     handed to the channel layer, so that a driver who lost a race learns it before their next request runs.
 
+    Raises TooManyWaiting, and what `func` raises.
+
     A cancelled request (the client hung up) keeps its slots until its thread has finished. The thread cannot be stopped
     and still reads the request's body, and hanging up must not let more requests into the pool than it has threads.
     """
@@ -80,18 +113,22 @@ async def run_admitted(
     pause = 0.0
     async with AsyncExitStack() as held:
         if client is not None and client.name is not None:
-            own = slots.of(client)
-            await own.acquire()
+            own = slots.of_client(client)
+            await own.wait()
             held.callback(lambda: loop.call_later(pause, own.release) if pause else own.release())
         if client is not None:
-            await held.enter_async_context(slots.of(Client(client.network)))
+            await held.enter_async_context(slots.of_network(client.network))
         await held.enter_async_context(slots.all)
         await publisher.wait_until_delivered()
         working = asyncio.ensure_future(run_in_thread(func, *args, pool=pool))
         try:
-            result = await asyncio.shield(working)
-            pause = pause_s(result)
-            return result
+            return await asyncio.shield(working)
         except asyncio.CancelledError:
             await asyncio.wait([working])
             raise
+        finally:
+            # Hanging up does not avoid the pause.
+            if working.done() and not working.cancelled() and working.exception() is None:
+                pause = pause_s(working.result())
+            if client is not None and client.name is not None:
+                own.is_refused = pause > 0

@@ -22,7 +22,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.utils.translation import gettext_lazy as _
 
 from stepper.errors import Unavailable
-from stepper.server.admission import REFUSED_PAUSE_S, Client, run_admitted
+from stepper.server.admission import REFUSED_PAUSE_S, Client, TooManyWaiting, run_admitted
 from stepper.server.proxies import network_of
 
 request_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="http")
@@ -61,21 +61,28 @@ class PooledHandler(ASGIHandler):
 
     async def get_response_async(self, request: Any) -> Any:
         hashes = request.method == "POST" and _HASHES.match(request.path_info)
-        client = None if hashes else _client(request)
-        response = await (self._hash(request) if hashes else self._answer(request, client))
-        if response.status_code == 429 and (client is None or client.name == _NOBODY):
-            # Nobody knows whose next request would have to wait, so the answer itself does.
+        response = await (self._hash(request) if hashes else self._answer(request))
+        if response.status_code == 429:
+            # Who it is has not been checked: with another name its next request would not wait, so the answer does.
             await asyncio.sleep(REFUSED_PAUSE_S)
         return response
 
-    async def _answer(self, request: Any, client: Client | None) -> Any:
-        pause_s = _no_pause_s if client is None or client.name == _NOBODY else _pause_s
-        return await run_admitted(self.get_response, request, client=client, pool=request_pool, pause_s=pause_s)
+    async def _answer(self, request: Any) -> Any:
+        client = _client(request)
+        # Strangers of one network do not wait for what one of them was refused.
+        pause_s = _no_pause_s if client.name == _NOBODY else _pause_s
+        try:
+            return await run_admitted(self.get_response, request, client=client, pool=request_pool, pause_s=pause_s)
+        except TooManyWaiting:
+            request.refusal = Unavailable(
+                "server.busy", _("Too many requests are waiting. Try again in a few seconds.")
+            )
+            return await run_admitted(self.get_response, request, client=None, pool=request_pool)
 
     async def _hash(self, request: Any) -> Any:
         if self._hashing >= settings.SIGN_IN_THREADS + settings.SIGN_IN_QUEUE:
             request.refusal = Unavailable("server.busy", _("Many people are signing in. Try again in a few seconds."))
-            return await self._answer(request, _client(request))
+            return await self._answer(request)
         self._hashing += 1
         try:
             return await run_admitted(self.get_response, request, client=None, pool=_hashing_pool)

@@ -1,9 +1,11 @@
 """Somebody applies as a driver in Chromium, sees what staff decide at once, and changes their settings."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
 from playwright.sync_api import FilePayload, Page, expect
 
 from drivers import approvals, document_review
@@ -95,6 +97,29 @@ def test_applying_until_the_first_completed_trip(open_as: Callable[..., Page]) -
     assert (trip.status, trip.driver_id) == ("completed", driver.pk)
     page.goto("/driver/earnings/")
     expect(page.get_by_test_id("earnings-total")).to_contain_text(f"{trip.driver_earnings:,}".replace(",", "\u2009"))
+
+
+def test_document_that_cannot_be_sent_leaves_its_card_and_an_ended_session_leads_to_the_sign_in(
+    open_as: Callable[..., Page],
+) -> None:
+    page = open_as(PassengerFactory(), "/drivers/apply/?step=documents", viewport=PHONE)
+    form = page.locator("#document-licence")
+    form.get_by_test_id("document-upload").set_input_files([PHOTO])
+    answer = {"content_type": "text/html", "body": "<p>no"}
+    for status, words in ((413, "The file is too large"), (403, "That did not work"), (404, "That did not work")):
+        page.route(
+            "**/drivers/documents/licence/",
+            lambda route, *, status=status: route.fulfill(status=status, **answer),
+        )
+        form.get_by_role("button", name="Send").click()
+        expect(page.locator("#toasts")).to_contain_text(words)
+        page.evaluate("document.getElementById('toasts').replaceChildren()")
+        expect(form.get_by_test_id("document-upload")).to_be_visible()
+        page.unroute_all()
+
+    page.context.clear_cookies(name=settings.SESSION_COOKIE_NAME)
+    form.get_by_role("button", name="Send").click()
+    expect(page).to_have_url(re.compile(r"/accounts/login/\?next=/drivers/apply/"))
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from stepper.server.admission import Client, run_admitted
+from stepper.server.admission import MOST_WAITING, Client, TooManyWaiting, run_admitted
 
 pytestmark = pytest.mark.embedded_only
 
@@ -84,3 +84,39 @@ async def test_client_that_was_refused_is_served_after_the_pause(pool: ThreadPoo
     assert await asyncio.wait_for(run_admitted(str, "again", client=ONE, pool=pool), WITHIN_S) == "again"
     # Timers end up to the clock's resolution early.
     assert loop.time() - before >= 0.04
+
+
+async def test_client_that_hung_up_before_it_was_refused_waits_as_well(pool: ThreadPoolExecutor) -> None:
+    begun, enough = threading.Event(), threading.Event()
+
+    def refuse() -> str:
+        begun.set()
+        enough.wait(WITHIN_S)
+        return "refused"
+
+    first = asyncio.create_task(run_admitted(refuse, client=ONE, pool=pool, pause_s=lambda _answer: 60))
+    assert await asyncio.to_thread(begun.wait, WITHIN_S)
+    first.cancel()
+    enough.set()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    again = asyncio.create_task(run_admitted(str, "again", client=ONE, pool=pool))
+    assert await run_admitted(str, "other", client=ANOTHER, pool=pool) == "other"
+    assert not again.done()
+    again.cancel()
+
+
+async def test_client_over_its_limit_may_have_only_so_many_requests_wait(pool: ThreadPoolExecutor) -> None:
+    enough = threading.Event()
+    flood = [asyncio.create_task(run_admitted(enough.wait, WITHIN_S, client=ANOTHER, pool=pool)) for _ in range(60)]
+    await run_admitted(str, "refused", client=ONE, pool=pool, pause_s=lambda _answer: 60)
+    waiting = [asyncio.create_task(run_admitted(str, "again", client=ONE, pool=pool)) for _ in range(MOST_WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(TooManyWaiting):
+        await run_admitted(str, "one more", client=ONE, pool=pool)
+    for one in waiting:
+        one.cancel()
+
+    # Who was not refused may have as many wait as it likes.
+    enough.set()
+    assert await asyncio.gather(*flood) == [True] * 60

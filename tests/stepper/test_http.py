@@ -203,27 +203,33 @@ async def test_further_requests_of_one_client_wait_and_others_pass_them(
     await asyncio.gather(*flood)
 
 
-async def test_who_is_refused_waits_for_a_moment_unless_nobody_knows_who_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_is_over_a_limit_waits_for_a_moment_and_nobody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handler, "REFUSED_PAUSE_S", 60)
-    monkeypatch.setattr(
-        ApiTrailingSlashMiddleware,
-        "process_request",
-        lambda _middleware, request: HttpResponse(status=429) if request.path_info == "/flood/" else None,
-    )
-    flooder, other = {"authorization": "Bearer 1"}, {"authorization": "Bearer 2"}
-    assert (await ask(flooder, "/flood/"))["status"] == 429
-    waiting = _asking(flooder, "/health/live/")
-    await waiting.send_input({"type": "http.request", "body": b""})
+    seen = threading.Semaphore(0)
 
-    assert (await ask(other, "/health/live/"))["status"] == 200
+    def refuse(_middleware: Any, request: Any) -> HttpResponse | None:
+        if request.path_info != "/flood/":
+            return None
+        seen.release()
+        return HttpResponse(status=429)
+
+    monkeypatch.setattr(ApiTrailingSlashMiddleware, "process_request", refuse)
+    flooder, other = {"authorization": "Bearer 1"}, {"authorization": "Bearer 2"}
+    stranger: dict[str, str] = {}
+    waiting = []
+    for who, path in ((flooder, "/flood/"), (stranger, "/flood/"), (flooder, "/health/live/")):
+        waiting.append(_asking(who, path))
+        await waiting[-1].send_input({"type": "http.request", "body": b""})
+        if path == "/flood/":
+            assert await asyncio.to_thread(seen.acquire, timeout=WITHIN_S)
+
     # Strangers of one network are many: one that is refused has only itself to wait for.
-    stranger = _asking({}, "/flood/")
-    await stranger.send_input({"type": "http.request", "body": b""})
-    assert (await ask({}, "/health/live/"))["status"] == 200
-    for refused in (waiting, stranger):
-        assert await refused.receive_nothing()
-        await refused.send_input({"type": "http.disconnect"})
-        await refused.wait(WITHIN_S)
+    for who in (other, stranger):
+        assert (await ask(who, "/health/live/"))["status"] == 200
+    for one in waiting:
+        assert await one.receive_nothing()
+        await one.send_input({"type": "http.disconnect"})
+        await one.wait(WITHIN_S)
 
 
 def _asking(headers: dict[str, str], path: str) -> HttpCommunicator:
