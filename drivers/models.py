@@ -6,7 +6,7 @@ from typing import Self
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Subquery
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -115,8 +115,9 @@ class Vehicle(models.Model):
 class DriverQuerySet(models.QuerySet["Driver"]):
     def with_mates(self, driver_id: int) -> Self:
         """Keep the driver and those who share their vehicle."""
-        mine = Driver.objects.filter(pk=driver_id, vehicle__isnull=False).values("vehicle")
-        return self.filter(Q(pk=driver_id) | Q(vehicle__in=mine))
+        # One value, not a list: only then each side of the "or" is looked up in its index.
+        mine = Subquery(Driver.objects.filter(pk=driver_id).values("vehicle")[:1])
+        return self.filter(Q(pk=driver_id) | Q(vehicle=mine))
 
     def locked(self) -> Self:
         """Lock the rows by ascending id. Drivers are first in the lock order (driver, trip, offers, bookings)."""

@@ -7,9 +7,10 @@ from typing import Any, Final, Literal
 
 from django.utils.translation import override
 
+from realtime.models import PushSubscription
 from realtime.push.endpoints import host_of
 from realtime.push.sending import send_push
-from realtime.push.subscriptions import is_offered, living, wants
+from realtime.push.subscriptions import find_subscriptions, is_offered, living, wants
 from stepper.db.transactions import write_at_end
 from stepper.models import User
 from stepper.tasks.queue import Work, enqueue
@@ -38,32 +39,35 @@ class Push:
 
 # One query at the end of a verb, however many of its changes cause pushes, where nobody is subscribed.
 
+# Who gets a push: a user by id, or a driver by the id of their row.
+_Receiver = tuple[Literal["user", "driver"], int]
+
 
 def send_pushes(pushes: Sequence[tuple[int, Push]]) -> None:
     """Enqueue pushes for users by their ids, in the current transaction."""
     if pushes and is_offered():
-        write_at_end(_send_to_users, list(pushes))
+        write_at_end(_send, [(("user", user_id), push) for user_id, push in pushes])
 
 
 def send_to_drivers(pushes: Sequence[tuple[int, Push]]) -> None:
     """Enqueue pushes for drivers by the ids of their rows, likewise."""
     if pushes and is_offered():
-        write_at_end(_send_to_drivers, list(pushes))
+        write_at_end(_send, [(("driver", driver_id), push) for driver_id, push in pushes])
 
 
-def _send_to_users(pushes: list[tuple[int, Push]]) -> None:
-    enqueue(*_works(pushes, by="user_id"))
+def _send(pushes: list[tuple[_Receiver, Push]]) -> None:
+    found = find_subscriptions(
+        users=[who for (kind, who), _push in pushes if kind == "user"],
+        drivers=[who for (kind, who), _push in pushes if kind == "driver"],
+    )
+    if found:
+        enqueue(*_works(pushes, living(pk__in=found)))
 
 
-def _send_to_drivers(pushes: list[tuple[int, Push]]) -> None:
-    enqueue(*_works(pushes, by="user__driver"))
-
-
-def _works(pushes: Sequence[tuple[int, Push]], *, by: str) -> Iterable[Work]:
-    rows = living(**{f"{by}__in": {who for who, _push in pushes}})
+def _works(pushes: Sequence[tuple[_Receiver, Push]], rows: Sequence[PushSubscription]) -> Iterable[Work]:
     for who, push in pushes:
         for row in rows:
-            if _id_of(row.user, by) != who or not wants(row.user, push.topic):
+            if who not in _receivers(row.user) or not wants(row.user, push.topic):
                 continue
             with override(row.user.offered_language):
                 payload = push.write() | {"tag": push.tag, "url": push.url, "topic": push.topic}
@@ -77,5 +81,8 @@ def _works(pushes: Sequence[tuple[int, Push]], *, by: str) -> Iterable[Work]:
             yield Work(send_push, data, host=host_of(row.endpoint) or "", until=push.until, priority=priority)
 
 
-def _id_of(user: User, by: str) -> int:
-    return user.driver.pk if by == "user__driver" else user.pk
+def _receivers(user: User) -> set[_Receiver]:
+    found: set[_Receiver] = {("user", user.pk)}
+    if (driver := getattr(user, "driver", None)) is not None:
+        found.add(("driver", driver.pk))
+    return found

@@ -325,3 +325,14 @@ def test_a_vehicle_that_changes_has_the_offers_of_all_its_drivers_judged_again(
     with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
         signed_in(StaffFactory.create()).post(page_url(Vehicle.objects.get()), {**vehicle, "vehicle_class": "sedan"})
     assert judged == [first.pk, second.pk]
+
+
+def test_who_shares_a_vehicle_is_found_by_indexes() -> None:
+    """Each accept asks for it; otherwise it would read all drivers."""
+    driver = DriverFactory.create()
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # As for a table that is too large to be read as a whole.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        lines = Driver.objects.with_mates(driver.pk).order_by().explain()
+    assert ("BitmapOr" if connection.vendor == "postgresql" else "MULTI-INDEX OR") in lines

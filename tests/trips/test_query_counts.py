@@ -94,7 +94,7 @@ def test_accept_costs_the_same_whatever_the_losers(query_count: QueryCount, lose
     offer = OfferFactory()
     OfferFactory.create_batch(losers, trip=offer.trip)
 
-    with query_count(17, 17):
+    with query_count(16, 16):
         accepting.accept(offer.driver.pk, offer.pk)
 
 
