@@ -62,8 +62,9 @@ class PooledHandler(ASGIHandler):
     async def get_response_async(self, request: Any) -> Any:
         hashes = request.method == "POST" and _HASHES.match(request.path_info)
         response = await (self._hash(request) if hashes else self._answer(request))
-        if response.status_code == 429:
-            # Who it is has not been checked: with another name its next request would not wait, so the answer does.
+        if response.status_code == 429 or (response.status_code == 401 and request.path_info.startswith("/api/token")):
+            # Over a limit, or with a token that is none, which has no limit. Who it is has not been checked: with
+            # another name its next request would not wait, so the answer does.
             await asyncio.sleep(REFUSED_PAUSE_S)
         return response
 
