@@ -69,18 +69,16 @@ def suspend(driver_id: int, user: User, reason: str = "") -> Driver:
 _ADMITTED = gettext_lazy("You are approved: you can go online now")
 
 
-def _take_name(user: User) -> None:
+def _take_name(user: User, name: str) -> None:
     """Give an account the name of its application, which staff have compared with the documents."""
-    name = DriverApplication.of(user.pk).name
     if name and name != user.name:
         user.name = name
         user.save(update_fields=["name"])
         security_log.record(SecurityEventCode.DRIVER_DECIDED, subject_id=user.pk, details="name: as in the application")
 
 
-def _require_vehicle(driver: Driver) -> None:
+def _require_vehicle(driver: Driver, application: DriverApplication) -> None:
     """Require that staff have said which vehicle an applicant drives whose plate another vehicle has."""
-    application = DriverApplication.of(driver.user_id)
     if application.submitted_at is not None and driver.vehicle_id is None:
         words = _("Choose their vehicle first: there is one with the plate %(plate)s already.")
         raise Conflict("driver.no_vehicle", words % {"plate": application.plate})
@@ -108,8 +106,9 @@ def _decide_approval(
         raise Conflict("driver.account_inactive", _("This account was deleted or is closed."))
     if decision == "approve":
         require_checked(driver.user_id)
-        _require_vehicle(driver)
-        _take_name(driver.user)
+        application = DriverApplication.of(driver.user_id)
+        _require_vehicle(driver, application)
+        _take_name(driver.user, application.name)
     security_log.record(
         SecurityEventCode.DRIVER_DECIDED,
         subject_id=driver.user_id,

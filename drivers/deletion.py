@@ -29,7 +29,7 @@ _NAMING = (SecurityEventCode.EMAIL_CHANGED, SecurityEventCode.EMAIL_CHANGE_REQUE
 
 
 def delete_account(user: User, session: SessionBase) -> None:
-    """Delete the account of a user who asks for it in this session. Nobody can sign in to it afterwards.
+    """Delete the account of a user who asks for it in this session. Nobody can sign in to it any more.
 
     Raises:
         ConfirmationRequired, NothingToConfirmWith: as `require_confirmed`

@@ -101,7 +101,7 @@ def _session_user(session_key: str, scope: dict[str, Any] | None = None) -> tupl
     `scope`: of a socket that is being opened with the session, which counts as having seen it.
     """
     session = SessionStore(session_key)
-    # As the store itself would read it; asking the store afterwards when it expires would be a second query.
+    # As the store itself would read it; asking the store when it expires would be a second query.
     row = session.model.objects.filter(session_key=session_key, expire_date__gt=timezone.now()).first()
     if row is None:
         return None

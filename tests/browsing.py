@@ -135,3 +135,15 @@ def session_cookie(user: User, url: str) -> Any:
     note_confirmed(session)
     session.create()
     return {"name": settings.SESSION_COOKIE_NAME, "value": session.session_key, "url": url}
+
+
+def is_live(page: Page) -> None:
+    """Wait until the page's socket is open."""
+    expect(page.get_by_test_id("connection-state")).to_contain_text("Live")
+
+
+def is_settled(page: Page) -> Page:
+    """Wait until the socket's first state is on a driver's page as well: then nothing changes by itself any more."""
+    is_live(page)
+    expect(page.locator("#driver-notice")).to_be_attached()
+    return page

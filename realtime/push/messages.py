@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Literal
 
@@ -37,8 +38,6 @@ class Push:
     urgency: _Urgency = "normal"
 
 
-# One query at the end of a verb, however many of its changes cause pushes, where nobody is subscribed.
-
 # Who gets a push: a user by id, or a driver by the id of their row.
 _Receiver = tuple[Literal["user", "driver"], int]
 
@@ -56,6 +55,7 @@ def send_to_drivers(pushes: Sequence[tuple[int, Push]]) -> None:
 
 
 def _send(pushes: list[tuple[_Receiver, Push]]) -> None:
+    """Enqueue all pushes of a verb: by one query, where nobody is subscribed."""
     found = find_subscriptions(
         users=[who for (kind, who), _push in pushes if kind == "user"],
         drivers=[who for (kind, who), _push in pushes if kind == "driver"],
@@ -65,9 +65,13 @@ def _send(pushes: list[tuple[_Receiver, Push]]) -> None:
 
 
 def _works(pushes: Sequence[tuple[_Receiver, Push]], rows: Sequence[PushSubscription]) -> Iterable[Work]:
+    rows_of: dict[_Receiver, list[PushSubscription]] = defaultdict(list)
+    for row in rows:
+        for receiver in _receivers(row.user):
+            rows_of[receiver].append(row)
     for who, push in pushes:
-        for row in rows:
-            if who not in _receivers(row.user) or not wants(row.user, push.topic):
+        for row in rows_of[who]:
+            if not wants(row.user, push.topic):
                 continue
             with override(row.user.offered_language):
                 payload = push.write() | {"tag": push.tag, "url": push.url, "topic": push.topic}

@@ -16,7 +16,6 @@ T = TypeVar("T")
 # thread, somebody else's request would first wait for one of them and then share the interpreter with three.
 AT_ONCE_PER_CLIENT = 1
 
-
 # How long a client that went over a limit waits: for its answer, and with its next request. One that goes on without a
 # pause would take its share of the event loop from everybody, refused or not.
 REFUSED_PAUSE_S = 0.25
@@ -83,16 +82,12 @@ class _Slots:
 _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ThreadPoolExecutor, _Slots]] = WeakKeyDictionary()
 
 
-def _no_pause(_result: object) -> float:
-    return 0
-
-
 async def run_admitted(
     func: Callable[..., T],
     *args: Any,
     client: Client | None,
     pool: ThreadPoolExecutor = database_pool,
-    pause_s: Callable[[T], float] = _no_pause,
+    pause_s: Callable[[T], float] | None = None,
 ) -> T:
     """Run a request or command in a thread of the pool: at most as many together as it has threads.
 
@@ -110,10 +105,10 @@ async def run_admitted(
     if pool not in pools:
         pools[pool] = _Slots(pool._max_workers)
     slots = pools[pool]
+    own = slots.of_client(client) if client is not None and client.name is not None else None
     pause = 0.0
     async with AsyncExitStack() as held:
-        if client is not None and client.name is not None:
-            own = slots.of_client(client)
+        if own is not None:
             await own.wait()
             held.callback(lambda: loop.call_later(pause, own.release) if pause else own.release())
         if client is not None:
@@ -128,7 +123,7 @@ async def run_admitted(
             raise
         finally:
             # Hanging up does not avoid the pause.
-            if working.done() and not working.cancelled() and working.exception() is None:
+            if pause_s is not None and working.done() and not working.cancelled() and working.exception() is None:
                 pause = pause_s(working.result())
-            if client is not None and client.name is not None:
+            if own is not None:
                 own.is_refused = pause > 0

@@ -35,8 +35,6 @@ _HASHES = re.compile(
     r"/accounts/(?!logout/|sessions/|password/reset/$)|/api/token(?:/confirm)?/?$"
     r"|/admin/(?:password_change|stepper/user)/"
 )
-
-
 # Requests that name neither a token nor a session.
 _NOBODY = "nobody"
 
@@ -71,7 +69,7 @@ class PooledHandler(ASGIHandler):
     async def _answer(self, request: Any) -> Any:
         client = _client(request)
         # Strangers of one network do not wait for what one of them was refused.
-        pause_s = _no_pause_s if client.name == _NOBODY else _pause_s
+        pause_s = None if client.name == _NOBODY else _pause_s
         try:
             return await run_admitted(self.get_response, request, client=client, pool=request_pool, pause_s=pause_s)
         except TooManyWaiting:
@@ -109,7 +107,3 @@ def _client(request: Any) -> Client:
 
 def _pause_s(response: Any) -> float:
     return REFUSED_PAUSE_S if response.status_code == 429 else 0
-
-
-def _no_pause_s(_response: Any) -> float:
-    return 0

@@ -3,8 +3,8 @@
 Somebody else looks at a page, asks for a price, pings over a socket and accepts an offer, without the flood and with it
 in turn; the flood (of the tests' own table, `tests.faults.floods`) comes from a process of its own, over four
 connections without a pause. It begins with what the account may do in a minute, all at once, and is measured for longer
-than that takes. Medians in milliseconds, and how many times longer it took. More than three times is too
-much. It fails only where a server failed.
+than that takes. Medians in milliseconds, and how many times longer it took. More than three times is too much. It fails
+only where a server failed.
 """
 
 import argparse

@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from drivers.models import Driver
 from realtime.delivery.notifications import notify
-from tests.browsing import PHONE
+from tests.browsing import PHONE, is_live
 from tests.factories import ALMATY, DriverFactory, TripFactory
 from trips.models import Rating
 from trips.states import TripStatus
@@ -17,10 +17,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
 
 Open = Callable[..., Page]
 HOUR = dt.timedelta(hours=1)
-
-
-def is_live(page: Page) -> None:
-    expect(page.get_by_test_id("connection-state")).to_contain_text("Live")
 
 
 def test_dashboard_says_what_is_wrong_and_what_was_done(open_as: Open) -> None:

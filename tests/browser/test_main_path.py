@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from drivers.models import Driver
 from stepper.models import ServiceSettings, User
-from tests.browsing import PHONE
+from tests.browsing import PHONE, is_live, is_settled
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
 from tests.live import LiveServer
 from trips import accepting
@@ -35,10 +35,6 @@ def book(page: Page, pickup: str = "Almaty", dropoff: str = "Medeu") -> None:
         field.fill(place)
         page.locator(f"#{side}-options [role=option]").get_by_text(place, exact=True).click()
     expect(mark(page, "quote-total")).to_be_visible()
-
-
-def is_live(page: Page) -> None:
-    expect(mark(page, "connection-state")).to_contain_text("Live")
 
 
 def test_trip_from_booking_to_rating_with_a_killed_server(live: LiveServer, open_as: Open) -> None:
@@ -126,10 +122,9 @@ def test_loser_sees_why_the_card_went(live: LiveServer, open_as: Open) -> None:
     offer = OfferFactory()
     other = OfferFactory(trip=offer.trip)
     page = open_as(offer.driver.user, "/driver/", viewport=PHONE)
-    is_live(page)
-    expect(mark(page, "offer-card")).to_be_visible()
     # What the socket begins with says nothing of a card that has just gone.
-    expect(page.locator("#driver-notice")).to_be_attached()
+    is_settled(page)
+    expect(mark(page, "offer-card")).to_be_visible()
     accepting.accept(other.driver.pk, other.pk)
     expect(page.get_by_text("Another driver was faster")).to_be_visible()
     expect(mark(page, "offer-accept")).to_have_count(0)

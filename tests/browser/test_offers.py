@@ -13,7 +13,7 @@ from drivers import working_time
 from drivers.models import Driver
 from realtime import groups
 from realtime.outbox import publish
-from tests.browsing import DESKTOP, PHONE
+from tests.browsing import DESKTOP, PHONE, is_settled
 from tests.factories import ALMATY, DriverFactory, OfferFactory
 from tests.live import LiveServer
 from trips.cards import offer_card
@@ -50,17 +50,6 @@ def ids(*offers: Offer) -> list[str]:
     return [f"offer-{offer.pk}" for offer in offers]
 
 
-def is_live(page: Page) -> None:
-    expect(page.get_by_test_id("connection-state")).to_contain_text("Live")
-
-
-def opened(page: Page) -> Page:
-    is_live(page)
-    # The socket's snapshot has been merged: nothing else changes the list by itself.
-    expect(page.locator("#driver-notice")).to_be_attached()
-    return page
-
-
 def test_new_card_never_moves_the_one_being_read_or_pressed(live: LiveServer, open_as: Open) -> None:
     for viewport in (PHONE, DESKTOP):
         watch_cards_arrive(open_as, viewport)
@@ -69,7 +58,7 @@ def test_new_card_never_moves_the_one_being_read_or_pressed(live: LiveServer, op
 def watch_cards_arrive(open_as: Open, viewport: Any) -> None:
     driver = DriverFactory(at=ALMATY)
     read = OfferFactory(driver=driver, distance_km=9)
-    page = opened(open_as(driver.user, "/driver/", viewport=viewport))
+    page = is_settled(open_as(driver.user, "/driver/", viewport=viewport))
     cards = page.get_by_test_id("offer-card")
     place = top(page, read)
 
@@ -101,7 +90,7 @@ def watch_cards_arrive(open_as: Open, viewport: Any) -> None:
 def test_offers_go_from_every_page_with_the_right_to_them(live: LiveServer, open_as: Open) -> None:
     driver = DriverFactory(at=ALMATY)
     far, near = (OfferFactory(driver=driver, distance_km=km, trip__pickup=beyond(km)) for km in (2.6, 0.8))
-    page, other = (opened(open_as(driver.user, "/driver/", viewport=DESKTOP)) for _page in range(2))
+    page, other = (is_settled(open_as(driver.user, "/driver/", viewport=DESKTOP)) for _page in range(2))
     expect(page.get_by_test_id("offer-card")).to_have_count(2)
 
     page.get_by_test_id("filters").locator("summary").click()

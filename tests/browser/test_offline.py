@@ -9,7 +9,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from drivers.models import TrailPoint
-from tests.browsing import PHONE, session_cookie
+from tests.browsing import PHONE, is_live, session_cookie
 from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory, place
 from tests.live import LiveServer
 from trips.models import AppliedCommand, Trip, TripTransition
@@ -99,10 +99,6 @@ NO_STORAGE = """
 
 def mark(page: Page, name: str) -> Any:
     return page.get_by_test_id(name)
-
-
-def is_live(page: Page) -> None:
-    expect(mark(page, "connection-state")).to_contain_text("Live")
 
 
 def open_dashboard(open_as: Open, trip: Trip, *scripts: str) -> Page:

@@ -18,7 +18,7 @@ from django.http import HttpResponse
 from stepper.accounts.hashers import Argon2Hasher
 from stepper.asgi import application
 from stepper.models import User
-from stepper.server import handler
+from stepper.server import admission, handler
 from stepper.web.middleware import ApiTrailingSlashMiddleware
 from tests.browsing import session_cookie
 from tests.factories import PASSWORD, PassengerFactory, StaffFactory, TripFactory
@@ -203,7 +203,9 @@ async def test_further_requests_of_one_client_wait_and_others_pass_them(
     await asyncio.gather(*flood)
 
 
-async def test_who_is_over_a_limit_waits_for_a_moment_and_nobody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def over_limit(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Whoever asks for /flood/ is refused, and waits for longer than a test; released for each."""
     monkeypatch.setattr(handler, "REFUSED_PAUSE_S", 60)
     seen = threading.Semaphore(0)
 
@@ -214,6 +216,10 @@ async def test_who_is_over_a_limit_waits_for_a_moment_and_nobody_else_does(monke
         return HttpResponse(status=429)
 
     monkeypatch.setattr(ApiTrailingSlashMiddleware, "process_request", refuse)
+    return seen
+
+
+async def test_who_is_over_a_limit_waits_for_a_moment_and_nobody_else_does(over_limit: threading.Semaphore) -> None:
     flooder, other = {"authorization": "Bearer 1"}, {"authorization": "Bearer 2"}
     stranger: dict[str, str] = {}
     waiting = []
@@ -221,7 +227,7 @@ async def test_who_is_over_a_limit_waits_for_a_moment_and_nobody_else_does(monke
         waiting.append(_asking(who, path))
         await waiting[-1].send_input({"type": "http.request", "body": b""})
         if path == "/flood/":
-            assert await asyncio.to_thread(seen.acquire, timeout=WITHIN_S)
+            assert await asyncio.to_thread(over_limit.acquire, timeout=WITHIN_S)
 
     # Strangers of one network are many: one that is refused has only itself to wait for.
     for who in (other, stranger):
@@ -230,6 +236,34 @@ async def test_who_is_over_a_limit_waits_for_a_moment_and_nobody_else_does(monke
         assert await one.receive_nothing()
         await one.send_input({"type": "http.disconnect"})
         await one.wait(WITHIN_S)
+
+
+async def test_more_requests_of_a_refused_client_than_may_wait_are_sent_away(
+    over_limit: threading.Semaphore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "MOST_WAITING", 1)
+    flooder = {"authorization": "Bearer 1"}
+    waiting = [_asking(flooder, "/flood/"), _asking(flooder, "/api/me")]
+    for one in waiting:
+        await one.send_input({"type": "http.request", "body": b""})
+        assert await one.receive_nothing()
+    assert over_limit.acquire(blocking=False)
+
+    sent_away = await ask(flooder, "/api/me")
+    assert (sent_away["status"], msgspec.json.decode(sent_away["body"])["code"]) == (503, "server.busy")
+    for one in waiting:
+        await one.send_input({"type": "http.disconnect"})
+        await one.wait(WITHIN_S)
+
+
+async def test_token_that_is_none_is_refused_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "REFUSED_PAUSE_S", 60)
+    refused = request("POST", "/api/token/refresh", {"refresh": "a.b.c"}, json=True)
+    await refused.send_input({"type": "http.request", "body": refused.body})
+    assert await refused.receive_nothing(timeout=1)
+    assert (await ask({}, "/health/live/"))["status"] == 200
+    await refused.send_input({"type": "http.disconnect"})
+    await refused.wait(WITHIN_S)
 
 
 def _asking(headers: dict[str, str], path: str) -> HttpCommunicator:
