@@ -11,7 +11,6 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
-from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from redis.exceptions import RedisError
 from rest_framework import exceptions
@@ -28,7 +27,7 @@ from stepper.errors import (
     TooManyRequests,
     Unavailable,
 )
-from stepper.web.refusals import over_limit
+from stepper.web import refusals
 
 logger = logging.getLogger("stepper.api.base")
 
@@ -134,7 +133,7 @@ def refusal_response(request: HttpRequest, refusal: DomainError) -> HttpResponse
     if request.path_info.startswith(API_PREFIX):
         response = JsonResponse(error_body(refusal), status=refusal.status)
     elif isinstance(refusal, TooManyRequests):
-        response = over_limit(request, refusal)
+        response = refusals.over_limit(request, refusal)
     else:
         page = "503.html" if isinstance(refusal, Unavailable) else "refused.html"
         response = render(request, page, {"refusal": refusal}, status=refusal.status)
@@ -158,4 +157,4 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if request.path_info.startswith(API_PREFIX):
         message = str(_("Something went wrong on our side. It has been logged."))
         return JsonResponse({"code": "server.error", "message": message}, status=500)
-    return defaults.server_error(request)
+    return refusals.server_error(request)

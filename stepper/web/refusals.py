@@ -1,11 +1,18 @@
-"""What pages say of a refusal: at the fields of a form; of one for now by a 429 or 503 with Retry-After."""
+"""What pages say of a refusal: at the fields of a form; of one for now by a 429 or 503 with Retry-After.
 
-from collections.abc import Mapping
+And Django's own error pages (`handler400` and so on), which look for a CSRF token in the body. A body that cannot be
+read would make a fault of ours of them, so they leave it alone: `CsrfViewMiddleware` has read the cookie by then.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
 
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.views import defaults
 
 from stepper.errors import DomainError, TooManyRequests, Unavailable
 
@@ -39,3 +46,18 @@ def with_retry_after(response: HttpResponse, error: DomainError | None) -> HttpR
         response.status_code = error.status
         response["Retry-After"] = str(error.retry_after_s)
     return response
+
+
+def _without_body(page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    @wraps(page)
+    def view(request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
+        request.csrf_processing_done = True  # type: ignore[attr-defined]
+        return page(request, *args, **options)
+
+    return view
+
+
+bad_request = _without_body(defaults.bad_request)
+permission_denied = _without_body(defaults.permission_denied)
+page_not_found = _without_body(defaults.page_not_found)
+server_error = _without_body(defaults.server_error)

@@ -288,14 +288,14 @@ class Frame(NamedTuple):
         if len(self.payload) > SERVERS_LIMIT_BYTES:
             # Cut off while it is still sent: the reset that TCP answers the rest with may overtake the code.
             return frozenset({1009, 1006})
-        if len(self.payload) > MAX_FRAME_BYTES:
-            return frozenset({1009})
+        # Whichever of the two the server sees first.
+        codes = {1009} if len(self.payload) > MAX_FRAME_BYTES else set()
         if self.is_text:
             try:
                 self.payload.decode()
             except UnicodeDecodeError:
-                return frozenset({1007})
-        return frozenset()
+                codes.add(1007)
+        return frozenset(codes)
 
     @property
     def fragments(self) -> list[bytes]:

@@ -1,10 +1,16 @@
 """What pages answer to a request that is over a limit: a page, a fragment or a toast; 429 and when to come back."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
 from django.test import Client
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
 
+from stepper import urls
 from stepper.models import ServiceSettings, User
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
 
@@ -115,3 +121,40 @@ def test_price_over_its_limit_says_so(headers: dict[str, str]) -> None:
 
     assert (refused.status_code, "Retry-After" in refused) == (429, True)
     assert "Too many requests" in refused.content.decode()
+
+
+@csrf_exempt
+def _broken(_request: HttpRequest) -> HttpResponse:
+    raise ValueError
+
+
+@csrf_exempt
+def _forbidden(_request: HttpRequest) -> HttpResponse:
+    raise PermissionDenied
+
+
+class AddressesWithFaults:
+    """The project's address map, and views that fail before they have read the body."""
+
+    handler400, handler403, handler404 = urls.handler400, urls.handler403, urls.handler404
+    handler500 = urls.handler500
+    urlpatterns = [path("broken/", _broken), path("forbidden/", _forbidden), *urls.urlpatterns]
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "status"),
+    [
+        ("testserver", "/nowhere/", 404),
+        ("testserver", "/nowhere/%ff/", 404),
+        ("elsewhere.example", "/driver/", 400),
+        ("testserver", "/broken/", 500),
+        ("testserver", "/forbidden/", 403),
+    ],
+)
+def test_error_page_leaves_unreadable_body_alone(settings: Any, host: str, address: str, status: int) -> None:
+    settings.DEBUG, settings.ROOT_URLCONF = False, AddressesWithFaults
+    client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+    client.force_login(PassengerFactory())
+    client.cookies[settings.CSRF_COOKIE_NAME] = "c" * 32
+    answer = client.generic("POST", address, b"--b", "multipart/form-data; boundary=\xff", headers={"host": host})
+    assert answer.status_code == status
