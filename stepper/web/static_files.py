@@ -1,8 +1,15 @@
-"""How static files are stored where DEBUG is off (named by a hash of their content, compressed once), and sent."""
+"""How static files are stored where DEBUG is off, and sent.
 
+Scripts of ours lose their comments and spaces; all files are named by a hash of their content, and compressed once.
+"""
+
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.core.files.base import ContentFile
+from django.core.files.storage import Storage
 from django.http import HttpRequest, HttpResponse
+from rjsmin import jsmin
 from whitenoise.compress import Compressor
 from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.responders import StaticFile
@@ -12,10 +19,31 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 _IMPORTS = r"""(?P<matched>(?P<head>\b(?:import|export)\b[^"';]*)"(?P<url>\./[^"]+)")"""
 
 
+class _Scripts(Storage):
+    """The scripts of another storage, made smaller."""
+
+    def __init__(self, scripts: Storage) -> None:
+        self._scripts = scripts
+
+    def _open(self, name: str, mode: str = "rb") -> ContentFile[bytes]:
+        with self._scripts.open(name, mode) as script:
+            return ContentFile(jsmin(script.read()))
+
+
 class StaticFilesStorage(CompressedManifestStaticFilesStorage):
     # Our modules import each other by the hashed names as well. Under its plain name one would be asked for again every
     # minute, and a page could get those of two releases. Modules must not import each other in a circle.
     patterns = (*CompressedManifestStaticFilesStorage.patterns, ("js/*.js", ((_IMPORTS, '%(head)s"%(url)s"'),)))
+
+    def post_process(
+        self, paths: Mapping[str, tuple[Storage, str]], dry_run: bool = False, **options: Any
+    ) -> Iterator[Any]:
+        """Store the hashed copies: scripts of ours as they are when made smaller."""
+        smaller = {
+            name: (_Scripts(source) if name.startswith("js/") else source, path)
+            for name, (source, path) in paths.items()
+        }
+        yield from super().post_process(smaller, dry_run, **options)
 
     def create_compressor(self, **options: Any) -> Compressor:
         """Compress by gzip alone: brotli, which is here for the fonts, would have each start take half a minute."""

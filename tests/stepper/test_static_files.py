@@ -1,5 +1,6 @@
 """Static files as real use serves them: hashed names that lead to each other, and fonts with the letters in use."""
 
+import gzip
 import re
 import shutil
 import string
@@ -37,13 +38,19 @@ def test_modules_import_each_other_by_hashed_names(collected: Path) -> None:
     """Otherwise a page could run modules of two releases, and one module twice."""
     hashed = [path for path in (collected / "js").glob("*.js") if re.search(r"\.[0-9a-f]{12}\.js$", path.name)]
     assert len(hashed) == len(list((OWN / "js").glob("*.js")))
-    imported = {name for path in hashed for name in re.findall(r"""["']\./([^"']+\.js)["']""", _code(path))}
+    imported = {name for path in hashed for name in re.findall(r"""["']\./([^"']+\.js)["']""", path.read_text())}
     assert len(imported) > 5
     assert imported <= {path.name for path in hashed}
 
 
-def _code(path: Path) -> str:
-    return re.sub(r"^\s*//.*$", "", path.read_text(), flags=re.MULTILINE)
+def test_scripts_lose_their_comments_and_a_fifth_of_their_size(collected: Path) -> None:
+    before = after = 0
+    for script in (OWN / "js").glob("*.js"):
+        (smaller,) = (collected / "js").glob(f"{script.stem}.????????????.js")
+        assert not re.search(r"^\s*//", smaller.read_text(), re.MULTILINE)
+        before += len(gzip.compress(script.read_bytes()))
+        after += len(gzip.compress(smaller.read_bytes()))
+    assert after < 0.8 * before
 
 
 def test_style_sheet_names_the_hashed_fonts(collected: Path) -> None:
