@@ -11,11 +11,12 @@ htmx.defineExtension("present", {
     if (!text.includes("hx-swap-oob")) return text;
     const template = document.createElement("template");
     template.innerHTML = text;
-    template.content.querySelectorAll("[hx-swap-oob]").forEach((element) => {
+    const lacking = [...template.content.querySelectorAll("[hx-swap-oob]")].filter((element) => {
       const [, selector] = element.getAttribute("hx-swap-oob").split(/:(.+)/);
-      if (!document.querySelector(selector || `#${CSS.escape(element.id)}`)) element.remove();
+      return !document.querySelector(selector || `#${CSS.escape(element.id)}`);
     });
-    return template.innerHTML;
+    lacking.forEach((element) => element.remove());
+    return lacking.length ? template.innerHTML : text;
   },
 });
 
