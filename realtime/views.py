@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -77,7 +77,7 @@ def read(request: SignedInRequest, notification_id: int) -> HttpResponse:
         return _render_list(request, category=request.POST.get("category", ""), changed=True)
     target = notification.action_url
     if target and url_has_allowed_host_and_scheme(target, allowed_hosts=None):
-        return redirect(target)
+        return HttpResponseRedirect(target)
     return redirect("realtime:notifications")
 
 

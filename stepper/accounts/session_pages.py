@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -76,7 +76,8 @@ def confirm(request: SignedInRequest) -> HttpResponse:
         else:
             # Whoever had the key until now has not entered the password.
             request.session.cycle_key()
-            return redirect(back)
+            # Not by `redirect`, which takes an address without a slash for the name of a view.
+            return HttpResponseRedirect(back)
     status = refusal.status if refusal is not None else 422
     response = render(request, "account/confirm.html", {"form": form, "back": back}, status=status)
     return with_retry_after(response, refusal)

@@ -111,3 +111,8 @@ def test_reading_all_of_a_category_leaves_the_others(signed_in: Client, user: Us
 @pytest.mark.parametrize("path", ["1/read/", "read-all/"])
 def test_reading_is_a_post(signed_in: Client, path: str) -> None:
     assert signed_in.get(PAGE + path).status_code == 405
+
+
+def test_link_of_a_notification_is_no_name_of_a_view(signed_in: Client, user: User) -> None:
+    [row] = told(user, "trip", url="trips")
+    assert signed_in.post(f"{PAGE}{row.pk}/read/")["Location"] == "trips"
