@@ -36,7 +36,7 @@ from .earnings import sums
 from .geo import distance_km
 from .models import Approval, Availability, AvailabilityChange, Break, Cause, Driver
 from .navigation import navigation_url
-from .papers import Papers, in_words
+from .papers import Papers
 
 HISTORY_PAGE = 10
 # How long a completed trip stays on the Active tab with the request to rate its passenger.
@@ -121,8 +121,8 @@ class ActiveTrip:
     bookings: list[Booking]
     # The driver's own choice (drivers.navigation).
     navigation_app: str
-    # The next step is boarding and driving off in one.
-    boards_and_drives: bool = False
+    # At the pickup the step is boarding and driving off in one.
+    joins_boarding: bool = False
 
     @property
     def people(self) -> list[Person]:
@@ -147,25 +147,33 @@ class ActiveTrip:
 
     @property
     def next_label(self) -> Text:
-        if self.boards_and_drives:
-            return _("On board, drive off")
-        step = self.next_step
-        return STEP_LABELS[step] if step else ""
+        return self._label_after(self.trip.status)
 
     @property
     def next_step(self) -> TripStatus | None:
-        return TripStatus.IN_TRANSIT if self.boards_and_drives else next_step(self.trip.status)
+        return self._step_after(self.trip.status)
 
     @property
     def steps_ahead(self) -> list[tuple[TripStatus, Text]]:
         """(step, label) of all steps that are left, for a driver who is offline meanwhile."""
         steps: list[tuple[TripStatus, Text]] = []
-        step, label = self.next_step, self.next_label
-        while step:
-            steps.append((step, label))
-            step = next_step(step)
-            label = STEP_LABELS[step] if step else ""
+        status = self.trip.status
+        while step := self._step_after(status):
+            steps.append((step, self._label_after(status)))
+            status = step
         return steps
+
+    def _step_after(self, status: str) -> TripStatus | None:
+        return TripStatus.IN_TRANSIT if self._is_joined_at(status) else next_step(status)
+
+    def _label_after(self, status: str) -> Text:
+        if self._is_joined_at(status):
+            return _("On board, drive off")
+        step = next_step(status)
+        return STEP_LABELS[step] if step else ""
+
+    def _is_joined_at(self, status: str) -> bool:
+        return self.joins_boarding and status == TripStatus.DRIVER_ARRIVED
 
     @property
     def heads_to_dropoff(self) -> bool:
@@ -271,17 +279,12 @@ class Board:
     @property
     def may_drive(self) -> bool:
         """Whether this driver gets offers once online."""
-        return (
-            self.driver.approval == Approval.APPROVED
-            and self.driver.vehicle_id is not None
-            and not self.driver.licence_expired
-            and not self.driver.documents_expired
-        )
+        return self.driver.approval == Approval.APPROVED and not self.driver.lack
 
     @property
     def lapsed_documents(self) -> str:
         """Name the documents without which they may not drive, for people."""
-        return in_words(Papers(self.driver.user_id).unchecked)
+        return Papers(self.driver.user_id).lacking_documents
 
     @property
     def is_online(self) -> bool:
@@ -340,14 +343,14 @@ class Board:
             .order_by("departure_at", "pk")
         )
         rows = [
-            ActiveTrip(trip, list(trip.bookings.all()), self.driver.navigation_app, self._boards_and_drives(trip))
+            ActiveTrip(trip, list(trip.bookings.all()), self.driver.navigation_app, self._joins_boarding(trip))
             for trip in trips
         ]
         return sorted(rows, key=lambda row: not row.is_driving)
 
-    def _boards_and_drives(self, trip: Trip) -> bool:
-        # The settings are read for a trip at its pickup only.
-        return trip.status == TripStatus.DRIVER_ARRIVED and driving.boards_and_drives(trip, self.settings)
+    def _joins_boarding(self, trip: Trip) -> bool:
+        # The settings are read for a trip before its pickup only.
+        return trip.status not in ABOARD and driving.joins_boarding(trip, self.settings)
 
     @cached_property
     def history(self) -> HistoryPage:

@@ -1,7 +1,7 @@
 """Drivers, their vehicles, working time, metrics and positions, and the trails of their trips."""
 
 import datetime as dt
-from typing import Self
+from typing import Literal, Self
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -239,6 +239,15 @@ class Driver(models.Model):
     def documents_expired(self) -> bool:
         """Whether a document that they need has expired, or is not accepted any more."""
         return self.documents_valid_until is not None and self.documents_valid_until < timezone.localdate()
+
+    @property
+    def lack(self) -> Literal["", "vehicle", "licence", "documents"]:
+        """What keeps a driver from driving, even an approved one; empty: nothing."""
+        if self.vehicle_id is None:
+            return "vehicle"
+        if self.licence_expired:
+            return "licence"
+        return "documents" if self.documents_expired else ""
 
 
 class DriverMetrics(models.Model):

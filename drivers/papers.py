@@ -26,6 +26,8 @@ from drivers.models import (
 from realtime import events, groups
 from realtime.outbox import publish
 from stepper.errors import Conflict
+from stepper.mail import sending
+from stepper.models import User
 
 State = Literal["draft", "checking", "changes", "approved", "rejected", "suspended"]
 Step = Literal["person", "vehicle", "documents", "consent"]
@@ -46,10 +48,7 @@ class Paper:
     kind: DocumentKind
     newest: DriverDocument | None
     accepted: DriverDocument | None
-
-    @property
-    def is_required(self) -> bool:
-        return self.kind in REQUIRED_KINDS
+    is_required: bool
 
     @property
     def expires(self) -> bool:
@@ -90,17 +89,34 @@ class Papers:
         return DriverApplication.of(self.user_id)
 
     @cached_property
-    def approval(self) -> Approval | None:
+    def driver(self) -> Driver | None:
         """None: they are no driver yet."""
-        approval = Driver.objects.filter(user_id=self.user_id).values_list("approval", flat=True).first()
-        return None if approval is None else Approval(approval)
+        return Driver.objects.filter(user_id=self.user_id).first()
+
+    @property
+    def approval(self) -> Approval | None:
+        return None if self.driver is None else Approval(self.driver.approval)
+
+    @property
+    def tells_by_mail(self) -> bool:
+        """Whether staff's answer goes to them by e-mail as well."""
+        return sending.is_offered() and User.objects.filter(pk=self.user_id).exclude(email=None).exists()
+
+    @property
+    def lacking_documents(self) -> str:
+        """The documents without which they may not drive, for people."""
+        return in_words(self.unchecked)
 
     @cached_property
     def papers(self) -> list[Paper]:
-        """One for each kind, in their order."""
+        """One for each kind, in their order.
+
+        Whom staff entered needs none (drivers.validity): only those count that were accepted once.
+        """
+        is_entered = self.approval == Approval.APPROVED and self.application.submitted_at is None
         found = DriverDocument.objects.filter(owner_id=self.user_id).exclude(status=DocumentStatus.REPLACED)
         rows = list(found.order_by("-pk"))
-        return [_paper(kind, [row for row in rows if row.kind == kind]) for kind in DocumentKind]
+        return [_paper(kind, [row for row in rows if row.kind == kind], is_entered) for kind in DocumentKind]
 
     @property
     def missing(self) -> list[DocumentKind]:
@@ -138,9 +154,10 @@ class Papers:
         return next((step for step in STEPS if not done.get(step, False)), "consent")
 
 
-def _paper(kind: DocumentKind, newest_first: list[DriverDocument]) -> Paper:
+def _paper(kind: DocumentKind, newest_first: list[DriverDocument], is_entered: bool) -> Paper:
     accepted = next((row for row in newest_first if row.status == DocumentStatus.ACCEPTED), None)
-    return Paper(kind, newest_first[0] if newest_first else None, accepted)
+    is_required = kind in REQUIRED_KINDS and (accepted is not None or not is_entered)
+    return Paper(kind, newest_first[0] if newest_first else None, accepted, is_required)
 
 
 def in_words(kinds: Iterable[DocumentKind]) -> str:

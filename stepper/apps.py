@@ -10,10 +10,11 @@ class StepperConfig(AppConfig):
     def ready(self) -> None:
         from realtime import permissions  # noqa: PLC0415 - models exist only now
         from stepper import checks, security_changes  # noqa: F401, PLC0415 - models exist only now
-        from stepper.accounts import addresses, session_store, sessions  # noqa: PLC0415 - models exist only now
+        from stepper.accounts import addresses, language, session_store, sessions  # noqa: PLC0415 - models exist only now
         from stepper.web import converters, cookies  # noqa: PLC0415 - models exist only now
 
         addresses.connect()
+        language.connect()
         # Before the list of sessions, which shows what this notes.
         session_store.connect()
         sessions.connect()

@@ -18,7 +18,7 @@ urlpatterns = [
     path("api/", include("stepper.api.urls")),
 ]
 
-handler400 = "stepper.web.refusals.bad_request"
+handler400 = "stepper.api.errors.bad_request"
 handler403 = "stepper.web.refusals.permission_denied"
 handler404 = "stepper.web.refusals.page_not_found"
 handler500 = "stepper.api.errors.server_error"

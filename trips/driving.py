@@ -115,9 +115,9 @@ def _take_step(
     return trip
 
 
-def boards_and_drives(trip: Trip, settings: ServiceSettings) -> bool:
-    """Say whether the next step that is offered at the pickup is boarding and driving off in one."""
-    return _may_board_and_drive(trip) and not settings.boarding_apart
+def joins_boarding(trip: Trip, settings: ServiceSettings) -> bool:
+    """Say whether the step that is offered at the pickup is boarding and driving off in one."""
+    return trip.trip_type == TripType.PRIVATE and not settings.boarding_apart
 
 
 def _may_board_and_drive(trip: Trip) -> bool:

@@ -128,7 +128,10 @@ def outcome(verdict: Verdict) -> str:
 
 
 def parts_in_words(parts: dict[str, float]) -> str:
-    """Return the parts of a score, in km, as staff read them: "distance 2.10, rating +0.60, waiting -1.00"."""
+    """Return the parts of a score, in km, as staff read them: "distance 2.10, rating +0.60, waiting -1.00".
+
+    Without those that change nothing.
+    """
     names = {
         "distance": _("distance"),
         "rating": _("rating"),
@@ -139,4 +142,5 @@ def parts_in_words(parts: dict[str, float]) -> str:
     return ", ".join(
         f"{names.get(name, name)} {km:.2f}" if name == "distance" else f"{names.get(name, name)} {km:+.2f}"
         for name, km in parts.items()
+        if name == "distance" or round(km, 2)
     )

@@ -142,6 +142,10 @@ class BookingForm(forms.Form):
         """Say whether something about another traveller was entered, so that its fields are shown."""
         return any(self[name].value() for name in ("traveller_name", "traveller_phone"))
 
+    def has_places(self) -> bool:
+        """Say whether both places are chosen and something else is wrong."""
+        return self.is_bound and not self.is_valid() and all(self.cleaned_data.get(s) for s in ("pickup", "dropoff"))
+
     def is_priceable(self) -> bool:
         """Say whether everything that the price depends on is there and well-formed."""
         self.is_valid()

@@ -102,7 +102,8 @@ def quote(request: SignedInRequest) -> HttpResponse:
     Our page sends a POST: its places do not belong in access logs. GET is for pages of the release before that are open
     during an upgrade; take it out in the next release.
     """
-    context = _price(request.user, BookingForm(request.POST if request.method == "POST" else request.GET))
+    form = BookingForm(request.POST if request.method == "POST" else request.GET)
+    context = {"form": form, **_price(request.user, form)}
     return with_retry_after(render(request, "trips/quote.html", context), context.get("refusal"))
 
 

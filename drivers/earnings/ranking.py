@@ -21,7 +21,8 @@ class Effect:
 
     @property
     def distance_km(self) -> float:
-        return abs(self.km)
+        """As pages show it, in tenths of a kilometre."""
+        return abs(round(self.km, 1))
 
     @property
     def is_nearer(self) -> bool:

@@ -1,12 +1,27 @@
 """The language that somebody chose for pages, mails and notifications."""
 
+from typing import Any
+
 from django.conf import settings
+from django.contrib.auth import user_logged_in
 from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
+from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from stepper import limits
 from stepper.errors import InvalidInput
 from stepper.models import User
+
+
+def connect() -> None:
+    """From signing in on, answer in the account's language: what is said of it is shown on a page in that language."""
+    user_logged_in.connect(_on_signed_in, dispatch_uid="stepper.accounts.language")
+
+
+def _on_signed_in(request: HttpRequest | None, user: User, **_more: Any) -> None:
+    if request is not None:
+        translation.activate(user.offered_language)
 
 
 def choose(user: User | AnonymousUser, code: str) -> None:

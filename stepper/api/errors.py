@@ -149,6 +149,14 @@ def unknown_address(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"code": "not_found", "message": str(_("There is nothing at this address."))}, status=404)
 
 
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer what Django itself refuses (`handler400`), in the shape of the API there and as the page elsewhere."""
+    if request.path_info.startswith(API_PREFIX):
+        message = str(_("The request is malformed, or its Host header is not an address of this server."))
+        return JsonResponse({"code": "request.malformed", "message": message}, status=400)
+    return refusals.bad_request(request, exception)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer a fault of ours (`handler500`), in the shape of the API there and as the page elsewhere."""
     response = refuse_for_now(request, sys.exc_info()[1])

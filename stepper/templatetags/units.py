@@ -38,6 +38,18 @@ def km(distance_km: float) -> str:
 
 
 @register.filter
+def km_exactly(distance_km: float) -> str:
+    """Write a distance that somebody has entered, with the decimals it has: `12.5 km`, `2 km`."""
+    return _("%(km)s km") % {"km": formats.number_format(f"{distance_km:g}", use_l10n=True)}
+
+
+@register.filter
+def time_spent(minutes: int) -> str:
+    """Write a sum of minutes as `duration` does, but nothing as `0 min`."""
+    return duration(minutes) if minutes else _("%(minutes)d min") % {"minutes": 0}
+
+
+@register.filter
 def duration(minutes: int) -> str:
     """Write a duration: `6 min` below an hour, `4 h 10` above; the least is `1 min`."""
     hours, rest = divmod(max(1, int(minutes)), 60)

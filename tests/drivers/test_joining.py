@@ -7,7 +7,7 @@ from django.core import mail
 from django.test import Client
 from django.urls import reverse
 
-from drivers import approvals, document_review, documents, joining
+from drivers import application_fragments, approvals, document_review, documents, joining
 from drivers.models import Approval, DocumentStatus, Driver, DriverApplication, DriverDocument, Vehicle
 from drivers.papers import Papers
 from realtime import groups, page_updates
@@ -248,6 +248,41 @@ def test_approval_waits_for_the_documents() -> None:
 def test_driver_whom_staff_entered_needs_no_documents() -> None:
     driver = DriverFactory.create(approval=Approval.PENDING)
     assert approvals.approve(driver.pk, StaffFactory.create()).approval == Approval.APPROVED
+
+
+@pytest.mark.parametrize("address", [APPLY, "/driver/settings/"])
+def test_approved_driver_reads_what_keeps_them_from_driving(address: str) -> None:
+    driver, staff = applicant(), StaffFactory.create()
+    accept_all(driver.user)
+    approvals.approve(driver.pk, staff)
+    client = signed_in(driver.user)
+    assert "You can go online and drive." in client.get(address).content.decode()
+    document_review.reject_document(DriverDocument.objects.get(kind="insurance").pk, staff, "Of another vehicle")
+    html = client.get(address).content.decode()
+    assert "You can go online and drive." not in html
+    assert "A document of yours is not valid any more." in html
+    assert "accepted a new one: Insurance." in html
+    assert "You can go online and drive." not in application_fragments.snapshot(driver.user_id)
+
+
+def test_nothing_is_missing_of_a_driver_whom_staff_entered() -> None:
+    html = signed_in(DriverFactory.create().user).get("/driver/settings/").content.decode()
+    assert "None yet" in html
+    assert "Missing" not in html
+
+
+@pytest.mark.parametrize("with_mail", [True, False])
+def test_answer_by_mail_is_promised_where_there_is_mail(settings: Any, with_mail: bool) -> None:
+    settings.MAIL_OFFERED = with_mail
+    html = signed_in(applicant().user).get(APPLY).content.decode()
+    assert ("and get it by e-mail." in html) is with_mail
+
+
+@pytest.mark.parametrize("plate", ["!!", "---"])
+def test_plate_without_letters_and_digits_is_no_plate(plate: str) -> None:
+    page = save(signed_in(draft()), "vehicle", **{**VEHICLE, "plate": plate})
+    assert page.context["form"].errors["plate"] == ["A plate has letters and digits, at most 16."]
+    assert f'value="{plate}"' in page.content.decode()
 
 
 def test_suspended_driver_is_reinstated_whatever_their_documents() -> None:

@@ -11,12 +11,12 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from drivers import fragments
+from drivers import approvals, fragments
 from drivers.board import HISTORY_PAGE
 from drivers.models import Approval, Availability, Driver
 from stepper.models import ServiceSettings
 from stepper.templatetags.units import clock
-from tests.factories import AIRPORT, DriverFactory, OfferFactory, PassengerFactory, TripFactory, place
+from tests.factories import AIRPORT, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory, place
 from tests.outbox import types
 from trips import bookings
 from trips.models import Offer, Rating, Trip
@@ -145,7 +145,7 @@ def test_unknown_tab_is_not_found(signed_in: Client) -> None:
     assert signed_in.get(address("tab", "settings")).status_code == 404
 
 
-@pytest.mark.parametrize(("name", "queries"), [("offers", 4), ("active", 7), ("history", 7)])
+@pytest.mark.parametrize(("name", "queries"), [("offers", 4), ("active", 8), ("history", 7)])
 @pytest.mark.parametrize("rows", [1, 3])
 def test_tab_costs_the_same_for_one_row_and_three(
     signed_in: Client, driver: Driver, name: str, queries: int, rows: int, query_count: Callable[[int, int], Any]
@@ -653,6 +653,29 @@ def test_panel_costs_the_same_for_one_break_and_three(
         signed_in.get(DASHBOARD)
 
 
+@pytest.mark.parametrize(
+    ("trip_type", "apart", "boarding"),
+    [
+        ("private", False, [("in_transit", "On board, drive off")]),
+        ("private", True, [("passengers_boarded", "Passengers on board"), ("in_transit", "Start driving")]),
+        ("shared", False, [("passengers_boarded", "Passengers on board"), ("in_transit", "Start driving")]),
+    ],
+)
+@pytest.mark.parametrize("status", [TripStatus.ACCEPTED, TripStatus.EN_ROUTE, TripStatus.DRIVER_ARRIVED])
+def test_steps_of_a_driver_who_is_offline_are_those_offered_online(
+    signed_in: Client, driver: Driver, status: TripStatus, trip_type: str, apart: bool, boarding: list[tuple[str, str]]
+) -> None:
+    ServiceSettings.objects.update_or_create(pk=1, defaults={"boarding_apart": apart})
+    TripFactory(status=status, driver=driver, trip_type=trip_type)
+    page = signed_in.get(address("tab", "active")).content.decode()
+    steps = re.findall(r'data-step-ahead="(\w+)">([^<]+)<', page)
+    assert steps[-2 - len(boarding) :] == [
+        *boarding,
+        ("arrived", "Arrived at destination"),
+        ("completed", "Complete trip"),
+    ]
+
+
 def test_card_names_all_steps_that_are_left_for_a_driver_who_is_offline(signed_in: Client, driver: Driver) -> None:
     TripFactory(status=TripStatus.DRIVER_ARRIVED, driver=driver)
     page = signed_in.get(address("tab", "active")).content.decode()
@@ -662,3 +685,18 @@ def test_card_names_all_steps_that_are_left_for_a_driver_who_is_offline(signed_i
         ("arrived", "Arrived at destination"),
         ("completed", "Complete trip"),
     ]
+
+
+@pytest.mark.parametrize("drives", [True, False])
+def test_suspended_driver_is_told_to_finish_a_trip_only_with_one(
+    signed_in: Client, driver: Driver, drives: bool
+) -> None:
+    if drives:
+        TripFactory(status=TripStatus.EN_ROUTE, driver=driver)
+    approvals.suspend(driver.pk, StaffFactory())
+    assert ("Finish the trip you are on" in text(signed_in.get(DASHBOARD))) is drives
+
+
+def test_filter_reads_as_it_was_saved(signed_in: Client, driver: Driver) -> None:
+    Driver.objects.update(max_distance_km=12.5)
+    assert "up to 12.5 km away" in text(signed_in.get(DASHBOARD))

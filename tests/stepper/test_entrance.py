@@ -1,5 +1,7 @@
 """What holds for every way in: fresh session keys, no way to other hosts, passwords exactly as they are typed."""
 
+import re
+
 import pytest
 from django.conf import settings
 from django.contrib.sessions.models import Session
@@ -133,3 +135,12 @@ def test_password_field_hides_what_is_typed_and_lets_managers_fill_it(path: str)
         assert field.widget.input_type == "password"
         assert attributes.get("autocomplete") in {"current-password", "new-password"}
         assert not {"onpaste", "maxlength", "pattern"} & set(attributes)
+
+
+@pytest.mark.parametrize("entry", ["login", "signup"])
+def test_every_way_in_leads_back_to_the_application(entry):
+    html = Client().get(f"/accounts/{entry}/?next=/drivers/apply/").content.decode()
+    other = {"login": "signup", "signup": "login"}[entry]
+    links = re.findall(rf'href="(/accounts/{other}/[^"]*)"', html)
+    assert links == [f"/accounts/{other}/?next=/drivers/apply/"] * 2
+    assert ("To apply as a driver" in html) is (entry == "login")

@@ -168,3 +168,14 @@ def test_program_says_its_language_or_gets_its_accounts():
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
     assert client.get("/api/me")["Content-Language"] == "ru"
     assert client.get("/api/me", headers={"Accept-Language": "kk"})["Content-Language"] == "kk"
+
+
+@pytest.mark.usefixtures("all_offered")
+@pytest.mark.parametrize(
+    ("account", "accepted", "said"), [("en", "ru", "Successfully signed in as"), ("ru", "en", "Вы вошли")]
+)
+def test_signing_in_is_said_in_the_language_of_the_account(account, accepted, said):
+    user = PassengerFactory(language=account)
+    client = Client(headers={"Accept-Language": accepted})
+    page = client.post("/accounts/login/", {"login": user.email, "password": PASSWORD}, follow=True)
+    assert said in page.content.decode()

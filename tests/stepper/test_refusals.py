@@ -158,3 +158,8 @@ def test_error_page_leaves_unreadable_body_alone(settings: Any, host: str, addre
     client.cookies[settings.CSRF_COOKIE_NAME] = "c" * 32
     answer = client.generic("POST", address, b"--b", "multipart/form-data; boundary=\xff", headers={"host": host})
     assert answer.status_code == status
+
+
+def test_refused_host_is_said_in_the_shape_of_the_api() -> None:
+    answer = Client().post("/api/token", {}, headers={"host": "elsewhere.example"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "request.malformed")

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from django.utils import formats
 
-from stepper.templatetags.units import when, when_within
+from stepper.templatetags.units import km_exactly, time_spent, when, when_within
 
 ALMATY = "Asia/Almaty"
 
@@ -36,3 +36,13 @@ def test_times_have_twenty_four_hours_where_no_page_of_ours_says_how():
 
     assert formats.localize(instant) == "20 May 2026, 18:30"
     assert formats.localize(instant.time()) == "18:30"
+
+
+@pytest.mark.parametrize(("minutes", "text"), [(0, "0 min"), (1, "1 min"), (70, "1 h 10")])
+def test_no_time_spent_is_none(minutes, text):
+    assert time_spent(minutes) == text
+
+
+@pytest.mark.parametrize(("distance_km", "text"), [(12.5, "12.5 km"), (12.0, "12 km"), (0.5, "0.5 km")])
+def test_distance_that_somebody_entered_is_not_rounded(distance_km, text):
+    assert km_exactly(distance_km) == text

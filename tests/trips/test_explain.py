@@ -161,6 +161,7 @@ def test_every_code_has_words() -> None:
 def test_score_in_words() -> None:
     parts = {"distance": 2.1, "rating": 0.6, "waiting": -1.0}
     assert explain.parts_in_words(parts) == "distance 2.10, rating +0.60, waiting -1.00"
+    assert explain.parts_in_words({"distance": 0.0, "waiting": -0.004}) == "distance 0.00"
 
 
 # The pages

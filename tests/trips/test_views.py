@@ -520,3 +520,10 @@ def test_notification_list_costs_the_same_for_any_number(rows, client, passenger
     # session, user, the list, unread
     with django_assert_num_queries(4):
         client.get("/notifications/", headers=HTMX)
+
+
+def test_refused_booking_says_what_keeps_the_price_away(client):
+    page = text(client.post("/trips/new/", {**FORM, "seats": "9"}))
+    assert "Correct what is marked to see the price." in page
+    assert "Choose pickup and dropoff" not in page
+    assert "Choose pickup and dropoff" in text(client.get("/trips/new/"))

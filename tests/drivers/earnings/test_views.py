@@ -7,10 +7,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
 
-from drivers.earnings import listing, page, periods
+from drivers.earnings import listing, page, periods, ranking
 from drivers.earnings.periods import Kind
 from drivers.models import Driver, DriverMetrics
 from realtime import events
@@ -196,3 +197,10 @@ def test_new_offer_leads_to_the_dashboard(driver: Driver) -> None:
     drawn = page.render(offer_card(offer, offer.trip, vehicle_seats=4), *ids(driver))
     assert 'href="/driver/"' in drawn
     assert "New offer: ₸" in drawn
+
+
+def test_what_is_too_little_to_show_changes_nothing() -> None:
+    effect = ranking.Effect(-0.02, is_off=False)
+    assert "changes nothing" in render_to_string("drivers/earnings/effect.html", {"effect": effect})
+    effect = ranking.Effect(-0.06, is_off=False)
+    assert "counts as 0.1 km nearer" in render_to_string("drivers/earnings/effect.html", {"effect": effect})
