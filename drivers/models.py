@@ -300,7 +300,7 @@ class AvailabilityChange(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.previous} → {self.availability}"
+        return f"{self.get_previous_display()} → {self.get_availability_display()}"
 
 
 class BreakQuerySet(models.QuerySet["Break"]):

@@ -11,7 +11,7 @@ from typing import Literal
 
 from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _text
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from drivers.models import (
@@ -172,7 +172,7 @@ def require_checked(user_id: int) -> None:
     """
     papers = Papers(user_id)
     if papers.application.submitted_at is not None and papers.unchecked:
-        words = _text("Accept the documents first: %(documents)s.") % {"documents": in_words(papers.unchecked)}
+        words = gettext("Accept the documents first: %(documents)s.") % {"documents": in_words(papers.unchecked)}
         raise Conflict("driver.documents_unchecked", words)
 
 

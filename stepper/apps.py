@@ -2,6 +2,8 @@
 
 from django.apps import AppConfig
 
+from stepper import admin_names
+
 
 class StepperConfig(AppConfig):
     name = "stepper"
@@ -13,6 +15,7 @@ class StepperConfig(AppConfig):
         from stepper.accounts import addresses, language, session_store, sessions  # noqa: PLC0415 - models exist only now
         from stepper.web import converters, cookies  # noqa: PLC0415 - models exist only now
 
+        admin_names.name_fields()
         addresses.connect()
         language.connect()
         # Before the list of sessions, which shows what this notes.

@@ -14,6 +14,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
+import django
+import unfold
 from babel.messages.catalog import Catalog
 from babel.messages.catalog import Message as Entry
 from babel.messages.extract import DEFAULT_KEYWORDS, extract_python
@@ -38,7 +40,7 @@ PLURALS = {
 }
 # Only staff read these.
 _OF_STAFF = re.compile(
-    r"(^|/)admin(/|\.py$)|^stepper/(management|simulator|backups)/|^stepper/(checks|web/theme)\.py$"
+    r"(^|/)admin(/|\.py$)|/apps\.py$|^stepper/(management|simulator|backups)/|^stepper/(admin_names|checks|web/theme)\.py$"
     r"|^stepper/models/(addresses|restores|security_log|sessions|\w*settings)\.py$"
 )
 
@@ -59,6 +61,9 @@ class Text(NamedTuple):
 def _many(*words: str) -> tuple[Text, ...]:
     return tuple(Text(None, one, None) for one in words)
 
+
+# As `N` of Django's date formats names them.
+_SHORT_MONTHS = ["Jan.", "Feb.", "March", "April", "May", "June", "July", "Aug.", "Sept.", "Oct.", "Nov.", "Dec."]
 
 # Of Django, allauth and REST framework: what people see and some language lacks, or has for another sort of site.
 LIBRARIES = (
@@ -101,8 +106,49 @@ LIBRARIES = (
         "Ensure this field has no more than {max_length} elements.",
         "Ensure this field has at least {min_length} elements.",
     ),
-    # Django's Kazakh months begin with a capital, as in English.
-    *(Text("alt. month", month, None) for month in calendar.month_name[1:]),
+    # Django's months begin with a capital, as in English, and its Kazakh days have letters of their own.
+    *(Text(context, month, None) for context in (None, "alt. month") for month in calendar.month_name[1:]),
+    *(Text("abbrev. month", str(month), None) for month in _SHORT_MONTHS),
+    *_many(*calendar.day_abbr),
+)
+
+
+# Of Django's administration: sentences around a model's name, which its Russian neither declines nor gives a gender.
+ADMINISTRATION = (
+    *_many(
+        "Add %(name)s",
+        "Add %s",
+        "Add another %(verbose_name)s",
+        "Added {name} “{object}”.",
+        'Are you sure you want to delete the %(object_name)s "%(escaped_object)s"? '
+        "All of the following related items will be deleted:",
+        "Are you sure you want to delete the selected %(objects_name)s? "
+        "All of the following objects and their related items will be deleted:",
+        "Cannot delete %(name)s",
+        "Change %s",
+        "Changed {fields} for {name} “{object}”.",
+        "Delete selected %(verbose_name_plural)s",
+        "Deleted {name} “{object}”.",
+        "Deleting the %(object_name)s '%(escaped_object)s' would require deleting the following protected related "
+        "objects:",
+        "Deleting the %(object_name)s '%(escaped_object)s' would result in deleting related objects, but your account "
+        "doesn't have permission to delete the following types of objects:",
+        "Deleting the selected %(objects_name)s would require deleting the following protected related objects:",
+        "Deleting the selected %(objects_name)s would result in deleting related objects, but your account doesn't "
+        "have permission to delete the following types of objects:",
+        "Select %s",
+        "Select %s to change",
+        "Select %s to view",
+        "Successfully deleted %(count)d %(items)s.",
+        "The %(name)s “%(obj)s” was deleted successfully.",
+        "The {name} “{obj}” was added successfully.",
+        "The {name} “{obj}” was added successfully. You may add another {name} below.",
+        "The {name} “{obj}” was changed successfully.",
+        "The {name} “{obj}” was changed successfully. You may add another {name} below.",
+        "The {name} “{obj}” was changed successfully. You may edit it again below.",
+        "View %s",
+    ),
+    Text(None, "%(count)s %(name)s was changed successfully.", "%(count)s %(name)s were changed successfully."),
 )
 
 
@@ -121,11 +167,30 @@ def read_template(source: str) -> Iterator[Text]:
     return read_python("\n".join(line.lstrip() for line in templatize(source).split("\n")))
 
 
+def read_theme() -> Iterator[Text]:
+    """Yield the texts of the administration's theme, which has no Russian, that Django's own Russian lacks."""
+    theme = Path(unfold.__file__).parent
+    known = []
+    for part in ("conf", "contrib/admin", "contrib/auth"):
+        with (Path(django.__file__).parent / part / "locale/ru/LC_MESSAGES/django.po").open("rb") as file:
+            known.append(read_po(file, locale="ru"))
+    for path in sorted(theme.rglob("*.*")):
+        # Extras that are not installed.
+        if path.suffix not in {".py", ".html"} or {"contrib", "unfold_crispy"} & set(path.relative_to(theme).parts):
+            continue
+        read = read_python if path.suffix == ".py" else read_template
+        yield from (text for text in read(path.read_text()) if not any(one.get(text.id, text.context) for one in known))
+
+
 def extract() -> dict[Text, set[str]]:
     """Return every text of the code and of libraries, with the files in which it is."""
     found: dict[Text, set[str]] = defaultdict(set)
     for text in LIBRARIES:
         found[text].add("tests/catalogues.py")
+    for text in ADMINISTRATION:
+        found[text].add("django/contrib/admin/")
+    for text in read_theme():
+        found[text].add("unfold/admin/")
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             if "migrations" not in path.parts:

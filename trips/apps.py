@@ -2,10 +2,12 @@
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
 
 
 class TripsConfig(AppConfig):
     name = "trips"
+    verbose_name = _("Trips")
 
     def ready(self) -> None:
         from trips.overlap import restore_triggers  # noqa: PLC0415 - models exist only now

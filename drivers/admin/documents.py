@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -18,6 +18,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from stepper.admin.base import COLOURS, HistoryAdmin, Label, StaffAdmin, format_instant, staff_action
+from stepper.dates import short_date
 from stepper.models import User
 from stepper.texts import PlainTextInput
 
@@ -112,7 +113,7 @@ class DriverDocumentAdmin(StaffAdmin):
     def expires_shown(self, row: DriverDocument) -> Label:
         if row.expires_on is None:
             return Label("default", "–")
-        date = formats.date_format(row.expires_on, "j M Y")
+        date = short_date(row.expires_on, year=True)
         if row.is_expired:
             return Label("danger", _("Expired %(date)s") % {"date": date})
         return Label("warning" if row.expires_on <= timezone.localdate() + SOON else "default", date)
@@ -161,7 +162,7 @@ class DriverDocumentAdmin(StaffAdmin):
 class DriverApplicationAdmin(HistoryAdmin):
     """What applicants entered; drivers are approved on their own page, documents on theirs."""
 
-    list_display = ["user", "vehicle", "plate_text", "sent", "changed"]
+    list_display = ["user", "vehicle", "plate_shown", "sent", "changed"]
     linked_by = ["user__id__exact"]
     list_filter = [("submitted_at", admin.EmptyFieldListFilter), "vehicle_class"]
     search_fields = ["user__name", "user__email", "user__phone", "plate"]
@@ -171,16 +172,20 @@ class DriverApplicationAdmin(HistoryAdmin):
     fields = [
         ("user", "name", "licence_number"),
         ("make", "model", "colour"),
-        ("plate_text", "year"),
+        ("plate_shown", "year"),
         ("vehicle_class", "seats"),
         ("agreed", "sent"),
         "more",
     ]
-    readonly_fields = ["plate_text", "agreed", "sent", "more"]
+    readonly_fields = ["plate_shown", "agreed", "sent", "more"]
 
     @display(description=gettext_lazy("vehicle"))
     def vehicle(self, row: DriverApplication) -> str:
         return f"{row.colour} {row.make} {row.model}".strip() or "–"
+
+    @display(description=gettext_lazy("plate"), ordering="plate")
+    def plate_shown(self, row: DriverApplication) -> str:
+        return row.plate_text or "–"
 
     @display(description=gettext_lazy("agreed"))
     def agreed(self, row: DriverApplication) -> str:

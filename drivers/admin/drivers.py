@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet, Value
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -23,12 +23,14 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from stepper.admin.base import COLOURS, HistoryInline, Label, StaffAdmin, format_instant, staff_action
+from stepper.dates import short_date
 from stepper.db.transactions import best_effort
 from stepper.models import ServiceSettings, User
 from stepper.texts import PlainTextInput
 from trips import overlap
 from trips.admin.why import of_driver
 from trips.review import review_driver
+from trips.states import TripType
 
 from .. import approvals, availability
 from ..hours import in_words as hours_in_words
@@ -80,7 +82,8 @@ def age(since: dt.datetime) -> str:
         return _("%(count)d s") % {"count": seconds}
     if seconds < 3600:
         return _("%(count)d min") % {"count": seconds // 60}
-    return formats.date_format(timezone.localtime(since), "j M H:i")
+    local = timezone.localtime(since)
+    return f"{short_date(local)} {local:%H:%M}"
 
 
 class AvailabilityInline(HistoryInline):
@@ -274,11 +277,11 @@ class DriverAdmin(StaffAdmin):
         if driver.documents_expired:
             return _("A document is missing or has expired: no offers")
         until = driver.documents_valid_until
-        return formats.date_format(until, "j M Y") if until else "–"
+        return short_date(until, year=True) if until else "–"
 
     @display(description=gettext_lazy("licence expires"), ordering="licence_expires_on", label=COLOURS)
     def licence_shown(self, driver: Driver) -> Label:
-        date = formats.date_format(driver.licence_expires_on, "j M Y")
+        date = short_date(driver.licence_expires_on, year=True)
         if driver.licence_expired:
             return Label("danger", _("Expired %(date)s") % {"date": date})
         soon = driver.licence_expires_on <= timezone.localdate() + LICENCE_WARNING
@@ -300,7 +303,7 @@ class DriverAdmin(StaffAdmin):
 
     @display(description=gettext_lazy("trip types"))
     def trip_types_shown(self, driver: Driver) -> str:
-        return ", ".join(driver.trip_types)
+        return ", ".join(str(TripType(one).label) for one in driver.trip_types)
 
     @display(description=gettext_lazy("weekly hours"))
     def hours_shown(self, driver: Driver) -> str:

@@ -18,6 +18,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from stepper.dates import short_date
 from stepper.errors import InvalidInput
 from stepper.time_zones import USABLE_YEARS
 
@@ -127,7 +128,7 @@ class Period:
 
     def _day(self, date: dt.date) -> Span:
         label = str(WEEKDAYS_ABBR[date.weekday()]) if self.kind is Kind.WEEK else str(date.day)
-        name = f"{WEEKDAYS_ABBR[date.weekday()]}, {date_format(date, 'j M')}"
+        name = f"{WEEKDAYS_ABBR[date.weekday()]}, {short_date(date)}"
         return Span(_midnight(date, self.zone), _midnight(date + _DAY, self.zone), label, name)
 
 

@@ -24,7 +24,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -36,6 +36,7 @@ from unfold.enums import ActionVariant
 
 from stepper.admin.lookups import is_offered
 from stepper.admin.shown_values import ComparesWithShown
+from stepper.dates import short_date
 from stepper.db.transactions import Stale
 from stepper.errors import DomainError
 from stepper.phones import normal_phone_prefix
@@ -62,7 +63,10 @@ def normalise_phone_term(term: str) -> str:
 
 def format_instant(instant: dt.datetime | None) -> str:
     """Write an instant as `23 Nov 04:25:10` in the service's zone: histories are read by the second."""
-    return formats.date_format(timezone.localtime(instant), "j M H:i:s") if instant else "–"
+    if instant is None:
+        return "–"
+    local = timezone.localtime(instant)
+    return f"{short_date(local)} {local:%H:%M:%S}"
 
 
 class _Named:

@@ -122,12 +122,28 @@ admin.site.unregister(EmailAddress)
 admin.site.unregister(DBTaskResult)
 
 
+class MembersFilter(admin.EmptyFieldListFilter):
+    """Filters by a relation, which has no name of its own that could be translated."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = _("members")
+
+
+class DriverFilter(admin.EmptyFieldListFilter):
+    """Filters by a relation, as the one above."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = _("driver")
+
+
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ConfirmedAdmin):
     filter_horizontal = []
     autocomplete_fields = ["permissions"]
     list_display = ["name", "members"]
-    list_filter = [("user", admin.EmptyFieldListFilter)]
+    list_filter = [("user", MembersFilter)]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         return super().get_queryset(request).annotate(members=Count("user"))
@@ -170,7 +186,7 @@ class UserAdmin(DjangoUserAdmin, ConfirmedAdmin):  # type: ignore[misc]  # get_f
     change_password_form = AdminPasswordChangeForm
     list_display = ["name", "email", "phone", "role", "rating_shown", "is_active", "date_joined"]
     list_display_links = ["name", "email", "phone"]
-    list_filter = ["is_active", "is_staff", "is_superuser", ("driver", admin.EmptyFieldListFilter), "language"]
+    list_filter = ["is_active", "is_staff", "is_superuser", ("driver", DriverFilter), "language"]
     list_select_related = ["driver"]
     search_fields = ["=id", "name", "email", "phone"]
     ordering = ["-date_joined", "-pk"]

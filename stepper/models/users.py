@@ -112,7 +112,7 @@ class UserManager(BaseUserManager["User"]):
         """Create staff with every right; `createsuperuser` asks for the password, or takes it from the environment.
 
         Raises:
-            ValidationError: the password breaks the rules, which the command lets its user skip.
+            ValidationError: the password breaks the rules
         """
         if password is not None:
             validate_password(password, self.model(email=email, **fields))

@@ -14,6 +14,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
+from stepper.dates import short_date
+
 register = template.Library()
 
 THIN_SPACE = "\u2009"
@@ -89,7 +91,7 @@ def day_name(instant: dt.datetime, zone: str, *, within: bool = False) -> str:
         return pgettext("within a sentence", "tomorrow") if within else _("Tomorrow")
     if days == -1:
         return pgettext("within a sentence", "yesterday") if within else _("Yesterday")
-    return formats.date_format(local, "j M" if local.year == today.year else "j M Y")
+    return short_date(local, year=local.year != today.year)
 
 
 @register.filter

@@ -58,7 +58,8 @@ def test_page_shows_address_and_phone_and_who_changes_the_phone():
     page = signed_in(user).get("/accounts/").content.decode()
     assert "old@example.test" in page
     assert "+77012345678" in page
-    assert "Our staff change it" in page
+    assert "Our staff change your phone number" in page
+    assert "Our staff change your e-mail" not in page
     assert 'type="password"' in page
     assert 'class="menu__item" href="/accounts/"' in page
 
@@ -163,11 +164,27 @@ def test_account_with_neither_password_nor_address_is_sent_to_staff():
     assert (AddressChange.objects.count(), django_mail.outbox) == (0, [])
 
 
+@pytest.mark.parametrize(
+    ("language", "address", "number"),
+    [
+        ("ru", "Почту меняет диспетчер", "Номер телефона меняет диспетчер"),
+        ("kk", "Поштаңызды диспетчер өзгертеді", "Телефон нөміріңізді диспетчер өзгертеді"),
+    ],
+)
+def test_who_changes_what_is_said_without_a_pronoun(settings, language, address, number):
+    """ "It" has a gender in Russian, and the address and the number have not the same."""
+    settings.MAIL_OFFERED, settings.PUBLIC_URL = False, ""
+    page = signed_in(PassengerFactory(language=language)).get("/accounts/").content.decode()
+    assert address in page
+    assert number in page
+
+
 def test_without_a_mail_server_staff_change_it(settings):
     settings.MAIL_OFFERED, settings.PUBLIC_URL = False, ""
     client = signed_in(PassengerFactory(email="old@example.test"))
     page = client.get("/accounts/").content.decode()
-    assert page.count("Our staff change it") == 2
+    assert "Our staff change your phone number" in page
+    assert "Our staff change your e-mail" in page
     assert 'name="proof"' not in page
     assert ask(client).status_code == 409
     assert AddressChange.objects.count() == 0

@@ -11,7 +11,7 @@ from babel.messages.catalog import Catalog
 from django.template.base import Lexer, TokenType
 
 from tests import catalogues
-from tests.catalogues import PACKAGES, PLURALS, ROOT, Text
+from tests.catalogues import KEYWORDS, PACKAGES, PLURALS, ROOT, Text
 
 # Files alone, the same on both set-ups.
 pytestmark = pytest.mark.embedded_only
@@ -64,6 +64,22 @@ def test_translation_has_the_places_of_its_text(code: str, catalogue: Catalog) -
         assert len(strings) == (int(PLURALS[code][len("nplurals=")]) if len(ids) == 2 else 1), entry.id
         known = [set(_PLACES.findall(one)) for one in ids]
         assert [one for one in strings if set(_PLACES.findall(one)) not in known] == [], entry.id
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_gettext_has_a_name_that_is_extracted(module: Path) -> None:
+    """Texts of a function that has another name here are in no catalogue."""
+    imports = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.ImportFrom)]
+    names = [name for node in imports if node.module == "django.utils.translation" for name in node.names]
+    used = {name.asname or name.name for name in names if "gettext" in name.name}
+    assert used <= set(KEYWORDS)
+
+
+def test_no_russian_sentence_ends_with_a_date() -> None:
+    """A date ends with a full stop of its own, "2030 г.", and the sentence's would follow."""
+    dates = re.compile(r"%\((date|day|month|period)\)s\.")
+    strings = [one for entry in catalogues.read("ru") for one in _several(entry.string)]
+    assert [one for one in strings if dates.search(one)] == []
 
 
 def _several(words: object) -> list[str]:

@@ -1,15 +1,22 @@
 """How times read on the pages."""
 
 import datetime as dt
+import re
 from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
 from django.utils import formats
+from django.utils.dates import WEEKDAYS_ABBR
+from django.utils.translation import override
 
+from stepper.dates import short_date
 from stepper.templatetags.units import km_exactly, time_spent, when, when_within
+from tests.catalogues import PACKAGES, ROOT
 
 ALMATY = "Asia/Almaty"
+NOVEMBER = dt.date(2026, 11, 28)
+DATE_FORMATS = ["DATE_FORMAT", "DATETIME_FORMAT", "MONTH_DAY_FORMAT", "YEAR_MONTH_FORMAT"]
 
 
 @pytest.mark.parametrize(
@@ -46,3 +53,46 @@ def test_no_time_spent_is_none(minutes, text):
 @pytest.mark.parametrize(("distance_km", "text"), [(12.5, "12.5 km"), (12.0, "12 km"), (0.5, "0.5 km")])
 def test_distance_that_somebody_entered_is_not_rounded(distance_km, text):
     assert km_exactly(distance_km) == text
+
+
+@pytest.mark.parametrize(
+    ("language", "short", "with_year"),
+    [("en", "28 Nov", "28 Nov 2026"), ("ru", "28 нояб.", "28 нояб. 2026 г."), ("kk", "28 қар.", "2026 ж. 28 қар.")],
+)
+def test_short_dates_have_the_abbreviations_of_their_language(language: str, short: str, with_year: str) -> None:
+    with override(language):
+        assert (short_date(NOVEMBER), short_date(NOVEMBER, year=True)) == (short, with_year)
+
+
+@pytest.mark.parametrize(
+    ("language", "month", "day"),
+    [("ru", "ноябрь 2026 г.", "28 ноября"), ("kk", "2026 ж. қараша", "28 қараша")],
+)
+def test_month_stands_by_itself_in_the_nominative_and_with_its_day_in_the_genitive(language, month, day) -> None:
+    with override(language):
+        assert formats.date_format(NOVEMBER, "YEAR_MONTH_FORMAT") == month
+        assert formats.date_format(NOVEMBER, "MONTH_DAY_FORMAT") == day
+
+
+@pytest.mark.parametrize("language", ["ru", "kk"])
+def test_no_format_writes_a_month_with_a_capital(language: str) -> None:
+    with override(language):
+        for number in range(1, 13):
+            date = dt.datetime(2026, number, 3)  # noqa: DTZ001 - only its month is written
+            for name in DATE_FORMATS:
+                written = formats.date_format(date, name)
+                assert written == written.lower(), name
+
+
+def test_kazakh_days_have_their_usual_letters() -> None:
+    with override("kk"):
+        assert [str(day) for day in WEEKDAYS_ABBR.values()] == ["Дс", "Сс", "Ср", "Бс", "Жм", "Сб", "Жс"]
+
+
+def test_no_date_is_written_past_the_catalogues() -> None:
+    """`F` and `M` are for a month alone: in a date most languages decline it."""
+    written = re.compile(r"""["'][^"'\n]*\bj\W*[FM]\b[^"'\n]*["']""")
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    files += (ROOT / "templates").rglob("*.*")
+    found = sorted(path.relative_to(ROOT).as_posix() for path in files if written.search(path.read_text()))
+    assert found == ["stepper/dates.py", "stepper/formats/en/formats.py"]

@@ -173,7 +173,7 @@ def test_dashboard_page(query_count: QueryCount, rows: int, path: str, embedded:
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-@pytest.mark.parametrize(("tab", "embedded", "scaled"), [("offers", 4, 4), ("active", 7, 7), ("history", 7, 7)])
+@pytest.mark.parametrize(("tab", "embedded", "scaled"), [("offers", 4, 4), ("active", 8, 8), ("history", 7, 7)])
 def test_dashboard_tab(query_count: QueryCount, rows: int, tab: str, embedded: int, scaled: int) -> None:
     driver = DriverFactory(at=ALMATY)
     three_kinds_of_trips(driver, rows)

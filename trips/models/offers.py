@@ -89,7 +89,7 @@ class Offer(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.trip_id} → {self.driver_id} ({self.status})"
+        return f"{self.trip_id} → {self.driver_id} ({self.get_status_display()})"
 
 
 class DispatchRule(models.Model):

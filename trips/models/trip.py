@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from realtime import events, groups
 from realtime.outbox import publish, refresh_permissions
@@ -111,7 +112,7 @@ class Trip(models.Model):
     # Priced once, at booking, in whole tenge.
     distance_km = models.FloatField(_("distance, km"))
     duration_min = models.PositiveIntegerField(_("duration, min"))
-    zone = models.CharField(_("zone"), max_length=1)
+    zone = models.CharField(pgettext_lazy("of fares", "zone"), max_length=1)
     fare = models.PositiveIntegerField(_("fare, ₸"))
     platform_fee = models.PositiveIntegerField(_("platform fee, ₸"))
     driver_earnings = models.PositiveIntegerField(_("driver's earnings, ₸"))
@@ -364,4 +365,4 @@ class TripTransition(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.from_status} → {self.to_status}"
+        return f"{self.get_from_status_display()} → {self.get_to_status_display()}"

@@ -40,4 +40,4 @@ class TripWatch(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.trip_id}: {self.stall or 'fine'}"
+        return f"{self.trip_id}: {self.get_stall_display() or '–'}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from stepper.db.locks import run_with_retries
 from stepper.management.starting import require
@@ -33,12 +33,20 @@ class Command(BaseCommand):
             return
         if sys.stdin.isatty():
             self.stdout.write("Nobody can sign in to the administration yet. The first staff account:")
-            call_command("createsuperuser", verbosity=verbosity)
+            try:
+                call_command("createsuperuser", verbosity=verbosity)
+            except CommandError as refused:
+                self.stderr.write(str(refused))
+                self._say_how()
         else:
-            self.stdout.write(
-                "Nobody can sign in to the administration yet. Create the first staff account, while the server runs "
-                f"or not: {command_line('createsuperuser')}"
-            )
+            self._say_how()
+
+    def _say_how(self) -> None:
+        """Say how to create the first staff account later: the server starts without it."""
+        self.stdout.write(
+            "Nobody can sign in to the administration yet. Create the first staff account, while the server runs "
+            f"or not: {command_line('createsuperuser')}"
+        )
 
     def _say(self, text: str) -> None:
         self.stdout.write(text)

@@ -103,3 +103,17 @@ def test_wrong_day_is_refused(text: str) -> None:
 
 def test_first_usable_year_has_nothing_before_it() -> None:
     assert Period(Kind.MONTH, dt.date(1970, 5, 1), ALMATY).previous is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "name"),
+    [
+        (Kind.DAY, "2030-01-01", "1 января 2030 г."),
+        (Kind.WEEK, "2026-12-28", "28 декабря – 3 января 2027"),
+        (Kind.MONTH, "2026-12", "декабрь 2026 г."),
+    ],
+)
+def test_russian_periods_are_declined_and_their_refusal_has_one_full_stop(kind: Kind, text: str, name: str) -> None:
+    with override("ru"), pytest.raises(InvalidInput) as refused:
+        periods.parse(kind, text, ALMATY, NOW)
+    assert refused.value.message == f"{name}: этот период ещё не начался."
