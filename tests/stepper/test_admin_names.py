@@ -109,7 +109,6 @@ def test_sentences_take_the_name_of_a_model_in_the_nominative() -> None:
     assert "Удалить: пользователь" in page
     assert "Удалить пользователь" not in page
     assert client.get(list_url(User)).context["title"] == "Выберите, что изменить: пользователь"
-    assert "Пользователи: 4 " in " ".join(client.get(list_url(User)).content.decode().split())
     deleted = client.post(page_url(user).replace("change", "delete"), {"post": "yes"})
     assert said(deleted) == [f"success: Удалено: пользователь «{user}»."]
 

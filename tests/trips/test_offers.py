@@ -24,6 +24,8 @@ from trips.models import Offer, Trip
 
 pytestmark = pytest.mark.django_db
 
+# SQLite knows milliseconds only: what is due at this very instant is not due yet.
+SECOND = dt.timedelta(seconds=1)
 HOUR = dt.timedelta(hours=1)
 DAY = dt.timedelta(days=1)
 
@@ -42,7 +44,7 @@ def take_a_break(driver: Driver) -> None:
 
 
 def begin_a_planned_break(driver: Driver) -> None:
-    now = timezone.now()
+    now = timezone.now() - SECOND
     Break.objects.create(driver=driver, starts_at=now, ends_at=now + HOUR, due_at=now)
     working_time.apply_due()
 
@@ -50,7 +52,7 @@ def begin_a_planned_break(driver: Driver) -> None:
 def reach_the_end_of_their_hours(driver: Driver) -> None:
     other_day = (timezone.now() + 3 * DAY).strftime("%a").lower()
     hours = {other_day: {"from": "08:00", "to": "18:00"}}
-    Driver.objects.filter(pk=driver.pk).update(weekly_hours=hours, hours_due_at=timezone.now())
+    Driver.objects.filter(pk=driver.pk).update(weekly_hours=hours, hours_due_at=timezone.now() - SECOND)
     working_time.apply_due()
 
 
