@@ -20,7 +20,8 @@ def connect() -> None:
 
 
 def _on_signed_in(request: HttpRequest | None, user: User, **_more: Any) -> None:
-    if request is not None:
+    # Only in a request whose language was chosen (stepper.web.languages): elsewhere nobody would choose anew.
+    if hasattr(request, "LANGUAGE_CODE"):
         translation.activate(user.offered_language)
 
 

@@ -7,6 +7,7 @@ from urllib.parse import urljoin
 import pytest
 from django.conf import settings
 from django.test import Client
+from django.utils.translation import get_language, override
 from rest_framework.test import APIClient
 
 from realtime.delivery.notifications import notify
@@ -179,3 +180,10 @@ def test_signing_in_is_said_in_the_language_of_the_account(account, accepted, sa
     client = Client(headers={"Accept-Language": accepted})
     page = client.post("/accounts/login/", {"login": user.email, "password": PASSWORD}, follow=True)
     assert said in page.content.decode()
+
+
+@pytest.mark.usefixtures("all_offered")
+def test_sign_in_outside_of_a_page_leaves_the_language_alone():
+    with override("en"):
+        Client().force_login(PassengerFactory(language="kk"))
+        assert get_language() == "en"
