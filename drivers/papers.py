@@ -113,7 +113,8 @@ class Papers:
 
         Whom staff entered needs none (drivers.validity): only those count that were accepted once.
         """
-        is_entered = self.approval == Approval.APPROVED and self.application.submitted_at is None
+        may_apply = self.approval in {None, Approval.REJECTED}
+        is_entered = not may_apply and self.application.submitted_at is None
         found = DriverDocument.objects.filter(owner_id=self.user_id).exclude(status=DocumentStatus.REPLACED)
         rows = list(found.order_by("-pk"))
         return [_paper(kind, [row for row in rows if row.kind == kind], is_entered) for kind in DocumentKind]

@@ -57,15 +57,17 @@ class PlateInput(forms.CharField):
 
     def clean(self, value: Any) -> Any:
         """Refuse what has no letter or digit as no plate, not as if nothing had been entered."""
-        if isinstance(value, str) and value.strip() and not normal_plate(value):
+        if isinstance(value, str) and value.strip() and not readable_plate(value):
             validate_plate("")
         return super().clean(value)
 
     def prepare_value(self, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        suffix = _SUFFIX.search(value)
-        return (readable_plate(value) or value) + (f" {suffix[0]}" if suffix else "")
+        suffix, readable = _SUFFIX.search(value), readable_plate(value)
+        if not readable:
+            return value
+        return readable + (f" {suffix[0]}" if suffix else "")
 
 
 def validate_plate(plate: str) -> None:

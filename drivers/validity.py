@@ -80,7 +80,7 @@ def _remind(driver_ids: list[int]) -> int:
     ending = _ending(driver)
     if ending and driver.approval == Approval.APPROVED and driver.user.is_active:
         with override(driver.user.offered_language):
-            days = [f"{kind.label}: {formats.date_format(day, 'j E Y')}" for kind, day in ending.items()]
+            days = [f"{kind.label}: {formats.date_format(day, 'SHORT_DATE_FORMAT')}" for kind, day in ending.items()]
             notify(
                 driver.user,
                 _("Send newer documents"),

@@ -190,14 +190,16 @@ def _leave_the_database(django_db_setup: None) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _clean_cache() -> None:
-    """Throttles, sign-in failures and positions of one test are not the next one's."""
+def _clean_process() -> None:
+    """Throttles, sign-in failures, positions and the language of one test's last page are not the next one's."""
     from django.core.cache import cache
+    from django.utils import translation
 
     from drivers.positions import buffer
     from stepper.db import clock
 
     cache.clear()
+    translation.deactivate()
     clock.forget()
     buffer.buffer._last.clear()
 

@@ -146,6 +146,10 @@ class BookingForm(forms.Form):
         """Say whether both places are chosen and something else is wrong."""
         return self.is_bound and not self.is_valid() and all(self.cleaned_data.get(s) for s in ("pickup", "dropoff"))
 
+    def price_errors(self) -> list[str]:
+        """Return what is wrong with the fields that the price depends on beside the places."""
+        return [str(error) for name in ("seats", "vehicle_class") for error in self.errors.get(name, [])]
+
     def is_priceable(self) -> bool:
         """Say whether everything that the price depends on is there and well-formed."""
         self.is_valid()

@@ -103,7 +103,7 @@ def quote(request: SignedInRequest) -> HttpResponse:
     during an upgrade; take it out in the next release.
     """
     form = BookingForm(request.POST if request.method == "POST" else request.GET)
-    context = {"form": form, **_price(request.user, form)}
+    context = {"form": form, "quote_alone": True, **_price(request.user, form)}
     return with_retry_after(render(request, "trips/quote.html", context), context.get("refusal"))
 
 

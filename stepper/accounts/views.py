@@ -7,6 +7,7 @@ from allauth.account.views import LogoutView as BaseLogoutView
 from django.http import HttpRequest, HttpResponse
 
 from stepper.accounts.forms import LoginForm
+from stepper.accounts.language import activate_guests
 
 R = TypeVar("R", bound=HttpResponse)
 
@@ -32,6 +33,8 @@ class LoginView(BaseLoginView):
 
 class LogoutView(BaseLogoutView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        # allauth writes its message before it signs out.
+        activate_guests(request)
         response: HttpResponse = super().post(request, *args, **kwargs)
         return clear_site_data(response)
 

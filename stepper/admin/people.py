@@ -125,17 +125,15 @@ admin.site.unregister(DBTaskResult)
 class MembersFilter(admin.EmptyFieldListFilter):
     """Filters by a relation, which has no name of its own that could be translated."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.title = _("members")
-
-
-class DriverFilter(admin.EmptyFieldListFilter):
-    """Filters by a relation, as the one above."""
+    name: Any = _("members")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.title = _("driver")
+        self.title = self.name
+
+
+class DriverFilter(MembersFilter):
+    name = _("driver")
 
 
 @admin.register(Group)

@@ -265,8 +265,9 @@ def test_approved_driver_reads_what_keeps_them_from_driving(address: str) -> Non
     assert "You can go online and drive." not in application_fragments.snapshot(driver.user_id)
 
 
-def test_nothing_is_missing_of_a_driver_whom_staff_entered() -> None:
-    html = signed_in(DriverFactory.create().user).get("/driver/settings/").content.decode()
+@pytest.mark.parametrize("approval", [Approval.APPROVED, Approval.SUSPENDED, Approval.PENDING])
+def test_nothing_is_missing_of_a_driver_whom_staff_entered(approval: Approval) -> None:
+    html = signed_in(DriverFactory.create(approval=approval).user).get("/driver/settings/").content.decode()
     assert "None yet" in html
     assert "Missing" not in html
 
@@ -278,7 +279,7 @@ def test_answer_by_mail_is_promised_where_there_is_mail(settings: Any, with_mail
     assert ("and get it by e-mail." in html) is with_mail
 
 
-@pytest.mark.parametrize("plate", ["!!", "---"])
+@pytest.mark.parametrize("plate", ["!!", "---", "#2"])
 def test_plate_without_letters_and_digits_is_no_plate(plate: str) -> None:
     page = save(signed_in(draft()), "vehicle", **{**VEHICLE, "plate": plate})
     assert page.context["form"].errors["plate"] == ["A plate has letters and digits, at most 16."]

@@ -1,6 +1,7 @@
 """Languages: whose choice counts, the switch, and that nothing is offered without a catalogue."""
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -187,3 +188,23 @@ def test_sign_in_outside_of_a_page_leaves_the_language_alone():
     with override("en"):
         Client().force_login(PassengerFactory(language="kk"))
         assert get_language() == "en"
+
+
+@pytest.mark.usefixtures("all_offered")
+@pytest.mark.parametrize("address", ["/accounts/logout/", "/accounts/sessions/end-all/"])
+def test_signing_out_is_said_in_the_language_of_the_page_that_follows(address):
+    client = Client(headers={"Accept-Language": "ru"})
+    user = PassengerFactory(language="kk")
+    client.post("/accounts/login/", {"login": user.email, "password": PASSWORD})
+    page = client.post(address, follow=True)
+    assert page["Content-Language"] == "ru"
+    assert re.search("Вы вышли|Вы выш", page.content.decode())
+
+
+@pytest.mark.usefixtures("all_offered")
+def test_signing_in_to_the_administration_is_said_in_its_language():
+    staff = StaffFactory(language="kk")
+    page = Client().post(
+        "/accounts/login/?next=/admin/", {"login": staff.email, "password": PASSWORD, "next": "/admin/"}, follow=True
+    )
+    assert "Вы вошли" in page.content.decode()

@@ -160,6 +160,12 @@ def test_error_page_leaves_unreadable_body_alone(settings: Any, host: str, addre
     assert answer.status_code == status
 
 
-def test_refused_host_is_said_in_the_shape_of_the_api() -> None:
-    answer = Client().post("/api/token", {}, headers={"host": "elsewhere.example"})
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "The request is malformed"), ("ru", "Запрос составлен неверно")]
+)
+def test_refused_host_is_said_in_the_shape_of_the_api(language: str, words: str) -> None:
+    headers = {"host": "elsewhere.example", "accept-language": language}
+    answer = Client().post("/api/token", {}, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (400, "request.malformed")
+    assert words in answer.json()["message"]
+    assert f'lang="{language}"' in Client().get("/", headers=headers).content.decode()

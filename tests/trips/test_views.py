@@ -527,3 +527,10 @@ def test_refused_booking_says_what_keeps_the_price_away(client):
     assert "Correct what is marked to see the price." in page
     assert "Choose pickup and dropoff" not in page
     assert "Choose pickup and dropoff" in text(client.get("/trips/new/"))
+
+
+def test_price_alone_says_what_keeps_it_away(client):
+    """Its fragment marks no field."""
+    page = text(client.post("/trips/quote/", {**FORM, "seats": ""}))
+    assert "This field is required." in page
+    assert "Correct what is marked" not in page

@@ -29,7 +29,7 @@ class Command(createsuperuser.Command):
             email = self._ask(User._meta.get_field("email"), options["email"])
             name = self._ask(User._meta.get_field("name"), options["name"])
             password = self._ask_password(User(email=email, name=name))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, EOFError):
             self.stderr.write("\nOperation cancelled.")
             sys.exit(1)
         User.objects.db_manager(options["database"]).create_superuser(email=email, name=name, password=password)
