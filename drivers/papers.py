@@ -51,6 +51,13 @@ class Paper:
     is_required: bool
 
     @property
+    def version(self) -> int:
+        """Grows with every change of the newest one, so that a page keeps what it heard last."""
+        if self.newest is None:
+            return 0
+        return 2 * self.newest.pk + (self.newest.status != DocumentStatus.PENDING)
+
+    @property
     def expires(self) -> bool:
         return self.kind != DocumentKind.PHOTO
 

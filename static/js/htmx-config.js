@@ -41,6 +41,16 @@ function keepWhatIsNotAnswered(detail) {
   if (detail.xhr.status === 200) location.reload();
   else toast(document.body.dataset.failed, "error");
 }
+// What an event has drawn while the answer was on its way stays: parts with an older [data-version] come too late.
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (!detail.shouldSwap) return;
+  const shown = [...detail.target.querySelectorAll("[data-version][id]")];
+  document.addEventListener("htmx:afterSwap", () => shown.forEach(keepNewer), { once: true });
+});
+function keepNewer(shown) {
+  const current = document.getElementById(shown.id);
+  if (current && Number(current.dataset.version) < Number(shown.dataset.version)) current.replaceWith(shown);
+}
 document.addEventListener("htmx:sendError", (event) => {
   // What is kept until the network is back (queued.js) is not lost.
   if (!event.detail.kept) toast(document.body.dataset.unreachable, "error");

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import FilePayload, Page, Route, expect
 
 from drivers import approvals, document_review
 from drivers.models import Driver, DriverDocument
@@ -31,7 +31,7 @@ def _send(page: Page, kind: str) -> None:
     form.get_by_test_id("document-upload").set_input_files([PHOTO])
     form.get_by_label("Valid until").fill(in_days(300).isoformat())
     form.get_by_role("button", name="Send").click()
-    expect(page.get_by_text("Sent.", exact=True)).to_be_visible()
+    expect(page.get_by_test_id(f"document-{kind}")).to_have_text("Being checked")
 
 
 def test_applying_until_the_first_completed_trip(open_as: Callable[..., Page]) -> None:
@@ -145,3 +145,23 @@ def test_settings_are_saved_and_the_page_changes_its_colours(open_as: Callable[.
     photo.get_by_role("button", name="Send").click()
     expect(page.locator("img.settings__photo")).to_have_js_property("naturalWidth", 900)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_answer_that_comes_after_the_event_takes_nothing_back(open_as: Callable[..., Page]) -> None:
+    user = PassengerFactory()
+    page = open_as(user, "/drivers/apply/?step=documents", viewport=PHONE)
+    expect(page.get_by_test_id("connection-state")).to_have_attribute("data-state", "live")
+
+    def answer_late(route: Route) -> None:
+        answer = route.fetch()
+        accept_all(user)
+        expect(page.get_by_test_id("document-insurance")).to_have_text("Accepted")
+        route.fulfill(response=answer)
+
+    page.route("**/drivers/documents/insurance/", answer_late)
+    form = page.locator("#document-insurance")
+    form.get_by_test_id("document-upload").set_input_files([PHOTO])
+    form.get_by_label("Valid until").fill(in_days(300).isoformat())
+    form.get_by_role("button", name="Send").click()
+    expect(page.get_by_text("Sent.", exact=True)).to_be_visible()
+    expect(page.get_by_test_id("document-insurance")).to_have_text("Accepted")
