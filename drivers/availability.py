@@ -190,12 +190,13 @@ def require_ready(driver: Driver) -> None:
         Conflict: driver.no_vehicle, driver.licence_expired, driver.documents_expired
     """
     require_approved(driver)
-    if driver.vehicle is None:
-        raise Conflict("driver.no_vehicle", _("You have no vehicle yet; please contact our staff."))
-    if driver.licence_expired:
-        raise Conflict("driver.licence_expired", _("Your licence has expired; please send our staff the new one."))
-    if driver.documents_expired:
-        raise Conflict("driver.documents_expired", DOCUMENTS_EXPIRED)
+    match driver.lack:
+        case "vehicle":
+            raise Conflict("driver.no_vehicle", _("You have no vehicle yet; please contact our staff."))
+        case "licence":
+            raise Conflict("driver.licence_expired", _("Your licence has expired; please send our staff the new one."))
+        case "documents":
+            raise Conflict("driver.documents_expired", DOCUMENTS_EXPIRED)
 
 
 def set_online(driver_id: int, online: bool) -> Driver:

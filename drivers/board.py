@@ -282,9 +282,8 @@ class Board:
         return self.driver.approval == Approval.APPROVED and not self.driver.lack
 
     @property
-    def lapsed_documents(self) -> str:
-        """Name the documents without which they may not drive, for people."""
-        return Papers(self.driver.user_id).lacking_documents
+    def papers(self) -> Papers:
+        return Papers(self.driver.user_id)
 
     @property
     def is_online(self) -> bool:

@@ -10,7 +10,6 @@ from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
 from redis.exceptions import RedisError
@@ -18,6 +17,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from stepper import limits
+from stepper.accounts.language import activate_guests
 from stepper.errors import (
     DomainError,
     InvalidInput,
@@ -154,7 +154,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer what Django itself refuses (`handler400`), in the shape of the API there and as the page elsewhere."""
     if not hasattr(request, "LANGUAGE_CODE"):
         # Refused before its language was found.
-        translation.activate(translation.get_language_from_request(request))
+        activate_guests(request)
     if request.path_info.startswith(API_PREFIX):
         message = str(_("The request is malformed, or its Host header is not an address of this server."))
         return JsonResponse({"code": "request.malformed", "message": message}, status=400)
