@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import psycopg
@@ -22,6 +23,8 @@ from .errors import BackupError
 # Where databases are made and renamed: nobody is connected to the one that it is about.
 _MAINTENANCE = "postgres"
 _MAX_NAME = 63
+# How long a connection may still be listed that a stopped server has closed; PostgreSQL's own renaming waits likewise.
+_CLOSING_S = 2.0
 # The head of a table's rows in a script of pg_restore, with its schema and its name; a line `\.` ends them.
 _COPY = re.compile(rb'COPY ((?:"[^"]*")+|[^\s".]+)\.((?:"[^"]*")+|[^\s".]+) (?:\(.*\))? FROM stdin;\n')
 _END_OF_COPY = b"\\.\n"
@@ -188,8 +191,11 @@ class PostgresqlDatabase(Database):
 
     def _require_nobody_connected(self) -> None:
         others = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_type IS DISTINCT FROM %s"
-        connected = _one(self._server, others, self.name, "autovacuum worker")
-        if connected:
+        until = monotonic() + _CLOSING_S
+        while connected := _one(self._server, others, self.name, "autovacuum worker"):
+            if monotonic() < until:
+                sleep(0.05)
+                continue
             raise BackupError(
                 "restore.in_use",
                 f"{self.name} has {connected} connections: stop servers, dispatchers and shells, on every machine.",

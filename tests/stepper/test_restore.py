@@ -26,7 +26,7 @@ from stepper.accounts.codes import has_second_factor
 from stepper.accounts.reset_tokens import reset_tokens
 from stepper.accounts.second_factor import count_recovery_codes
 from stepper.api.tokens import sign_in
-from stepper.backups import folders
+from stepper.backups import client_tools, folders, postgresql
 from stepper.backups.renewal import renew
 from stepper.models import Restore, SecurityEvent, User
 from tests.backups import Installation, back_up, installation, refusal
@@ -228,6 +228,27 @@ def test_tables_of_others_are_in_the_backup_and_not_in_its_manifest(tmp_path: Pa
     with installation.entered():
         # Nobody has an account in it, but a restore would replace the other schema as well.
         assert refusal("restore", backup) == ("restore.not_empty", 9)
+
+
+@pytest.mark.scaled_only
+def test_connection_that_is_just_closing_is_waited_for(
+    tmp_path: Path, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that was stopped the moment before is still listed by PostgreSQL."""
+    backup = back_up(tmp_path / "backups")
+    with installation.entered():
+        call_command("restore", str(backup), verbosity=0)
+    other = client_tools.connect(installation.name)
+    waits: list[float] = []
+
+    def close_other(seconds: float) -> None:
+        other.close()
+        waits.append(seconds)
+
+    monkeypatch.setattr(postgresql, "sleep", close_other)
+    with installation.entered():
+        call_command("restore", str(backup), verbosity=0)
+    assert waits
 
 
 # What is refused, before anything is touched: of the files no database plays a part in it.
