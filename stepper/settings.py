@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
-from environs import Env, EnvError
+from environs import Env
 
 from stepper import languages
 from stepper.accounts.configuration import (  # noqa: F401
@@ -25,6 +25,7 @@ from stepper.accounts.configuration import (  # noqa: F401
     MFA_TOTP_ISSUER,
     MFA_TOTP_TOLERANCE,
 )
+from stepper.db.configuration import read_database
 from stepper.mail.configuration import read_email_url, read_public_url
 from stepper.push_keys import make_vapid_key, read_vapid_key
 from stepper.server.logs import logging_configuration
@@ -184,51 +185,9 @@ TEMPLATES = [
 
 # Database
 
-if DATABASE_URL:
-    # A password containing % or @ must be percent-encoded, as in every URL.
-    try:
-        DATABASES = {"default": env.dj_db_url("DATABASE_URL")}
-    except EnvError as error:
-        # Not the library's words, which repeat the password.
-        raise ImproperlyConfigured(
-            "DATABASE_URL is not an address like postgresql://user:password@host:5432/name; in user and password "
-            "special characters are percent-encoded."
-        ) from error
-else:
-    DATABASES = {"default": {"ENGINE": "stepper.db.sqlite", "NAME": str(DATA_DIR / "stepper.sqlite3")}}
-
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["ENGINE"] = "stepper.db.sqlite"
-if DATABASES["default"]["ENGINE"] == "stepper.db.sqlite":
-    DATABASES["default"]["OPTIONS"] = {
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 30,
-        "init_command": (
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-20000; PRAGMA temp_store=MEMORY;"
-        ),
-    }
-    # A file, not memory: the tests' sockets and threads each open a connection of their own.
-    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
-else:
-    if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-        DATABASES["default"]["ENGINE"] = "stepper.db.postgresql"
-    DATABASES["default"]["CONN_MAX_AGE"] = 0
-    DATABASES["default"]["OPTIONS"] = {
-        # A host that does not even refuse must not hold a thread for minutes.
-        "connect_timeout": 5,
-        **DATABASES["default"].get("OPTIONS", {}),
-        "pool": {
-            "min_size": 2,
-            # Requests and sockets have DATABASE_THREADS each, the service's own loops five, tasks six, the rest is
-            # reserve.
-            "max_size": env.int("DATABASE_POOL", 2 * DATABASE_THREADS + 14),
-            # A request that waits longer for a connection is answered with 503.
-            "timeout": 5,
-            # The pool doubles its pauses between tries for so long, then the next request for a connection is a try:
-            # after an outage of any length connections are back within seconds.
-            "reconnect_timeout": 3,
-        },
-    }
+# Requests and sockets have DATABASE_THREADS each, the service's own loops five, tasks six, the rest is reserve.
+DATABASE_POOL = env.int("DATABASE_POOL", 2 * DATABASE_THREADS + 14)
+DATABASES = {"default": read_database(env, DATABASE_URL, DATA_DIR, pool=DATABASE_POOL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["mail", "push"]}}
