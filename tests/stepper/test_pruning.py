@@ -282,6 +282,7 @@ def test_pass_with_nothing_to_do_is_one_query_a_rule(query_count: Any) -> None:
     "index", range(len(RULES)), ids=[f"{number}-{rule.model.__name__}" for number, rule in enumerate(RULES)]
 )
 def test_rows_are_found_by_an_index(index: int) -> None:
+    TripFactory(driver=DriverFactory(), status="accepted")
     statements = plans.statements(lambda: pruning.prune_batch(a_walk(RULES[index]), timezone.now(), ServiceSettings()))
     assert [plans.full_scans(plans.plan(*one, is_large=True)) for one in statements] == [[]]
 
