@@ -384,7 +384,7 @@ class Board:
         if position is None:
             return Upcoming(waiting[0], None, None, is_late=False)
         km = distance_km(position.lat, position.lng, waiting[0].pickup_lat, waiting[0].pickup_lng)
-        leave_at = waiting[0].departure_at - dt.timedelta(minutes=eta.minutes(km))
+        leave_at = waiting[0].departure_at - dt.timedelta(minutes=eta.minutes(km, eta.speeds_of(self.settings)))
         return Upcoming(waiting[0], km, leave_at, leave_at <= self.now)
 
 

@@ -117,6 +117,12 @@ def _session_user(session_key: str, scope: dict[str, Any] | None = None) -> tupl
     return user, row.expire_date
 
 
+def require_tls(scope: dict[str, Any]) -> None:
+    """Refuse a socket without TLS where HTTPS is set. Raises NotPermitted (https.required)."""
+    if settings.HTTPS and scope.get("scheme") != "wss":
+        raise NotPermitted("https.required", HTTPS_REQUIRED)
+
+
 def identify(scope: dict[str, Any]) -> Identity:
     """Identify the user of a socket. Reads the database, so call it in a database thread.
 
@@ -124,8 +130,7 @@ def identify(scope: dict[str, Any]) -> Identity:
         NotSignedIn: auth.required, auth.token_invalid
         NotPermitted: auth.origin_refused, a cookie came from a page that is not ours; https.required
     """
-    if settings.HTTPS and scope.get("scheme") != "wss":
-        raise NotPermitted("https.required", HTTPS_REQUIRED)
+    require_tls(scope)
     token = bearer(scope)
     if token is not None:
         found = _token_user(token, scope)

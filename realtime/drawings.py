@@ -35,7 +35,11 @@ def change_of(event: events.DurableFrame) -> tuple[str | int, ...]:
     """Return the key of the change behind an event: events of one change, which draw the same regions, share it."""
     match event:
         case (
-            events.OfferAccepted() | events.TripStatusUpdated() | events.BookingConfirmed() | events.BookingCancelled()
+            events.OfferAccepted()
+            | events.TripStatusUpdated()
+            | events.SharedTripUpdated()
+            | events.BookingConfirmed()
+            | events.BookingCancelled()
         ):
             return ("change", event.trip_id, event.version)
         case (

@@ -22,3 +22,8 @@ def driver_of(group: str) -> int | None:
 def trip(trip_id: int) -> str:
     """Name the group of who watches a trip: the organiser, booked passengers, its driver, staff who follow it."""
     return f"trip.{trip_id}"
+
+
+def shared_trip(trip_id: int) -> str:
+    """Name the group of who watches a trip by a link: its status and the vehicle's position, nothing else of it."""
+    return f"shared.{trip_id}"

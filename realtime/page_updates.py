@@ -15,6 +15,7 @@ from realtime import events
 from realtime.drawings import DrawingKey, change_of, draw_once_for_sockets
 from stepper.db.transactions import run_in_thread
 from trips import fragments as trip_fragments
+from trips import shared_fragments
 
 SNAPSHOTS: dict[events.Page, Callable[..., str]] = {
     "driver": driver_fragments.snapshot,
@@ -22,6 +23,7 @@ SNAPSHOTS: dict[events.Page, Callable[..., str]] = {
     "trip": trip_fragments.snapshot,
     "trips": trip_fragments.list_snapshot,
     "apply": application_fragments.snapshot,
+    "shared": shared_fragments.snapshot,
 }
 CHANGES: dict[events.Page, Callable[..., str]] = {
     "driver": driver_fragments.render,
@@ -29,6 +31,7 @@ CHANGES: dict[events.Page, Callable[..., str]] = {
     "trip": trip_fragments.render,
     "trips": trip_fragments.list_render,
     "apply": application_fragments.render,
+    "shared": shared_fragments.render,
 }
 
 

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from stepper.accounts.views import logout
+from trips.share_views import shared_trip
 
 urlpatterns = [
     path("", include("stepper.web.views")),
@@ -12,6 +13,7 @@ urlpatterns = [
     path("admin/logout/", logout),
     path("admin/", admin.site.urls),
     path("trips/", include("trips.urls")),
+    path("t/<str:token>/", shared_trip, name="shared-trip"),
     path("driver/", include("drivers.urls")),
     path("drivers/", include("drivers.joining_urls")),
     path("notifications/", include("realtime.urls")),

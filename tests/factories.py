@@ -209,6 +209,6 @@ class OfferFactory(DjangoModelFactory[Offer]):
     urgency = Urgency.URGENT
     difficulty = factory.LazyAttribute(lambda offer: pricing.difficulty(offer.trip.distance_km))
     distance_km = 1.2
-    pickup_min = factory.LazyAttribute(lambda offer: eta.minutes(offer.distance_km))
+    pickup_min = factory.LazyAttribute(lambda offer: eta.minutes(offer.distance_km, eta.speeds_of(ServiceSettings())))
     expires_at = factory.LazyFunction(lambda: timezone.now() + dt.timedelta(seconds=120))
     responded_at = factory.LazyAttribute(lambda offer: None if offer.status == OfferStatus.PENDING else timezone.now())

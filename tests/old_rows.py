@@ -1,6 +1,7 @@
 """A row of any age of each table that the dispatcher prunes, and the settings that say how long it is kept."""
 
 import datetime as dt
+import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from stepper.models import AccountSession, AddressChange, AddressCode, SecurityE
 from stepper.tasks.queue import ordered_id
 from tests.factories import DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.papers import document
-from trips.models import AppliedCommand, DispatchRound, Trip, TripTransition, TripWatch
+from trips.models import AppliedCommand, DispatchRound, Trip, TripShare, TripTransition, TripWatch
 from trips.states import OfferStatus, Role, TripStatus
 
 DAY = dt.timedelta(days=1)
@@ -154,6 +155,13 @@ def session(age: dt.timedelta) -> Any:
     return Session.objects.create(session_key=key, session_data="", expire_date=timezone.now() - age)
 
 
+def share(age: dt.timedelta) -> Any:
+    """The link of a trip that ended so long ago, by a server that knew of no links."""
+    trip = ended_trip(age)
+    row = TripShare.objects.create(trip=trip, created_by=trip.organiser, token_digest=uuid.uuid4().hex)
+    return dated(row, created_at=timezone.now() - 30 * DAY)
+
+
 def account_session(age: dt.timedelta) -> Any:
     """That of a session that expired `age` ago."""
     user = PassengerFactory()
@@ -218,6 +226,7 @@ CASES = {
     "keys of commands": Case(applied_command, 2 * DAY),
     "events": Case(event, 12 * HOUR, {"event_log_hours": 12}),
     "security log": Case(security_event, 60 * DAY, {"security_log_kept_days": 60}),
+    "links to trips": Case(share, 0 * DAY),
     "sessions": Case(session, 0 * DAY),
     "sessions in people's lists": Case(account_session, 0 * DAY),
     "browsers that get pushes": Case(push_subscription, 0 * DAY),

@@ -214,15 +214,13 @@ def _give_back(trip: Trip, driver: Driver, *, role: Role, by_id: int, reason: st
         accepted_at=None,
         **NO_WAVE | {"next_look_at": now},
         search_until=search_until,
-        delay_minutes=0,
-        delay_reason="",
     )
     transaction.on_commit(partial(best_effort, start_round, trip.pk))
     mark_free(driver.pk)
     notify(
         trip.organiser,
         gettext_lazy("Your driver had to give up the trip"),
-        message=gettext_lazy("We are asking other drivers now."),
+        message=gettext_lazy("We are finding you another driver."),
         audience="passenger",
         priority="high",
         action_url=f"/trips/{trip.pk}/",

@@ -189,7 +189,7 @@ def create_wave(
     if chosen:
         reach_km = trip.reach_km or 0.0 if pending else _wave_reach_km(chosen, policy)
         state = {"round_number": trip.asking_round, "wave": wave, "reach_km": reach_km, "next_look_at": woken_at}
-        _write_offers(trip, chosen, state=state, policy=policy, role=role, by_id=by_id)
+        _write_offers(trip, chosen, state=state, policy=policy, settings=settings, role=role, by_id=by_id)
     elif pending:
         Trip.objects.filter(pk=trip.pk).update(next_look_at=woken_at)
     elif near:
@@ -254,12 +254,14 @@ def _write_offers(
     *,
     state: dict[str, Any],
     policy: Policy,
+    settings: ServiceSettings,
     role: Role,
     by_id: int | None,
 ) -> None:
     """Write and publish the offers of a wave; `state`: the trip's columns that say which. The trip is locked."""
     # The deadline on the card is the one that answers are judged by.
     now = read_database_now()
+    speeds = eta.speeds_of(settings)
     expires_at = now + policy.answer
     offers = Offer.objects.bulk_create(
         Offer(
@@ -273,7 +275,7 @@ def _write_offers(
             urgency=policy.urgency,
             difficulty=pricing.difficulty(trip.distance_km),
             distance_km=round(one.distance_km, 2),
-            pickup_min=eta.minutes(one.distance_km),
+            pickup_min=eta.minutes(one.distance_km, speeds),
             created_at=now,
             expires_at=expires_at,
         )

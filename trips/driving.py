@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from drivers.availability import lock_driver, mark_busy
+from drivers.geo import distance_km
 from drivers.models import Driver
 from realtime.delivery.notifications import notify
 from stepper import limits
@@ -16,13 +17,13 @@ from stepper.errors import Conflict, InvalidInput, NotFound
 from stepper.models import ServiceSettings, User
 from stepper.templatetags.units import clock, km
 from stepper.texts import clean_text
-from trips import access, arrival, assignment
+from trips import access, arrival, assignment, eta
 from trips.access import trip_for
 from trips.ending import end_trip
 from trips.repeats import is_repeated
 
 from .models import TransitionRefused, Trip
-from .states import ASSIGNED, DRIVING, EXPECTED, STEPS, Doubt, Role, TripStatus, TripType, allowed
+from .states import ABOARD, ASSIGNED, DRIVING, EXPECTED, STEPS, Doubt, Role, TripStatus, TripType, allowed
 
 DELAYED, RELEASED, NO_SHOW = "delayed", "released", "no_show"
 # The values a driver may send as status: the steps, and three that are not states.
@@ -239,7 +240,8 @@ def _set_delay(driver_id: int, trip_id: int, *, minutes: int | None, reason: str
         raise Conflict("trip.transition_refused", _("This trip is over."))
     if (trip.delay_minutes, trip.delay_reason) == (minutes, reason[:200]):
         return trip
-    trip.amend(reason, delay_minutes=minutes, delay_reason=reason[:200])
+    delayed_until = _next_stop_expected_at(trip, ServiceSettings.current()) + dt.timedelta(minutes=minutes)
+    trip.amend(reason, delay_minutes=minutes, delay_reason=reason[:200], delayed_until=delayed_until)
     notify(
         trip.organiser,
         gettext_lazy("Your driver is delayed"),
@@ -249,6 +251,24 @@ def _set_delay(driver_id: int, trip_id: int, *, minutes: int | None, reason: str
         action_url=f"/trips/{trip.pk}/",
     )
     return trip
+
+
+def _next_stop_expected_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
+    """Return when the next stop would be reached without the delay that is being announced."""
+    now, speeds = database_now(), eta.speeds_of(settings)
+    drive = trip.ends_at - trip.departure_at
+    if trip.status == TripStatus.DRIVER_ARRIVED:
+        return max(now, trip.departure_at) + drive
+    position = arrival.position_of(trip)
+    if trip.status in ABOARD:
+        stop, otherwise = (trip.dropoff_lat, trip.dropoff_lng), drive
+    else:
+        stop, otherwise = (trip.pickup_lat, trip.pickup_lng), dt.timedelta()
+    if position is not None and position.is_fresh(settings.position_fresh_s):
+        away_km = distance_km(position.lat, position.lng, *stop)
+        otherwise = dt.timedelta(minutes=eta.minutes(away_km, speeds, position.speed_kmh))
+    arrives_at = now + otherwise
+    return arrives_at if trip.status in ABOARD else max(arrives_at, trip.departure_at)
 
 
 @in_transaction

@@ -46,7 +46,7 @@ def quote(
     multiplier = settings.multiplier(vehicle_class)
     fare = round((settings.base_fare + settings.fare_per_km * road_km) * multiplier)
     fee = round(fare * settings.platform_fee_percent / 100)
-    duration_min = eta.minutes(straight_km)
+    duration_min = eta.minutes(straight_km, eta.speeds_of(settings))
     return Quote(
         distance_km=round(road_km, 1),
         duration_min=duration_min,

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import views
+from . import receipt_views, share_views, views
 
 app_name = "trips"
 
@@ -12,6 +12,10 @@ urlpatterns = [
     path("quote/", views.quote, name="quote"),
     path("<row:trip_id>/", views.detail, name="detail"),
     path("<row:trip_id>/cancel/", views.cancel, name="cancel"),
+    path("<row:trip_id>/share/", share_views.create, name="share-create"),
+    path("<row:trip_id>/share/<row:share_id>/revoke/", share_views.revoke, name="share-revoke"),
+    path("<row:trip_id>/receipt/", receipt_views.receipt, name="receipt"),
+    path("<row:trip_id>/receipt.pdf", receipt_views.receipt_pdf, name="receipt-pdf"),
     path("<row:trip_id>/rate/", views.rate, name="rate"),
     path("<row:trip_id>/offer-again/", views.offer_again, name="offer-again"),
     path("<row:trip_id>/widen/", views.widen, name="widen"),

@@ -24,6 +24,7 @@ from trips import access, assignment, bookings, places, unfilled
 from .forms import BookingForm, CancelForm, PostponeForm, RatingForm, WidenForm
 from .models import Trip
 from .panel import Panel
+from .share_views import share_context
 from .states import FINISHED
 
 PAST_PER_PAGE = 10
@@ -112,7 +113,8 @@ def quote(request: SignedInRequest) -> HttpResponse:
 @login_required
 def detail(request: SignedInRequest, trip_id: int) -> HttpResponse:
     panel = panel_for(request, trip_id)
-    return render(request, "trips/detail.html", {"panel": panel, "rating_form": RatingForm.of(panel.actions.my_rating)})
+    context = {"panel": panel, "rating_form": RatingForm.of(panel.actions.my_rating)}
+    return render(request, "trips/detail.html", {**context, **share_context(request.user, panel.trip)})
 
 
 def _changed_response(request: HttpRequest, panel: Panel) -> HttpResponse:

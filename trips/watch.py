@@ -202,7 +202,7 @@ def _leave_at(check: _Watched) -> dt.datetime:
         drive = _UNKNOWN
     else:
         away_km = distance_km(position.lat, position.lng, trip.pickup_lat, trip.pickup_lng)
-        drive = dt.timedelta(minutes=eta.minutes(away_km))
+        drive = dt.timedelta(minutes=eta.minutes(away_km, eta.speeds_of(check.settings)))
     return max(trip.departure_at - drive, trip.accepted_at or check.now)
 
 

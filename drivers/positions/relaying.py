@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from drivers.positions.fixes import Fix
-from drivers.positions.tracking import NO_ETA, eta_for, location_frame
+from drivers.positions.tracking import NO_ETA, eta_for, location_frame, shared_location
 from drivers.positions.types import TrackedTrip
 from realtime import events, groups
 from realtime.layer.hub import HubChannelLayer
@@ -25,16 +25,27 @@ class PositionRelay:
         """Send a fix to the watchers of the driver's trips, and to staff."""
         hub = self._hub
         for ride in rides:
-            if ride.tracked_from <= fix.received_at and (hub is None or hub.is_watched(ride.group)):
-                self._send(ride.group, ride.group, fix, ride.trip_id, eta_for(fix.point, ride))
+            if ride.tracked_from > fix.received_at:
+                continue
+            if hub is None or hub.is_watched(ride.group):
+                self._send(ride.group, ride.group, fix, ride.trip_id, eta_for(fix.point, ride, fix.received_at))
+            if ride.shared_group and (hub is None or hub.is_watched(ride.shared_group)):
+                self._send_shared(ride, fix)
         if hub is None or hub.is_watched(groups.STAFF):
             self._send(groups.STAFF, f"driver.{fix.driver_id}", fix, None, NO_ETA)
 
+    def _send_shared(self, ride: TrackedTrip, fix: Fix) -> None:
+        to_go = eta_for(fix.point, ride, fix.received_at)
+        frame = _frame(fix, ride.trip_id, to_go)
+        self._relay(ride.shared_group, ride.shared_group, fix, shared_location(frame, ride.trip_id))
+
     def _send(self, group: str, key: str, fix: Fix, trip_id: int | None, to_go: events.Eta) -> None:
+        self._relay(group, key, fix, _frame(fix, trip_id, to_go))
+
+    def _relay(
+        self, group: str, key: str, fix: Fix, frame: events.DriverLocationUpdated | events.SharedLocation
+    ) -> None:
         """Send a position to the layer; while it waits, a newer one with the same `key` replaces it."""
-        frame = location_frame(
-            fix.driver_id, trip_id, point=fix.point, recorded_at=fix.recorded_at, timestamp=fix.received_at, to_go=to_go
-        )
         message = {
             "type": "position.relayed",
             "group": group,
@@ -48,3 +59,9 @@ class PositionRelay:
         task = asyncio.ensure_future(self._layer.group_send(group, message))
         _sending.add(task)
         task.add_done_callback(_sending.discard)
+
+
+def _frame(fix: Fix, trip_id: int | None, to_go: events.Eta) -> events.DriverLocationUpdated:
+    return location_frame(
+        fix.driver_id, trip_id, point=fix.point, recorded_at=fix.recorded_at, timestamp=fix.received_at, to_go=to_go
+    )

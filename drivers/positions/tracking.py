@@ -1,6 +1,7 @@
 """A driver's position as the watchers of a trip get it: the frame, and the ETA. When they get it: privacy.py."""
 
 import datetime as dt
+import math
 
 from drivers import geo
 from drivers.models import DriverPosition
@@ -17,7 +18,7 @@ from trips.states import ABOARD, DRIVING
 def tracked_trip(trip: Trip, settings: ServiceSettings) -> TrackedTrip:
     """Return the data of an assigned trip that relaying a fix to its watchers needs."""
     pickup, dropoff = (trip.pickup_lat, trip.pickup_lng), (trip.dropoff_lat, trip.dropoff_lng)
-    trip_min = eta.minutes(geo.distance_km(*pickup, *dropoff))
+    speeds = eta.speeds_of(settings)
     return TrackedTrip(
         trip_id=trip.pk,
         is_driven=trip.status in DRIVING,
@@ -27,7 +28,11 @@ def tracked_trip(trip: Trip, settings: ServiceSettings) -> TrackedTrip:
         dropoff=dropoff,
         tracked_from=opens_at(trip, settings),
         group=groups.trip(trip.pk),
-        trip_min=trip_min,
+        shared_group=groups.shared_trip(trip.pk) if trip.is_shared else "",
+        trip_min=eta.minutes(geo.distance_km(*pickup, *dropoff), speeds),
+        speeds=speeds,
+        departure_at=trip.departure_at,
+        delayed_until=trip.expected_after_delay_at,
     )
 
 
@@ -66,15 +71,36 @@ def location_frame(
     )
 
 
-def eta_for(point: events.Point, ride: TrackedTrip) -> events.Eta:
-    """Estimate the minutes to the pickup (None once the passengers are aboard) and to the dropoff."""
-    if ride.is_aboard:
-        return events.Eta(None, eta.minutes(geo.distance_km(point.lat, point.lng, *ride.dropoff), point.speed_kmh))
-    pickup_min = eta.minutes(geo.distance_km(point.lat, point.lng, *ride.pickup), point.speed_kmh)
-    return events.Eta(pickup_min, pickup_min + ride.trip_min)
-
-
 NO_ETA = events.Eta()
+
+
+def shared_location(frame: events.DriverLocationUpdated, trip_id: int) -> events.SharedLocation:
+    """Return what of a position goes to those who watch the trip by a link."""
+    return events.SharedLocation(
+        timestamp=frame.timestamp,
+        trip_id=trip_id,
+        lat=frame.lat,
+        lng=frame.lng,
+        heading_deg=frame.heading_deg,
+        recorded_at=frame.recorded_at,
+        eta=frame.eta,
+    )
+
+
+def eta_for(point: events.Point, ride: TrackedTrip, now: dt.datetime) -> events.Eta:
+    """Estimate the minutes to the pickup (None once the passengers are aboard) and to the dropoff.
+
+    With the delay that the driver announced. Both None until the driver has set off: nothing is promised before.
+    """
+    if not ride.is_driven:
+        return NO_ETA
+    target = ride.dropoff if ride.is_aboard else ride.pickup
+    drive_min = eta.minutes(geo.distance_km(point.lat, point.lng, *target), ride.speeds, point.speed_kmh)
+    wait_min = eta.with_delay(drive_min, ride.delayed_until, now)
+    if ride.is_aboard:
+        return events.Eta(None, wait_min)
+    until_departure_min = math.ceil((ride.departure_at - now) / dt.timedelta(minutes=1))
+    return events.Eta(wait_min, max(wait_min, until_departure_min) + ride.trip_min)
 
 
 def last_known(trip: Trip, settings: ServiceSettings) -> events.DriverLocationUpdated | None:
@@ -101,5 +127,5 @@ def location_for_watchers(
         point=point,
         recorded_at=row.recorded_at,
         timestamp=now,
-        to_go=eta_for(point, tracked_trip(trip, settings)),
+        to_go=eta_for(point, tracked_trip(trip, settings), now),
     )

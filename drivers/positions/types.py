@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from trips.eta import Speeds
+
 
 class ReportResult(Struct, frozen=True, gc=False):
     """Numbers of a report's points by result; all but `clamped` add up to all points.
@@ -35,8 +37,15 @@ class TrackedTrip(Struct, frozen=True, gc=False):
     # Passengers get positions from this time on.
     tracked_from: dt.datetime
     group: str
+    # Of who watches it by a link; empty: it is not shared.
+    shared_group: str
     # Minutes from pickup to dropoff.
     trip_min: int
+    speeds: Speeds
+    # Passengers are not driven off before.
+    departure_at: dt.datetime
+    # When the next stop is expected by the delay that the driver announced; None: there is none.
+    delayed_until: dt.datetime | None = None
 
 
 class DriverFacts(Struct, frozen=True, gc=False):

@@ -47,8 +47,8 @@ class VehicleCard(Struct, frozen=True):
 
 
 # The dashboards' pages: a driver's, their earnings', one trip's, a user's list of trips, an application to drive with
-# its documents.
-Page = Literal["driver", "earnings", "trip", "trips", "apply"]
+# its documents, a trip that is watched by a link.
+Page = Literal["driver", "earnings", "trip", "trips", "apply", "shared"]
 
 
 class Durable(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -168,6 +168,17 @@ class TripStatusUpdated(Durable, frozen=True, kw_only=True, tag="trip.status.upd
     delay_reason: str = ""
     # False: the driver reported the arrival, and no position of theirs confirms it.
     arrival_confirmed: bool = True
+
+
+class SharedTripUpdated(Durable, frozen=True, kw_only=True, tag="trip.shared.updated"):
+    """To the pages that watch a trip by a link: it changed. They have no other event of the trip."""
+
+    pages: ClassVar[frozenset[Page]] = frozenset({"shared"})
+    changes_driver: ClassVar[bool] = False
+
+    trip_id: int
+    version: int
+    status: str
 
 
 class BookingConfirmed(Durable, frozen=True, kw_only=True, tag="booking.confirmed"):
@@ -345,12 +356,24 @@ class TripSnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="tri
     location: DriverLocationUpdated | None
 
 
+class SharedLocation(Struct, frozen=True, kw_only=True, tag_field="type", tag="trip.shared.location"):
+    """To the pages that watch a trip by a link: where its vehicle is. Never logged, the latest wins."""
+
+    timestamp: dt.datetime
+    trip_id: int
+    lat: float
+    lng: float
+    heading_deg: float | None
+    recorded_at: dt.datetime
+    eta: Eta
+
+
 class ConnectionEstablished(Struct, frozen=True, kw_only=True, tag_field="type", tag="connection.established"):
-    """To one socket, first: who it is, the intervals to keep, and the cursor."""
+    """To one socket, first: who it is, the intervals to keep, and the cursor. `user_id` None: it came by a link."""
 
     timestamp: dt.datetime = field(default_factory=_now)
     protocol: str = PROTOCOL
-    user_id: int
+    user_id: int | None
     driver_id: int | None
     server_time: dt.datetime = field(default_factory=_now)
     heartbeat_s: int
@@ -402,6 +425,7 @@ DurableFrame = (
     | OfferAccepted
     | OfferExpired
     | TripStatusUpdated
+    | SharedTripUpdated
     | BookingConfirmed
     | BookingCancelled
     | NotificationDriver
@@ -413,4 +437,13 @@ DurableFrame = (
     | TripRated
 )
 DURABLE: tuple[type[Durable], ...] = get_args(DurableFrame)
-Frame = DurableFrame | DriverLocationUpdated | TripSnapshot | ConnectionEstablished | Heartbeat | Ack | Error
+Frame = (
+    DurableFrame
+    | DriverLocationUpdated
+    | SharedLocation
+    | TripSnapshot
+    | ConnectionEstablished
+    | Heartbeat
+    | Ack
+    | Error
+)

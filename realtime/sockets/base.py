@@ -123,8 +123,7 @@ class SocketConsumer(ForwardingConsumer):
         await self.send({"type": "websocket.accept", "subprotocol": accepted_subprotocol(self.scope)})
         try:
             self._counted.require_room()
-            self.identity = await run_in_thread(commands.identify_and_count, self.scope)
-            self._account = await self._counted.sign_in(self.identity.user.pk)
+            await self.identify()
             await self._prepare()
             open_sockets.add(self)
             await self._send_frame(await run_in_thread(self.established))
@@ -140,6 +139,11 @@ class SocketConsumer(ForwardingConsumer):
             await self._close(CLOSE_TRY_AGAIN)
         else:
             self._open()
+
+    async def identify(self) -> None:
+        """Find out who opens the socket and count it for them. Raises DomainError."""
+        self.identity = await run_in_thread(commands.identify_and_count, self.scope)
+        self._account = await self._counted.sign_in(self.identity.user.pk)
 
     def _open(self) -> None:
         """Start forwarding, beginning with messages that came while the greeting and the state were sent."""

@@ -34,6 +34,8 @@ class CountedSocket:
     async def sign_in(self, user_id: int) -> AccountSockets:
         """Count the socket for the account instead of the address; return the account's sockets in this process.
 
+        A link to a shared trip counts like an account, by the negative of its id.
+
         Raises:
             TooManyRequests: socket.too_many, beyond SOCKETS_PER_USER in all processes together
         """

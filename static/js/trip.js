@@ -8,6 +8,8 @@ const pair = (text) => text.split(",").map(Number);
 const map = new TripMap(box);
 const ends = { pickup: pair(box.dataset.pickup), dropoff: pair(box.dataset.dropoff) };
 const panel = () => document.getElementById("trip-panel");
+// Positions as those get them who may see the trip, and who watch it by a link.
+const LOCATIONS = new Set(["driver.location.updated", "trip.shared.location"]);
 let vehicle = null; // {lat, lng, at}: the last fix
 let moved = false; // the person has moved the map: it is theirs now
 
@@ -58,11 +60,12 @@ function minutesText(minutes) {
 
 // Between two panels from the server the figure, its line and the expected times follow the position frames.
 function showEta(eta) {
-  const { target, zone, line, driveMin } = panel().dataset;
+  const { target, zone, line } = panel().dataset;
   const minutes = target === "pickup" ? eta.pickup_min : target === "dropoff" ? eta.dropoff_min : null;
   if (minutes === null || minutes === undefined) return;
   const left = Math.max(1, minutes);
-  const at = serverNow() + left * 60_000;
+  const after = (wait) => serverNow() + wait * 60_000;
+  const at = after(left);
   const figure = document.getElementById("trip-eta");
   figure.textContent = minutesText(left);
   figure.classList.remove("figure--words");
@@ -70,12 +73,19 @@ function showEta(eta) {
   const text = document.getElementById("trip-line");
   text.hidden = false;
   text.textContent = line.replace("{km}", kmText(km)).replace("{time}", timeOfDay(at, zone));
-  const expected = { [target]: at };
-  if (target === "pickup") expected.dropoff = at + Number(driveMin) * 60_000;
+  const expected = { dropoff: after(Math.max(left, eta.dropoff_min)), [target]: at };
   for (const [name, instant] of Object.entries(expected)) {
     const cell = panel().querySelector(`[data-expected=${name}]`);
     if (cell) cell.textContent = `≈ ${timeOfDay(instant, zone)}`;
   }
+}
+
+// A link to this trip was ended. One that ended with the trip has said so already.
+function endShared(message) {
+  if (["completed", "cancelled"].includes(panel().dataset.status)) return;
+  vehicle = null;
+  ["vehicle", "trail"].forEach((name) => map.remove(name));
+  panel().replaceChildren(Object.assign(document.createElement("p"), { textContent: message, className: "alert" }));
 }
 
 function showDark() {
@@ -90,7 +100,8 @@ function showDark() {
 }
 
 document.addEventListener("stepper:frame", ({ detail: frame }) => {
-  if (frame.type !== "driver.location.updated" || String(frame.trip_id) !== box.dataset.trip) return;
+  if (frame.type === "error" && frame.code === "share.ended") endShared(frame.message);
+  if (!LOCATIONS.has(frame.type) || String(frame.trip_id) !== box.dataset.trip) return;
   const at = Date.parse(frame.recorded_at);
   // Latest wins; the last fix is replayed after a reconnect.
   if (!panel().dataset.driver || (vehicle && at < vehicle.at)) return;
@@ -124,6 +135,7 @@ function afterSwap() {
     vehicle = null;
     map.remove("vehicle");
   }
+  if (["completed", "cancelled"].includes(panel().dataset.status)) document.getElementById("trip-share")?.remove();
   showDark();
   drawRoute();
   const { target, driver } = panel().dataset;

@@ -26,7 +26,9 @@ def between(low: float, high: float) -> list[Any]:
 
 
 class PricingSettings(models.Model):
-    """Fares in whole tenge: (base + per km × road distance) × multiplier of the class; and the platform's fee."""
+    """Fares in whole tenge: (base + per km × road distance) × multiplier of the class; and the platform's fee.
+
+    Also what distances and expected times are estimated with."""
 
     class Meta:
         abstract = True
@@ -34,6 +36,19 @@ class PricingSettings(models.Model):
     base_fare = models.PositiveIntegerField(_("base fare, ₸"), default=500)
     fare_per_km = models.PositiveIntegerField(_("fare per km, ₸"), default=50)
     road_factor = models.FloatField(_("road factor (great circle × this)"), default=1.2, validators=between(1, 3))
+    speed_city_kmh = models.FloatField(
+        _("speed on the first 15 km, km/h"),
+        default=40,
+        db_default=40,
+        validators=between(5, 130),
+        help_text=_("For expected times: each part of the way at its speed."),
+    )
+    speed_suburb_kmh = models.FloatField(
+        _("speed from 15 to 50 km, km/h"), default=60, db_default=60, validators=between(5, 130)
+    )
+    speed_highway_kmh = models.FloatField(
+        _("speed beyond 50 km, km/h"), default=80, db_default=80, validators=between(5, 130)
+    )
     multiplier_sedan = models.FloatField(_("multiplier, sedan"), default=1.0, validators=between(0.1, 20))
     multiplier_suv = models.FloatField(_("multiplier, SUV"), default=1.3, validators=between(0.1, 20))
     multiplier_van = models.FloatField(_("multiplier, van"), default=1.5, validators=between(0.1, 20))

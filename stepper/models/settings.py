@@ -1,6 +1,6 @@
 """The settings that staff tune while the service runs: one abstract model a subject, one row of them all.
 
-Those of prices and dispatch are in dispatch_settings.py.
+Those of prices and dispatch are in dispatch_settings.py, who the company is in company_settings.py.
 """
 
 import datetime as dt
@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from .company_settings import CompanySettings, SupportSettings
 from .dispatch_settings import DispatchSettings, PricingSettings, RankingSettings, between
 
 
@@ -359,6 +360,8 @@ class ServiceSettings(
     LimitSettings,
     KeptSettings,
     SignInSettings,
+    SupportSettings,
+    CompanySettings,
 ):
     """The one row of settings that staff change without a deploy; read once per transaction by `current()`."""
 

@@ -1,4 +1,5 @@
-"""Lines of the log: UTC with its offset, one line a message, without the links that set a password.
+"""Lines of the log: UTC with its offset, one line a message, without the links that set a password or show a shared
+trip.
 
 Django logs the path of a request that failed, and a path of these is what the mail's recipient alone may know.
 """
@@ -12,7 +13,7 @@ from typing import Any
 
 # A Host header may have thousands of characters.
 REFUSAL_LENGTH = 300
-_LINK = re.compile(r"(/accounts/(?:password/reset/key|e-mail)/)[^/\s'\"]+")
+_LINK = re.compile(r"(/accounts/(?:password/reset/key|e-mail)/|/t/|/ws/shared/\w+/)[^/\s'\"]+")
 
 
 def escape_control_characters(text: str) -> str:
@@ -100,7 +101,7 @@ def logging_configuration(level: str, *, own_level: str) -> dict[str, Any]:
             "django.request": {"level": "ERROR"},
             # Refused hosts, forged forms and whatever else Django calls suspicious.
             "django.security": {"handlers": ["refusals"], "level": "WARNING", "propagate": False},
-            # Lists the letters of each statement (drivers.earnings.statement_pdf), which are people's names.
+            # Lists the letters of each statement (stepper.paper), which are people's names.
             "fontTools": {"level": "WARNING"},
             # Servers that are started otherwise than by `manage.py serve` bring handlers of their own; the access log
             # of uvicorn and of `runserver` is written as our lines, too.

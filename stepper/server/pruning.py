@@ -31,7 +31,7 @@ from drivers.models import Approval, AvailabilityChange, Break, Driver, DriverAp
 from realtime.models import Event, Notification, PushSubscription, ServerBeat
 from stepper.db.transactions import in_transaction
 from stepper.models import AccountSession, AddressChange, AddressCode, SecurityEvent, ServiceSettings
-from trips.models import AppliedCommand, DispatchRound, Offer, TripTransition, TripWatch
+from trips.models import AppliedCommand, DispatchRound, Offer, Trip, TripShare, TripTransition, TripWatch
 from trips.repeats import KEPT_FOR
 from trips.states import FINISHED, OfferStatus
 
@@ -115,6 +115,13 @@ def _session_ended(cutoff: dt.datetime) -> Q:
     return ~Q(Exists(living))
 
 
+def _of_no_open_trip(cutoff: dt.datetime) -> Q:
+    """Return the condition that there is no such trip any more, or that it ended before the instant."""
+    ended_before = Q(completed_at__lt=cutoff) | Q(cancelled_at__lt=cutoff)
+    still_open = Trip.objects.filter(pk=OuterRef("trip_id")).exclude(Q(status__in=sorted(FINISHED)) & ended_before)
+    return ~Q(Exists(still_open))
+
+
 def _of_no_driver(column: str) -> Callable[[dt.datetime], Q]:
     """Return the condition that the user in `column` was never approved, and staff decided nothing since the instant.
 
@@ -166,6 +173,8 @@ RULES: Final[Sequence[Rule]] = (
         Search.AGE,
     ),
     Rule(SecurityEvent, "at", _security_log_kept, search=Search.AGE),
+    # Deleted with the end of the trip, but for those of trips that a server of an earlier release has ended.
+    Rule(TripShare, "created_at", _at_once, _of_no_open_trip, Search.ALL_KEYS),
     # Worthless once they have expired.
     Rule(Session, "expire_date", _at_once, search=Search.AGE),
     # Also of sessions that a server of an earlier release has deleted.

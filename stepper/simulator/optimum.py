@@ -8,6 +8,7 @@ become free; it says how much a way of dispatching gives away.
 import datetime as dt
 from collections.abc import Callable, Sequence
 
+from stepper.models import ServiceSettings
 from stepper.simulator.clock import Spot, km_between
 from stepper.simulator.pickups import Ride
 from trips import eta
@@ -17,8 +18,8 @@ WINDOW = dt.timedelta(minutes=5)
 
 
 def driving(km: float) -> dt.timedelta:
-    """Return how long a drive takes, as passengers are told (trips.eta)."""
-    return dt.timedelta(minutes=eta.minutes(km))
+    """Return how long a drive takes, as passengers are told where staff have changed no setting (trips.eta)."""
+    return dt.timedelta(minutes=eta.minutes(km, eta.speeds_of(ServiceSettings())))
 
 
 def pickup_km(

@@ -7,6 +7,7 @@ from django.views.decorators.http import require_safe
 
 from drivers.models import Driver
 from stepper.accounts import address_pages, second_factor_pages, session_pages
+from stepper.models import ServiceSettings
 from stepper.web import health, installation, languages
 
 app_name = "stepper"
@@ -22,8 +23,15 @@ def home(request: HttpRequest) -> HttpResponse:
     return redirect("trips:list")
 
 
+@require_safe
+def show_help(request: HttpRequest) -> HttpResponse:
+    """Show how the company's staff are reached, to everybody."""
+    return render(request, "stepper/help.html", {"support": ServiceSettings.current().support})
+
+
 urlpatterns = [
     path("", home, name="home"),
+    path("help/", show_help, name="help"),
     path("language/", languages.choose, name="language-choose"),
     path("accounts/", address_pages.account, name="account"),
     path("accounts/e-mail/code/", address_pages.code, name="address-code"),

@@ -28,6 +28,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "DispatchRound": TRIP,
     "TrailPoint": TRIP,
     "TripWatch": TRIP,
+    "TripShare": {"token_digest": "{random}"},
     "AppliedCommand": {"key": "'k' || n.i"},
     "AddressChange": USER,
     "AddressCode": USER,

@@ -410,8 +410,8 @@ async def test_server_relays_to_the_watchers_of_the_trip_and_staff(buffer: Posit
     assert relayed["type"] == mapped["type"] == "position.relayed"
     frame, on_staff_map = events.decode_frame(relayed["frame"]), events.decode_frame(mapped["frame"])
     assert (frame.trip_id, frame.driver_id, frame.lat, frame.speed_kmh) == (trip.pk, trip.driver.pk, MEDEU[0], 60)
-    # Medeu to the pickup is 19.7 km: at 60 km/h 24 min; from there to the airport 21.1 km: at 40 km/h 38 min.
-    assert (frame.eta.pickup_min, frame.eta.dropoff_min) == (24, 62)
+    # By road 23.7 km from Medeu to the pickup, from there 25.3 km to the airport: 15 km at 40 km/h, the rest at 60.
+    assert (frame.eta.pickup_min, frame.eta.dropoff_min) == (31, 64)
     assert (on_staff_map.trip_id, on_staff_map.driver_id) == (None, trip.driver.pk)
 
 
@@ -540,9 +540,9 @@ def test_last_known_is_replayed_while_it_is_fresh() -> None:
     frame = last_known(trip, ServiceSettings.current())
 
     assert (frame.trip_id, frame.lat, frame.lng) == (trip.pk, *MEDEU)
-    # Aboard there is no pickup any more: 21.3 km to the airport at 40 km/h.
+    # Aboard there is no pickup any more: 25.5 km by road to the airport.
     assert frame.eta.pickup_min is None
-    assert frame.eta.dropoff_min == 38
+    assert frame.eta.dropoff_min == 33
     place(trip.driver, *MEDEU, age=301 * SECOND)
     assert last_known(trip, ServiceSettings.current()) is None
 

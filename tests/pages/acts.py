@@ -95,6 +95,9 @@ def accept_without_network(page: Page) -> None:
 
 
 def decline(page: Page) -> None:
+    """Decline an offer. Nobody is told of it, not even when the page is left: the next visit opens it anew."""
+    page.route("**/decline/", lambda route: route.abort())
+    page.evaluate("addEventListener('pagehide', event => event.stopImmediatePropagation(), true)")
     page.get_by_test_id("offer-decline").first.click()
     expect(page.locator("[data-undo]:visible")).to_be_visible()
 

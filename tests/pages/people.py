@@ -33,6 +33,7 @@ from tests.factors import give_second_factor
 from tests.pages.cast import DAY, HOUR, LONG_DROPOFF, LONG_NAME, LONG_PICKUP, MINUTE, TOKEN, USUAL_DROPOFF, Person
 from tests.pages.drivers import driver
 from tests.papers import accept_all, applicant, document, draft
+from trips import shares
 from trips.models import Rating, Trip, TripWatch
 from trips.states import ASSIGNED, Role, Stall, TripStatus
 
@@ -130,7 +131,7 @@ def guest() -> Person:
         pickup_name="Almaty airport",
         **USUAL_DROPOFF,
     )
-    return Person(user, {"trip": trip.pk})
+    return Person(user, {"trip": trip.pk, "share": shares.create_share(trip.pk, user).token})
 
 
 def newcomer() -> User:

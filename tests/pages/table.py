@@ -101,6 +101,7 @@ def _lost_pages(who: str) -> list[Row]:
 
 STRANGERS = [
     Row("landing", LANDING, shows=".landing__title"),
+    Row("help", "/help/"),
     Row("landing-language-menu", LANDING, shows=".languages", act=acts.open_menu(".bar .menu")),
     Row("offline", "/offline/"),
     Row("sign-in", "/accounts/login/", shows="[name=login]"),
@@ -188,6 +189,10 @@ PASSENGERS = [
     Row("book-errors", "/trips/new/", "rider", shows="#pickup-error", act=acts.book_nothing),
     *(Row(f"trip-{status}", f"/trips/{{{status}}}/", "rider", shows="#trip-panel") for status in TripStatus),
     Row("trip-usual", "/trips/{trip}/", "guest", shows=".vehicle"),
+    Row("trip-shared", "/t/{share}/", needs="guest", shows=".vehicle"),
+    Row("trip-share-ended", "/t/no-such-link/", shows="[data-testid=share-ended]"),
+    Row("trip-receipt", "/trips/{completed}/receipt/", "rider", shows="[data-testid=receipt-total]"),
+    Row("trip-receipt-none", "/trips/{accepted}/receipt/", "rider"),
     Row("trip-later", "/trips/{later}/", "rider", shows="#trip-panel"),
     Row("trip-late", "/trips/{late}/", "rider", shows="[data-testid=trip-stall]"),
     Row("trip-rated", "/trips/{rated}/", "rider", shows="#rating-given"),

@@ -25,7 +25,9 @@ def break_down(run, sql, params, many, context):
     raise ZeroDivisionError
 
 
-@pytest.mark.parametrize("path", ["/accounts/password/reset/key/1-secret-key/", "/accounts/e-mail/secret-token/"])
+@pytest.mark.parametrize(
+    "path", ["/accounts/password/reset/key/1-secret-key/", "/accounts/e-mail/secret-token/", "/t/secret-token/"]
+)
 def test_link_of_a_request_that_failed_is_not_in_the_log(caplog, path):
     client = Client(raise_request_exception=False)
     client.force_login(PassengerFactory())

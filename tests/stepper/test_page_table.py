@@ -21,7 +21,11 @@ pytestmark = pytest.mark.embedded_only
 # Of the administration, whose pages are the theme's, and of programs.
 OTHERS = ("admin/", "api/")
 # Files that a person keeps, and a picture.
-FILES = {"driver/earnings/statement.<slug:file_format>", "drivers/documents/<row:document_id>/picture/"}
+FILES = {
+    "driver/earnings/statement.<slug:file_format>",
+    "drivers/documents/<row:document_id>/picture/",
+    "trips/<row:trip_id>/receipt.pdf",
+}
 
 
 def _routes(patterns: list[URLPattern | URLResolver], before: str = "") -> Iterator[str]:

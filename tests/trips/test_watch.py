@@ -161,12 +161,12 @@ def test_a_trip_for_now_is_not_reminded_of() -> None:
 
 def test_a_driver_who_does_not_set_off_is_nudged_then_the_trip_is_flagged() -> None:
     staff, other = StaffFactory(), StaffFactory(is_superuser=False)
-    trip = accepted(in_=2 * HOUR, north_km=20, ago=30 * HOUR)  # 36 min away at 40 km/h by road
+    trip = accepted(in_=2 * HOUR, north_km=20, ago=30 * HOUR)  # 24 km by road, 32 min
     ServiceSettings.objects.create(pk=1, reminder_first_min=0, reminder_last_min=0)
     look()
     assert of(trip).nudged_at is None
 
-    go_on(trip, 90, 20)
+    go_on(trip, 94, 20)
     go_on(trip, 1, 20)
     assert titles(trip.driver.user) == ["Time to set off"]
     assert titles(staff) == []

@@ -14,7 +14,17 @@ from stepper.admin.base import COLOURS, HistoryAdmin, HistoryInline, Label, Staf
 from stepper.templatetags.units import duration, km, money
 from trips.eligibility import in_words
 from trips.explain import parts_in_words
-from trips.models import AppliedCommand, Booking, DispatchRound, DispatchRule, Offer, PickupArea, Rating, TripTransition
+from trips.models import (
+    AppliedCommand,
+    Booking,
+    DispatchRound,
+    DispatchRule,
+    Offer,
+    PickupArea,
+    Rating,
+    TripShare,
+    TripTransition,
+)
 from trips.states import DeclineReason, Doubt, TripStatus
 
 STATUS_COLOURS = {
@@ -289,3 +299,14 @@ class AppliedCommandAdmin(HistoryAdmin):
     list_select_related = ["driver__user"]
     search_fields = ["about", "driver__user__name"]
     ordering = ["-created_at", "-pk"]
+
+
+@admin.register(TripShare)
+class TripShareAdmin(HistoryAdmin):
+    list_display = ["id", "trip", "created_by", "created_at", "opened"]
+    list_filter = ["created_at"]
+    list_select_related = ["trip", "created_by"]
+    search_fields = ["=id", "=trip__id", "created_by__name"]
+    date_hierarchy = "created_at"
+    ordering = ["-pk"]
+    fields = list_display

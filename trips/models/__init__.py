@@ -4,6 +4,7 @@ from .applied import AppliedCommand
 from .bookings import Booking, Rating
 from .offers import DispatchRound, DispatchRule, Offer, OfferQuerySet
 from .pickup_areas import PickupArea
+from .shares import TripShare
 from .trip import NO_WAVE, TransitionRefused, Trip, TripQuerySet, TripTransition
 from .watch import TripWatch
 
@@ -20,6 +21,7 @@ __all__ = [
     "TransitionRefused",
     "Trip",
     "TripQuerySet",
+    "TripShare",
     "TripTransition",
     "TripWatch",
 ]

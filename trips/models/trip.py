@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # A trip's columns while no wave runs.
 NO_WAVE: dict[str, Any] = {"wave": 0, "reach_km": None, "next_look_at": None}
+# A trip's columns while its driver has announced no delay.
+NO_DELAY: dict[str, Any] = {"delay_minutes": 0, "delay_reason": "", "delayed_until": None}
 
 
 class TransitionRefused(Conflict):
@@ -132,6 +134,8 @@ class Trip(models.Model):
     cancel_reason = PlainTextField(_("cancelled because"), max_length=200, blank=True)
     delay_minutes = models.PositiveSmallIntegerField(_("delay, min"), default=0)
     delay_reason = PlainTextField(_("reason for the delay"), max_length=200, blank=True)
+    # When the next stop is reached after the announced delay: what was expected then, and the delay.
+    delayed_until = models.DateTimeField(null=True, blank=True)
 
     round_number = models.PositiveIntegerField(_("round"), default=0)
     # The wave of the round that runs, and how far from the pickup it asks; 0: no round runs.
@@ -147,6 +151,8 @@ class Trip(models.Model):
     arrival_flagged = models.BooleanField(_("arrival not confirmed"), default=False, db_default=False)
     # Set with a step that trips.watch has to handle, until it has.
     watch_at = models.DateTimeField(null=True, blank=True)
+    # Somebody has a link to the live page of the trip, or had one (trips.shares).
+    is_shared = models.BooleanField(default=False, db_default=False, editable=False)
     created_at = models.DateTimeField(_("booked"), auto_now_add=True)
 
     objects = TripQuerySet.as_manager()
@@ -219,6 +225,19 @@ class Trip(models.Model):
         return watch if watch is not None and watch.stall else None
 
     @property
+    def expected_after_delay_at(self) -> dt.datetime | None:
+        """Return when the next stop is expected by the announced delay; None: there is none.
+
+        A server of the release before takes a delay back without this column.
+        """
+        return self.delayed_until if self.delay_minutes else None
+
+    @property
+    def pickup_expected_at(self) -> dt.datetime:
+        """Return when a driver who has not set off yet is expected: at the departure, or after the announced delay."""
+        return max(self.departure_at, self.expected_after_delay_at or self.departure_at)
+
+    @property
     def awaits_confirmation(self) -> bool:
         """Say whether the driver reported being at the pickup and no position confirms it."""
         return self.arrival_flagged and self.status == TripStatus.DRIVER_ARRIVED
@@ -263,6 +282,9 @@ class Trip(models.Model):
             raise TransitionRefused(previous, to)
         if to in EXPECTED:
             changes.setdefault("watch_at", database_now())
+        if to in (TripStatus.DRIVER_ARRIVED, TripStatus.ARRIVED) or "driver" in changes:
+            # What was announced for a stop, or by another driver, says nothing of what comes next.
+            changes = NO_DELAY | changes
         former_driver_id = self.driver_id
         former = self.driver if "driver" in changes else None
         self._set_status(previous, to, changes)
@@ -282,6 +304,9 @@ class Trip(models.Model):
         if "driver" in changes:
             # All of their sockets, whatever those show: one loses the trip, the other may watch it now.
             refresh_permissions(*(groups.user(driver.user_id) for driver in (former, self.driver) if driver))
+        if self.is_shared and to in FINISHED:
+            self.shares.all().delete()
+            refresh_permissions(groups.shared_trip(self.pk))
 
     def _set_status(self, previous: TripStatus, to: TripStatus, changes: dict[str, Any]) -> None:
         """Compare-and-set the status with other columns, in the database and on this instance.
@@ -329,6 +354,11 @@ class Trip(models.Model):
             ),
             *audience,
         )
+        if self.is_shared:
+            publish(
+                events.SharedTripUpdated(trip_id=self.pk, version=self.version, status=self.status),
+                groups.shared_trip(self.pk),
+            )
 
 
 class TripTransition(models.Model):

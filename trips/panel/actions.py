@@ -10,7 +10,7 @@ from stepper.templatetags.units import when_within
 from trips import unfilled
 from trips.bookings import cancel_refusal
 from trips.models import Rating
-from trips.states import OPEN, TripStatus
+from trips.states import OPEN, Role, TripStatus, allowed
 
 from .viewing import Viewing
 
@@ -29,15 +29,23 @@ class Actions:
 
     @property
     def can_cancel(self) -> bool:
-        """Say whether the button is there at all; pressing it explains where it is too late."""
-        return self.viewing.may_manage and not self.trip.is_finished
+        """Say whether cancelling works now."""
+        trip = self.trip
+        role = Role.STAFF if self.viewing.viewer.may_steer_trips else Role.ORGANISER
+        in_table = allowed(trip.status, TripStatus.CANCELLED, role=role, flagged=trip.arrival_flagged)
+        return self.viewing.may_manage and in_table and not self.cancel_refusal
 
-    @property
+    @cached_property
     def cancel_refusal(self) -> str:
         """Say why cancelling is not possible now; "" where it is."""
         viewing = self.viewing
         error = cancel_refusal(self.trip, viewing.viewer, settings=viewing.settings, now=viewing.now)
         return str(error.message) if error else ""
+
+    @property
+    def needs_help_to_cancel(self) -> bool:
+        """Say whether only the driver or staff can still cancel the trip of this passenger."""
+        return self.viewing.is_organiser and not (self.trip.is_finished or self.can_cancel)
 
     @property
     def cancel_consequence(self) -> str:
@@ -81,6 +89,11 @@ class Actions:
         base += dt.timedelta(minutes=-base.minute % 10)
         times = [base + dt.timedelta(minutes=minutes) for minutes in LATER_MIN]
         return [(time.isoformat(), when_within(time, self.trip.timezone)) for time in times]
+
+    @property
+    def has_receipt(self) -> bool:
+        """Say whether the trip has a receipt that the viewer may have; its driver has a statement of earnings."""
+        return self.trip.status == TripStatus.COMPLETED and not self.viewing.is_driver
 
     # Rating
 

@@ -42,7 +42,7 @@ class Headline:
         if self.location.eta_min is not None:
             return duration(self.location.eta_min)
         if self.trip.status == TripStatus.ACCEPTED and not self.trip.is_now:
-            return clock(self.trip.departure_at, self.trip.timezone)
+            return clock(self.trip.pickup_expected_at, self.trip.timezone)
         if self.asked_from:
             return _("Booked")
         if self.trip.awaits_confirmation:
@@ -79,7 +79,7 @@ class Headline:
         if trip.status == TripStatus.ACCEPTED and not trip.is_now:
             return _("%(name)s picks you up %(when)s") % {
                 **values,
-                "when": when_within(trip.departure_at, trip.timezone),
+                "when": when_within(trip.pickup_expected_at, trip.timezone),
             }
         if trip.awaits_confirmation:
             return _("%(name)s says they are at the pickup") % values
@@ -150,6 +150,21 @@ class Headline:
         if trip.wave:  # asked at once, because somebody wanted it
             return None
         return trip.next_look_at if trip.next_look_at > self.viewing.now + SOON else None
+
+    @property
+    def given_back_note(self) -> str:
+        """Say that the trip had a driver, while the next one is looked for; "" where it had none."""
+        if not (self.is_looking and self.timeline.given_back):
+            return ""
+        last = self.timeline.given_back[-1]
+        words = (
+            _("Our staff took the trip off %(name)s at %(time)s.")
+            if last.by_staff
+            else _("%(name)s had to give the trip back at %(time)s.")
+        )
+        said = words % {"name": last.name, "time": clock(last.at, self.trip.timezone)}
+        # Who is asked now, or when, stands above it.
+        return f"{said} {_('We are finding you another driver.')}" if self.viewing.is_passenger else said
 
     @cached_property
     def stall_note(self) -> str:

@@ -69,9 +69,12 @@ class DriverLocation:
 
     @cached_property
     def eta_min(self) -> int | None:
+        """Return the minutes to the target, with the announced delay; None: nobody can say."""
         if self.away_km is None or self.position is None:
             return None
-        return max(1, eta.minutes(self.away_km, self.position.speed_kmh))
+        speeds = eta.speeds_of(self.viewing.settings)
+        drive_min = eta.minutes(self.away_km, speeds, self.position.speed_kmh)
+        return max(1, eta.with_delay(drive_min, self.trip.expected_after_delay_at, self.viewing.now))
 
     @property
     def arrives_at(self) -> dt.datetime | None:

@@ -11,8 +11,10 @@ from trips.models import TripTransition
 from trips.states import ASSIGNED, OPEN, Role, TripStatus
 
 from .location import DriverLocation
-from .viewing import Viewing
+from .viewing import Viewing, first_name
 
+# Drivers who gave the trip back, in the timeline.
+GIVEN_BACK_SHOWN = 3
 # The six marks of the progress bar and the timeline.
 BOOKED, ACCEPTED, ON_THE_WAY, AT_PICKUP, DRIVING, ARRIVED = range(6)
 _REACHED = {
@@ -37,12 +39,24 @@ _EXPECTED_AT = {AT_PICKUP: "pickup", ARRIVED: "dropoff"}
 
 
 class Mark(Struct, frozen=True):
-    """A line of the timeline. `state`: done, now, ahead. `expected`: "pickup" or "dropoff", moved by the live ETA."""
+    """A line of the timeline. `state`: done, now, ahead, cancelled, given-back.
+
+    `expected`: "pickup" or "dropoff", moved by the live ETA.
+    """
 
     label: str
     state: str
     at: str = ""
     expected: str = ""
+
+
+class GivenBack(Struct, frozen=True):
+    """A driver who had the trip and has it no more; `name` as a person would say it."""
+
+    name: str
+    accepted_at: dt.datetime
+    at: dt.datetime
+    by_staff: bool
 
 
 def _state(mark: int, here: int) -> str:
@@ -87,6 +101,26 @@ class Timeline:
             return _("no driver was found in time")
         return _("by the driver") if last.role == Role.DRIVER else _("by our staff")
 
+    @cached_property
+    def given_back(self) -> list[GivenBack]:
+        """Return whom the trip was taken off again, the earliest first. One query where there is anybody."""
+        rows = [row for row in self.transitions if row.from_status in ASSIGNED and row.to_status == TripStatus.OFFERED]
+        if not rows:
+            return []
+        released = self.trip.offers.filter(released_at__isnull=False).select_related("driver__user")
+        drivers = [offer.driver for offer in released.order_by("released_at", "pk")]
+        accepted = [row.created_at for row in self.transitions if row.to_status == TripStatus.ACCEPTED]
+        return [
+            GivenBack(
+                name=first_name(driver.user),
+                accepted_at=max((at for at in accepted if at <= row.created_at), default=row.created_at),
+                at=row.created_at,
+                by_staff=row.role == Role.STAFF,
+            )
+            # From the end: of a trip that is older than the mark on its offers the first ones may be missing.
+            for driver, row in reversed(list(zip(reversed(drivers), reversed(rows), strict=False)))
+        ]
+
     def entered_at(self, *states: str) -> dt.datetime | None:
         """Return when the trip last came to a state; of several states, when it first came to any of them."""
         rows = [row.created_at for row in self.transitions if row.to_status in states]
@@ -103,11 +137,24 @@ class Timeline:
         for mark, label in self._labels.items():
             if cancelled and mark > self.reached:
                 break
+            if mark == ACCEPTED:
+                marks += self._given_back_marks
             state = "done" if cancelled else _state(mark, ACCEPTED if looking else self.reached)
             at, expected = self._time_of(mark)
             marks.append(Mark(label=label, state=state, at=at, expected=expected))
         if cancelled:
             marks.append(Mark(label=_("Cancelled"), state="cancelled", at=self._clock(self.trip.cancelled_at)))
+        return marks
+
+    @property
+    def _given_back_marks(self) -> list[Mark]:
+        """Return two lines for each of the last drivers who had the trip before."""
+        marks = []
+        for one in self.given_back[-GIVEN_BACK_SHOWN:]:
+            name = {"name": one.name}
+            ended = _("Our staff took the trip off %(name)s") if one.by_staff else _("%(name)s gave the trip back")
+            marks.append(Mark(label=_("%(name)s accepted") % name, state="done", at=self._clock(one.accepted_at)))
+            marks.append(Mark(label=ended % name, state="given-back", at=self._clock(one.at)))
         return marks
 
     @property
@@ -144,16 +191,13 @@ class Timeline:
         if self.location.target == "dropoff":
             return {"dropoff": arrives_at} if arrives_at else {}
         if self.location.target == "pickup":
-            return {"pickup": arrives_at, "dropoff": arrives_at + drive} if arrives_at else {}
+            # A driver who is early waits for the departure.
+            leaves_at = max(arrives_at, trip.departure_at) if arrives_at else None
+            return {"pickup": arrives_at, "dropoff": leaves_at + drive} if arrives_at and leaves_at else {}
         if trip.status == TripStatus.DRIVER_ARRIVED:
-            return {"dropoff": max(now, trip.departure_at) + drive}
-        delay = dt.timedelta(minutes=trip.delay_minutes)
-        return {"pickup": trip.departure_at + delay, "dropoff": trip.ends_at + delay}
-
-    @property
-    def drive_min(self) -> int:
-        """Return the minutes from pickup to dropoff, for the live expected times."""
-        return round((self.trip.ends_at - self.trip.departure_at) / dt.timedelta(minutes=1))
+            on_time_at = max(now, trip.departure_at) + drive
+            return {"dropoff": max(on_time_at, trip.expected_after_delay_at or on_time_at)}
+        return {"pickup": trip.pickup_expected_at, "dropoff": trip.pickup_expected_at + drive}
 
     def _clock(self, instant: dt.datetime | None) -> str:
         return clock(instant, self.trip.timezone) if instant else ""

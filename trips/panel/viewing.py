@@ -11,6 +11,11 @@ from trips.models import Trip
 from trips.states import ASSIGNED
 
 
+def first_name(user: User) -> str:
+    """Return a driver's first name, as a person would say it."""
+    return user.name.split()[0] if user.name.strip() else _("Your driver")
+
+
 class Viewing:
     """The data that every part of the panel reads."""
 
@@ -43,8 +48,7 @@ class Viewing:
     @property
     def driver_name(self) -> str:
         """Return the driver's first name, as a person would say it."""
-        driver = self.trip.driver
-        return driver.user.name.split()[0] if driver and driver.user.name.strip() else _("Your driver")
+        return first_name(self.trip.driver.user) if self.trip.driver else _("Your driver")
 
     @property
     def traveller_initials(self) -> str:
@@ -62,3 +66,13 @@ class Viewing:
             return self.trip.traveller_phone
         other = self.trip.organiser if self.is_driver else self.trip.driver.user
         return other.phone.as_e164 if other.phone else ""
+
+
+class GuestViewing(Viewing):
+    """The view of somebody who has a link to the trip and no account, or one that does not count here."""
+
+    is_driver = is_organiser = is_passenger = may_manage = False
+    phone = ""
+
+    def __init__(self, trip: Trip, now: dt.datetime | None = None) -> None:
+        super().__init__(trip, User(), now)

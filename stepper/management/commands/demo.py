@@ -346,7 +346,7 @@ def _offer(when: Times, trip: Trip, *, driver: Driver, service: ServiceSettings)
         urgency=Urgency.URGENT,
         difficulty=pricing.difficulty(trip.distance_km),
         distance_km=approach_km,
-        pickup_min=eta.minutes(approach_km),
+        pickup_min=eta.minutes(approach_km, eta.speeds_of(service)),
         created_at=when.departure_at,
         expires_at=when.departure_at + service.offer_ttl(Urgency.URGENT),
         responded_at=when.accepted_at,

@@ -1,0 +1,106 @@
+"""The socket of a page that watches a trip by a link, without an account."""
+
+import datetime as dt
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+from msgspec import Struct
+
+from drivers.positions import tracking
+from realtime import events, groups
+from realtime.auth import require_tls
+from realtime.outbox import publisher
+from realtime.sockets import commands
+from realtime.sockets.base import HEARTBEAT_S
+from realtime.sockets.close_codes import CLOSE_NOT_PERMITTED
+from realtime.sockets.pages import PageConsumer
+from stepper import limits
+from stepper.db.clock import database_now
+from stepper.db.transactions import run_in_thread
+from stepper.errors import NotFound
+from trips import shares
+from trips.models import Trip
+
+# A link has no end by time; a socket asks again with every change of the trip.
+_NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
+
+
+class Guest(Struct, frozen=True):
+    """Somebody with a link: in the place of a signed-in user's `Identity`."""
+
+    share_id: int
+    trip_id: int
+    language: str
+    expires_at: dt.datetime = _NEVER
+
+    def renewed(self) -> "Guest | None":
+        """Return the same, as long as the link works; None: it has ended."""
+        return self if shares.is_valid(self.share_id) else None
+
+
+def _identify(scope: dict[str, Any]) -> Guest:
+    """Find the link of a socket's address.
+
+    Raises:
+        NotPermitted: https.required
+        NotFound: share.ended
+        TooManyRequests: rate.limited, more than SOCKETS_OPENED_PER_MIN of one link in this minute
+    """
+    require_tls(scope)
+    wanted = scope["url_route"]["kwargs"]
+    share = shares.share_by_token(wanted["token"])
+    limits.spend("socket.open", f"share.{share.pk}", most=settings.SOCKETS_OPENED_PER_MIN)
+    language = wanted["language"] if wanted["language"] in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
+    return Guest(share_id=share.pk, trip_id=share.trip_id, language=language)
+
+
+def _last_location(trip_id: int) -> events.SharedLocation | None:
+    trip = Trip.objects.select_related("driver__position").filter(pk=trip_id).first()
+    if trip is None:
+        return None
+    position = getattr(trip.driver, "position", None)
+    frame = tracking.location_for_watchers(trip, position, commands.current_settings())
+    return tracking.shared_location(frame, trip_id) if frame else None
+
+
+class SharedTripPageConsumer(PageConsumer):
+    """`/ws/shared/<language>/<token>/`: the trip's status and position; takes nothing but pings."""
+
+    page: ClassVar[events.Page] = "shared"
+    obeys = ()
+    identity: Guest  # type: ignore[assignment]
+
+    def subject(self) -> tuple[int, ...]:
+        return (self.identity.trip_id,)
+
+    async def identify(self) -> None:
+        self.identity = await run_in_thread(_identify, self.scope)
+        self._account = await self._counted.sign_in(-self.identity.share_id)
+
+    async def prepare(self) -> None:
+        await self._set({groups.shared_trip(self.identity.trip_id)})
+
+    def established(self) -> events.ConnectionEstablished:
+        intervals = commands.current_settings()
+        return events.ConnectionEstablished(
+            user_id=None,
+            driver_id=None,
+            server_time=database_now(),
+            heartbeat_s=HEARTBEAT_S,
+            position_trip_s=intervals.position_trip_s,
+            position_idle_s=intervals.position_idle_s,
+            cursor=publisher.cursor,
+        )
+
+    async def show(self) -> None:
+        await super().show()
+        location = await run_in_thread(_last_location, self.identity.trip_id)
+        if location is not None:
+            await self._send_frame(location)
+
+    async def refresh_permissions(self) -> None:
+        """Close the socket where its link has ended; the page says why already, or is told here."""
+        if await run_in_thread(self.identity.renewed) is None:
+            words = _("This link does not work any more: the trip is over or it was ended.")
+            await self._refuse(NotFound("share.ended", words), CLOSE_NOT_PERMITTED)

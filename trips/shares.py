@@ -1,0 +1,132 @@
+"""Sharing a trip: a link with which family watch it live without an account, until it ends or the link is revoked."""
+
+import hashlib
+import secrets
+from typing import NamedTuple
+
+from django.db.models import F
+from django.utils.translation import gettext as _
+
+from realtime import groups
+from realtime.outbox import refresh_permissions
+from stepper import limits
+from stepper.db.transactions import in_transaction
+from stepper.errors import Conflict, NotFound
+from stepper.models import User
+
+from . import access
+from .models import Trip, TripShare
+from .states import FINISHED
+
+# Links of one trip that work at the same time.
+MOST_LINKS = 5
+# Openings and searches by strangers, each minute and address: a mobile carrier is one address.
+OPENED_PER_MIN = 120
+
+
+class NewShare(NamedTuple):
+    """A link that has just been made. `token` is what its address ends in; nobody can read it again."""
+
+    share: TripShare
+    token: str
+
+
+def may_share(user: User, trip: Trip) -> bool:
+    """Say whether the user may share the trip: whoever booked it or has seats on it, not its driver, nor staff."""
+    if trip.is_finished:
+        return False
+    return trip.organiser_id == user.pk or access.list_booked_by(user).filter(pk=trip.pk).exists()
+
+
+def list_shares(user: User, trip: Trip) -> list[TripShare]:
+    """Return the links that the user may revoke: their own, to whoever booked the trip and to staff all of them."""
+    if not trip.is_shared:
+        return []
+    links = trip.shares.select_related("created_by")
+    if trip.organiser_id != user.pk and not user.may_steer_trips:
+        links = links.filter(created_by=user)
+    return list(links)
+
+
+def create_share(trip_id: int, user: User) -> NewShare:
+    """Make a link to the trip.
+
+    Raises:
+        NotFound: trip.not_found, also for the driver and staff
+        Conflict: share.trip_ended, share.too_many
+        TooManyRequests: more than `changes_per_min`
+    """
+    limits.count_call_of(user, "share", "changes_per_min")
+    return _create_share(trip_id, user)
+
+
+@in_transaction
+def _create_share(trip_id: int, user: User) -> NewShare:
+    trip = access.list_booked_by(user).for_page().locked().filter(pk=trip_id).first()
+    if trip is None:
+        raise NotFound("trip.not_found", _("There is no such trip."))
+    if trip.is_finished:
+        raise Conflict("share.trip_ended", _("This trip is over."))
+    if trip.shares.count() >= MOST_LINKS:
+        raise Conflict("share.too_many", _("This trip is shared often enough. End one of its links first."))
+    token = secrets.token_urlsafe(32)
+    share = TripShare.objects.create(trip=trip, created_by=user, token_digest=_digest(token))
+    if not trip.is_shared:
+        # From now on its changes and positions go to those who watch by a link, too.
+        trip.amend(is_shared=True)
+    return NewShare(share, token)
+
+
+def revoke_share(trip_id: int, share_id: int, user: User) -> None:
+    """End a link; its pages that are open lose their connection. Repeating it changes nothing.
+
+    Raises:
+        NotFound: trip.not_found
+        TooManyRequests: more than `changes_per_min`
+    """
+    limits.count_call_of(user, "share", "changes_per_min")
+    trip = access.trip_for(user, trip_id)
+    mine = {share.pk for share in list_shares(user, trip)}
+    if share_id in mine:
+        _delete_share(trip_id, share_id)
+
+
+@in_transaction
+def _delete_share(trip_id: int, share_id: int) -> None:
+    TripShare.objects.filter(pk=share_id).delete()
+    refresh_permissions(groups.shared_trip(trip_id))
+
+
+def share_by_token(token: str) -> TripShare:
+    """Return the link with its trip.
+
+    Raises:
+        NotFound: share.ended, it was revoked, its trip has ended, or there never was one
+    """
+    found = TripShare.objects.select_related("trip__driver__user", "trip__organiser", "trip__vehicle")
+    share = found.filter(token_digest=_digest(token)).exclude(trip__status__in=FINISHED).first()
+    if share is None:
+        raise NotFound("share.ended", _("This link does not work any more: the trip is over or it was ended."))
+    return share
+
+
+def open_share(token: str, network: str) -> TripShare:
+    """Return the link for its page and count the opening. `network`: whence, for the limit.
+
+    Raises:
+        NotFound: share.ended
+        TooManyRequests: more than OPENED_PER_MIN from one address
+    """
+    limits.spend("share.open", network, most=OPENED_PER_MIN)
+    share = share_by_token(token)
+    TripShare.objects.filter(pk=share.pk).update(opened=F("opened") + 1)
+    return share
+
+
+def is_valid(share_id: int) -> bool:
+    """Say whether a link that was found before still works."""
+    return TripShare.objects.filter(pk=share_id).exclude(trip__status__in=FINISHED).exists()
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
