@@ -28,8 +28,8 @@ class PlaceKind(models.TextChoices):
 class PlaceSource(models.TextChoices):
     """Who wrote the row. An import changes the rows of its own source alone."""
 
-    CURATED = "curated", _("StepperGO")
-    GEONAMES = "geonames", _("GeoNames")
+    CURATED = "curated", _("Included")
+    GEONAMES = "geonames", "GeoNames"
     AIRPORTS = "airports", _("List of airports")
     STAFF = "staff", _("Staff")
 

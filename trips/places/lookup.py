@@ -102,13 +102,13 @@ def _from_place(place: Place, point: LatLng, distance_km: float) -> str:
     east = ((point[1] - place.lng + 180) % 360 - 180) * math.cos(math.radians((point[0] + place.lat) / 2))
     eighth = round(math.degrees(math.atan2(east, north)) / 45) % 8
     sentences = (
-        pgettext("direction", "%(distance)s north of %(place)s"),
-        pgettext("direction", "%(distance)s northeast of %(place)s"),
-        pgettext("direction", "%(distance)s east of %(place)s"),
-        pgettext("direction", "%(distance)s southeast of %(place)s"),
-        pgettext("direction", "%(distance)s south of %(place)s"),
-        pgettext("direction", "%(distance)s southwest of %(place)s"),
-        pgettext("direction", "%(distance)s west of %(place)s"),
-        pgettext("direction", "%(distance)s northwest of %(place)s"),
+        _("%(distance)s north of %(place)s"),
+        _("%(distance)s northeast of %(place)s"),
+        _("%(distance)s east of %(place)s"),
+        _("%(distance)s southeast of %(place)s"),
+        _("%(distance)s south of %(place)s"),
+        _("%(distance)s southwest of %(place)s"),
+        _("%(distance)s west of %(place)s"),
+        _("%(distance)s northwest of %(place)s"),
     )
     return sentences[eighth] % {"distance": km(distance_km), "place": place.name}
