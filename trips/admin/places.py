@@ -92,9 +92,10 @@ class PlaceAdmin(StaffAdmin):
     )
     def import_file(self, request: HttpRequest) -> HttpResponse:
         """Ask for a file, and import it or show what is wrong with which row."""
-        form = ImportForm(request.POST or None, request.FILES or None)
+        is_sent = request.method == "POST"
+        form = ImportForm(request.POST, request.FILES) if is_sent else ImportForm()
         outcome: csv_import.Outcome | None = None
-        if request.method == "POST" and form.is_valid():
+        if form.is_valid():
             outcome = csv_import.import_csv(form.cleaned_data["file"].read())
             if not outcome.errors:
                 self._report(request, outcome)
@@ -110,8 +111,7 @@ class PlaceAdmin(StaffAdmin):
             "media": self.media + form.media,
             "back": reverse("admin:trips_place_changelist"),
         }
-        status = 422 if request.method == "POST" else 200
-        return TemplateResponse(request, "admin/place_import.html", context, status=status)
+        return TemplateResponse(request, "admin/place_import.html", context, status=422 if is_sent else 200)
 
     def _report(self, request: HttpRequest, outcome: csv_import.Outcome) -> None:
         added = ngettext("%(count)d place added", "%(count)d places added", outcome.added) % {"count": outcome.added}

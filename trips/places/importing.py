@@ -51,6 +51,7 @@ def _is_one_of(town: Place, curated: list[Place]) -> bool:
     names = {fold(name) for name in (town.name_en, town.name_ru, town.name_kk)}
     return any(
         place.key != town.key
+        and place.kind != PlaceKind.AIRPORT
         and distance_km(place.lat, place.lng, town.lat, town.lng) <= _SAME_WITHIN_KM
         and names & {fold(name) for name in (place.name_en, *place.aliases.split(";"))}
         for place in curated

@@ -55,15 +55,15 @@ LatLng = tuple[float, float]
 class Entry:
     """A place with its folded names, each a tuple of words."""
 
-    __slots__ = ("context", "names", "near_city", "place")
+    __slots__ = ("context", "names", "near_city", "place", "spelled")
 
     def __init__(self, place: Place) -> None:
         self.place = place
         texts = [place.name_en, place.name_ru, place.name_kk, *place.aliases.split(";")]
-        names = {words(text): None for text in texts}
-        # "Koktobe" is found as "kok tobe", and the other way round.
-        names |= {("".join(name),): None for name in [*names] if 1 < len(name) <= 3}
-        self.names: tuple[tuple[str, ...], ...] = tuple(name for name in names if name)
+        # As people write them, and, for search, in one word: "Kok-Tobe" is found as "koktobe".
+        self.spelled = tuple(name for name in dict.fromkeys(words(text) for text in texts) if name)
+        joined = [("".join(name),) for name in self.spelled if 1 < len(name) <= 3]
+        self.names = tuple(dict.fromkeys([*self.spelled, *joined]))
         around = [place.address_en, place.address_ru, place.address_kk, _KIND_WORDS[PlaceKind(place.kind)]]
         for code in (place.region, place.country):
             if (region := regions().get(code)) is not None:
@@ -89,8 +89,9 @@ class Index:
         self._by_context: dict[str, set[int]] = defaultdict(set)
         self._whole: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for number, entry in enumerate(self.entries):
-            for name in entry.names:
+            for name in entry.spelled:
                 self._whole[name].append(number)
+            for name in entry.names:
                 for word in name:
                     self._by_name[word].add(number)
             for word in entry.context:

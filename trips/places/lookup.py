@@ -3,7 +3,7 @@
 import math
 from typing import Final
 
-from django.utils.translation import get_language, pgettext
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from msgspec import Struct
 
