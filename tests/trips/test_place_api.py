@@ -18,7 +18,7 @@ def from_network(address: str) -> APIClient:
 
 
 def test_stranger_finds_places_by_a_query_or_a_body() -> None:
-    asked = {"q": "алматы аэропорт", "lat": 43.2, "lng": 76.9}
+    asked: dict[str, str | float] = {"q": "алматы аэропорт", "lat": 43.2, "lng": 76.9}
     by_query = APIClient().get("/api/places", asked)
     by_body = APIClient().post("/api/places", asked, format="json")
     assert (by_query.status_code, by_body.status_code) == (200, 200)

@@ -51,25 +51,25 @@ def test_same_file_again_changes_its_own_rows() -> None:
     assert list(Place.objects.filter(name_en="Depot").values_list("rank", flat=True)) == [60, 60]
 
 
-def test_key_changes_a_place_which_is_staffs_from_then_on() -> None:
-    text = "key,name_en,name_ru,lat,lng,popular\nsight-medeu,Medeu rink,Каток Медеу,43.16,77.08,\n"
+def test_slug_changes_a_place_which_is_staffs_from_then_on() -> None:
+    text = "slug,name_en,name_ru,lat,lng,popular\nsight-medeu,Medeu rink,Каток Медеу,43.16,77.08,\n"
     assert import_csv(text.encode()).changed == 1
     write_curated()
-    place = Place.objects.get(key="sight-medeu")
+    place = Place.objects.get(slug="sight-medeu")
     assert (place.name_en, place.name_kk, place.source, place.popular) == ("Medeu rink", "Медеу", "staff", None)
 
 
 def test_errors_are_said_by_row_and_nothing_is_imported() -> None:
     before = Place.objects.count()
     outcome = import_csv(
-        b"key,name_en,lat,lng,kind,rank\n"
+        b"slug,name_en,lat,lng,kind,rank\n"
         b",Good,43.2,76.9,city,40\n"
         b",,43.2,76.9,city,40\n"
         b",Far north,95,76.9,city,40\n"
         b",Words,north,east,city,40\n"
         b",Endless,nan,inf,city,40\n"
         b",Kind,43.2,76.9,planet,40\n"
-        b"no-such-key,Key,43.2,76.9,city,40\n"
+        b"no-such-slug,Key,43.2,76.9,city,40\n"
         b",Short,43.2\n"
         b",Long,43.2,76.9,city,40,more\n"
         b"sight-medeu,Twice,43.2,76.9,sight,40\n"
@@ -77,13 +77,13 @@ def test_errors_are_said_by_row_and_nothing_is_imported() -> None:
     )
     assert (outcome.added, outcome.changed) == (0, 0)
     assert Place.objects.count() == before
-    assert Place.objects.get(key="sight-medeu").name_en == "Medeu"
+    assert Place.objects.get(slug="sight-medeu").name_en == "Medeu"
     assert {error.line for error in outcome.errors} == {3, 4, 5, 6, 7, 8, 9, 10, 12}
     messages = {error.line: error.message for error in outcome.errors}
     assert messages[3] == "Empty: name_en."
     assert messages[4] == "lat: Ensure this value is less than or equal to 90."
     assert messages[5] == "lat: “north” is no number."
-    assert "no-such-key" in messages[8]
+    assert "no-such-slug" in messages[8]
     assert messages[12] == "Line 11 is the same place."
 
 
@@ -147,7 +147,7 @@ def test_import_needs_adding_and_changing(permissions: tuple[str, ...]) -> None:
 
 def test_edited_place_is_staffs() -> None:
     client = member_of_staff(*IMPORT)
-    place = Place.objects.get(key="sight-medeu")
+    place = Place.objects.get(slug="sight-medeu")
     fields = {name: getattr(place, name) for name in ("kind", "name_en", "name_kk", "aliases", "lat", "lng", "country")}
     fields |= {name: getattr(place, name) for name in ("region", "address_en", "address_ru", "address_kk", "rank")}
     fields |= {"popular": place.popular, "is_shown": "on", "name_ru": "Медео"}

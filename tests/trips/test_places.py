@@ -243,21 +243,21 @@ def test_curated_places_are_there_without_a_command() -> None:
 
 def test_curated_places_have_names_in_three_languages_and_a_region() -> None:
     for place in read_curated():
-        place.full_clean(exclude=["key"], validate_unique=False)
+        place.full_clean(exclude=["slug"], validate_unique=False)
         assert place.name_en
         assert place.name_ru
         assert place.name_kk
         assert place.country in regions()
-        assert place.region in {"", *regions()}, place.key
-    assert len({place.key for place in read_curated()}) == len(read_curated())
+        assert place.region in {"", *regions()}, place.slug
+    assert len({place.slug for place in read_curated()}) == len(read_curated())
 
 
 def test_curated_places_come_back_and_staffs_stay() -> None:
-    Place.objects.filter(key="sight-medeu").delete()
-    Place.objects.filter(key="sight-baiterek").update(name_en="Old name")
-    Place.objects.filter(key="sight-burabay").update(name_en="Staff's name", source=PlaceSource.STAFF)
+    Place.objects.filter(slug="sight-medeu").delete()
+    Place.objects.filter(slug="sight-baiterek").update(name_en="Old name")
+    Place.objects.filter(slug="sight-burabay").update(name_en="Staff's name", source=PlaceSource.STAFF)
     write_curated()
-    names = dict(Place.objects.filter(key__startswith="sight-").values_list("key", "name_en"))
+    names = dict(Place.objects.filter(slug__startswith="sight-").values_list("slug", "name_en"))
     assert (names["sight-medeu"], names["sight-baiterek"]) == ("Medeu", "Baiterek")
     assert names["sight-burabay"] == "Staff's name"
 
@@ -274,18 +274,18 @@ def test_writing_them_again_changes_nothing() -> None:
 def test_import_is_repeatable_and_leaves_staffs_rows(capsys: pytest.CaptureFixture[str]) -> None:
     """One test, as reading the package takes seconds: twice the same, staff's rows, and the queries with all towns."""
     Place.objects.create(
-        key="geonames-1526995", name_en="Staff's name", lat=43, lng=77, source=PlaceSource.STAFF, is_shown=False
+        slug="geonames-1526995", name_en="Staff's name", lat=43, lng=77, source=PlaceSource.STAFF, is_shown=False
     )
-    curated = dict(Place.objects.filter(source=PlaceSource.CURATED).values_list("key", "revision"))
+    curated = dict(Place.objects.filter(source=PlaceSource.CURATED).values_list("slug", "revision"))
 
     call_command("import_places", countries=["KZ", "KG", "UZ"])
     after = list(Place.objects.order_by("pk").values())
     assert len(after) > 600
-    # 351 of Kazakhstan, of which three are there under another key: a sight, and two that the package has twice.
+    # 351 of Kazakhstan, of which three are there under another slug: a sight, and two that the package has twice.
     assert Place.objects.filter(country="KZ", kind="city").count() == 348
-    assert Place.objects.get(key="geonames-1526995").name_en == "Staff's name"
-    assert dict(Place.objects.filter(key__in=curated).values_list("key", "revision")) == curated
-    village = Place.objects.get(key="geonames-610416")
+    assert Place.objects.get(slug="geonames-1526995").name_en == "Staff's name"
+    assert dict(Place.objects.filter(slug__in=curated).values_list("slug", "revision")) == curated
+    village = Place.objects.get(slug="geonames-610416")
     assert (village.name_en, village.name_ru, village.region) == ("Badamsha", "Бадамша", "KZ-04")
     wrong = wrong_of(QUERIES)
     assert len(wrong) <= len(QUERIES) * 0.05, wrong

@@ -53,15 +53,15 @@ class PlaceAdmin(StaffAdmin):
     form = PlaceForm
     list_display = ["name_en", "name_ru", "name_kk", "kind", "country", "region", "rank", "source", "is_shown"]
     list_filter = ["kind", "source", "country", "is_shown"]
-    search_fields = ["name_en", "name_ru", "name_kk", "aliases", "=key"]
+    search_fields = ["name_en", "name_ru", "name_kk", "aliases", "=slug"]
     ordering = ["-rank", "pk"]
-    readonly_fields = ["key", "source", "changed_at"]
+    readonly_fields = ["slug", "source", "changed_at"]
     actions_list = ["import_file"]
     fieldsets = [
         (None, {"fields": ["kind", ("name_en", "name_ru", "name_kk"), "aliases", ("lat", "lng")]}),
         (gettext_lazy("Below the name"), {"fields": [("country", "region"), "address_en", "address_ru", "address_kk"]}),
         (gettext_lazy("In the search"), {"fields": [("rank", "popular"), "is_shown"]}),
-        (gettext_lazy("Where it is from"), {"fields": [("key", "source", "changed_at")]}),
+        (gettext_lazy("Where it is from"), {"fields": [("slug", "source", "changed_at")]}),
     ]
 
     def save_model(self, request: HttpRequest, obj: Place, form: forms.ModelForm, change: bool) -> None:

@@ -37,7 +37,7 @@ class PlaceSource(models.TextChoices):
 class Place(models.Model):
     """A place that search finds by its names and aliases; what is empty in a language is shown in another."""
 
-    key = models.CharField(_("key"), max_length=60, unique=True, editable=False)
+    slug = models.CharField(_("slug"), max_length=60, unique=True, editable=False)
     source = models.CharField(
         _("source"), max_length=10, choices=PlaceSource, default=PlaceSource.STAFF, editable=False
     )
@@ -99,11 +99,11 @@ class Place(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save, and let every process notice it."""
-        self.key = self.key or f"staff-{uuid4().hex}"
+        self.slug = self.slug or f"staff-{uuid4().hex}"
         self.revision += 1
         self.changed_at = timezone.now()
         if (fields := kwargs.get("update_fields")) is not None:
-            kwargs["update_fields"] = {*fields, "key", "revision", "changed_at"}
+            kwargs["update_fields"] = {*fields, "slug", "revision", "changed_at"}
         super().save(*args, **kwargs)
 
     @property

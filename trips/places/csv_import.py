@@ -17,13 +17,13 @@ from trips.models import Place, PlaceSource
 MOST_ROWS: Final = 5000
 ERRORS_SHOWN: Final = 50
 COLUMNS: Final = (
-    *("key", "kind", "name_en", "name_ru", "name_kk", "lat", "lng", "country", "region", "rank", "popular"),
+    *("slug", "kind", "name_en", "name_ru", "name_kk", "lat", "lng", "country", "region", "rank", "popular"),
     *("address_en", "address_ru", "address_kk", "aliases", "is_shown"),
 )
 _REQUIRED: Final = ("name_en", "lat", "lng")
 _NUMBERS: Final = {"lat": float, "lng": float, "rank": int, "popular": int}
 _NO: Final = {"0", "no", "false", "нет"}
-# A row without a key is the place that staff have so near under this name.
+# A row without a slug is the place that staff have so near under this name.
 _SAME_WITHIN_KM: Final = 1.0
 
 
@@ -47,7 +47,7 @@ def import_csv(data: bytes) -> Outcome:
     """Add and change places as a file says. Whatever it writes counts as staff's, which no other import changes.
 
     1. Read the text: UTF-8, columns separated by commas, semicolons or tabs.
-    2. Find the place of each row: by its key, else staff's own of that name within a kilometre; else it is new.
+    2. Find the place of each row: by its slug, else staff's own of that name within a kilometre; else it is new.
     3. Check each row as a form would.
     4. Save all of them, or none if a row has an error.
     """
@@ -83,18 +83,18 @@ def _problem_of_columns(names: list[str]) -> str:
 def _write(rows: list[tuple[int, dict[str, str]]]) -> Outcome:
     outcome, errors = Outcome(), []
     stored = list(Place.objects.order_by("pk").select_for_update())
-    by_key = {place.key: place for place in stored}
+    by_slug = {place.slug: place for place in stored}
     own: dict[str, list[Place]] = {}
     for place in stored:
         if place.source == PlaceSource.STAFF:
             own.setdefault(place.name_en, []).append(place)
     ready: list[Place] = []
-    keys: dict[str, int] = {}
+    slugs: dict[str, int] = {}
     for line, row in rows:
         try:
-            place = _read_row(row, by_key, own)
-            if place.key and keys.setdefault(place.key, line) != line:
-                raise ValidationError(_("Line %(line)d is the same place.") % {"line": keys[place.key]})
+            place = _read_row(row, by_slug, own)
+            if place.slug and slugs.setdefault(place.slug, line) != line:
+                raise ValidationError(_("Line %(line)d is the same place.") % {"line": slugs[place.slug]})
         except ValidationError as error:
             errors += [RowError(line, message) for message in _messages(error)]
         else:
@@ -108,25 +108,27 @@ def _write(rows: list[tuple[int, dict[str, str]]]) -> Outcome:
     return outcome
 
 
-def _read_row(row: dict[str, str], by_key: dict[str, Place], own: dict[str, list[Place]]) -> Place:
+def _read_row(row: dict[str, str], by_slug: dict[str, Place], own: dict[str, list[Place]]) -> Place:
     """Return the place of a row with what the row says, not saved. Raises ValidationError."""
-    if None in row or None in row.values():  # type: ignore[comparison-overlap]
+    if None in row or None in row.values():
         raise ValidationError(_("The row has another number of columns than the first one."))
     values = {name.strip(): value.strip() for name, value in row.items()}
-    key = values.pop("key", "")
+    slug = values.pop("slug", "")
     read = {name: _read_value(name, value) for name, value in values.items() if value or name not in _REQUIRED}
     if missing := [name for name in _REQUIRED if name not in read]:
         raise ValidationError(_("Empty: %(names)s.") % {"names": ", ".join(missing)})
-    if key and key not in by_key:
-        raise ValidationError(_("There is no place with the key %(key)s; leave it empty for a new one.") % {"key": key})
-    place = by_key[key] if key else _own_at(own.get(str(read["name_en"]), []), read) or Place()
+    if slug and slug not in by_slug:
+        raise ValidationError(
+            _("There is no place with the slug %(slug)s; leave it empty for a new one.") % {"slug": slug}
+        )
+    place = by_slug[slug] if slug else _own_at(own.get(str(read["name_en"]), []), read) or Place()
     for name, value in read.items():
         # An empty cell leaves what a default or the place has, but for texts, which it empties.
         if value is not None or name == "popular":
             setattr(place, name, value)
     place.source = PlaceSource.STAFF
     place.country = place.country.upper()
-    place.full_clean(exclude=["key"], validate_constraints=False)
+    place.full_clean(exclude=["slug"], validate_constraints=False)
     return place
 
 

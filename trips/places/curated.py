@@ -86,18 +86,18 @@ class Written(Struct):
 
 
 def write_places(places: Iterable[Place], sources: set[str]) -> Written:
-    """Add and change rows by their key, but only rows of these sources; a place that staff changed is theirs."""
-    wanted = {place.key: place for place in places}
+    """Add and change rows by their slug, but only rows of these sources; a place that staff changed is theirs."""
+    wanted = {place.slug: place for place in places}
     written = Written()
     with transaction.atomic():
-        stored = {row.key: row for row in Place.objects.order_by("pk").select_for_update() if row.key in wanted}
-        added = [place for key, place in wanted.items() if key not in stored]
+        stored = {row.slug: row for row in Place.objects.order_by("pk").select_for_update() if row.slug in wanted}
+        added = [place for slug, place in wanted.items() if slug not in stored]
         changed = []
-        for key, row in stored.items():
+        for slug, row in stored.items():
             if row.source not in sources:
                 written.left += 1
                 continue
-            new = {name: getattr(wanted[key], name) for name in WRITTEN}
+            new = {name: getattr(wanted[slug], name) for name in WRITTEN}
             if any(getattr(row, name) != value for name, value in new.items()):
                 for name, value in new.items():
                     setattr(row, name, value)

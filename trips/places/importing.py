@@ -47,10 +47,10 @@ def import_places(countries: Collection[str]) -> tuple[Written, Written]:
 
 
 def _is_one_of(town: Place, curated: list[Place]) -> bool:
-    """Say whether a place of ours with another key is this town."""
+    """Say whether a place of ours with another slug is this town."""
     names = {fold(name) for name in (town.name_en, town.name_ru, town.name_kk)}
     return any(
-        place.key != town.key
+        place.slug != town.slug
         and place.kind != PlaceKind.AIRPORT
         and distance_km(place.lat, place.lng, town.lat, town.lng) <= _SAME_WITHIN_KM
         and names & {fold(name) for name in (place.name_en, *place.aliases.split(";"))}
@@ -75,7 +75,7 @@ def _town(number: str, town: dict[str, Any]) -> Place:
     kazakh = _nearest(english, [name for name in others if _KAZAKH.fullmatch(name)]) or russian
     region = f"{town['countrycode']}-{town['admin1code']}"
     return Place(
-        key=f"geonames-{number}",
+        slug=f"geonames-{number}",
         source=PlaceSource.GEONAMES,
         kind=PlaceKind.CITY,
         country=town["countrycode"],
@@ -121,7 +121,7 @@ def read_airports(countries: Collection[str]) -> Iterator[Place]:
             name = clean_text(airport["name"])[:NAME_LENGTH]
             town = clean_text(airport["city"])
             yield Place(
-                key=f"iata-{code}",
+                slug=f"iata-{code}",
                 source=PlaceSource.AIRPORTS,
                 kind=PlaceKind.AIRPORT,
                 country=airport["country"],
