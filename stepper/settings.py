@@ -26,6 +26,7 @@ from stepper.accounts.configuration import (  # noqa: F401
     MFA_TOTP_TOLERANCE,
 )
 from stepper.db.configuration import read_database
+from stepper.geocoder_address import read_geocoder_url
 from stepper.mail.configuration import read_email_url, read_public_url
 from stepper.push_keys import make_vapid_key, read_vapid_key
 from stepper.server.logs import logging_configuration
@@ -199,6 +200,12 @@ CACHES = {
     # The default keeps 300 entries and then drops counters at random.
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}
 }
+
+# Addresses of streets and houses; without it only the places of the table are found.
+GEOCODER = read_geocoder_url(env.str("GEOCODER_URL", ""))
+# Searches for a place a minute: of one account, and of one address by people who are not signed in.
+PLACE_SEARCHES_PER_USER = env.int("PLACE_SEARCHES_PER_USER", 120)
+PLACE_SEARCHES_PER_ADDRESS = env.int("PLACE_SEARCHES_PER_ADDRESS", 300)
 
 CHANNEL_LAYER = env.str("CHANNEL_LAYER", "stepper")
 if CHANNEL_LAYER == "channels_redis":

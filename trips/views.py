@@ -19,7 +19,7 @@ from stepper.errors import DomainError, InvalidInput, NotFound, TooManyRequests
 from stepper.models import User
 from stepper.web.refusals import with_retry_after
 from stepper.web.requests import SignedInRequest
-from trips import access, assignment, bookings, places, unfilled
+from trips import access, assignment, bookings, unfilled
 
 from .forms import BookingForm, CancelForm, PostponeForm, RatingForm, WidenForm
 from .models import Trip
@@ -80,7 +80,7 @@ def book(request: SignedInRequest) -> HttpResponse:
     else:
         form = BookingForm(initial={"request_key": uuid4().hex})
     status = 422 if form.errors else 200
-    context = {"form": form, "places": places.KNOWN, **_price(request.user, form)}
+    context = {"form": form, **_price(request.user, form)}
     return with_retry_after(render(request, "trips/book.html", context, status=status), refusal)
 
 

@@ -7,6 +7,7 @@ import drivers.earnings.api as earnings
 import realtime.api as realtime
 import realtime.push.api as push
 import trips.api as trips
+import trips.place_api as places
 from stepper.api import sessions, tokens
 from stepper.api.errors import unknown_address
 
@@ -28,6 +29,8 @@ urlpatterns = [
     path("notifications", realtime.NotificationsView.as_view(), name="notifications"),
     path("notifications/read", realtime.NotificationsReadView.as_view(), name="notifications-read"),
     path("notifications/<row:notification_id>/read", realtime.NotificationReadView.as_view(), name="notification-read"),
+    path("places", places.PlacesView.as_view(), name="places"),
+    path("places/at", places.PlaceAtView.as_view(), name="place-at"),
     path("trips", trips.TripsView.as_view(), name="trips"),
     path("trips/quote", trips.QuoteView.as_view(), name="trip-quote"),
     path("trips/<row:trip_id>", trips.TripView.as_view(), name="trip"),

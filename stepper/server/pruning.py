@@ -208,6 +208,7 @@ WITHOUT_RULE: Final = {
     "drivers.DriverPosition": _DRIVERS,
     "trips.DispatchRule": _STAFF,
     "trips.PickupArea": _STAFF,
+    "trips.Place": "towns, airports and sights: staff and imports write them, and they do not age",
     "auth.Group": _STAFF,
     "auth.Group_permissions": _STAFF,
     "stepper.ServiceSettings": "one row",

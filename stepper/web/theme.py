@@ -98,6 +98,7 @@ UNFOLD: dict[str, Any] = {
                     _item(_("Settings"), "tune", app="stepper", model="servicesettings"),
                     _item(_("Dispatch rules"), "alt_route", app="trips", model="dispatchrule"),
                     _item(_("Pickup areas"), "share_location", app="trips", model="pickuparea"),
+                    _item(_("Places"), "location_on", app="trips", model="place"),
                     _item(_("Dispatchers"), "monitor_heart", app="realtime", model="serverbeat"),
                     _item(_("Restores"), "settings_backup_restore", app="stepper", model="restore"),
                     _item(_("Security log"), "security", app="stepper", model="securityevent"),

@@ -33,8 +33,9 @@ TEMPLATES = [
 ]
 # A script without a source, a style, or a handler in an attribute.
 _INLINE = re.compile(r"<script(?![^>]*\bsrc=)|<style\b|\sstyle=|\son[a-z]+=", re.IGNORECASE)
-# Their body says who it is: whoever signs in has no access token yet, whoever signs out may have none any more.
-OPEN_TO_ALL = {"token", "token/refresh", "token/revoke"}
+# Their body says who it is: whoever signs in has no access token yet, whoever signs out may have none any more. Places
+# are for everybody, limited by address.
+OPEN_TO_ALL = {"token", "token/refresh", "token/revoke", "places", "places/at"}
 
 
 def _addresses(before: str, patterns: list[URLPattern]) -> list[str]:

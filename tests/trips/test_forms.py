@@ -6,6 +6,9 @@ from stepper.errors import InvalidInput
 from trips import places
 from trips.forms import BookingForm, RatingForm
 
+# A name without coordinates is looked up in the table of places.
+pytestmark = pytest.mark.django_db
+
 FORM = {
     "pickup_name": "Here",
     "pickup_lat": "43.25",

@@ -1,5 +1,5 @@
 """The administration of trips, offers, rounds and their histories; Django finds it here."""
 
-from . import histories, trips
+from . import histories, places, trips
 
-__all__ = ["histories", "trips"]
+__all__ = ["histories", "places", "trips"]

@@ -4,6 +4,7 @@ from .applied import AppliedCommand
 from .bookings import Booking, Rating
 from .offers import DispatchRound, DispatchRule, Offer, OfferQuerySet
 from .pickup_areas import PickupArea
+from .places import Place, PlaceKind, PlaceSource
 from .shares import TripShare
 from .trip import NO_WAVE, TransitionRefused, Trip, TripQuerySet, TripTransition
 from .watch import TripWatch
@@ -17,6 +18,9 @@ __all__ = [
     "Offer",
     "OfferQuerySet",
     "PickupArea",
+    "Place",
+    "PlaceKind",
+    "PlaceSource",
     "Rating",
     "TransitionRefused",
     "Trip",

@@ -1,0 +1,76 @@
+"""What people type for a place, and which one they mean: three languages, slips, transliteration, words of airports."""
+
+ALMATY, ASTANA, AKTAU, BISHKEK = (43.24, 76.92), (51.13, 71.43), (43.65, 51.16), (42.87, 74.59)
+
+# The text, where the reader's map is (None: it is not said), the English name of the place expected first.
+QUERIES: tuple[tuple[str, tuple[float, float] | None, str], ...] = (
+    # English
+    ("Almaty", None, "Almaty"),
+    ("almaty airport", None, "Almaty airport"),
+    ("Big Almaty Lake", None, "Big Almaty Lake"),
+    ("charyn", None, "Charyn canyon"),
+    ("kolsai", None, "Kolsai lakes"),
+    ("Abay Square", None, "Abay Square"),
+    ("issyk kul", None, "Issyk-Kul"),
+    ("samarkand", None, "Samarkand"),
+    # Russian
+    ("Алматы", None, "Almaty"),
+    ("алм", None, "Almaty"),
+    ("площадь Абая", None, "Abay Square"),
+    ("Большое Алматинское озеро", None, "Big Almaty Lake"),
+    ("Чарынский каньон", None, "Charyn canyon"),
+    ("озеро Каинды", None, "Kaindy lake"),
+    ("Усть-Каменогорск", None, "Oskemen"),
+    ("усть каменогорск", None, "Oskemen"),
+    ("Уральск", None, "Oral"),
+    ("Петропавловск", None, "Petropavl"),
+    ("Бишкек", None, "Bishkek"),
+    ("Джалал-Абад", None, "Jalal-Abad"),
+    ("Ташкент", None, "Tashkent"),
+    # Kazakh
+    ("Алматы қаласы", None, "Almaty"),
+    ("Қарағанды", None, "Karaganda"),
+    ("Шарын шатқалы", None, "Charyn canyon"),
+    ("Көктөбе", None, "Kok-Tobe"),
+    ("Абай алаңы", None, "Abay Square"),
+    ("Өскемен", None, "Oskemen"),
+    ("Жезқазған", None, "Zhezkazgan"),
+    ("Үлкен Алматы көлі", None, "Big Almaty Lake"),
+    # Kazakh on a Russian keyboard
+    ("Караганды", None, "Karaganda"),
+    ("Оскемен", None, "Oskemen"),
+    ("Коктобе", None, "Kok-Tobe"),
+    ("Туркистан", None, "Turkistan"),
+    ("Жанаозен", None, "Zhanaozen"),
+    ("Актобе", None, "Aktobe"),
+    ("Бурабай", None, "Burabay"),
+    # Latin letters for Kazakh and Russian names, and the names of before
+    ("Aqtau", None, "Aktau"),
+    ("Qyzylorda", None, "Kyzylorda"),
+    ("Taldyqorgan", None, "Taldykorgan"),
+    ("Shymbulaq", None, "Shymbulak"),
+    ("Dzhezkazgan", None, "Zhezkazgan"),
+    ("Alma-Ata", None, "Almaty"),
+    ("Семипалатинск", None, "Semey"),
+    ("Нур-Султан", None, "Astana"),
+    ("Капчагай", None, "Konayev"),
+    ("Toshkent", None, "Tashkent"),
+    ("xiva", None, "Khiva"),
+    # Slips
+    ("Караганад", None, "Karaganda"),
+    ("Шимкент", None, "Shymkent"),
+    ("almty", None, "Almaty"),
+    ("Экибаструз", None, "Ekibastuz"),
+    ("аэропрт Астана", None, "Astana airport"),
+    ("медео", None, "Medeu"),
+    # Airports
+    ("аэропорт", ALMATY, "Almaty airport"),
+    ("аэропорт", ASTANA, "Astana airport"),
+    ("airport", AKTAU, "Aktau airport"),
+    ("әуежай", BISHKEK, "Manas airport"),
+    ("ауежай", ASTANA, "Astana airport"),
+    ("алматы аэропорт", None, "Almaty airport"),
+    ("NQZ", None, "Astana airport"),
+    ("ақтау әуежайы", None, "Aktau airport"),
+    ("аэропорт Манас", None, "Manas airport"),
+)
