@@ -11,6 +11,7 @@ urlpatterns = [
     # One way to sign out: it closes the sockets of the session too.
     path("admin/logout/", logout),
     path("admin/", admin.site.urls),
+    path("book/", include("trips.booking_urls")),
     path("trips/", include("trips.urls")),
     path("driver/", include("drivers.urls")),
     path("drivers/", include("drivers.joining_urls")),
