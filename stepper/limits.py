@@ -118,8 +118,8 @@ def too_many(retry_after_s: int, message: Text = TOO_MANY_REQUESTS) -> TooManyRe
     return TooManyRequests("rate.limited", message, retry_after_s)
 
 
-def count_call(verb: str, who: int, *, setting: str, settings: ServiceSettings | None = None) -> None:
-    """Count one call of a domain verb by `who` against the setting of that name.
+def count_call(verb: str, who: int | str, *, setting: str, settings: ServiceSettings | None = None) -> None:
+    """Count one call of a domain verb by `who` (an account's or driver's id, a network address) against the setting.
 
     If `settings` is None, they are read only from the second call of a minute on: every limit is at least 1.
 

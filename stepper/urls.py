@@ -12,6 +12,7 @@ urlpatterns = [
     # One way to sign out: it closes the sockets of the session too.
     path("admin/logout/", logout),
     path("admin/", admin.site.urls),
+    path("book/", include("trips.booking_urls")),
     path("trips/", include("trips.urls")),
     path("t/<str:token>/", shared_trip, name="shared-trip"),
     path("driver/", include("drivers.urls")),

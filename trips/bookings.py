@@ -2,19 +2,14 @@
 
 import datetime as dt
 import hashlib
-import math
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
-import tzfpy
 from django.db import IntegrityError, transaction
 from django.db.models import F
-from django.utils import timezone
 from django.utils.translation import gettext as _
-from msgspec import Struct
 
-from drivers.geo import cell, distance_km
+from drivers.geo import cell
 from drivers.models import Driver
 from drivers.updates import publish_update
 from realtime import events, groups
@@ -23,95 +18,19 @@ from stepper import limits
 from stepper.accounts.adapter import normal_phone
 from stepper.db.clock import database_now
 from stepper.db.transactions import Stale, best_effort, in_transaction
-from stepper.errors import Conflict, DomainError, InvalidInput, NotPermitted, Text
+from stepper.errors import Conflict, DomainError, InvalidInput, NotPermitted
 from stepper.models import ServiceSettings, User
 from stepper.texts import clean_text
 from trips import booking_limits, cards, pricing
 from trips.access import trip_for
+from trips.booking_requests import SEATS, TRAVELLER_NAME, BookingRequest, Traveller, check_request, zone_of
 from trips.dispatch import start_round
 from trips.ending import end_trip
 from trips.models import Booking, Rating, Trip
-from trips.states import ABOARD, OPEN, BookingStatus, Role, TripStatus, VehicleClass
+from trips.states import ABOARD, OPEN, BookingStatus, Role, TripStatus
 
-# Seats for passengers in a vehicle of each class.
-SEATS = {VehicleClass.SEDAN: 4, VehicleClass.SUV: 6, VehicleClass.VAN: 8, VehicleClass.BUS: 50}
-# Pickup and dropoff nearer than this are the same place.
-SAME_PLACE_KM = 0.05
-# The longest trip: from one end of the region to the other.
-FURTHEST_KM = 4000
-FURTHEST_AHEAD = dt.timedelta(days=365)
-TRAVELLER_NAME = 80
-
-
-class Traveller(Struct, frozen=True):
-    """A person who travels instead of the organiser; the driver asks for and calls this person."""
-
-    name: str
-    phone: str
-
-
-class BookingRequest(Struct, frozen=True):
-    """A passenger's request for a trip. `departure_at` None: now; `traveller` None: the passenger travels.
-
-    It has no price: the server computes prices.
-    """
-
-    pickup: events.Place
-    dropoff: events.Place
-    departure_at: dt.datetime | None = None
-    seats: int = 1
-    vehicle_class: str = VehicleClass.SEDAN
-    bags: int = 0
-    note: str = ""
-    traveller: Traveller | None = None
-
-
-def _is_wrong_place(place: events.Place) -> bool:
-    inside = math.isfinite(place.lat) and math.isfinite(place.lng)
-    return not (inside and -90 <= place.lat <= 90 and -180 <= place.lng <= 180)
-
-
-def check_request(request: BookingRequest, settings: ServiceSettings, now: dt.datetime) -> None:
-    """Refuse a request with wrong fields. Raises InvalidInput naming each of them."""
-    fields: dict[str, list[Text]] = {}
-    for name in ("pickup", "dropoff"):
-        place: events.Place = getattr(request, name)
-        if _is_wrong_place(place):
-            fields[name] = [_("Latitude is -90 to 90, longitude -180 to 180.")]
-        elif not clean_text(place.name):
-            fields[name] = [_("Choose a place.")]
-    if not fields:
-        km = distance_km(request.pickup.lat, request.pickup.lng, request.dropoff.lat, request.dropoff.lng)
-        if km < SAME_PLACE_KM:
-            fields["dropoff"] = [_("Pickup and dropoff are the same place.")]
-        elif km > FURTHEST_KM:
-            fields["dropoff"] = [_("Nobody drives that far: at most %(km)d km.") % {"km": FURTHEST_KM}]
-    if request.vehicle_class not in VehicleClass.values:
-        fields["vehicle_class"] = [_("There is no such vehicle class.")]
-    elif not 1 <= request.seats <= SEATS[VehicleClass(request.vehicle_class)]:
-        most = SEATS[VehicleClass(request.vehicle_class)]
-        fields["seats"] = [_("Choose 1 to %(most)d seats for this vehicle.") % {"most": most}]
-    if not 0 <= request.bags <= 50:
-        fields["bags"] = [_("Choose 0 to 50 bags.")]
-    if request.departure_at is not None:
-        if request.departure_at < now - dt.timedelta(minutes=settings.now_tolerance_min):
-            fields["departure_at"] = [_("This time has passed.")]
-        elif request.departure_at > now + FURTHEST_AHEAD:
-            fields["departure_at"] = [_("Trips are booked at most a year ahead.")]
-    if request.traveller is not None:
-        fields |= _traveller_errors(request.traveller)
-    if fields:
-        raise InvalidInput("input.invalid", _("Please correct what is marked."), fields)
-
-
-def _traveller_errors(traveller: Traveller) -> dict[str, list[Text]]:
-    """Return the errors of the traveller's fields; empty: there are none."""
-    fields: dict[str, list[Text]] = {}
-    if not 1 <= len(clean_text(traveller.name)) <= TRAVELLER_NAME:
-        fields["traveller.name"] = [_("Enter a name of up to %(most)d letters.") % {"most": TRAVELLER_NAME}]
-    if normal_phone(traveller.phone) is None:
-        fields["traveller.phone"] = [_("Enter a phone number, for example +7 701 234 56 78.")]
-    return fields
+# The request and its check are named beside the verbs that take it.
+__all__ = ["SEATS", "TRAVELLER_NAME", "BookingRequest", "Traveller", "check_request", "zone_of"]
 
 
 def _traveller_columns(request: BookingRequest, user: User) -> tuple[str, str]:
@@ -140,15 +59,6 @@ def _price_of(request: BookingRequest, settings: ServiceSettings) -> pricing.Quo
     return pricing.quote(
         (pickup.lat, pickup.lng), (dropoff.lat, dropoff.lng), request.seats, request.vehicle_class, settings
     )
-
-
-def zone_of(lat: float, lng: float) -> str:
-    """Return the IANA zone of a point; the home zone at sea and where this machine knows no such zone."""
-    name = tzfpy.get_tz(lng, lat)
-    try:
-        return ZoneInfo(name).key
-    except (KeyError, ValueError, OSError):
-        return timezone.get_default_timezone_name()
 
 
 def book(user: User, request: BookingRequest, request_key: str | None = None) -> Trip:

@@ -6,6 +6,7 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from realtime import events
@@ -14,7 +15,8 @@ from stepper.texts import PlainTextInput
 from stepper.web.refusals import add_refusal
 
 from . import places
-from .bookings import SEATS, TRAVELLER_NAME, BookingRequest, Traveller, zone_of
+from .booking_requests import SEATS, TRAVELLER_NAME, BookingRequest, Traveller, zone_of
+from .booking_times import OfferedTimes
 from .models import Rating
 from .states import VehicleClass
 
@@ -27,6 +29,11 @@ _FIELDS = {
     "traveller.phone": "traveller_phone",
 }
 NOW, LATER = "now", "later"
+
+
+def is_on_earth(place: events.Place) -> bool:
+    """Say whether there is such a latitude and longitude."""
+    return -90 <= place.lat <= 90 and -180 <= place.lng <= 180
 
 
 def _text(**attrs: Any) -> forms.TextInput:
@@ -117,20 +124,40 @@ class BookingForm(forms.Form):
         if not data.get("departure_date") or not data.get("departure_time"):
             return None
         pickup: events.Place | None = data["pickup"]
-        if pickup is None or not (-90 <= pickup.lat <= 90 and -180 <= pickup.lng <= 180):
-            return None  # `bookings.check` says so at the place
+        if pickup is None or not is_on_earth(pickup):
+            return None  # `check_request` says so at the place
         zone = ZoneInfo(zone_of(pickup.lat, pickup.lng))
         return dt.datetime.combine(data["departure_date"], data["departure_time"], zone)
 
+    def offer_times(self, times: OfferedTimes) -> None:
+        """Begin "later" with the suggested time where none was entered, and offer only days that can be booked."""
+        self.fields["departure_date"].widget.attrs |= {"min": f"{times.first_day}", "max": f"{times.last_day}"}
+        if not self.is_bound:
+            self.initial = {**self.initial, "departure_date": times.day, "departure_time": times.time}
+        elif self.data.get("departure") != LATER:
+            self.data = {**dict(self.data.items()), "departure_date": times.day, "departure_time": times.time}
+
+    @property
+    def zone(self) -> str:
+        """The time zone of the pickup; the home zone while there is none."""
+        pickup = self.cleaned_data.get("pickup") if self.is_bound and self.errors is not None else None
+        if pickup is None or not is_on_earth(pickup):
+            return timezone.get_default_timezone_name()
+        return zone_of(pickup.lat, pickup.lng)
+
+    @property
+    def is_later(self) -> bool:
+        return bool(self["departure"].value() == LATER)
+
     def request(self, *, priced_only: bool = False) -> BookingRequest:
-        """Return the request for the verb; `priced_only` leaves out what does not change the price."""
+        """Return the request for the verb; `priced_only` leaves out what changes neither price nor wait."""
         data = self.cleaned_data
         traveller = Traveller(data.get("traveller_name", ""), data.get("traveller_phone", ""))
         return BookingRequest(
             pickup=data["pickup"],
             dropoff=data["dropoff"],
-            departure_at=None if priced_only else data.get("departure_at"),
-            seats=data["seats"],
+            departure_at=data.get("departure_at"),
+            seats=data.get("seats", 1),
             vehicle_class=data["vehicle_class"],
             bags=0 if priced_only else data["bags"],
             note="" if priced_only else data["note"],
@@ -147,14 +174,15 @@ class BookingForm(forms.Form):
         return self.is_bound and not self.is_valid() and all(self.cleaned_data.get(s) for s in ("pickup", "dropoff"))
 
     def price_errors(self) -> list[str]:
-        """Return what is wrong with the fields that the price depends on beside the places."""
-        return [str(error) for name in ("seats", "vehicle_class") for error in self.errors.get(name, [])]
+        """Return what is wrong with the fields that price and wait depend on beside the places."""
+        names = ("seats", "vehicle_class", "departure_date", "departure_time")
+        return [str(error) for name in names for error in self.errors.get(name, [])]
 
     def is_priceable(self) -> bool:
-        """Say whether everything that the price depends on is there and well-formed."""
+        """Say whether everything that the price depends on is there and well-formed: how many travel is not."""
         self.is_valid()
         data = self.cleaned_data
-        return bool(data.get("pickup") and data.get("dropoff") and "seats" in data and "vehicle_class" in data)
+        return bool(data.get("pickup") and data.get("dropoff") and "vehicle_class" in data)
 
     def refuse(self, error: DomainError) -> None:
         """Add a refusal of the verb to the fields it names."""

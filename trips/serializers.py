@@ -11,7 +11,7 @@ from stepper.api.base import InstantField, IntField, NumberField, StringField
 from stepper.models import User
 
 from . import cards
-from .bookings import SEATS, TRAVELLER_NAME, BookingRequest, Traveller
+from .booking_requests import SEATS, TRAVELLER_NAME, BookingRequest, Traveller
 from .models import Rating, Trip
 from .pricing import Quote
 from .states import ASSIGNED, TripStatus, VehicleClass

@@ -23,6 +23,16 @@ class TripStatus(TextChoices):
     CANCELLED = "cancelled", _("Cancelled")
 
 
+# What a passenger reads of a status where staff need to tell more apart.
+PASSENGER_WORDS = {
+    TripStatus.DRAFT: _("Not booked yet"),
+    TripStatus.PUBLISHED: _("Booked"),
+    TripStatus.OFFERED: _("Looking for a driver"),
+    TripStatus.UNFILLED: _("No driver yet"),
+    TripStatus.PASSENGERS_BOARDED: _("On board"),
+}
+
+
 class Role(TextChoices):
     """In what capacity somebody moves a trip."""
 

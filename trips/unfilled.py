@@ -6,7 +6,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from realtime.delivery.notifications import notify, notify_staff
 from stepper import limits
@@ -25,7 +25,6 @@ from .states import OPEN
 
 RADIUS_MOST_KM = 200.0
 # A trip can be postponed at most this far ahead.
-LATEST = dt.timedelta(days=30)
 
 
 # Notifying staff and the passenger
@@ -135,13 +134,18 @@ def _postpone(trip_id: int, user: User, departure_at: dt.datetime) -> tuple[Trip
     if departure_at == trip.departure_at:
         return trip, False
     now = database_now()
-    if not max(now, trip.departure_at) < departure_at <= now + LATEST:
-        words = _("Choose a time after the one it has, within 30 days.")
+    settings = ServiceSettings.current()
+    if not max(now, trip.departure_at) < departure_at <= now + dt.timedelta(days=settings.book_ahead_days):
+        words = ngettext(
+            "Choose a time after the one it has, within %(days)d day.",
+            "Choose a time after the one it has, within %(days)d days.",
+            settings.book_ahead_days,
+        ) % {"days": settings.book_ahead_days}
         raise InvalidInput("input.invalid", _("Please correct what is marked."), {"departure_at": [words]})
     ends_at = departure_at + dt.timedelta(minutes=trip.duration_min)
     if account is not None:
         plan = booking_limits.Plan(departure_at, ends_at, trip.traveller_phone, trip.timezone)
-        booking_limits.require_free_time(account, plan, settings=ServiceSettings.current(), trip=trip)
+        booking_limits.require_free_time(account, plan, settings=settings, trip=trip)
     withdraw_offers(trip, "cancelled")
     trip.amend(
         departure_at=departure_at,

@@ -2,14 +2,14 @@
 
 from django.urls import path
 
-from . import receipt_views, share_views, views
+from . import booking_pages, receipt_views, share_views, views
 
 app_name = "trips"
 
 urlpatterns = [
     path("", views.trips, name="list"),
-    path("new/", views.book, name="book"),
-    path("quote/", views.quote, name="quote"),
+    path("new/", booking_pages.moved, name="book"),
+    path("quote/", booking_pages.quote, name="quote"),
     path("<row:trip_id>/", views.detail, name="detail"),
     path("<row:trip_id>/cancel/", views.cancel, name="cancel"),
     path("<row:trip_id>/share/", share_views.create, name="share-create"),

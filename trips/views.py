@@ -1,8 +1,6 @@
-"""The passengers' pages: my trips, booking with its price, the trip page and what can be done on it."""
+"""The passengers' pages: my trips, the trip page and what can be done on it. Booking: booking_pages.py."""
 
 from collections.abc import Callable
-from typing import Any
-from uuid import uuid4
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -21,7 +19,7 @@ from stepper.web.refusals import with_retry_after
 from stepper.web.requests import SignedInRequest
 from trips import access, assignment, bookings, unfilled
 
-from .forms import BookingForm, CancelForm, PostponeForm, RatingForm, WidenForm
+from .forms import CancelForm, PostponeForm, RatingForm, WidenForm
 from .models import Trip
 from .panel import Panel
 from .share_views import share_context
@@ -59,53 +57,6 @@ def trips(request: SignedInRequest) -> HttpResponse:
         "past": past_trips(request.user, request.GET.get("page")),
     }
     return render(request, "trips/list.html", context)
-
-
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-@login_required
-def book(request: SignedInRequest) -> HttpResponse:
-    """Show the booking form, and book; its hidden key makes sending it twice one trip."""
-    refusal: DomainError | None = None
-    if request.method == "POST":
-        form = BookingForm(request.POST)
-        if form.is_valid():
-            try:
-                trip = bookings.book(request.user, form.request(), form.cleaned_data["request_key"] or None)
-            except DomainError as error:
-                form.refuse(error)
-                refusal = error
-            else:
-                return redirect("trips:detail", trip.pk)
-    else:
-        form = BookingForm(initial={"request_key": uuid4().hex})
-    status = 422 if form.errors else 200
-    context = {"form": form, **_price(request.user, form)}
-    return with_retry_after(render(request, "trips/book.html", context, status=status), refusal)
-
-
-def _price(user: User, form: BookingForm) -> dict[str, Any]:
-    """Return the quote for what the form has, or why there is none yet, for the template."""
-    if not form.is_bound or not form.is_priceable():
-        return {"quote": None}
-    try:
-        return {"quote": bookings.quote(user, form.request(priced_only=True)), "seats": form.cleaned_data["seats"]}
-    except DomainError as error:
-        return {"quote": None, "refusal": error}
-
-
-@never_cache
-@require_http_methods(["GET", "POST"])
-@login_required
-def quote(request: SignedInRequest) -> HttpResponse:
-    """Show the price of what the form has so far; nothing is booked.
-
-    Our page sends a POST: its places do not belong in access logs. GET is for pages of the release before that are open
-    during an upgrade; take it out in the next release.
-    """
-    form = BookingForm(request.POST if request.method == "POST" else request.GET)
-    context = {"form": form, "quote_alone": True, **_price(request.user, form)}
-    return with_retry_after(render(request, "trips/quote.html", context), context.get("refusal"))
 
 
 @never_cache

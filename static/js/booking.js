@@ -16,7 +16,7 @@ function askPrice() {
 
 function say() {
   hint.textContent = hint.dataset[next];
-  hint.hidden = Boolean(sides.pickup.value && sides.dropoff.value) && document.activeElement?.getAttribute("role") !== "combobox";
+  hint.hidden = Boolean(sides.pickup.value && sides.dropoff.value);
 }
 
 function arrange() {
@@ -73,11 +73,6 @@ document.querySelector("[data-locate]").addEventListener("click", (event) => {
     },
     { enableHighAccuracy: true, timeout: 10_000, maximumAge: 60_000 },
   );
-});
-
-form.addEventListener("change", (event) => {
-  if (event.target.name === "departure") document.getElementById("later").hidden = event.target.value !== "later";
-  if (["seats", "vehicle_class"].includes(event.target.name)) askPrice();
 });
 
 // A form that came back with errors, or that the browser filled in again, keeps its places.

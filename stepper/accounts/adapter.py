@@ -9,6 +9,7 @@ from django import forms
 from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
@@ -71,6 +72,10 @@ class AccountAdapter(PublicMail, DefaultAccountAdapter):
         response: HttpResponse = super().post_login(request, user, **kwargs)
         sign_in.remember_device(request, response, user)
         return response
+
+    def get_signup_redirect_url(self, request: HttpRequest) -> str:
+        """Lead somebody new who was on the way to no other page to booking, which says that the account is there."""
+        return f"{reverse('booking:book')}?welcome"
 
     def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
         """Do nothing: failures are counted in `sign_in`, which forgets them when the stored password changes."""

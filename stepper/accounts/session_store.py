@@ -157,6 +157,8 @@ def _note_signed_in(request: HttpRequest, **_more: Any) -> None:
     request.session[SIGNED_IN_AT] = int(time.time())
     request.session.pop(SAVED_BEFORE_AT, None)
     request.session.pop(IS_STAFF, None)
+    # A stranger's session ends sooner (trips.drafts); from here on it is an account's.
+    request.session.set_expiry(None)
 
 
 def _note_signed_out(request: HttpRequest, **_more: Any) -> None:

@@ -67,7 +67,7 @@ class ServiceSettingsAdmin(ConfirmedAdmin):
                     ("tracking_opens_min", "no_show_wait_min"),
                     ("max_open_trips", "booking_gap_min"),
                     ("max_overlapping_traveller", "max_overlapping_account"),
-                    "late_cancels_per_day",
+                    ("late_cancels_per_day", "book_ahead_days"),
                     ("arrival_radius_m", "arrival_fresh_s"),
                     "step_far_m",
                 ]
@@ -102,6 +102,7 @@ class ServiceSettingsAdmin(ConfirmedAdmin):
                     ("api_per_min", "status_per_min"),
                     ("bookings_per_min", "changes_per_min"),
                     ("answers_per_min", "light_per_min"),
+                    ("guest_quotes_per_min", "guest_bookings_per_min"),
                 ]
             },
         ),

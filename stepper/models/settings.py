@@ -97,6 +97,13 @@ class BookingSettings(models.Model):
         validators=between(0, 1440),
         help_text=_("Trips that are nearer to each other than this count as at the same time."),
     )
+    book_ahead_days = models.PositiveIntegerField(
+        _("booked at most so many days ahead"),
+        default=30,
+        db_default=30,
+        validators=between(1, 365),
+        help_text=_("A trip for later than that is refused, on pages and over REST."),
+    )
     late_cancels_per_day = models.PositiveIntegerField(
         _("cancellations a day after a driver accepted"),
         default=3,
@@ -243,6 +250,20 @@ class LimitSettings(models.Model):
         db_default=120,
         validators=between(1, 1_000_000),
         help_text=_("Prices asked for, and notifications marked as read."),
+    )
+    guest_quotes_per_min = models.PositiveIntegerField(
+        _("prices a minute an address, not signed in"),
+        default=60,
+        db_default=60,
+        validators=between(1, 1_000_000),
+        help_text=_("Of everybody behind one network address who has not signed in."),
+    )
+    guest_bookings_per_min = models.PositiveIntegerField(
+        _("bookings kept a minute an address, not signed in"),
+        default=20,
+        db_default=20,
+        validators=between(1, 1_000_000),
+        help_text=_("What they entered is kept until they have signed in."),
     )
 
 

@@ -100,6 +100,21 @@ def day(instant: dt.datetime, zone: str) -> str:
 
 
 @register.filter
+def weekday_and_date(date: dt.date) -> str:
+    """Write a day as `Wed 2 Dec`."""
+    return formats.date_format(date, pgettext("format", "D j M"))
+
+
+@register.filter
+def when_in_words(instant: dt.datetime, zone: str) -> str:
+    """Write day and time for the middle of a sentence, days ahead with their weekday: `Wed 2 Dec, 10:00`."""
+    local, today = instant.astimezone(ZoneInfo(zone)).date(), timezone.now().astimezone(ZoneInfo(zone)).date()
+    near = abs((local - today).days) <= 1
+    words = day_name(instant, zone, within=True) if near else weekday_and_date(local)
+    return f"{words}, {clock(instant, zone)}"
+
+
+@register.filter
 def when(instant: dt.datetime, zone: str) -> str:
     """Write day and time in the zone: `Today 18:30`, `24 Nov 06:40`."""
     return f"{day_name(instant, zone)} {clock(instant, zone)}"

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
 
 def test_own_position_stays_where_it_is_and_borrows_a_name(live: LiveServer, open_as: Callable[..., Page]) -> None:
     """The driver is led to the point; a place 200 m away is only what people call it."""
-    page = open_as(PassengerFactory(), "/trips/new/", at=(43.2412, 76.9577))
+    page = open_as(PassengerFactory(), "/book/", at=(43.2412, 76.9577))
 
     page.get_by_role("button", name="Use my position").click()
 

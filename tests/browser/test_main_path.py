@@ -43,7 +43,7 @@ def test_trip_from_booking_to_rating_with_a_killed_server(live: LiveServer, open
     driver = DriverFactory(at=ALMATY)
     passenger = PassengerFactory()
     driving = open_as(driver.user, "/driver/", at=ALMATY, viewport=PHONE)
-    riding = open_as(passenger, "/trips/new/")
+    riding = open_as(passenger, "/book/")
     is_live(driving)
 
     book(riding)
@@ -143,7 +143,7 @@ def test_declined_card_is_gone_on_every_tab(live: LiveServer, open_as: Open) -> 
 
 @pytest.mark.embedded_only
 def test_booking_form_points_at_what_is_missing(open_as: Open) -> None:
-    page = open_as(PassengerFactory(), "/trips/new/", viewport=PHONE)
+    page = open_as(PassengerFactory(), "/book/", viewport=PHONE)
     mark(page, "book-submit").click()
     expect(page.locator("#pickup-error")).to_be_visible()
     expect(page.locator("#dropoff-error")).to_be_visible()

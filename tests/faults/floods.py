@@ -300,7 +300,7 @@ _RADIUS = _numbered("radius_km", 60)
 _OFFER = _row("offer_id", "offer")
 
 VERBS = (
-    Verb("book", (_rest("POST", "trips", _booking), _page("/trips/new/", _booking_form)), refusals=_BOOKED),
+    Verb("book", (_rest("POST", "trips", _booking), _page("/book/", _booking_form)), refusals=_BOOKED),
     Verb("quote", (_rest("POST", "trips/quote", _booking), _page("/trips/quote/", _booking_form)), rows=0),
     Verb("cancel", (_rest("POST", "trips/{waiting}/cancel"), _page("/trips/{waiting}/cancel/"))),
     Verb("widen", (_rest("POST", "trips/{waiting}/widen", _RADIUS), _page("/trips/{waiting}/widen/", _RADIUS))),

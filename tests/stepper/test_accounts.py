@@ -25,7 +25,7 @@ def sign_in(login, password=PASSWORD, **query):
 
 def test_sign_up_by_phone():
     client, response = sign_up()
-    assert response.url == "/"
+    assert response.url == "/book/?welcome"
     user = User.objects.get()
     assert (user.name, str(user.phone), user.email) == ("Aigerim Kassymova", "+77012345678", None)
     assert client.get("/").url == "/trips/"
@@ -109,7 +109,7 @@ def test_sign_in_by_either(login):
 
 def test_sign_in_leads_to_where_one_was_going():
     PassengerFactory(email="a@example.test")
-    assert sign_in("a@example.test", next="/trips/new/").url == "/trips/new/"
+    assert sign_in("a@example.test", next="/book/").url == "/book/"
 
 
 def test_wrong_password_is_said_at_the_password():

@@ -82,7 +82,7 @@ def test_signing_in_leads_to_no_other_host(target: str) -> None:
 def test_signing_up_and_out_lead_to_no_other_host(target: str) -> None:
     client = Client()
     form = {"name": "Aigerim", "phone": "8 701 234 56 78", "password1": "a long walk home", "next": target}
-    assert client.post("/accounts/signup/", form).headers["Location"] == "/"
+    assert client.post("/accounts/signup/", form).headers["Location"] == "/book/?welcome"
     assert client.post("/accounts/logout/", {"next": target}).headers["Location"] == "/"
 
 

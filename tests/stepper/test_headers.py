@@ -102,7 +102,7 @@ def test_errors_have_them(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Non
         "host": client.get("/trips/", HTTP_HOST="elsewhere.example"),
         "404": client.get("/none/"),
         "404 of the API": client.get("/api/none"),
-        "405": client.delete("/trips/new/"),
+        "405": client.delete("/book/"),
         "csrf": Client(enforce_csrf_checks=True).post("/accounts/login/"),
     }
     settings.SIGN_UPS_PER_ADDRESS = 0

@@ -42,8 +42,10 @@ def _addresses(before: str, patterns: list[URLPattern]) -> list[str]:
     return [before + re.sub(r"<[^>]*>", "1", str(one.pattern)).replace("<slug:name>", "offers") for one in patterns]
 
 
+# The booking form and its price are for everybody.
+OPEN_PAGES = {"/trips/new/", "/trips/quote/"}
 PAGES = [
-    *_addresses("/trips/", trips.urls.urlpatterns),
+    *(address for address in _addresses("/trips/", trips.urls.urlpatterns) if address not in OPEN_PAGES),
     *_addresses("/driver/", drivers.urls.urlpatterns),
     *_addresses("/drivers/", drivers.joining_urls.urlpatterns),
     *_addresses("/notifications/", realtime.urls.urlpatterns),

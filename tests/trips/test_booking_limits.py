@@ -382,12 +382,12 @@ def page_of(user: User) -> Client:
 
 def test_booking_page_books_for_somebody_else(passenger: User) -> None:
     client = page_of(passenger)
-    refused = client.post("/trips/new/", {**FORM, "traveller_name": "Aida", "traveller_phone": "12"})
+    refused = client.post("/book/", {**FORM, "traveller_name": "Aida", "traveller_phone": "12"})
     assert refused.status_code == 422
     assert list(refused.context["form"].errors) == ["traveller_phone"]
     assert 'data-testid="traveller"' in refused.content.decode()
 
-    client.post("/trips/new/", {**FORM, "traveller_name": "Aida Bekova", "traveller_phone": "8 701 555 12 34"})
+    client.post("/book/", {**FORM, "traveller_name": "Aida Bekova", "traveller_phone": "8 701 555 12 34"})
     trip = Trip.objects.get()
     assert (trip.traveller_name, trip.traveller_phone) == ("Aida Bekova", AIDAS_PHONE)
     assert f"For Aida Bekova, {AIDAS_PHONE}" in client.get(f"/trips/{trip.pk}/").content.decode()
@@ -503,11 +503,11 @@ def test_pages_and_rest_share_a_count(passenger: User) -> None:
     ServiceSettings.objects.create(pk=1, bookings_per_min=2)
     rest, page = as_user(passenger), page_of(passenger)
     assert rest.post("/api/trips", BOOKING, format="json").status_code == 201
-    assert page.post("/trips/new/", FORM).status_code == 422  # overlaps, and counts
+    assert page.post("/book/", FORM).status_code == 422  # overlaps, and counts
 
     refused = rest.post("/api/trips", BOOKING, format="json")
     assert (refused.status_code, refused.json()["code"]) == (429, "rate.limited")
-    on_page = page.post("/trips/new/", {**FORM, "note": "by the gate"})
+    on_page = page.post("/book/", {**FORM, "note": "by the gate"})
     assert on_page.status_code == 429
     assert 1 <= int(on_page["Retry-After"]) <= 60
     html = on_page.content.decode()

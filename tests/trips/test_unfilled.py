@@ -220,6 +220,13 @@ def test_time_that_is_not_later_is_refused(trip: Trip, after: dt.timedelta) -> N
     assert code_of(unfilled.postpone, trip.pk, trip.organiser, timezone.now() + after) == "input.invalid"
 
 
+def test_time_is_as_far_ahead_as_trips_are_booked(trip: Trip) -> None:
+    ServiceSettings.objects.create(pk=1, book_ahead_days=60)
+    later = timezone.now() + dt.timedelta(days=31)
+
+    assert unfilled.postpone(trip.pk, trip.organiser, later).departure_at == later
+
+
 # Who and when
 
 VERBS = [(unfilled.widen, 100.0), (unfilled.postpone, timezone.now() + 5 * HOUR)]

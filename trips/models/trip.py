@@ -21,6 +21,7 @@ from trips.states import (
     EXPECTED,
     FINISHED,
     OPEN,
+    PASSENGER_WORDS,
     Doubt,
     Role,
     TripStatus,
@@ -246,6 +247,12 @@ class Trip(models.Model):
     def asking_round(self) -> int:
         """Return the number of the round that drivers are asked in now: the one that runs, else the next."""
         return self.round_number if self.wave else self.round_number + 1
+
+    @property
+    def passenger_status(self) -> str:
+        """The status in the passenger's words."""
+        status = TripStatus(self.status)
+        return str(PASSENGER_WORDS.get(status, status.label))
 
     @property
     def is_finished(self) -> bool:

@@ -1,0 +1,58 @@
+// The booking form's fields beside its places: the price as one types, "later", errors that end when they are corrected.
+
+const form = document.getElementById("booking-form");
+const later = document.getElementById("later");
+const TYPING_MS = 300;
+// What a change of one field can have put right elsewhere.
+const TOGETHER = {
+  vehicle_class: ["seats"],
+  departure: ["departure_date", "departure_time"],
+  departure_date: ["departure_time"],
+  departure_time: ["departure_date"],
+};
+const PRICED = ["seats", "vehicle_class", "departure", "departure_date", "departure_time"];
+let typing = 0;
+
+function askPrice(after_ms = 0) {
+  clearTimeout(typing);
+  typing = setTimeout(() => form.dispatchEvent(new CustomEvent("stepper:quote")), after_ms);
+}
+
+function forget(name) {
+  for (const input of form.querySelectorAll(`[name=${name}]`)) {
+    input.removeAttribute("aria-invalid");
+    input.closest(".field")?.querySelectorAll(".field__error").forEach((error) => error.remove());
+  }
+}
+
+function changed({ target, type }) {
+  const { name } = target;
+  // A place is corrected when one is chosen (places know when), not by the first letter.
+  if (!name || target.closest(".combobox")) return;
+  [name, ...(TOGETHER[name] ?? [])].forEach(forget);
+  if (name.startsWith("departure_")) later.dataset.chosen = "";
+  if (name === "departure") later.hidden = target.value !== "later";
+  if (PRICED.includes(name)) askPrice(type === "input" ? TYPING_MS : 0);
+}
+
+form.addEventListener("input", changed);
+form.addEventListener("change", changed);
+
+// With both places chosen the answer says what is wrong with them, once.
+form.addEventListener("stepper:quote", () => {
+  if (["pickup", "dropoff"].every((side) => form.elements[`${side}_lat`].value !== "")) {
+    ["pickup_name", "dropoff_name"].forEach(forget);
+  }
+});
+
+// The days and the time offered are those of the pickup's clock; what somebody has chosen stays.
+function offerTimes() {
+  const { day, time, first, last } = document.getElementById("later-note").dataset;
+  const { departure_date: date, departure_time: clock } = form.elements;
+  date.min = first;
+  date.max = last;
+  if ("chosen" in later.dataset) return;
+  date.value = day;
+  clock.value = time;
+}
+document.addEventListener("htmx:afterSettle", offerTimes);
