@@ -184,6 +184,7 @@ PASSENGERS = [
     Row("trips", "/trips/", "rider", shows=".trip-row"),
     Row("book", "/trips/new/", "rider", shows="[data-testid=book-submit]"),
     Row("book-place", "/trips/new/", "rider", shows=".combobox__option", act=acts.look_for_a_place),
+    Row("book-nowhere", "/trips/new/", "rider", shows="[data-testid=place-none]", act=acts.look_for_no_place),
     Row("book-priced", "/trips/new/", "rider", shows="[data-testid=quote-total]", act=acts.price_a_trip),
     Row("book-errors", "/trips/new/", "rider", shows="#pickup-error", act=acts.book_nothing),
     *(Row(f"trip-{status}", f"/trips/{{{status}}}/", "rider", shows="#trip-panel") for status in TripStatus),
