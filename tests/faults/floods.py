@@ -302,6 +302,7 @@ _OFFER = _row("offer_id", "offer")
 VERBS = (
     Verb("book", (_rest("POST", "trips", _booking), _page("/book/", _booking_form)), refusals=_BOOKED),
     Verb("quote", (_rest("POST", "trips/quote", _booking), _page("/trips/quote/", _booking_form)), rows=0),
+    Verb("search places", (_rest("POST", "places", _always({"q": "airprt almty"})),), most=None, rows=0),
     Verb("cancel", (_rest("POST", "trips/{waiting}/cancel"), _page("/trips/{waiting}/cancel/"))),
     Verb("widen", (_rest("POST", "trips/{waiting}/widen", _RADIUS), _page("/trips/{waiting}/widen/", _RADIUS))),
     Verb("postpone", (_rest("POST", "trips/{waiting}/postpone", _later), _page("/trips/{waiting}/postpone/", _later))),

@@ -52,6 +52,11 @@ def look_for_a_place(page: Page) -> None:
     expect(page.locator("#pickup-options [role=option]").first).to_be_visible()
 
 
+def look_for_no_place(page: Page) -> None:
+    page.locator("[name=pickup_name]").fill("Достық 85")
+    expect(page.get_by_test_id("place-none")).to_be_visible()
+
+
 def book_nothing(page: Page) -> None:
     page.get_by_test_id("book-submit").click()
 

@@ -188,6 +188,7 @@ PASSENGERS = [
     Row("book-later", "/book/?at=2099-01-01T10:00", "rider", shows="#later .field__error"),
     Row("book-old-address", "/trips/new/", "rider", shows="[data-testid=book-submit]"),
     Row("book-place", "/book/", "rider", shows=".combobox__option", act=acts.look_for_a_place),
+    Row("book-nowhere", "/book/", "rider", shows="[data-testid=place-none]", act=acts.look_for_no_place),
     Row("book-priced", "/book/", "rider", shows="[data-testid=quote-total]", act=acts.price_a_trip),
     Row("book-errors", "/book/", "rider", shows="#pickup-error", act=acts.book_nothing),
     *(Row(f"trip-{status}", f"/trips/{{{status}}}/", "rider", shows="#trip-panel") for status in TripStatus),

@@ -9,7 +9,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from unfold.decorators import action
+from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from stepper.admin.base import StaffAdmin
@@ -51,7 +51,7 @@ class ImportForm(forms.Form):
 @admin.register(Place)
 class PlaceAdmin(StaffAdmin):
     form = PlaceForm
-    list_display = ["name_en", "name_ru", "name_kk", "kind", "country", "region", "rank", "source", "is_shown"]
+    list_display = ["name_en", "name_ru", "name_kk", "kind", "country", "region_shown", "rank", "source", "is_shown"]
     list_filter = ["kind", "source", "country", "is_shown"]
     search_fields = ["name_en", "name_ru", "name_kk", "aliases", "=slug"]
     ordering = ["-rank", "pk"]
@@ -63,6 +63,11 @@ class PlaceAdmin(StaffAdmin):
         (gettext_lazy("In the search"), {"fields": [("rank", "popular"), "is_shown"]}),
         (gettext_lazy("Where it is from"), {"fields": [("slug", "source", "changed_at")]}),
     ]
+
+    @display(description=gettext_lazy("region"), ordering="region")
+    def region_shown(self, place: Place) -> str:
+        region = regions().get(place.region)
+        return region.name if region else "–"
 
     def save_model(self, request: HttpRequest, obj: Place, form: forms.ModelForm, change: bool) -> None:
         """Save what was edited; from now on the place is staff's, and no import changes it."""
