@@ -1,12 +1,7 @@
 """Sending one push: the task of the queue `push`."""
 
 import asyncio
-import contextlib
-import functools
 import json
-import socket
-import ssl
-import threading
 import time
 from typing import Any, Final
 
@@ -17,6 +12,7 @@ from realtime.models import STAFF_PAGES, PushSubscription
 from realtime.push.encryption import encrypt, sign
 from realtime.push.endpoints import host_of
 from realtime.push.subscriptions import living
+from stepper.tasks.network import CallLoop, tls_context
 from stepper.tasks.worker import PUSH, TryAgain
 
 # From the question for the host's address to the answer, whatever it is made of.
@@ -58,7 +54,7 @@ def send_push(*, subscription: int, payload: dict[str, Any], until: float, urgen
     }
     if not connection.in_atomic_block:  # as it never is but in tests
         close_old_connections()
-    with asyncio.Runner(loop_factory=_PushLoop) as runner:
+    with asyncio.Runner(loop_factory=CallLoop) as runner:
         status, retry_after = runner.run(_post(row.endpoint, body, headers))
     if status in GONE:
         PushSubscription.objects.filter(pk=row.pk, endpoint=row.endpoint).delete()
@@ -75,47 +71,14 @@ async def _post(endpoint: str, body: bytes, headers: dict[str, str]) -> tuple[in
     try:
         async with (
             asyncio.timeout(TIMEOUT_S),
-            httpx.AsyncClient(verify=_tls(), timeout=TIMEOUT_S, follow_redirects=False, trust_env=False) as client,
+            httpx.AsyncClient(
+                verify=tls_context(), timeout=TIMEOUT_S, follow_redirects=False, trust_env=False
+            ) as client,
             client.stream("POST", endpoint, content=body, headers=headers) as response,
         ):
             return response.status_code, response.headers.get("Retry-After", "")
     except (httpx.HTTPError, OSError) as error:  # asyncio's TimeoutError is an OSError
         raise TryAgain from error
-
-
-class _PushLoop(asyncio.SelectorEventLoop):
-    """A loop that does not wait for an address that it asked for, when it ends.
-
-    Asking the resolver cannot be broken off and may take half a minute; asyncio's own executor would be waited for, by
-    the loop and by the end of the process.
-    """
-
-    async def getaddrinfo(self, host: Any, port: Any, **hints: Any) -> Any:
-        found: asyncio.Future[Any] = self.create_future()
-        threading.Thread(target=self._resolve, args=(found, host, port), kwargs=hints, daemon=True).start()
-        return await found
-
-    def _resolve(self, found: asyncio.Future[Any], host: Any, port: Any, **hints: Any) -> None:
-        try:
-            result, error = socket.getaddrinfo(host, port, **hints), None
-        except OSError as failure:
-            result, error = None, failure
-
-        def settle() -> None:
-            if found.done():
-                return
-            if error is None:
-                found.set_result(result)
-            else:
-                found.set_exception(error)
-
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self.call_soon_threadsafe(settle)
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
 
 
 def _seconds(retry_after: str) -> float:
