@@ -1,6 +1,6 @@
 """The settings that staff tune while the service runs: one abstract model a subject, one row of them all.
 
-Those of prices and dispatch are in dispatch_settings.py.
+Those of prices and dispatch are in dispatch_settings.py, those of codes by SMS in phone_settings.py.
 """
 
 import datetime as dt
@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from .dispatch_settings import DispatchSettings, PricingSettings, RankingSettings, between
+from .phone_settings import PhoneSettings
 
 
 class TripSettings(models.Model):
@@ -359,6 +360,7 @@ class ServiceSettings(
     LimitSettings,
     KeptSettings,
     SignInSettings,
+    PhoneSettings,
 ):
     """The one row of settings that staff change without a deploy; read once per transaction by `current()`."""
 

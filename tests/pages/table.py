@@ -86,6 +86,10 @@ def _too_many(request: HttpRequest) -> HttpResponse:
     return over_limit(request, too_many(60))
 
 
+def _sends_no_sms(request: HttpRequest) -> HttpResponse:
+    return render(request, "account/phone_not_offered.html", status=404)
+
+
 def _sends_no_mail(request: HttpRequest) -> HttpResponse:
     return render(request, "account/password_ask_staff.html", status=404)
 
@@ -113,6 +117,15 @@ STRANGERS = [
         act=acts.sign_in_with_password,
     ),
     Row("sign-in-second-step-left", "/accounts/login/second-step/", shows="[name=login]"),
+    Row("phone-sign-in", "/accounts/sign-in/phone/", shows="[data-testid=phone-input]"),
+    Row("phone-sign-in-errors", "/accounts/sign-in/phone/", shows=".field__error", act=acts.send_empty("main form")),
+    Row(
+        "phone-sign-in-code",
+        "/accounts/sign-in/phone/",
+        shows="[data-testid=code-input]",
+        act=acts.ask_for_code,
+    ),
+    Row("phone-not-offered", "/accounts/sign-in/phone/", answer=_sends_no_sms),
     Row("sign-up", "/accounts/signup/", shows="[name=email]"),
     Row("sign-up-errors", "/accounts/signup/", shows=".field__error", act=acts.send_empty("main form")),
     Row("inactive", "/accounts/inactive/"),
@@ -148,6 +161,17 @@ PASSENGERS = [
     Row("sessions-unconfirmed", "/accounts/sessions/", "unconfirmed", shows=".sessions"),
     Row("confirm", "/accounts/confirm/", "unconfirmed", shows="[name=code]"),
     Row("confirm-errors", "/accounts/confirm/", "unconfirmed", shows=".field__error", act=acts.send_empty("main form")),
+    Row("phone-change", "/accounts/phone/", "newcomer", shows="[data-testid=phone-input]"),
+    Row("phone-confirm", "/accounts/phone/code/", "unverified", shows="main form"),
+    Row(
+        "phone-confirm-code",
+        "/accounts/phone/code/",
+        "unverified",
+        shows="[name=code]",
+        act=acts.send_own_code,
+        before=people.forget_sms,
+    ),
+    Row("account-unverified", "/accounts/", "unverified", shows="a[href='/accounts/phone/code/']"),
     Row("second-factor-unconfirmed", "/accounts/two-step/", "unconfirmed"),
     Row("confirm-no-password", "/accounts/confirm/", "no-password"),
     Row("second-factor-off", "/accounts/two-step/", "newcomer"),
