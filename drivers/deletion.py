@@ -17,7 +17,7 @@ from stepper.accounts.confirmation import require_confirmed
 from stepper.accounts.sessions import end_sessions_of
 from stepper.db.transactions import in_transaction
 from stepper.errors import Conflict, NotPermitted
-from stepper.models import AddressChange, AddressCode, SecurityEvent, SecurityEventCode, User
+from stepper.models import AddressChange, AddressCode, PhoneCode, SecurityEvent, SecurityEventCode, User
 from trips.access import own_unfinished
 from trips.models import Trip
 
@@ -78,10 +78,10 @@ def _delete(user_id: int) -> None:
         driver.save(update_fields=fields)
     for rows in (DriverDocument.objects.filter(owner=user), DriverApplication.objects.filter(user=user)):
         rows.delete()
-    for model in (Notification, PushSubscription, Authenticator, AddressChange, AddressCode):
+    for model in (Notification, PushSubscription, Authenticator, AddressChange, AddressCode, PhoneCode):
         model.objects.filter(user=user).delete()
     Trip.objects.filter(organiser=user).update(traveller_name="", traveller_phone="", note="")
-    user.name, user.email, user.phone, user.phone_verified = NAME, ADDRESS.format(pk=user.pk), None, False
+    user.name, user.email, user.phone = NAME, ADDRESS.format(pk=user.pk), None
     user.is_active = False
     user.set_unusable_password()
     user.save()

@@ -17,9 +17,10 @@ from django.db.models.signals import m2m_changed, post_delete, post_save, pre_de
 from django.utils import timezone
 
 from realtime import groups
+from realtime.models import PushSubscription
 from realtime.outbox import refresh_permissions
 from stepper.accounts.sign_in import forget_failures
-from stepper.models import ServiceSettings, User, rights_changed
+from stepper.models import ServiceSettings, User, credentials_removed, rights_changed
 
 _CHANGED = {"post_add", "post_remove", "post_clear"}
 
@@ -33,6 +34,7 @@ def connect() -> None:
     pre_delete.connect(_on_group_deleted, sender=Group)
     pre_delete.connect(_on_user_deleted, sender=User)
     rights_changed.connect(_on_account_rights_changed, sender=User)
+    credentials_removed.connect(_on_credentials_removed, sender=User)
     post_delete.connect(_on_session_deleted, sender=Session)
     post_save.connect(_on_second_factor_changed, sender=Authenticator)
     post_delete.connect(_on_second_factor_changed, sender=Authenticator)
@@ -79,6 +81,11 @@ def _on_account_rights_changed(user_ids: list[int], fields: Collection[str], usi
     if "password" in fields:
         for user_id in user_ids:
             transaction.on_commit(partial(forget_failures, user_id))
+
+
+def _on_credentials_removed(user_id: int, **_more: Any) -> None:
+    """Delete subscriptions, those too whose session is not in the list of the account's sessions."""
+    PushSubscription.objects.filter(user_id=user_id).delete()
 
 
 def _on_session_deleted(instance: Session, using: str, **_more: Any) -> None:

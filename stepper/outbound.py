@@ -49,7 +49,7 @@ class CallRefused(CallFailed):
 
 
 @functools.cache
-def _tls() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
@@ -73,7 +73,9 @@ async def _get(url: str, params: Mapping[str, str], headers: Mapping[str, str], 
     try:
         async with (
             asyncio.timeout(timeout_s),
-            httpx.AsyncClient(verify=_tls(), timeout=timeout_s, follow_redirects=False, trust_env=False) as client,
+            httpx.AsyncClient(
+                verify=tls_context(), timeout=timeout_s, follow_redirects=False, trust_env=False
+            ) as client,
             client.stream("GET", url, params=dict(params), headers=asked) as response,
         ):
             if response.status_code != httpx.codes.OK:

@@ -64,6 +64,7 @@ LIMITED = {
     SecurityEventCode.SIGN_IN_REFUSED,
     SecurityEventCode.SIGN_IN_LOCKED,
     SecurityEventCode.PASSWORD_RESET_REQUESTED,
+    SecurityEventCode.PHONE_CODE_SENT,
     SecurityEventCode.PERMISSION_REFUSED,
 }
 

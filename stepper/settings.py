@@ -30,6 +30,7 @@ from stepper.geocoder_address import read_geocoder_url
 from stepper.mail.configuration import read_email_url, read_public_url
 from stepper.push_keys import make_vapid_key, read_vapid_key
 from stepper.server.logs import logging_configuration
+from stepper.sms.configuration import read_sms
 from stepper.time_zones import HOME, use_pinned_time_zones
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -56,7 +57,7 @@ EMBEDDED = not DATABASE_URL and not REDIS_URL
 DISPATCHER = env.str("DISPATCHER", "inside")
 if DISPATCHER not in {"inside", "external"}:
     raise ImproperlyConfigured(f"DISPATCHER must be inside or external, not {DISPATCHER!r}")
-# Who sends mails and pushes: "inside", every server process; "external", only `manage.py db_worker`.
+# Who sends mails, pushes and SMS: "inside", every server process; "external", only `manage.py db_worker`.
 TASK_WORKER = env.str("TASK_WORKER", "inside")
 if TASK_WORKER not in {"inside", "external"}:
     raise ImproperlyConfigured(f"TASK_WORKER must be inside or external, not {TASK_WORKER!r}")
@@ -186,12 +187,12 @@ TEMPLATES = [
 
 # Database
 
-# Requests and sockets have DATABASE_THREADS each, the service's own loops five, tasks six, the rest is reserve.
-DATABASE_POOL = env.int("DATABASE_POOL", 2 * DATABASE_THREADS + 14)
+# Requests and sockets have DATABASE_THREADS each, the service's own loops five, tasks eight, the rest is reserve.
+DATABASE_POOL = env.int("DATABASE_POOL", 2 * DATABASE_THREADS + 16)
 DATABASES = {"default": read_database(env, DATABASE_URL, DATA_DIR, pool=DATABASE_POOL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["mail", "push"]}}
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["mail", "push", "sms"]}}
 
 # What several processes share: throttle counters and sign-in failures go through Redis where there is one.
 CACHES = {
@@ -395,6 +396,19 @@ MAIL_OFFERED = bool(_email_url) or DEBUG
 PUBLIC_URL = read_public_url(env.str("PUBLIC_URL", ""), required=bool(_email_url) and not DEBUG, https=HTTPS)
 PASSWORD_RESET_TIMEOUT = 60 * 60 * 24
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "StepperGO <noreply@localhost>")
+
+# SMS
+
+# None: no codes by SMS are offered anywhere. How often they are sent is a setting of the service.
+SMS_PROVIDER = read_sms(
+    url=env.str("SMS_URL", ""),
+    method=env.str("SMS_METHOD", "POST"),
+    body=env.str("SMS_BODY", ""),
+    headers=env.str("SMS_HEADERS", ""),
+    secret=env.str("SMS_SECRET", ""),
+    success=env.str("SMS_SUCCESS", ""),
+    debug=DEBUG,
+)
 
 # Pushes
 

@@ -39,7 +39,7 @@ class UserFactory(DjangoModelFactory[User]):
     name = factory.Sequence(lambda n: f"Person Number{n}")
     email = factory.Sequence(lambda n: f"person{n}@example.test")
     phone = factory.Sequence(lambda n: f"+7702{n:07}")
-    phone_verified = True
+    phone_verified_at = factory.LazyFunction(timezone.now)
     password = factory.LazyFunction(_password_hash)
 
 

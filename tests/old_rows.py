@@ -20,7 +20,7 @@ from drivers.models import (
     TrailPoint,
 )
 from realtime.models import Event, Notification, PushSubscription, ServerBeat
-from stepper.models import AccountSession, AddressChange, AddressCode, SecurityEvent
+from stepper.models import AccountSession, AddressChange, AddressCode, DayCount, PhoneCode, SecurityEvent
 from stepper.tasks.queue import ordered_id
 from tests.factories import DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.papers import document
@@ -186,6 +186,14 @@ def address_code(age: dt.timedelta) -> Any:
     return AddressCode.objects.create(user=PassengerFactory(), email="x@example.test", expires_at=timezone.now() - age)
 
 
+def phone_code(age: dt.timedelta) -> Any:
+    return PhoneCode.objects.create(token_digest=f"{PhoneCode.objects.count()}", expires_at=timezone.now() - age)
+
+
+def day_count(age: dt.timedelta) -> Any:
+    return DayCount.objects.create(name=f"sms:{DayCount.objects.count()}", closes_at=timezone.now() - age)
+
+
 def task(age: dt.timedelta) -> Any:
     """One that never ended."""
     at = timezone.now() - age
@@ -232,6 +240,8 @@ CASES = {
     "browsers that get pushes": Case(push_subscription, 0 * DAY),
     "changes of address": Case(address_change, 0 * DAY),
     "codes by mail": Case(address_code, 0 * DAY),
+    "codes by SMS": Case(phone_code, 0 * DAY),
+    "counts of a day": Case(day_count, 0 * DAY),
     "mails and pushes": Case(task, DAY),
     "dispatchers": Case(beat, DAY),
 }

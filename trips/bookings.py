@@ -15,6 +15,7 @@ from drivers.updates import publish_update
 from realtime import events, groups
 from realtime.outbox import publish, refresh_permissions
 from stepper import limits
+from stepper.accounts import verified_phones
 from stepper.accounts.adapter import normal_phone
 from stepper.db.clock import database_now
 from stepper.db.transactions import Stale, best_effort, in_transaction
@@ -68,7 +69,7 @@ def book(user: User, request: BookingRequest, request_key: str | None = None) ->
 
     Raises:
         InvalidInput: a field is wrong; nothing was written.
-        NotPermitted: account.inactive
+        NotPermitted: account.inactive; phone.unverified, where staff ask for a verified number
         Conflict: booking.too_many (without a driver), booking.overlapping, booking.cancelled_too_often,
             booking.key_reused (for something else)
         TooManyRequests: more than `bookings_per_min`
@@ -99,6 +100,7 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
     check_request(request, settings, now)
     trip = _new_trip(user, request, request_key=request_key, settings=settings, now=now)
     if not user.may_steer_trips:
+        verified_phones.require_verified(user, settings)
         plan = booking_limits.Plan(trip.departure_at, trip.ends_at, trip.traveller_phone, trip.timezone)
         booking_limits.require_room(account, plan, settings)
     trip.save(force_insert=True)

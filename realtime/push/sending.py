@@ -1,9 +1,7 @@
 """Sending one push: the task of the queue `push`."""
 
 import asyncio
-import functools
 import json
-import ssl
 import time
 from typing import Any, Final
 
@@ -14,7 +12,7 @@ from realtime.models import STAFF_PAGES, PushSubscription
 from realtime.push.encryption import encrypt, sign
 from realtime.push.endpoints import host_of
 from realtime.push.subscriptions import living
-from stepper.outbound import ImpatientLoop
+from stepper.outbound import ImpatientLoop, tls_context
 from stepper.tasks.worker import PUSH, TryAgain
 
 # From the question for the host's address to the answer, whatever it is made of.
@@ -73,17 +71,14 @@ async def _post(endpoint: str, body: bytes, headers: dict[str, str]) -> tuple[in
     try:
         async with (
             asyncio.timeout(TIMEOUT_S),
-            httpx.AsyncClient(verify=_tls(), timeout=TIMEOUT_S, follow_redirects=False, trust_env=False) as client,
+            httpx.AsyncClient(
+                verify=tls_context(), timeout=TIMEOUT_S, follow_redirects=False, trust_env=False
+            ) as client,
             client.stream("POST", endpoint, content=body, headers=headers) as response,
         ):
             return response.status_code, response.headers.get("Retry-After", "")
     except (httpx.HTTPError, OSError) as error:  # asyncio's TimeoutError is an OSError
         raise TryAgain from error
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
 
 
 def _seconds(retry_after: str) -> float:

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
@@ -46,11 +47,11 @@ class AccountAdapter(PublicMail, DefaultAccountAdapter):
         return PhoneField(widget=forms.TextInput(attrs=attrs), **kwargs)
 
     def get_phone(self, user: Any) -> tuple[str, bool] | None:
-        return (str(user.phone), user.phone_verified) if user.phone else None
+        return (str(user.phone), user.has_verified_phone) if user.phone else None
 
     def set_phone(self, user: Any, phone: str, verified: bool) -> None:
-        user.phone, user.phone_verified = phone, verified
-        user.save(update_fields=["phone", "phone_verified"])
+        user.phone, user.phone_verified_at = phone, timezone.now() if verified else None
+        user.save(update_fields=["phone", "phone_verified_at"])
 
     def set_phone_verified(self, user: Any, phone: str) -> None:
         self.set_phone(user, phone, True)
@@ -98,7 +99,7 @@ class AccountAdapter(PublicMail, DefaultAccountAdapter):
         raise ImmediateHttpResponse(HttpResponseRedirect(context.request.get_full_path()))
 
     def send_verification_code_sms(self, user: Any, phone: str, code: str, **kwargs: Any) -> None:
-        """Do nothing: allauth calls this only with ACCOUNT_PHONE_VERIFICATION_ENABLED, which is off."""
+        """Do nothing: allauth keeps its codes in the session in clear. `stepper.accounts.phone_codes` sends ours."""
 
     def save_user(self, request: HttpRequest, user: Any, form: Any, commit: bool = True) -> User:
         """Insert the user with everything at once: the row must have an e-mail or a phone from the start."""

@@ -2,7 +2,8 @@
 
 One rule for pages, REST and the administration: the session keeps when its user last proved themselves with the
 password, by signing in or by `confirm`; verbs and pages that need it call `require_confirmed`. Who has no password
-cannot prove themselves, so nothing is open to them: they set a password first, by a mail or with the help of staff.
+proves themselves by a code to their phone, as they sign in (`stepper.accounts.phone_changes.confirm_own`). Who has
+neither cannot, so nothing is open to them: they set a password first, by a mail or with the help of staff.
 """
 
 import time
@@ -14,8 +15,9 @@ from django.utils.translation import gettext_lazy as _
 from stepper.accounts import codes, sign_in
 from stepper.errors import InvalidInput, NotPermitted
 from stepper.models import User
+from stepper.sms import sending
 
-# When the password was last checked in this session, Unix time.
+# When the password, or a code to the phone, was last checked in this session, Unix time.
 CONFIRMED_AT = "confirmed_at"
 CONFIRMED_FOR_S = 15 * 60
 # A form that was opened in time may be sent for so long.
@@ -30,7 +32,7 @@ class ConfirmationRequired(NotPermitted):
 
 
 class NothingToConfirmWith(NotPermitted):
-    """The user has no password; pages lead to the page that says how to get one."""
+    """The user has neither a password nor a phone that gets codes; pages lead to the page that says how to get one."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -38,8 +40,18 @@ class NothingToConfirmWith(NotPermitted):
         )
 
 
+def confirms_by_code(user: User) -> bool:
+    """Say whether a user proves themselves by a code to their phone: they have no password. Staff never do."""
+    return (
+        not user.has_usable_password()
+        and bool(user.phone)
+        and not (user.is_staff or user.is_superuser)
+        and sending.is_offered()
+    )
+
+
 def note_confirmed(session: SessionBase) -> None:
-    """Note that the password was checked in this session just now."""
+    """Note that the password, or a code to the phone, was checked in this session just now."""
     session[CONFIRMED_AT] = int(time.time())
 
 
@@ -48,7 +60,7 @@ def is_confirmed(session: SessionBase, user: User, *, opens_form: bool = False) 
 
     `opens_form`: for a form that will be sent later, so within CONFIRMED_FOR_S; what is sent has FORM_OPEN_S more.
     """
-    if not user.has_usable_password():
+    if not (user.has_usable_password() or confirms_by_code(user)):
         return False
     confirmed_at = session.get(CONFIRMED_AT)
     allowed_s = CONFIRMED_FOR_S if opens_form else CONFIRMED_FOR_S + FORM_OPEN_S
@@ -63,7 +75,7 @@ def require_confirmed(session: SessionBase, user: User, *, opens_form: bool = Fa
         ConfirmationRequired: auth.confirmation_required.
         NothingToConfirmWith: auth.no_password.
     """
-    if not user.has_usable_password():
+    if not (user.has_usable_password() or confirms_by_code(user)):
         raise NothingToConfirmWith()
     if not is_confirmed(session, user, opens_form=opens_form):
         raise ConfirmationRequired()

@@ -1,6 +1,7 @@
 """Where somebody is signed in, signing out there, and entering the password once more for it."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
@@ -8,6 +9,7 @@ from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
@@ -54,10 +56,12 @@ class ConfirmForm(forms.Form):
 @login_required
 def confirm(request: SignedInRequest) -> HttpResponse:
     """Ask for the password, and the code of a second factor; note that they were right, and lead back."""
-    if not request.user.has_usable_password():
-        return render(request, "account/password_none.html", status=403)
     wanted = request.POST.get("next") or request.GET.get("next", "")
     back = wanted if is_ours(request, wanted) else resolve_home()
+    if confirmation.confirms_by_code(request.user):
+        return redirect(f"{reverse('stepper:phone-confirm')}?{urlencode({'next': back})}")
+    if not request.user.has_usable_password():
+        return render(request, "account/password_none.html", status=403)
     form = ConfirmForm(
         request.POST if request.method == "POST" else None,
         initial={"next": back},

@@ -31,7 +31,7 @@ from stepper.accounts.devices import describe_device
 from stepper.admin.base import COLOURS, HistoryAdmin, Label, staff_action
 from stepper.admin.confirmed import ConfirmedAdmin, require_staff_confirmed
 from stepper.admin.second_factor import lead_to_set_up
-from stepper.models import AccountSession, AddressChange, AddressCode, User
+from stepper.models import AccountSession, User
 
 
 class SignsInSomehow(forms.ModelForm):
@@ -69,7 +69,6 @@ class StaffUserChangeForm(SignsInSomehow, UserChangeForm):
             "name",
             "email",
             "phone",
-            "phone_verified",
             "language",
             "password",
             "max_overlapping_trips",
@@ -189,13 +188,13 @@ class UserAdmin(DjangoUserAdmin, ConfirmedAdmin):  # type: ignore[misc]  # get_f
     search_fields = ["=id", "name", "email", "phone"]
     ordering = ["-date_joined", "-pk"]
     date_hierarchy = "date_joined"
-    readonly_fields = ["rating_shown", "last_login", "date_joined"]
+    readonly_fields = ["rating_shown", "phone_verified_at", "last_login", "date_joined"]
     filter_horizontal = []
     autocomplete_fields = ["groups", "user_permissions"]
     actions = ["end_sessions"]
     actions_detail = ["end_sessions", "remove_second_factor"]
     fieldsets = [
-        (None, {"fields": ["name", "email", "phone", "phone_verified", "language", "password", "rating_shown"]}),
+        (None, {"fields": ["name", "email", "phone", "phone_verified_at", "language", "password", "rating_shown"]}),
         (_("Booking"), {"fields": ["max_overlapping_trips"]}),
         (_("Permissions"), {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]}),
         (_("Dates"), {"fields": ["last_login", "date_joined"]}),
@@ -231,10 +230,6 @@ class UserAdmin(DjangoUserAdmin, ConfirmedAdmin):  # type: ignore[misc]  # get_f
     def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if change:
-            if "phone" in form.changed_data and "phone_verified" not in form.changed_data:
-                # It was the old number that was verified.
-                obj.phone_verified = False
-                obj.save(update_fields=["phone_verified"])
             old_email = (form.initial.get("email") or "").lower()
             if "email" in form.changed_data and old_email != (obj.email or ""):
                 addresses.tell_old_address(obj, old_email)
@@ -289,27 +284,3 @@ class AccountSessionAdmin(HistoryAdmin):
     @display(description=_("device"))
     def device(self, row: AccountSession) -> str:
         return describe_device(row.user_agent, is_program=row.is_program)
-
-
-@admin.register(AddressChange)
-class AddressChangeAdmin(HistoryAdmin):
-    """Why somebody's new address does not count yet; what would confirm it is not shown."""
-
-    fields = ["user", "old_email", "new_email", "expires_at"]
-    list_display = fields
-    list_filter = ["expires_at"]
-    list_select_related = ["user"]
-    search_fields = ["=user__id", "user__name", "old_email", "new_email"]
-    ordering = ["-expires_at", "-pk"]
-
-
-@admin.register(AddressCode)
-class AddressCodeAdmin(HistoryAdmin):
-    """Whether a code was sent and guessed at; the code itself nobody can read."""
-
-    fields = ["user", "email", "tries", "expires_at"]
-    list_display = fields
-    list_filter = ["expires_at"]
-    list_select_related = ["user"]
-    search_fields = ["=user__id", "user__name", "email"]
-    ordering = ["-expires_at", "-pk"]

@@ -108,6 +108,17 @@ class ServiceSettingsAdmin(ConfirmedAdmin):
         ),
         (_("Staff"), {"fields": ["staff_second_factor"]}),
         (
+            _("Codes by SMS"),
+            {
+                "fields": [
+                    "phones_verified_to_book",
+                    "sms_country_codes",
+                    ("sms_per_number_day", "sms_per_network_day"),
+                    ("sms_per_day", "wrong_codes_per_day"),
+                ]
+            },
+        ),
+        (
             _("How people reach the staff"),
             {"fields": [("support_phone", "support_whatsapp"), ("support_telegram", "support_hours")]},
         ),

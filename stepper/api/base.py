@@ -162,8 +162,8 @@ class StringField(serializers.CharField):
 class PasswordField(serializers.CharField):
     """A password exactly as it was typed: whatever is cleaned off a text may be a part of it."""
 
-    def __init__(self) -> None:
-        super().__init__(max_length=1024, trim_whitespace=False)
+    def __init__(self, *, required: bool = True) -> None:
+        super().__init__(max_length=1024, trim_whitespace=False, required=required)
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 # allauth finds these through a lazy module that fails once something else has imported a part of the package.
 import cryptography.hazmat.primitives.ciphers.algorithms
 import cryptography.hazmat.primitives.ciphers.modes  # noqa: F401
+from allauth.account.signals import user_signed_up
 from allauth.headless import app_settings
 from allauth.headless.tokens.strategies.jwt import JWTTokenStrategy
 from allauth.headless.tokens.strategies.jwt import internal as jwt_tokens
@@ -20,6 +21,7 @@ from django.contrib.auth import get_user, login, logout
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.contrib.sessions.models import Session
 from django.http import HttpRequest
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -27,13 +29,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from stepper import security_log
-from stepper.accounts import codes, sessions
+from stepper.accounts import codes, phone_codes, phone_proofs, sessions
 from stepper.accounts.session_store import IS_STAFF, SessionStore
 from stepper.accounts.sign_in import authenticate, check_code
 from stepper.api.base import PasswordField, StringField, authenticate_token, read
 from stepper.db.transactions import in_transaction
-from stepper.errors import NotSignedIn
-from stepper.models import SecurityEventCode, User
+from stepper.errors import InvalidInput, NotSignedIn
+from stepper.models import PhonePurpose, SecurityEventCode, User
+from stepper.texts import clean_text
 
 strategy = JWTTokenStrategy()
 
@@ -61,13 +64,29 @@ def session_key_of(payload: dict[str, Any]) -> str | None:
 class SignInSerializer(serializers.Serializer[Any]):
     email = StringField(max_length=254, required=False)
     phone = StringField(max_length=40, required=False)
-    password = PasswordField()
+    password = PasswordField(required=False)
+    # Of a second factor; without a password that of the SMS.
     code = StringField(max_length=20, required=False)
+    # What the answer to `POST /api/phone/code` named; a second factor, and the name of a new account, beside it.
+    request = StringField(max_length=100, required=False)
+    second_factor = StringField(max_length=20, required=False)
+    name = StringField(max_length=80, required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        wanted = ["phone", "code"] if "request" in attrs else ["password"]
+        required = serializers.Field.default_error_messages["required"]
+        wrong = {name: [required] for name in wanted if name not in attrs}
         if ("email" in attrs) == ("phone" in attrs):
-            raise serializers.ValidationError({"email": [_("Give either an e-mail address or a phone number.")]})
+            wrong["email"] = [_("Give either an e-mail address or a phone number.")]
+        if "request" in attrs and "password" in attrs:
+            wrong["password"] = [_("Give either a password or a code by SMS.")]
+        if wrong:
+            raise serializers.ValidationError(wrong)
         return attrs
+
+
+class PhoneSerializer(serializers.Serializer[Any]):
+    phone = StringField(max_length=40)
 
 
 class RefreshSerializer(serializers.Serializer[Any]):
@@ -93,16 +112,59 @@ def check_credentials(request: HttpRequest, credentials: dict[str, str]) -> User
         NotSignedIn: auth.invalid_credentials, whatever of them is wrong; auth.code_required, auth.code_invalid.
         TooManyRequests: rate.limited, too many failures or sign-ins of this account or from this address.
     """
-    code = credentials.pop("code", "")
-    user = authenticate(request, **credentials)
+    code = credentials.get("code", "")
+    login = {name: credentials[name] for name in ("email", "phone", "password") if name in credentials}
+    user = authenticate(request, **login)
     if user is None or not user.is_active:
         raise NotSignedIn("auth.invalid_credentials", _("The account or the password is wrong."))
     if codes.has_second_factor(user):
-        if not code:
-            raise NotSignedIn("auth.code_required", _("Send the code of your authenticator app, or a recovery code."))
-        if not check_code(request, user, code):
-            raise NotSignedIn("auth.code_invalid", _("This code is wrong or was used before."))
+        _check_second_factor(request, user, code)
     return user
+
+
+def _check_second_factor(request: HttpRequest, user: User, code: str) -> None:
+    if not code:
+        raise NotSignedIn("auth.code_required", _("Send the code of your authenticator app, or a recovery code."))
+    if not check_code(request, user, code):
+        raise NotSignedIn("auth.code_invalid", _("This code is wrong or was used before."))
+
+
+def check_phone_code(request: HttpRequest, given: dict[str, str]) -> User:
+    """Find or make the active account of a number that the code of an SMS proves, and check its second factor.
+
+    The code is used up only when everything else is right, so that what is missing can be sent with the same code.
+
+    Raises:
+        InvalidInput: input.invalid; phone.code_wrong, phone.code_ended; auth.name_required, the number is new.
+        NotSignedIn: auth.invalid_credentials, a deactivated account; auth.code_required, auth.code_invalid.
+        NotPermitted: auth.staff_by_password.
+        TooManyRequests: phone.too_many_wrong_codes, rate.limited.
+    """
+    token = given["request"]
+    phone = phone_codes.check(token, given["code"], PhonePurpose.SIGN_IN, uses_up=False)
+    if phone != phone_codes.read_phone(given["phone"]):
+        raise phone_codes.code_ended()
+    user = User.objects.filter(phone=phone).first()
+    if user is None:
+        name = " ".join(clean_text(given.get("name", "")).split())
+        if not name:
+            message = _("This number has no account yet. Send a name to make one.")
+            raise InvalidInput("auth.name_required", message, {"name": [message]})
+        phone_codes.use_up(token)
+        user, is_new = phone_proofs.sign_up(phone, name, language=get_language() or "")
+        if is_new:
+            user_signed_up.send(sender=User, request=request, user=user)
+            return user
+    else:
+        phone_proofs.require_no_staff(user)
+        if not user.is_active:
+            raise NotSignedIn("auth.invalid_credentials", _("The account or the password is wrong."))
+        if user.has_verified_phone and codes.has_second_factor(user):
+            _check_second_factor(request, user, given.get("second_factor", ""))
+        phone_codes.use_up(token)
+    phone_proofs.require_no_staff(user)
+    phone_proofs.prove(user.pk, phone)
+    return User.objects.get(pk=user.pk)
 
 
 def sign_in(user: User, caller: HttpRequest | None = None) -> dict[str, Any]:
@@ -184,14 +246,27 @@ def _end_session(key: str) -> None:
 
 
 class TokenView(APIView):
-    """Sign in: e-mail or phone, password, and the code of a second factor, for tokens."""
+    """Sign in for tokens: e-mail or phone, password, and the code of a second factor; or phone and the code by SMS."""
 
     authentication_classes = ()
     permission_classes = ()
 
     def post(self, request: Request) -> Response:
-        credentials = read(request, SignInSerializer)
-        return Response(sign_in(check_credentials(request._request, credentials), request._request))
+        given = read(request, SignInSerializer)
+        check = check_phone_code if "request" in given else check_credentials
+        return Response(sign_in(check(request._request, given), request._request))
+
+
+class PhoneCodeView(APIView):
+    """Send a code by SMS to a number, whether it has an account or not."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def post(self, request: Request) -> Response:
+        phone = phone_codes.read_phone(read(request, PhoneSerializer)["phone"])
+        sent = phone_codes.send(request._request, phone, PhonePurpose.SIGN_IN)
+        return Response({"request": sent.token, "expires_in": int(phone_codes.CODE_AGE.total_seconds())}, status=202)
 
 
 class TokenRefreshView(APIView):

@@ -16,6 +16,7 @@ app_name = "api"
 
 urlpatterns = [
     path("token", tokens.TokenView.as_view(), name="token"),
+    path("phone/code", tokens.PhoneCodeView.as_view(), name="phone-code"),
     path("token/refresh", tokens.TokenRefreshView.as_view(), name="token-refresh"),
     path("token/revoke", tokens.TokenRevokeView.as_view(), name="token-revoke"),
     path("token/confirm", sessions.ConfirmView.as_view(), name="token-confirm"),

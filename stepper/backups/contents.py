@@ -9,7 +9,7 @@ from django.db.migrations.loader import MigrationLoader
 from django_tasks_db.models import DBTaskResult
 
 from realtime.models import Event, PushSubscription, ServerBeat
-from stepper.models import AccountSession, AddressChange, AddressCode
+from stepper.models import AccountSession, AddressChange, AddressCode, PhoneCode
 from trips.models import TripShare
 
 Kind = Literal["sqlite", "postgresql"]
@@ -18,7 +18,7 @@ FORMAT = 1
 # Tables whose rows no backup holds, and which a restore empties:
 # - sessions, and with them all tokens: whoever reads a backup could act as everybody who is signed in, and a sign-out,
 #   a new password or a revoked token since the backup would be undone. Browsers that get pushes go with them;
-# - links and codes that were mailed, and links to shared trips: those used up or ended since would work again;
+# - links and codes that were sent, and links to shared trips: those used up or ended since would work again;
 # - the outbox: clients that resume would be told what happened before the backup as if it were new;
 # - tasks that wait: mails and pushes of before the backup were sent long ago, or are about what is past;
 # - beats of dispatchers.
@@ -30,6 +30,7 @@ LEFT_OUT = tuple(
         PushSubscription,
         AddressChange,
         AddressCode,
+        PhoneCode,
         TripShare,
         Event,
         DBTaskResult,

@@ -2,6 +2,7 @@
 
 from .addresses import AddressChange, AddressCode
 from .dispatch_settings import DispatchMode
+from .phones import DayCount, PhoneCode, PhonePurpose
 from .restores import Restore
 from .security_log import SecurityEvent, SecurityEventCode, SecurityTransport
 from .sessions import AccountSession
@@ -13,6 +14,7 @@ from .users import (
     UserManager,
     UserQuerySet,
     account_changed,
+    credentials_removed,
     initials,
     rights_changed,
     short_name,
@@ -23,7 +25,10 @@ __all__ = [
     "AccountSession",
     "AddressChange",
     "AddressCode",
+    "DayCount",
     "DispatchMode",
+    "PhoneCode",
+    "PhonePurpose",
     "Restore",
     "SecurityEvent",
     "SecurityEventCode",
@@ -34,6 +39,7 @@ __all__ = [
     "UserManager",
     "UserQuerySet",
     "account_changed",
+    "credentials_removed",
     "initials",
     "rights_changed",
     "short_name",

@@ -31,6 +31,8 @@ class SecurityEventCode(models.TextChoices):
     PASSWORD_CHANGED = "password.changed", _("password changed")
     EMAIL_CHANGE_REQUESTED = "email.change_requested", _("change of e-mail requested")
     EMAIL_CHANGED = "email.changed", _("e-mail changed")
+    PHONE_CODE_SENT = "phone.code_sent", _("code sent by SMS")
+    PHONE_VERIFIED = "phone.verified", _("phone verified")
     PHONE_CHANGED = "phone.changed", _("phone changed")
     ACCOUNT_CREATED = "account.created", _("account created")
     ACCOUNT_DELETED = "account.deleted", _("account deleted")

@@ -1,6 +1,7 @@
 """The settings that staff tune while the service runs: one abstract model a subject, one row of them all.
 
-Those of prices and dispatch are in dispatch_settings.py, who the company is in company_settings.py.
+Those of prices and dispatch are in dispatch_settings.py, who the company is in company_settings.py, those of codes
+by SMS in phone_settings.py.
 """
 
 import datetime as dt
@@ -12,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .company_settings import CompanySettings, SupportSettings
 from .dispatch_settings import DispatchSettings, PricingSettings, RankingSettings, between
+from .phone_settings import PhoneSettings
 
 
 class TripSettings(models.Model):
@@ -381,6 +383,7 @@ class ServiceSettings(
     LimitSettings,
     KeptSettings,
     SignInSettings,
+    PhoneSettings,
     SupportSettings,
     CompanySettings,
 ):

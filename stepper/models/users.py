@@ -29,6 +29,8 @@ RIGHTS = frozenset({"password", "session_binding", "is_active", "is_staff", "is_
 # Sent in the transaction that changes these or rights: `changes`, each user's fields with the values before and after;
 # `using`.
 account_changed = Signal()
+# Sent in the transaction that takes away everything by which an account was opened: `user_id`.
+credentials_removed = Signal()
 WATCHED = RIGHTS | {"email", "phone", "max_overlapping_trips"}
 
 
@@ -43,6 +45,8 @@ class Theme(models.TextChoices):
 class UserQuerySet(models.QuerySet["User"]):
     def update(self, **values: Any) -> int:
         """Update as Django does, and send `rights_changed` for those whose rights may have changed."""
+        if "phone" in values:
+            values.setdefault("phone_verified_at", None)
         fields = WATCHED & values.keys()
         if not fields:
             return super().update(**values)
@@ -124,7 +128,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     email = models.EmailField(_("e-mail"), unique=True, null=True, blank=True)
     phone = PhoneNumberField(_("phone"), unique=True, null=True, blank=True)
-    phone_verified = models.BooleanField(_("phone verified"), default=False)
+    # When a code first proved that the number is this person's; None: anybody may have entered it. Whatever changes the
+    # number ends it.
+    phone_verified_at = models.DateTimeField(_("phone verified"), null=True, blank=True, editable=False)
+    # Of the release before, whose servers insert it; what it says counts no more. Take it out in the next one.
+    phone_verified = models.BooleanField(default=False, db_default=False, editable=False)
     name = PlainTextField(_("name"), max_length=80)
     language = models.CharField(
         _("language"), max_length=2, default=languages.SOURCE, choices=list(languages.NAMES.items())
@@ -188,7 +196,13 @@ class User(AbstractBaseUser, PermissionsMixin):
         with transaction.atomic(using=using):
             # Compared with the stored row: what this object was read as may be old.
             rows = User._base_manager.using(using).select_for_update(no_key=True).filter(pk=self.pk)
-            stored = rows.values(*sorted(fields)).first()
+            stored = rows.values(*sorted(fields), "phone_verified_at").first()
+            if stored is not None and "phone" in fields and stored["phone"] != self.phone:
+                # It was the old number that was verified, unless the new one was just now.
+                if self.phone_verified_at == stored["phone_verified_at"]:
+                    self.phone_verified_at = None
+                if update_fields is not None:
+                    kwargs["update_fields"] = {*update_fields, "phone_verified_at"}
             super().save(*args, **kwargs)
             if stored is None:
                 return
@@ -258,6 +272,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         """Raise NotPermitted (auth.forbidden) for anybody but staff whom the admin gives this permission."""
         if not (self.is_staff and self.has_perm(permission)):
             raise NotPermitted("auth.forbidden", _("Only staff can do this."))
+
+    @property
+    def has_verified_phone(self) -> bool:
+        """Whether a code has proved that the number is theirs."""
+        return bool(self.phone) and self.phone_verified_at is not None
 
     @property
     def may_act_as_staff(self) -> bool:

@@ -28,11 +28,11 @@ from stepper.server.proxies import network_of
 request_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="http")
 _hashing_pool = ThreadPoolExecutor(settings.SIGN_IN_THREADS, thread_name_prefix="hashing")
 
-# Requests that may hash a password: every POST to an account's pages except signing out, ending sessions and asking for
-# a mail (so a new page counts as one until it is excluded here), creating tokens, confirming with the password, and
-# staff who set passwords.
+# Requests that may hash a password: every POST to an account's pages except signing out, ending sessions, asking for a
+# mail, and codes by SMS (so a new page counts as one until it is excluded here), creating tokens, confirming with the
+# password, and staff who set passwords.
 _HASHES = re.compile(
-    r"/accounts/(?!logout/|sessions/|password/reset/$)|/api/token(?:/confirm)?/?$"
+    r"/accounts/(?!logout/|sessions/|password/reset/$|phone/|sign-in/phone/$)|/api/token(?:/confirm)?/?$"
     r"|/admin/(?:password_change|stepper/user)/"
 )
 # Requests that name neither a token nor a session.

@@ -103,6 +103,9 @@ def logging_configuration(level: str, *, own_level: str) -> dict[str, Any]:
             "django.security": {"handlers": ["refusals"], "level": "WARNING", "propagate": False},
             # Lists the letters of each statement (stepper.paper), which are people's names.
             "fontTools": {"level": "WARNING"},
+            # They write whole addresses and headers: the secret of an SMS provider, a number, a code.
+            "httpx": {"level": "WARNING"},
+            "httpcore": {"level": "WARNING"},
             # Servers that are started otherwise than by `manage.py serve` bring handlers of their own; the access log
             # of uvicorn and of `runserver` is written as our lines, too.
             "django.server": {"handlers": ["stderr"], "level": "INFO", "propagate": False},

@@ -30,7 +30,15 @@ from django_tasks_db.models import DBTaskResult
 from drivers.models import Approval, AvailabilityChange, Break, Driver, DriverApplication, DriverDocument, TrailPoint
 from realtime.models import Event, Notification, PushSubscription, ServerBeat
 from stepper.db.transactions import in_transaction
-from stepper.models import AccountSession, AddressChange, AddressCode, SecurityEvent, ServiceSettings
+from stepper.models import (
+    AccountSession,
+    AddressChange,
+    AddressCode,
+    DayCount,
+    PhoneCode,
+    SecurityEvent,
+    ServiceSettings,
+)
 from trips.models import AppliedCommand, DispatchRound, Offer, Trip, TripShare, TripTransition, TripWatch
 from trips.repeats import KEPT_FOR
 from trips.states import FINISHED, OfferStatus
@@ -184,6 +192,8 @@ RULES: Final[Sequence[Rule]] = (
     Rule(PushSubscription, "created_at", _at_once, _session_ended, Search.ALL_KEYS),
     Rule(AddressChange, "expires_at", _at_once, search=Search.ALL_KEYS),
     Rule(AddressCode, "expires_at", _at_once, search=Search.ALL_KEYS),
+    Rule(PhoneCode, "expires_at", _at_once, search=Search.ALL_KEYS),
+    Rule(DayCount, "closes_at", _at_once, search=Search.ALL_KEYS),
     # One row for each process that was a dispatcher.
     Rule(ServerBeat, "beat_at", lambda _settings: dt.timedelta(days=1), search=Search.ALL_KEYS),
 )

@@ -70,7 +70,9 @@ class Queue:
 
 MAIL: Final = Queue("mail", "a mail", 2, 2, (10, 30, 120, 300), longest_s=300, runs_anywhere=True)
 PUSH: Final = Queue("push", "a push", 4, 2, (2, 5, 10, 20, 40, 80, 300, 900), longest_s=30)
-QUEUES: Final = (MAIL, PUSH)
+# A code is worth nothing after ten minutes, and an SMS costs money: few attempts, soon after one another.
+SMS: Final = Queue("sms", "an SMS", 2, 2, (3, 10, 30), longest_s=30, runs_anywhere=True)
+QUEUES: Final = (MAIL, PUSH, SMS)
 
 
 def run_task(row: Row, queue: Queue) -> None:

@@ -42,6 +42,10 @@ class Page:
         return sending.is_offered()
 
     @property
+    def sms_offered(self) -> bool:
+        return settings.SMS_PROVIDER is not None
+
+    @property
     def unread(self) -> int:
         user = self._request.user
         if not user.is_authenticated:

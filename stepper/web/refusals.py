@@ -12,8 +12,12 @@ from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
 from django.views import defaults
 
+from stepper.accounts.verified_phones import PhoneUnverified
 from stepper.errors import DomainError, TooManyRequests, Unavailable
 
 
@@ -26,7 +30,15 @@ def add_refusal(form: BaseForm, error: DomainError, names: Mapping[str, str] | N
         field = (names or {}).get(name, name)
         form.add_error(field if field in form.fields else None, [str(reason) for reason in reasons])
     if not error.fields:
-        form.add_error(None, str(error.message))
+        form.add_error(None, _with_way_out(error))
+
+
+def _with_way_out(error: DomainError) -> str:
+    """Return what is said of a refusal, for people; with a link where another page is what it needs."""
+    if isinstance(error, PhoneUnverified):
+        link = reverse("stepper:phone-confirm")
+        return format_html('{} <a class="link" href="{}">{}</a>', error.message, link, _("Confirm the number"))
+    return str(error.message)
 
 
 def over_limit(request: HttpRequest, error: TooManyRequests, fragment: str | None = None) -> HttpResponse:

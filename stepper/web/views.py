@@ -6,7 +6,7 @@ from django.urls import path
 from django.views.decorators.http import require_safe
 
 from drivers.models import Driver
-from stepper.accounts import address_pages, second_factor_pages, session_pages
+from stepper.accounts import address_pages, own_phone_pages, phone_pages, second_factor_pages, session_pages
 from stepper.models import ServiceSettings
 from stepper.web import health, installation, languages
 
@@ -36,6 +36,9 @@ urlpatterns = [
     path("accounts/", address_pages.account, name="account"),
     path("accounts/e-mail/code/", address_pages.code, name="address-code"),
     path("accounts/e-mail/<str:token>/", address_pages.confirm, name="address-confirm"),
+    path("accounts/sign-in/phone/", phone_pages.sign_in, name="phone-sign-in"),
+    path("accounts/phone/", own_phone_pages.change, name="phone"),
+    path("accounts/phone/code/", own_phone_pages.confirm, name="phone-confirm"),
     path("accounts/confirm/", session_pages.confirm, name="confirm"),
     path("accounts/sessions/", session_pages.listing, name="sessions"),
     path("accounts/sessions/end-others/", session_pages.end_others, name="sessions-end-others"),

@@ -32,6 +32,8 @@ COLUMNS: dict[str, dict[str, str]] = {
     "AppliedCommand": {"key": "'k' || n.i"},
     "AddressChange": USER,
     "AddressCode": USER,
+    "PhoneCode": {"token_digest": "{random}"},
+    "DayCount": {"name": "'sms:' || n.i"},
     "Break": {"ended_at": "{at}"},
     "Notification": {"read_at": "CASE WHEN n.i %% 2 = 0 THEN {at} END"},
     "ServerBeat": {"name": "'host:' || n.i"},

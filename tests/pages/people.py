@@ -17,7 +17,7 @@ from drivers.models import (
 from realtime.models import Notification
 from stepper.accounts import addresses
 from stepper.accounts.reset_tokens import reset_tokens
-from stepper.models import AccountSession, AddressChange, User
+from stepper.models import AccountSession, AddressChange, DayCount, User
 from tests.factories import (
     AIRPORT,
     ALMATY,
@@ -190,10 +190,22 @@ def two_step_of(name: str) -> User:
 
 
 def no_password() -> User:
-    user: User = PassengerFactory.create()
+    """Nor a phone that a code could be sent to."""
+    user: User = PassengerFactory.create(phone=None)
     user.set_unusable_password()
     user.save()
     return user
+
+
+def unverified() -> User:
+    """Somebody whose number no code has proved."""
+    user: User = PassengerFactory.create(phone_verified_at=None)
+    return user
+
+
+def forget_sms(_person: Person) -> None:
+    """Let codes be sent again: all visits are of one network."""
+    DayCount.objects.all().delete()
 
 
 def no_proof() -> User:
@@ -279,6 +291,7 @@ MAKERS: dict[str, Callable[..., User | Person]] = {
     "unconfirmed": unconfirmed,
     "no-password": no_password,
     "no-proof": no_proof,
+    "unverified": unverified,
     "forgetful": forgetful,
     "mover": mover,
     "driver": driver,

@@ -42,7 +42,7 @@ def service(running, settings, monkeypatch):
     running.received.clear()
     running.answer, running.headers = 201, {}
     settings.PUSH_HOSTS = [running.host]
-    monkeypatch.setattr(sending, "_tls", lambda: ssl.create_default_context(cafile=running.certificate))
+    monkeypatch.setattr(sending, "tls_context", lambda: ssl.create_default_context(cafile=running.certificate))
     return running
 
 
@@ -330,7 +330,7 @@ def test_host_without_an_address_is_tried_again(service, user, monkeypatch) -> N
 
 
 def test_service_with_a_certificate_of_its_own_gets_nothing(service, user, monkeypatch) -> None:
-    monkeypatch.setattr(sending, "_tls", ssl.create_default_context)
+    monkeypatch.setattr(sending, "tls_context", ssl.create_default_context)
     subscribe(user, service)
     tell(user)
     work()

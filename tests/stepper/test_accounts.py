@@ -145,7 +145,7 @@ def test_adapter_knows_phones_in_any_spelling():
     assert adapter.get_phone(user) == ("+77012345678", True)
     adapter.set_phone(user, "+77012345679", False)
     user.refresh_from_db()
-    assert (str(user.phone), user.phone_verified) == ("+77012345679", False)
+    assert (str(user.phone), user.has_verified_phone) == ("+77012345679", False)
 
 
 @pytest.mark.parametrize(

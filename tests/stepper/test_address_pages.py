@@ -53,7 +53,8 @@ def test_signed_out_people_sign_in_first_and_come_back(path, method):
     assert response.url == f"/accounts/login/?next={path}"
 
 
-def test_page_shows_address_and_phone_and_who_changes_the_phone():
+def test_page_shows_address_and_phone_and_who_changes_the_phone(settings):
+    settings.SMS_PROVIDER = None
     user = PassengerFactory(email="old@example.test", phone="+77012345678")
     page = signed_in(user).get("/accounts/").content.decode()
     assert "old@example.test" in page
@@ -173,14 +174,14 @@ def test_account_with_neither_password_nor_address_is_sent_to_staff():
 )
 def test_who_changes_what_is_said_without_a_pronoun(settings, language, address, number):
     """ "It" has a gender in Russian, and the address and the number have not the same."""
-    settings.MAIL_OFFERED, settings.PUBLIC_URL = False, ""
+    settings.MAIL_OFFERED, settings.PUBLIC_URL, settings.SMS_PROVIDER = False, "", None
     page = signed_in(PassengerFactory(language=language)).get("/accounts/").content.decode()
     assert address in page
     assert number in page
 
 
 def test_without_a_mail_server_staff_change_it(settings):
-    settings.MAIL_OFFERED, settings.PUBLIC_URL = False, ""
+    settings.MAIL_OFFERED, settings.PUBLIC_URL, settings.SMS_PROVIDER = False, "", None
     client = signed_in(PassengerFactory(email="old@example.test"))
     page = client.get("/accounts/").content.decode()
     assert "Our staff change your phone number" in page

@@ -38,8 +38,9 @@ def staff():
 
 
 def unusable(user: User) -> Client:
-    """A browser of an account that has lost its password, signed in a moment ago."""
+    """A browser of an account that has lost its password and has no phone either, signed in a moment ago."""
     user.set_unusable_password()
+    user.phone = None
     user.save()
     client = Client()
     client.force_login(user)

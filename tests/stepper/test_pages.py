@@ -35,7 +35,7 @@ TEMPLATES = [
 _INLINE = re.compile(r"<script(?![^>]*\bsrc=)|<style\b|\sstyle=|\son[a-z]+=", re.IGNORECASE)
 # Their body says who it is: whoever signs in has no access token yet, whoever signs out may have none any more. Places
 # are for everybody, limited by address.
-OPEN_TO_ALL = {"token", "token/refresh", "token/revoke", "places", "places/at"}
+OPEN_TO_ALL = {"token", "token/refresh", "token/revoke", "phone/code", "places", "places/at"}
 
 
 def _addresses(before: str, patterns: list[URLPattern]) -> list[str]:
@@ -68,7 +68,7 @@ def _account_routes(patterns: list[URLPattern | URLResolver], before: str = "/")
 
 ACCOUNT_ROUTES = list(_account_routes(get_resolver().url_patterns))
 # Whoever is not signed in uses them.
-OPEN_ROUTES = ("signup/", "login/", "logout/", "inactive/", "password/reset/")
+OPEN_ROUTES = ("signup/", "login/", "logout/", "inactive/", "password/reset/", "sign-in/phone/")
 
 
 def _fill_in(route: str, number: int) -> str:

@@ -192,7 +192,7 @@ def _create_users(accounts: Sequence[Account]) -> list[User]:
         User(
             email=account.email,
             phone=account.phone,
-            phone_verified=True,
+            phone_verified_at=timezone.now(),
             name=account.name,
             password=password,
             is_staff=account.email == STAFF,

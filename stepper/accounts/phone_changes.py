@@ -1,0 +1,104 @@
+"""A signed-in user's own number: proving it, proving oneself by it, and changing it.
+
+Changing it takes three things: a proof of who asks (the password and second factor; without a password a fresh code to
+the present number), a code sent to the new number, and a note to the old one. Staff change anybody's number in the
+administration; it is unverified then.
+"""
+
+from django.contrib.sessions.backends.base import SessionBase
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from stepper import security_log
+from stepper.accounts import phone_codes, phone_proofs
+from stepper.accounts.confirmation import confirms_by_code, note_confirmed, require_confirmed
+from stepper.accounts.phone_codes import Sent
+from stepper.db.transactions import in_transaction
+from stepper.errors import InvalidInput, NotPermitted
+from stepper.models import PhonePurpose, SecurityEventCode, User
+
+
+def send_own_code(request: HttpRequest, user: User, session: SessionBase) -> Sent:
+    """Send a code to the account's present number.
+
+    Raises:
+        NotPermitted: phone.missing, the account has none.
+        ConfirmationRequired, NothingToConfirmWith: as `require_confirmed`, where there is a password.
+        Conflict, InvalidInput, TooManyRequests, Unavailable: as `phone_codes.send`.
+    """
+    if not user.phone:
+        raise NotPermitted("phone.missing", _("Your account has no phone number yet."))
+    if not confirms_by_code(user):
+        require_confirmed(session, user)
+    return phone_codes.send(request, user.phone.as_e164, PhonePurpose.OWN, user)
+
+
+def confirm_own(user: User, session: SessionBase, token: str, code: str) -> None:
+    """Take the code sent to the account's number: the number is verified, and the user of this session confirmed.
+
+    Where the number was not verified and nobody proved a password, what was from before is removed; this session stays.
+
+    Raises:
+        ConfirmationRequired, NothingToConfirmWith: as `require_confirmed`, where there is a password.
+        InvalidInput, TooManyRequests: as `phone_codes.check`.
+        NotPermitted: account.inactive.
+    """
+    by_code = confirms_by_code(user)
+    if not by_code:
+        require_confirmed(session, user)
+    phone = phone_codes.check(token, code, PhonePurpose.OWN, user)
+    phone_proofs.prove(user.pk, phone, keep=session, has_password=not by_code)
+    if by_code:
+        note_confirmed(session)
+
+
+def request_change(request: HttpRequest, user: User, session: SessionBase, text: str) -> Sent:
+    """Send a code to the number that the account is to have.
+
+    Whether it belongs to another account is not said before its owner has entered the code.
+
+    Raises:
+        ConfirmationRequired, NothingToConfirmWith: as `require_confirmed`.
+        InvalidInput: input.invalid, no number or the present one; phone.country_refused.
+        Conflict, TooManyRequests, Unavailable: as `phone_codes.send`.
+    """
+    require_confirmed(session, user)
+    phone = phone_codes.read_phone(text)
+    if user.phone and user.phone.as_e164 == phone:
+        raise phone_codes.invalid_phone(_("This is your number already."))
+    return phone_codes.send(request, phone, PhonePurpose.NEW, user)
+
+
+def confirm_change(user: User, session: SessionBase, token: str, code: str) -> None:
+    """Give the account the number whose code this is, and tell the old one.
+
+    Raises:
+        ConfirmationRequired, NothingToConfirmWith: as `require_confirmed`.
+        InvalidInput: phone.taken, another account has the number; as `phone_codes.check`.
+        TooManyRequests: as `phone_codes.check`.
+        NotPermitted: account.inactive.
+    """
+    require_confirmed(session, user)
+    phone = phone_codes.check(token, code, PhonePurpose.NEW, user)
+    old = _change(user.pk, phone)
+    if old:
+        text = _("StepperGO: your account has another phone number now. Was it not you? Tell our staff at once.")
+        phone_codes.tell(old, text, language=user.offered_language)
+
+
+@in_transaction
+def _change(user_id: int, phone: str) -> str:
+    """Store the number, and return the one before; empty: there was none."""
+    user = User.objects.lock_active(user_id)
+    old = user.phone.as_e164 if user.phone else ""
+    user.phone, user.phone_verified_at = phone, timezone.now()
+    try:
+        with transaction.atomic():
+            user.save(update_fields=["phone", "phone_verified_at"])
+    except IntegrityError as error:
+        message = _("Another account has this number. Sign in with it instead.")
+        raise InvalidInput("phone.taken", message, {"code": [message]}) from error
+    security_log.record(SecurityEventCode.PHONE_VERIFIED, subject_id=user.pk)
+    return old

@@ -1,0 +1,259 @@
+"""One's own number: proving it, proving oneself by it, and changing it; and booking, where staff ask for a proof."""
+
+import pytest
+from django.core.cache import cache
+from django.test import Client, override_settings
+from rest_framework.test import APIClient
+
+from stepper.accounts import confirmation
+from stepper.models import SecurityEvent, ServiceSettings, User
+from tests.factories import PASSWORD, PassengerFactory, StaffFactory
+from tests.phones import PHONE, last_code, sign_in, texts, wrong
+from tests.rest import BOOKING, as_user
+from tests.stepper.test_sessions import age, browser
+
+pytestmark = pytest.mark.django_db
+
+CHANGE, CODE = "/accounts/phone/", "/accounts/phone/code/"
+NEW = "+77079876543"
+LONG_AGO = 31 * 60
+
+
+def stored(user: User) -> tuple[str, bool]:
+    found = User.objects.get(pk=user.pk)
+    return str(found.phone), found.has_verified_phone
+
+
+def without_password(**fields: object) -> User:
+    user = PassengerFactory(phone=PHONE, **fields)
+    user.set_unusable_password()
+    user.save()
+    return user
+
+
+# Changing
+
+
+def test_number_changes_with_a_code_to_the_new_one_and_the_old_one_is_told() -> None:
+    user = PassengerFactory(phone=PHONE)
+    client = browser(user)
+    assert client.post(CHANGE, {"step": "phone", "phone": "8 707 987 65 43"})["Location"] == CHANGE
+    assert stored(user) == (PHONE, True)
+    assert [to for to, _text in texts()] == [NEW]
+    assert client.post(CHANGE, {"step": "code", "code": last_code(NEW)})["Location"] == "/accounts/"
+    assert stored(user) == (NEW, True)
+    to, text = texts()[-1]
+    assert to == PHONE
+    assert "another phone number" in text
+    assert NEW[2:] not in text
+    assert SecurityEvent.objects.filter(subject=user, event="phone.changed").count() == 1
+    user.refresh_from_db()
+    assert user.check_password(PASSWORD)
+
+
+def test_wrong_code_changes_nothing() -> None:
+    user = PassengerFactory(phone=PHONE)
+    client = browser(user)
+    client.post(CHANGE, {"step": "phone", "phone": NEW})
+    assert client.post(CHANGE, {"step": "code", "code": wrong(last_code(NEW))}).status_code == 400
+    assert stored(user) == (PHONE, True)
+
+
+@pytest.mark.parametrize("step", ["ask", "enter"])
+def test_changing_needs_the_password(step: str) -> None:
+    user = PassengerFactory(phone=PHONE)
+    client = browser(user)
+    if step == "enter":
+        client.post(CHANGE, {"step": "phone", "phone": NEW})
+    age(client, LONG_AGO)
+    form = {"step": "phone", "phone": NEW} if step == "ask" else {"step": "code", "code": last_code(NEW)}
+    assert client.post(CHANGE, form)["Location"].startswith("/accounts/confirm/?next=")
+    assert client.get(CHANGE)["Location"].startswith("/accounts/confirm/?next=")
+    assert stored(user) == (PHONE, True)
+    assert len(texts()) == (0 if step == "ask" else 1)
+
+
+def test_without_a_password_a_fresh_code_to_the_old_number_is_needed() -> None:
+    user = without_password()
+    client = browser(user)
+    age(client, LONG_AGO)
+    asked = client.get(CHANGE)
+    assert asked["Location"].startswith("/accounts/confirm/?next=")
+    form = client.get(client.get(asked["Location"])["Location"])
+    assert form.context["next"] == CHANGE
+    client.post(CODE, {"step": "send", "next": CHANGE})
+    assert client.post(CODE, {"step": "code", "code": wrong(last_code())}).status_code == 400
+    assert client.get(CHANGE).status_code == 302
+    assert client.post(CODE, {"step": "code", "code": last_code()})["Location"] == CHANGE
+    assert client.post(CHANGE, {"step": "phone", "phone": NEW})["Location"] == CHANGE
+    client.post(CHANGE, {"step": "code", "code": last_code(NEW)})
+    assert stored(user) == (NEW, True)
+
+
+def test_code_to_the_new_number_is_no_code_to_the_old_one() -> None:
+    user = without_password()
+    client = browser(user)
+    client.post(CHANGE, {"step": "phone", "phone": NEW})
+    age(client, LONG_AGO)
+    assert client.post(CODE, {"step": "code", "code": last_code(NEW)}).status_code == 200
+    assert client.post(CHANGE, {"step": "code", "code": last_code(NEW)}).status_code == 302
+    assert stored(user) == (PHONE, True)
+
+
+def test_taken_number_is_not_told_before_its_owner_entered_the_code() -> None:
+    user, other = PassengerFactory(phone=PHONE), PassengerFactory(phone=NEW)
+    client = browser(user)
+    assert client.post(CHANGE, {"step": "phone", "phone": NEW})["Location"] == CHANGE
+    refused = client.post(CHANGE, {"step": "code", "code": last_code(NEW)})
+    assert refused.status_code == 400
+    assert "Another account has this number" in refused.content.decode()
+    assert (stored(user), stored(other)) == ((PHONE, True), (NEW, True))
+
+
+@pytest.mark.parametrize("phone", [PHONE, "123", "+14155552671"])
+def test_number_that_cannot_be_ones_new_one_gets_no_code(phone: str) -> None:
+    client = browser(PassengerFactory(phone=PHONE))
+    page = client.post(CHANGE, {"step": "phone", "phone": phone})
+    assert page.status_code == 400
+    assert "field__error" in page.content.decode()
+    assert texts() == []
+
+
+def test_account_without_a_number_gets_one() -> None:
+    user = PassengerFactory(phone=None)
+    client = browser(user)
+    assert client.get(CODE)["Location"] == CHANGE
+    client.post(CHANGE, {"step": "phone", "phone": NEW})
+    client.post(CHANGE, {"step": "code", "code": last_code(NEW)})
+    assert stored(user) == (NEW, True)
+    assert [to for to, _text in texts()] == [NEW]
+
+
+def test_limits_are_those_of_signing_in() -> None:
+    ServiceSettings.objects.create(pk=1, sms_per_number_day=1, wrong_codes_per_day=1)
+    client = browser(PassengerFactory(phone=PHONE))
+    client.post(CHANGE, {"step": "phone", "phone": NEW})
+    cache.clear()
+    refused = client.post(CHANGE, {"step": "phone", "phone": NEW})
+    assert (refused.status_code, "Retry-After" in refused) == (429, True)
+    client.post(CHANGE, {"step": "code", "code": wrong(last_code(NEW))})
+    assert client.post(CHANGE, {"step": "code", "code": last_code(NEW)}).status_code == 429
+
+
+def test_staff_change_numbers_in_the_administration_still() -> None:
+    user, staff = PassengerFactory(phone=PHONE), StaffFactory()
+    client = browser(staff)
+    url = f"/admin/stepper/user/{user.pk}/change/"
+    form = client.get(url).context["adminform"].form
+    data = {name: value for name, value in form.initial.items() if value not in (None, [])}
+    assert client.post(url, {**data, "phone": NEW, "groups": [], "user_permissions": []}).status_code == 302
+    assert stored(user) == (NEW, False)
+
+
+# Proving
+
+
+def test_who_proves_password_and_number_keeps_everything() -> None:
+    user = PassengerFactory(phone=PHONE, phone_verified_at=None)
+    client, other = browser(user), browser(user)
+    assert CODE in client.get("/accounts/").content.decode()
+    client.post(CODE, {"step": "send", "next": "/trips/new/"})
+    assert client.post(CODE, {"step": "code", "code": last_code()})["Location"] == "/trips/new/"
+    assert stored(user) == (PHONE, True)
+    user.refresh_from_db()
+    assert user.check_password(PASSWORD)
+    assert user.email is not None
+    assert other.get("/trips/").status_code == 200
+
+
+def test_proving_the_number_alone_needs_the_password_where_there_is_one() -> None:
+    user = PassengerFactory(phone=PHONE, phone_verified_at=None)
+    client = browser(user)
+    client.post(CODE, {"step": "send"})
+    age(client, LONG_AGO)
+    assert client.post(CODE, {"step": "code", "code": last_code()})["Location"].startswith("/accounts/confirm/")
+    assert stored(user) == (PHONE, False)
+
+
+def test_who_has_no_password_proves_the_number_and_ends_what_was_before() -> None:
+    user = without_password(phone_verified_at=None, email="x@example.test")
+    client, other = browser(user), browser(user)
+    age(client, LONG_AGO)
+    client.post(CODE, {"step": "send"})
+    assert client.post(CODE, {"step": "code", "code": last_code()}).status_code == 302
+    assert stored(user) == (PHONE, True)
+    assert client.get("/accounts/").status_code == 200
+    assert other.get("/accounts/").status_code == 302
+    assert User.objects.get(pk=user.pk).email is None
+
+
+def test_sign_in_by_code_confirms_who_has_no_password() -> None:
+    user = without_password()
+    client = Client()
+    sign_in(client)
+    assert confirmation.is_confirmed(client.session, user)
+    assert client.post("/accounts/sessions/end-others/")["Location"] == "/accounts/sessions/"
+    age(client, LONG_AGO)
+    assert not confirmation.is_confirmed(client.session, user)
+
+
+def test_staff_without_a_password_prove_nothing_by_code() -> None:
+    staff = StaffFactory(phone=PHONE)
+    staff.set_unusable_password()
+    staff.save()
+    client = browser(staff)
+    assert not confirmation.is_confirmed(client.session, staff)
+    assert client.post(CODE, {"step": "send"})["Location"].startswith("/accounts/confirm/")
+    assert texts() == []
+
+
+# Booking
+
+
+def demand() -> None:
+    ServiceSettings.objects.create(pk=1, phones_verified_to_book=True)
+
+
+def book(user: User) -> tuple[int, str]:
+    answer = as_user(user).post("/api/trips", BOOKING, format="json")
+    return answer.status_code, answer.json().get("code", "")
+
+
+@pytest.mark.parametrize("fields", [{"phone_verified_at": None}, {"phone": None}])
+def test_unverified_number_cannot_book_where_staff_ask_for_it(fields: dict[str, None]) -> None:
+    demand()
+    assert book(PassengerFactory(**fields)) == (403, "phone.unverified")
+
+
+def test_verified_number_can_book_and_so_can_staff() -> None:
+    demand()
+    assert book(PassengerFactory()) == (201, "")
+    assert book(StaffFactory(phone_verified_at=None)) == (201, "")
+
+
+def test_switch_is_off_by_default_and_without_a_provider() -> None:
+    assert book(PassengerFactory(phone_verified_at=None)) == (201, "")
+    demand()
+    with override_settings(SMS_PROVIDER=None):
+        assert book(PassengerFactory(phone_verified_at=None)) == (201, "")
+
+
+def test_page_leads_to_the_proof() -> None:
+    demand()
+    client = browser(PassengerFactory(phone_verified_at=None))
+    form = client.get("/trips/new/").context["form"]
+    places = {"pickup_name": "Hotel", "pickup_lat": "43.2451", "pickup_lng": "76.9577"}
+    places |= {"dropoff_name": "Airport", "dropoff_lat": "43.3521", "dropoff_lng": "77.0405"}
+    data = {name: field.initial for name, field in form.fields.items() if field.initial is not None}
+    page = client.post("/trips/new/", {**data, "seats": 1, "vehicle_class": "sedan", "bags": 0, **places})
+    assert page.status_code in {403, 422}
+    text = page.content.decode()
+    assert "Confirm your phone number first" in text
+    assert f'href="{CODE}"' in text
+
+
+def test_answer_to_programs_has_no_link() -> None:
+    demand()
+    answer = APIClient()
+    answer.force_authenticate(PassengerFactory(phone_verified_at=None))
+    assert "href" not in answer.post("/api/trips", BOOKING, format="json").content.decode()
