@@ -162,8 +162,8 @@ export class PlaceField {
     const lines = this.options.map((place, index) => this.option(place, index));
     let note = "";
     if (!answer) note = search.refusal || offline;
-    else if (!lines.length) note = none.replace("{text}", text.trim());
     else if (answer.addresses === "unavailable") note = noStreets;
+    else if (!lines.length) note = none.replace("{text}", text.trim());
     if (note) lines.push(this.note(note, lines.length === 0));
     this.status.textContent = note;
     this.active = -1;
@@ -208,6 +208,7 @@ export class PlaceField {
   close() {
     clearTimeout(this.timer);
     this.list.hidden = true;
+    this.list.replaceChildren();
     this.status.textContent = "";
     this.input.setAttribute("aria-expanded", "false");
     this.input.removeAttribute("aria-activedescendant");
