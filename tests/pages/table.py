@@ -184,7 +184,7 @@ PASSENGERS = [
     Row("trips", "/trips/", "rider", shows=".trip-row"),
     Row("book", "/book/", "rider", shows="[data-testid=book-submit]"),
     Row("book-as-stranger", "/book/", shows="[data-testid=book-submit]"),
-    Row("book-later", "/book/?at=2099-01-01T10:00", "rider", shows="#later .field__error"),
+    Row("book-later", "/book/?from=Almaty&to=Medeu&at=2099-01-01T10:00", "rider", shows="#later .field__error"),
     Row("book-old-address", "/trips/new/", "rider", shows="[data-testid=book-submit]"),
     Row("book-place", "/book/", "rider", shows=".combobox__option", act=acts.look_for_a_place),
     Row("book-priced", "/book/", "rider", shows="[data-testid=quote-total]", act=acts.price_a_trip),

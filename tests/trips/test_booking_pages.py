@@ -305,7 +305,7 @@ def test_book_more_than_thirty_days_ahead_is_refused_at_the_time() -> None:
 
 def test_quote_says_the_wait_or_that_nobody_is_near(client: Client) -> None:
     form = {**FORM, "pickup_name": "Almaty"}
-    assert "No driver is free nearby now" in text(client.post("/trips/quote/", form))
+    assert "Nobody is free nearby now" in text(client.post("/trips/quote/", form))
     DriverFactory(at=ALMATY)
     assert "Driver in about 1 min" in text(client.post("/trips/quote/", form))
 
