@@ -307,7 +307,7 @@ def test_quote_says_the_wait_or_that_nobody_is_near(client: Client) -> None:
     form = {**FORM, "pickup_name": "Almaty"}
     assert "Nobody is free nearby now" in text(client.post("/trips/quote/", form))
     DriverFactory(at=ALMATY)
-    assert "Driver in about 1 min" in text(client.post("/trips/quote/", form))
+    assert "Driver in about 5 min" in text(client.post("/trips/quote/", form))
 
 
 def test_quote_with_too_many_seats_keeps_the_price(client: Client) -> None:
