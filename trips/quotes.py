@@ -5,6 +5,7 @@ the same rules (trips.eligibility); nobody is asked, and nothing is written.
 """
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -26,6 +27,8 @@ from trips.states import VehicleClass
 
 # As many of the nearest drivers are judged; where none of them is free, a wait would be a guess.
 JUDGED_AT_MOST = 50
+# Waits are rounded up to this: whoever asks from many places must not find out where a driver stands.
+WAIT_STEP_MIN = 5
 # What is wrong with these keeps no price away.
 _BESIDE_THE_PRICE = frozenset({"seats", "departure_at"})
 
@@ -40,7 +43,7 @@ class ClassQuote(Struct, frozen=True):
     has_room: bool
     # A smaller class costs as much.
     same_price: bool
-    # Minutes until the nearest free driver is at the pickup; None: nobody is near, or the trip is for later.
+    # Minutes until the nearest free driver is at the pickup, in steps; None: nobody is near, or the trip is for later.
     wait_min: int | None
 
 
@@ -172,5 +175,6 @@ def _nearest_free_min(
         if driver is None:  # whose row was deleted since the search
             continue
         if not refusals(trip, driver, fix=one.position, distance_km=one.distance_km, policy=policy, settings=settings):
-            return max(1, eta.minutes(one.distance_km, eta.speeds_of(settings)))
+            drive_min = eta.minutes(one.distance_km, eta.speeds_of(settings))
+            return max(1, math.ceil(drive_min / WAIT_STEP_MIN)) * WAIT_STEP_MIN
     return None

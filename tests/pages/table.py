@@ -205,7 +205,7 @@ PASSENGERS = [
     Row("trips", "/trips/", "rider", shows=".trip-row"),
     Row("book", "/book/", "rider", shows="[data-testid=book-submit]"),
     Row("book-as-stranger", "/book/", shows="[data-testid=book-submit]"),
-    Row("book-later", "/book/?at=2099-01-01T10:00", "rider", shows="#later .field__error"),
+    Row("book-later", "/book/?from=Almaty&to=Medeu&at=2099-01-01T10:00", "rider", shows="#later .field__error"),
     Row("book-old-address", "/trips/new/", "rider", shows="[data-testid=book-submit]"),
     Row("book-place", "/book/", "rider", shows=".combobox__option", act=acts.look_for_a_place),
     Row("book-nowhere", "/book/", "rider", shows="[data-testid=place-none]", act=acts.look_for_no_place),

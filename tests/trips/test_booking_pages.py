@@ -305,9 +305,9 @@ def test_book_more_than_thirty_days_ahead_is_refused_at_the_time() -> None:
 
 def test_quote_says_the_wait_or_that_nobody_is_near(client: Client) -> None:
     form = {**FORM, "pickup_name": "Almaty"}
-    assert "No driver is free nearby now" in text(client.post("/trips/quote/", form))
+    assert "Nobody is free nearby now" in text(client.post("/trips/quote/", form))
     DriverFactory(at=ALMATY)
-    assert "Driver in about 1 min" in text(client.post("/trips/quote/", form))
+    assert "Driver in about 5 min" in text(client.post("/trips/quote/", form))
 
 
 def test_quote_with_too_many_seats_keeps_the_price(client: Client) -> None:

@@ -68,15 +68,21 @@ def test_same_place_has_no_price() -> None:
 
 def test_wait_is_of_the_nearest_driver_who_could_be_asked() -> None:
     DriverFactory(at=(43.2222, 76.8512), availability=Availability.OFFLINE)
-    DriverFactory(at=(43.2300, 76.8512))
+    DriverFactory(at=(43.2700, 76.8512))
     near = waits()["sedan"]
     DriverFactory(at=(43.2221, 76.8513), vehicle__vehicle_class="suv", vehicle__seats=6)
 
-    assert near is not None
-    assert near >= 1
-    assert waits()["sedan"] == 1
-    assert waits()["suv"] == 1
+    assert near == 10
+    assert waits()["sedan"] == 5
+    assert waits()["suv"] == 5
     assert waits()["van"] is None
+
+
+@pytest.mark.parametrize("lat", [43.2221, 43.2240, 43.2380])
+def test_wait_does_not_say_where_in_five_minutes_the_driver_is(lat: float) -> None:
+    DriverFactory(at=(lat, ALMATY[1]))
+
+    assert waits()["sedan"] == 5
 
 
 def test_wait_leaves_out_whoever_the_rules_refuse() -> None:
@@ -87,7 +93,7 @@ def test_wait_leaves_out_whoever_the_rules_refuse() -> None:
     old.position.recorded_at = database_now() - dt.timedelta(seconds=settings.position_fresh_s + 1)
     old.position.save()
 
-    assert waits(seats=1)["sedan"] == 1
+    assert waits(seats=1)["sedan"] == 5
     assert waits(seats=5, vehicle_class="suv")["suv"] is None
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from stepper.templatetags.units import clock, duration, km, money, when, when_within
+from stepper.templatetags.units import clock, duration, km, money, when, when_in_words, when_within
 from trips.models import Offer
 from trips.states import OPEN, Stall, TripStatus
 
@@ -73,7 +73,7 @@ class Headline:
                 "count": self.offers_open
             }
         if self.asked_from:
-            return _("Drivers are asked from %(when)s") % {"when": when_within(self.asked_from, trip.timezone)}
+            return _("Drivers are asked from %(when)s") % {"when": when_in_words(self.asked_from, trip.timezone)}
         if not self.viewing.is_passenger:
             return str(TripStatus(trip.status).label)
         if trip.status == TripStatus.ACCEPTED and not trip.is_now:
