@@ -55,6 +55,12 @@ def note_confirmed(session: SessionBase) -> None:
     session[CONFIRMED_AT] = int(time.time())
 
 
+def forget_unless_by_code(session: SessionBase, user: User) -> None:
+    """Take back what signing in noted where it was a code by SMS alone, and the account has a password to ask for."""
+    if user.has_usable_password():
+        session.pop(CONFIRMED_AT, None)
+
+
 def is_confirmed(session: SessionBase, user: User, *, opens_form: bool = False) -> bool:
     """Say whether the user of a session has proved themselves recently.
 

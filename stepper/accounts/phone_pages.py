@@ -19,7 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from stepper.accounts import phone_codes, phone_proofs
+from stepper.accounts import confirmation, phone_codes, phone_proofs
 from stepper.accounts.phone_process import PhoneCodeProcess
 from stepper.errors import DomainError, NotPermitted
 from stepper.models import PhonePurpose, User
@@ -170,6 +170,9 @@ def _open(request: HttpRequest, process: PhoneCodeProcess, user: User) -> HttpRe
     user = User.objects.get(pk=user.pk)
     record_authentication(request, user, method="code", phone=process.phone)
     response: HttpResponse = perform_login(request, Login(user=user, redirect_url=process.state.get("next")))
+    # Where a second factor comes next there is no session yet.
+    if request.user.is_authenticated:
+        confirmation.forget_unless_by_code(request.session, user)
     return response
 
 

@@ -29,7 +29,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from stepper import security_log
-from stepper.accounts import codes, phone_codes, phone_proofs, sessions
+from stepper.accounts import codes, confirmation, phone_codes, phone_proofs, sessions
 from stepper.accounts.session_store import IS_STAFF, SessionStore
 from stepper.accounts.sign_in import authenticate, check_code
 from stepper.api.base import PasswordField, StringField, authenticate_token, read
@@ -167,13 +167,15 @@ def check_phone_code(request: HttpRequest, given: dict[str, str]) -> User:
     return User.objects.get(pk=user.pk)
 
 
-def sign_in(user: User, caller: HttpRequest | None = None) -> dict[str, Any]:
+def sign_in(user: User, caller: HttpRequest | None = None, *, by_sms: bool = False) -> dict[str, Any]:
     """Open a session for a program and return its tokens. `caller` says from where."""
     request = _bare_request(SessionStore())
     request.session[sessions.IS_PROGRAM] = True
     if caller is not None:
         request.META.update({name: caller.META.get(name, "") for name in ("REMOTE_ADDR", "HTTP_USER_AGENT")})
     login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
+    if by_sms and not codes.has_second_factor(user):
+        confirmation.forget_unless_by_code(request.session, user)
     if user.is_staff:
         # From the start, so that tokens nobody uses end as well.
         request.session[IS_STAFF] = True
@@ -253,8 +255,9 @@ class TokenView(APIView):
 
     def post(self, request: Request) -> Response:
         given = read(request, SignInSerializer)
-        check = check_phone_code if "request" in given else check_credentials
-        return Response(sign_in(check(request._request, given), request._request))
+        by_sms = "request" in given
+        check = check_phone_code if by_sms else check_credentials
+        return Response(sign_in(check(request._request, given), request._request, by_sms=by_sms))
 
 
 class PhoneCodeView(APIView):

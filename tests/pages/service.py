@@ -15,6 +15,7 @@ ENVIRON = {
     "TASK_WORKER": "external",
     # Pages offer what needs mails; none is sent.
     "EMAIL_URL": "smtp://localhost:1",
+    "SMS_URL": "http://localhost:1/?to={phone}&text={text}",
     "PUBLIC_URL": "https://go.example.test",
 }
 

@@ -86,6 +86,10 @@ def _too_many(request: HttpRequest) -> HttpResponse:
     return over_limit(request, too_many(60))
 
 
+def _sends_no_sms(request: HttpRequest) -> HttpResponse:
+    return render(request, "account/phone_not_offered.html", status=404)
+
+
 def _sends_no_mail(request: HttpRequest) -> HttpResponse:
     return render(request, "account/password_ask_staff.html", status=404)
 
@@ -121,8 +125,8 @@ STRANGERS = [
         "/accounts/sign-in/phone/",
         shows="[data-testid=code-input]",
         act=acts.ask_for_code,
-        before=people.forget_sms,
     ),
+    Row("phone-not-offered", "/accounts/sign-in/phone/", answer=_sends_no_sms),
     Row("sign-up", "/accounts/signup/", shows="[name=email]"),
     Row("sign-up-errors", "/accounts/signup/", shows=".field__error", act=acts.send_empty("main form")),
     Row("inactive", "/accounts/inactive/"),

@@ -1,14 +1,16 @@
 """One's own number: proving it, proving oneself by it, and changing it; and booking, where staff ask for a proof."""
 
+from collections.abc import Callable
+
 import pytest
 from django.core.cache import cache
 from django.test import Client, override_settings
 from rest_framework.test import APIClient
 
-from stepper.accounts import confirmation
+from stepper.accounts import confirmation, phone_changes
 from stepper.models import SecurityEvent, ServiceSettings, User
 from tests.factories import PASSWORD, PassengerFactory, StaffFactory
-from tests.phones import PHONE, last_code, sign_in, texts, wrong
+from tests.phones import PHONE, last_code, request_from, sign_in, texts, wrong
 from tests.rest import BOOKING, as_user
 from tests.stepper.test_sessions import age, browser
 
@@ -71,6 +73,24 @@ def test_changing_needs_the_password(step: str) -> None:
     assert client.get(CHANGE)["Location"].startswith("/accounts/confirm/?next=")
     assert stored(user) == (PHONE, True)
     assert len(texts()) == (0 if step == "ask" else 1)
+
+
+def test_verbs_ask_for_the_proof_themselves() -> None:
+    user = PassengerFactory(phone=PHONE)
+    client = browser(user)
+    request, session = request_from(), client.session
+    sent = phone_changes.request_change(request, user, session, NEW)
+    session[confirmation.CONFIRMED_AT] -= LONG_AGO
+    verbs: list[Callable[[], object]] = [
+        lambda: phone_changes.request_change(request, user, session, NEW),
+        lambda: phone_changes.confirm_change(user, session, sent.token, last_code(NEW)),
+        lambda: phone_changes.send_own_code(request, user, session),
+        lambda: phone_changes.confirm_own(user, session, sent.token, last_code(NEW)),
+    ]
+    for verb in verbs:
+        with pytest.raises(confirmation.ConfirmationRequired):
+            verb()
+    assert stored(user) == (PHONE, True)
 
 
 def test_without_a_password_a_fresh_code_to_the_old_number_is_needed() -> None:
@@ -195,6 +215,26 @@ def test_sign_in_by_code_confirms_who_has_no_password() -> None:
     assert client.post("/accounts/sessions/end-others/")["Location"] == "/accounts/sessions/"
     age(client, LONG_AGO)
     assert not confirmation.is_confirmed(client.session, user)
+
+
+@pytest.mark.parametrize("kind", ["page", "program"])
+def test_sign_in_by_code_does_not_replace_the_password_of_who_has_one(kind: str) -> None:
+    user = PassengerFactory(phone=PHONE)
+    if kind == "page":
+        client = Client()
+        sign_in(client)
+        assert client.get(CHANGE)["Location"].startswith("/accounts/confirm/?next=")
+        client.post("/accounts/confirm/", {"password": PASSWORD, "next": CHANGE})
+        assert client.get(CHANGE).status_code == 200
+        return
+    program = APIClient()
+    asked = program.post("/api/phone/code", {"phone": PHONE}, format="json").json()["request"]
+    body = {"phone": PHONE, "request": asked, "code": last_code()}
+    access = program.post("/api/token", body, format="json").json()["access"]
+    program.credentials(HTTP_AUTHORIZATION=f"Bearer {access}")
+    answer = program.post("/api/sessions/end-others")
+    assert (answer.status_code, answer.json()["code"]) == (403, "auth.confirmation_required")
+    assert user.check_password(PASSWORD)
 
 
 def test_staff_without_a_password_prove_nothing_by_code() -> None:

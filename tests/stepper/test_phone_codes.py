@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 from django.core.cache import cache
 from django.db import connection
@@ -15,7 +16,9 @@ from stepper.accounts import phone_codes
 from stepper.errors import Conflict, InvalidInput, TooManyRequests
 from stepper.models import DayCount, PhoneCode, PhonePurpose, SecurityEvent, ServiceSettings, User
 from tests.factories import PassengerFactory
+from tests.live import LiveServer
 from tests.phones import PHONE, SIGN_IN, SPELLINGS, ask, enter, last_code, request_from, texts, wrong
+from tests.sms_service import sms_service
 
 pytestmark = pytest.mark.django_db
 
@@ -248,3 +251,46 @@ def test_wrong_codes_and_refusals_are_in_the_security_log_without_the_code() -> 
     events = list(SecurityEvent.objects.order_by("pk").values_list("event", "subject_id", "details"))
     assert events == [("phone.code_sent", None, "sign_in"), ("sign_in.failed", user.pk, "code by SMS")]
     assert guess not in str(list(SecurityEvent.objects.values()))
+
+
+# A real server
+
+
+@override_settings(TASK_WORKER="external")
+def test_limits_hold_over_processes_and_a_killed_server(start_server: Callable[..., LiveServer]) -> None:
+    with sms_service() as service:
+        site = start_server(**service.environ)
+
+        def ask_server() -> tuple[int, str]:
+            answer = httpx.post(f"{site.url}/api/phone/code", json={"phone": SPELLINGS[2]}, trust_env=False)
+            return answer.status_code, answer.json().get("code", "")
+
+        assert [ask_server() for _time in range(3)] == [(202, "")] * 3
+        send()
+        site.restart()
+        assert ask_server() == (202, "")
+        assert ask_server() == (429, "sms.number_limit")
+        assert refused_code(send) == "sms.number_limit"
+
+
+@override_settings(TASK_WORKER="external")
+def test_wrong_codes_are_counted_over_processes_and_a_killed_server(start_server: Callable[..., LiveServer]) -> None:
+    ServiceSettings.objects.create(pk=1, wrong_codes_per_day=3)
+    with sms_service() as service:
+        site = start_server(**service.environ)
+        url = f"{site.url}/api"
+        asked = httpx.post(f"{url}/phone/code", json={"phone": PHONE}, trust_env=False).json()["request"]
+        [received] = service.wait_for(1)
+        body = {"phone": PHONE, "request": asked, "name": "Asel"}
+        # The server sends what this process has enqueued.
+        sent = send()
+        second = service.wait_for(2)[-1]
+        assert refused_code(lambda: check(sent, wrong(second.code))) == "phone.code_wrong"
+        for _time in range(2):
+            answer = httpx.post(f"{url}/token", json={**body, "code": wrong(received.code)}, trust_env=False)
+            assert answer.json()["code"] == "phone.code_wrong"
+            site.restart()
+        answer = httpx.post(f"{url}/token", json={**body, "code": received.code}, trust_env=False)
+        assert (answer.status_code, answer.json()["code"]) == (429, "phone.too_many_wrong_codes")
+        assert 0 < int(answer.headers["Retry-After"]) <= 24 * 3600
+        assert refused_code(lambda: check(sent, second.code)) == "phone.too_many_wrong_codes"
