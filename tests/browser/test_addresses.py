@@ -29,7 +29,7 @@ def test_house_is_chosen_and_a_failing_geocoder_leaves_the_words_and_the_map(
     geocoder: Geocoder, live: LiveServer, open_as: Callable[..., Page]
 ) -> None:
     geocoder.answer = photon(feature(DOSTYK, 43.2330, 76.9570))
-    page = open_as(PassengerFactory(), "/trips/new/")
+    page = open_as(PassengerFactory(), "/book/")
     page.get_by_test_id("pickup-input").fill("Dostyk 85")
     page.get_by_test_id("place-option").get_by_text("Dostyk Avenue 85", exact=True).click()
     expect(page.get_by_test_id("pickup-input")).to_have_value("Dostyk Avenue 85")

@@ -31,7 +31,7 @@ def press_map(page: Page) -> None:
 
 
 def test_place_is_chosen_by_keyboard_and_what_is_not_found_on_the_map(live: LiveServer, open_as: Open) -> None:
-    page = open_as(PassengerFactory(language="ru"), "/trips/new/")
+    page = open_as(PassengerFactory(language="ru"), "/book/")
 
     # A slip, in Russian; the options are words for a screen reader, too.
     field(page, "pickup").press_sequentially("Аэропрт алматы")
@@ -64,7 +64,7 @@ def test_place_is_chosen_by_keyboard_and_what_is_not_found_on_the_map(live: Live
 
 
 def test_point_of_the_map_is_named_by_what_is_near(live: LiveServer, open_as: Open) -> None:
-    page = open_as(PassengerFactory(), "/trips/new/", viewport=PHONE)
+    page = open_as(PassengerFactory(), "/book/", viewport=PHONE)
     press_map(page)
     expect(field(page, "pickup")).to_have_value(re.compile(r"^\d+(\.\d)? km \w+ of \w+"))
     assert page.locator("[name=pickup_address]").input_value().count(",") == 1
@@ -73,7 +73,7 @@ def test_point_of_the_map_is_named_by_what_is_near(live: LiveServer, open_as: Op
 def test_empty_field_offers_the_last_places(live: LiveServer, open_as: Open) -> None:
     user = PassengerFactory()
     TripFactory(organiser=user, pickup_name="Home", dropoff_name="Work", status=TripStatus.COMPLETED)
-    page = open_as(user, "/trips/new/")
+    page = open_as(user, "/book/")
     field(page, "pickup").click()
     expect(page.get_by_test_id("place-option")).to_contain_text(["Work", "Home", "Almaty"])
     page.get_by_test_id("place-option").nth(1).click()
@@ -81,7 +81,7 @@ def test_empty_field_offers_the_last_places(live: LiveServer, open_as: Open) -> 
 
 
 def test_name_typed_in_full_is_the_place(live: LiveServer, open_as: Open) -> None:
-    page = open_as(PassengerFactory(), "/trips/new/")
+    page = open_as(PassengerFactory(), "/book/")
     field(page, "pickup").fill("medeu")
     field(page, "dropoff").fill("Almaty airport")
     page.get_by_label("Bags").focus()
@@ -90,7 +90,7 @@ def test_name_typed_in_full_is_the_place(live: LiveServer, open_as: Open) -> Non
 
 
 def test_without_a_network_the_field_says_what_to_do(live: LiveServer, open_as: Open) -> None:
-    page = open_as(PassengerFactory(), "/trips/new/")
+    page = open_as(PassengerFactory(), "/book/")
     page.context.set_offline(True)
     field(page, "pickup").fill("medeu")
     expect(page.get_by_test_id("place-none")).to_contain_text("without a connection")
@@ -104,7 +104,7 @@ def test_without_a_network_the_field_says_what_to_do(live: LiveServer, open_as: 
 
 
 def test_answer_to_an_older_text_is_not_shown(live: LiveServer, open_as: Open) -> None:
-    page = open_as(PassengerFactory(), "/trips/new/")
+    page = open_as(PassengerFactory(), "/book/")
     held: list[Route] = []
 
     def hold_the_first(route: Route) -> None:

@@ -40,11 +40,13 @@ def missing(response: Any) -> set[str]:
     expected = {
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
-        "Referrer-Policy": "strict-origin-when-cross-origin",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
     }
     wrong = {name for name, value in expected.items() if headers.get(name) != value}
+    # The stricter one where the address itself is a secret (a link to a trip).
+    if headers.get("Referrer-Policy") not in {"strict-origin-when-cross-origin", "strict-origin"}:
+        wrong.add("Referrer-Policy")
     if "geolocation=(self)" not in headers.get("Permissions-Policy", ""):
         wrong.add("Permissions-Policy")
     if "frame-ancestors 'none'" not in headers.get("Content-Security-Policy", ""):

@@ -281,11 +281,11 @@ def test_switch_is_off_by_default_and_without_a_provider() -> None:
 def test_page_leads_to_the_proof() -> None:
     demand()
     client = browser(PassengerFactory(phone_verified_at=None))
-    form = client.get("/trips/new/").context["form"]
+    form = client.get("/book/").context["form"]
     places = {"pickup_name": "Hotel", "pickup_lat": "43.2451", "pickup_lng": "76.9577"}
     places |= {"dropoff_name": "Airport", "dropoff_lat": "43.3521", "dropoff_lng": "77.0405"}
     data = {name: field.initial for name, field in form.fields.items() if field.initial is not None}
-    page = client.post("/trips/new/", {**data, "seats": 1, "vehicle_class": "sedan", "bags": 0, **places})
+    page = client.post("/book/", {**data, "seats": 1, "vehicle_class": "sedan", "bags": 0, **places})
     assert page.status_code in {403, 422}
     text = page.content.decode()
     assert "Confirm your phone number first" in text

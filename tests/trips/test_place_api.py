@@ -134,7 +134,7 @@ def test_accounts_are_limited_each_and_not_by_their_network(settings: Any) -> No
 def test_booking_page_asks_these_addresses_and_lists_no_places() -> None:
     client = Client()
     client.force_login(PassengerFactory.create())
-    page = client.get(reverse("trips:book")).content.decode()
+    page = client.get(reverse("booking:book")).content.decode()
     assert 'data-search-url="/api/places"' in page
     assert 'data-at-url="/api/places/at"' in page
     assert "known-places" not in page
