@@ -13,3 +13,8 @@ def short_date(date: dt.date, *, year: bool = False) -> str:
     in words, and `M` writes a capital in every language.
     """
     return formats.date_format(date, pgettext("format", "j M Y") if year else pgettext("format", "j M"))
+
+
+def weekday_and_date(date: dt.date) -> str:
+    """Write a day as `Wed 2 Dec`."""
+    return formats.date_format(date, pgettext("format", "D j M"))

@@ -14,6 +14,6 @@ def snapshot(trip_id: int) -> str:
     return render_to_string("trips/shared_panel.html", {"shared": SharedTrip(trip), "oob": True})
 
 
-def render(_event: events.SharedTripUpdated, trip_id: int) -> str:
-    """Draw the page after a change of the trip."""
+def render(event: events.SharedTripUpdated, trip_id: int) -> str:
+    """Draw the page after a change of the trip, whatever `event` says of it."""
     return snapshot(trip_id)

@@ -14,9 +14,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from stepper.dates import short_date
+from stepper.dates import short_date, weekday_and_date
 
 register = template.Library()
+register.filter(weekday_and_date)
 
 THIN_SPACE = "\u2009"
 
@@ -97,12 +98,6 @@ def day_name(instant: dt.datetime, zone: str, *, within: bool = False) -> str:
 @register.filter
 def day(instant: dt.datetime, zone: str) -> str:
     return day_name(instant, zone)
-
-
-@register.filter
-def weekday_and_date(date: dt.date) -> str:
-    """Write a day as `Wed 2 Dec`."""
-    return formats.date_format(date, pgettext("format", "D j M"))
 
 
 @register.filter

@@ -60,12 +60,13 @@ def test_nothing_is_read_by_a_format_that_runs_code() -> None:
 def test_only_the_operators_commands_start_programs_or_call_other_addresses() -> None:
     """Neither a request nor a socket can make the server call an address or start a program.
 
-    Pushes go to the hosts that the operator allows (`realtime.push.endpoints`), searches to the operator's geocoder.
+    Pushes go to the hosts that the operator allows (`realtime.push.endpoints`), searches to the operator's geocoder,
+    codes to the operator's provider of SMS.
     """
     found = _importing(PROCESSES | CLIENTS | CLIENT_MODULES)
     assert found
     others = [name for name in found if not name.startswith(OPERATORS)]
-    assert sorted(others) == ["realtime/push/sending.py", "stepper/outbound.py"]
+    assert sorted(others) == ["realtime/push/sending.py", "stepper/outbound.py", "stepper/sms/sending.py"]
 
 
 def test_only_commands_use_what_is_the_operators() -> None:

@@ -76,7 +76,10 @@ MACHINE = {
     "AddressCode": {"email", "code_digest"},
     "PhoneCode": {"token_digest", "purpose", "phone", "code_digest"},
     "DayCount": {"name"},
-    "ServiceSettings": {"dispatch_mode", "wave_rings_km", "sms_country_codes"},
+    "ServiceSettings": {
+        *("dispatch_mode", "wave_rings_km", "sms_country_codes"),
+        *("support_phone", "support_whatsapp", "support_telegram"),
+    },
     "SecurityEvent": {"event", "login_digest", "address", "transport"},
     "Restore": {"generation"},
     "AccountSession": {"auth_hash", "address"},
@@ -89,6 +92,8 @@ MACHINE = {
     "DriverDocument": {"kind", "status"},
     "Driver": {"approval", "availability", "timezone", "navigation_app"},
     "AvailabilityChange": {"previous", "availability", "cause"},
+    "Place": {"slug", "source", "kind", "country"},
+    "TripShare": {"token_digest"},
     "Trip": {
         *("trip_type", "status", "request_key", "request_digest", "timezone", "vehicle_class", "zone"),
         *("traveller_phone", "payment_method"),

@@ -121,4 +121,4 @@ class PlaceAdmin(StaffAdmin):
     def _report(self, request: HttpRequest, outcome: csv_import.Outcome) -> None:
         added = ngettext("%(count)d place added", "%(count)d places added", outcome.added) % {"count": outcome.added}
         changed = ngettext("%(count)d changed", "%(count)d changed", outcome.changed) % {"count": outcome.changed}
-        messages.success(request, f"{added}, {changed}.")
+        messages.success(request, _("%(added)s, %(changed)s.") % {"added": added, "changed": changed})

@@ -54,7 +54,7 @@ class Place(models.Model):
     address_ru = PlainTextField(_("address in Russian"), max_length=ADDRESS_LENGTH, blank=True)
     address_kk = PlainTextField(_("address in Kazakh"), max_length=ADDRESS_LENGTH, blank=True)
     country = models.CharField(_("country"), max_length=2, default="KZ", help_text=_("Two letters, such as KZ."))
-    region = models.CharField(_("region"), max_length=20, blank=True)
+    region = PlainTextField(_("region"), max_length=20, blank=True)
     lat = models.FloatField(_("latitude"), validators=[MinValueValidator(-90), MaxValueValidator(90)])
     lng = models.FloatField(_("longitude"), validators=[MinValueValidator(-180), MaxValueValidator(180)])
     rank = models.PositiveSmallIntegerField(
