@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from typing import NamedTuple
 
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from realtime import groups
@@ -15,8 +15,8 @@ from stepper.errors import Conflict, NotFound
 from stepper.models import User
 
 from . import access
-from .models import Trip, TripShare
-from .states import FINISHED
+from .models import Booking, Trip, TripShare
+from .states import FINISHED, BookingStatus
 
 # Links of one trip that work at the same time.
 MOST_LINKS = 5
@@ -101,10 +101,10 @@ def share_by_token(token: str) -> TripShare:
     """Return the link with its trip.
 
     Raises:
-        NotFound: share.ended, it was revoked, its trip has ended, or there never was one
+        NotFound: share.ended, it was revoked, its trip or the right of who made it has ended, or there never was one
     """
-    found = TripShare.objects.select_related("trip__driver__user", "trip__organiser", "trip__vehicle")
-    share = found.filter(token_digest=_digest(token)).exclude(trip__status__in=FINISHED).first()
+    found = _valid().select_related("trip__driver__user", "trip__organiser", "trip__vehicle")
+    share = found.filter(token_digest=_digest(token)).first()
     if share is None:
         raise NotFound("share.ended", _("This link does not work any more: the trip is over or it was ended."))
     return share
@@ -125,7 +125,15 @@ def open_share(token: str, network: str) -> TripShare:
 
 def is_valid(share_id: int) -> bool:
     """Say whether a link that was found before still works."""
-    return TripShare.objects.filter(pk=share_id).exclude(trip__status__in=FINISHED).exists()
+    return _valid().filter(pk=share_id).exists()
+
+
+def _valid() -> QuerySet[TripShare]:
+    """Return the links that work: of trips that are not over, by an active account that still has a part in it."""
+    seats = Booking.objects.filter(trip=OuterRef("trip"), passenger=OuterRef("created_by"))
+    has_seats = Exists(seats.exclude(status=BookingStatus.CANCELLED))
+    has_part = Q(trip__organiser=F("created_by")) | has_seats
+    return TripShare.objects.filter(has_part, created_by__is_active=True).exclude(trip__status__in=FINISHED)
 
 
 def _digest(token: str) -> str:

@@ -3,9 +3,12 @@
 import datetime as dt
 from typing import Any, ClassVar
 
+import msgspec
 from django.conf import settings
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from msgspec import Struct
+from msgspec.structs import replace
 
 from drivers.positions import tracking
 from realtime import events, groups
@@ -21,9 +24,11 @@ from stepper.db.transactions import run_in_thread
 from stepper.errors import NotFound
 from trips import shares
 from trips.models import Trip
+from trips.states import FINISHED
 
-# A link has no end by time; a socket asks again with every change of the trip.
-_NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
+# Whether a link still works is asked again with every change of the trip, and this often: no event says that the
+# account of who made it was deactivated.
+_ASKED_AGAIN = dt.timedelta(minutes=1)
 
 
 class Guest(Struct, frozen=True):
@@ -32,11 +37,15 @@ class Guest(Struct, frozen=True):
     share_id: int
     trip_id: int
     language: str
-    expires_at: dt.datetime = _NEVER
+    expires_at: dt.datetime
 
     def renewed(self) -> "Guest | None":
-        """Return the same, as long as the link works; None: it has ended."""
-        return self if shares.is_valid(self.share_id) else None
+        """Return the same for another minute, as long as the link works; None: it has ended."""
+        return replace(self, expires_at=_next_time()) if shares.is_valid(self.share_id) else None
+
+
+def _next_time() -> dt.datetime:
+    return timezone.now() + _ASKED_AGAIN
 
 
 def _identify(scope: dict[str, Any]) -> Guest:
@@ -52,7 +61,16 @@ def _identify(scope: dict[str, Any]) -> Guest:
     share = shares.share_by_token(wanted["token"])
     limits.spend("socket.open", f"share.{share.pk}", most=settings.SOCKETS_OPENED_PER_MIN)
     language = wanted["language"] if wanted["language"] in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
-    return Guest(share_id=share.pk, trip_id=share.trip_id, language=language)
+    return Guest(share_id=share.pk, trip_id=share.trip_id, language=language, expires_at=_next_time())
+
+
+def _is_end(frame: str) -> bool:
+    """Say whether an event is the end of the trip; one of a newer release that runs beside this one is not."""
+    try:
+        event = events.decode_frame(frame)
+    except msgspec.ValidationError:
+        return False
+    return isinstance(event, events.SharedTripUpdated) and event.status in FINISHED
 
 
 def _last_location(trip_id: int) -> events.SharedLocation | None:
@@ -93,6 +111,13 @@ class SharedTripPageConsumer(PageConsumer):
             cursor=publisher.cursor,
         )
 
+    async def forward(self, message: dict[str, Any]) -> None:
+        """Draw a change; the last one says that the trip is over, which its link does not outlive."""
+        if not _is_end(message["frame"]):
+            await self.refresh_permissions()
+        if not self._closing:
+            await super().forward(message)
+
     async def show(self) -> None:
         await super().show()
         location = await run_in_thread(_last_location, self.identity.trip_id)
@@ -101,6 +126,9 @@ class SharedTripPageConsumer(PageConsumer):
 
     async def refresh_permissions(self) -> None:
         """Close the socket where its link has ended; the page says why already, or is told here."""
-        if await run_in_thread(self.identity.renewed) is None:
+        guest = await run_in_thread(self.identity.renewed)
+        if guest is not None:
+            self.identity = guest
+        else:
             words = _("This link does not work any more: the trip is over or it was ended.")
             await self._refuse(NotFound("share.ended", words), CLOSE_NOT_PERMITTED)

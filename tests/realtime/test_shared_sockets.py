@@ -8,6 +8,7 @@ from channels.db import database_sync_to_async as run
 from channels.testing import WebsocketCommunicator
 
 from stepper.asgi import application
+from stepper.models import User
 from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory
 from tests.realtime.conftest import Client, Connect
 from trips import bookings, driving, shares
@@ -101,6 +102,18 @@ async def test_revoked_link_closes_its_pages_and_not_those_of_another(open_link:
     assert await guest.closed_with() == 4403
     await run(driving.update_status)(trip.driver_id, trip.pk, status="driver_arrived")
     assert 'data-status="driver_arrived"' in await kept.receive_html()
+
+
+async def test_link_of_a_deactivated_account_shows_no_further_change(open_link: Open) -> None:
+    trip, token, _share = await run(_shared_trip)()
+    guest = await open_link(token)
+    await guest.receive_html()
+    await run(User.objects.filter(pk=trip.organiser_id).update)(is_active=False)
+
+    await run(driving.update_status)(trip.driver_id, trip.pk, status="driver_arrived")
+
+    assert (await guest.until("error"))["code"] == "share.ended"
+    assert await guest.closed_with() == 4403
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def trip(passenger: User) -> Trip:
 
 
 def test_page_says_who_drove_where_and_for_how_much(client: Client, passenger: User, trip: Trip) -> None:
-    ServiceSettings.objects.create(company_name="Altyn Taxi LLP", company_number="123456789012")
+    ServiceSettings.objects.create(pk=1, company_name="Altyn Taxi LLP", company_number="123456789012")
     client.force_login(passenger)
 
     page = client.get(f"/trips/{trip.pk}/receipt/").content.decode()

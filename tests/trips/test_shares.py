@@ -11,8 +11,8 @@ from stepper.models import User
 from tests.factories import DriverFactory, PassengerFactory, StaffFactory, TripFactory, place
 from tests.outbox import frames, rechecked, types
 from trips import bookings, driving, shares
-from trips.models import Trip, TripShare
-from trips.states import FINISHED, TripStatus
+from trips.models import Booking, Trip, TripShare
+from trips.states import FINISHED, BookingStatus, TripStatus
 
 pytestmark = pytest.mark.django_db
 
@@ -160,6 +160,21 @@ def test_link_ends_with_the_trip_or_before(end: str, client: Client, trip: Trip)
 def test_link_of_a_trip_that_the_release_before_ended_does_not_work(client: Client, trip: Trip) -> None:
     address = _address(trip)
     Trip.objects.update(status=TripStatus.COMPLETED)
+    assert client.get(address).status_code == 410
+
+
+def test_link_ends_with_the_account_of_who_made_it(client: Client, trip: Trip) -> None:
+    address = _address(trip)
+    User.objects.filter(pk=trip.organiser_id).update(is_active=False)
+    assert client.get(address).status_code == 410
+
+
+def test_link_of_a_passenger_ends_with_their_seats(client: Client, trip: Trip) -> None:
+    other = PassengerFactory()
+    seats = Booking.objects.create(trip=trip, passenger=other, status=BookingStatus.CONFIRMED, amount=100)
+    address = f"/t/{shares.create_share(trip.pk, other).token}/"
+    assert client.get(address).status_code == 200
+    Booking.objects.filter(pk=seats.pk).update(status=BookingStatus.CANCELLED)
     assert client.get(address).status_code == 410
 
 
