@@ -34,8 +34,12 @@ def plan(sql: str, params: Any, *, is_large: bool = False) -> list[str]:
             return [str(row[3]) for row in cursor.fetchall()]
         if is_large:
             # A subquery is read whole into memory where its table is as small as the statistics say, in spite of the
-            # settings below. Of a table without a row the statistics do not count.
-            cursor.execute("UPDATE pg_class SET reltuples = 1e9, relpages = 1 WHERE relkind = 'r' AND oid >= 16384")
+            # settings below. Of a table without a page nothing counts but that it was never analyzed.
+            cursor.execute(
+                "UPDATE pg_class SET relpages = CASE WHEN pg_relation_size(oid) > 0 THEN 1 ELSE 0 END, "
+                "reltuples = CASE WHEN pg_relation_size(oid) > 0 THEN 1e9 ELSE -1 END "
+                "WHERE relkind = 'r' AND oid >= 16384"
+            )
             for step in ("seqscan", "sort", "hashjoin", "mergejoin", "bitmapscan"):
                 cursor.execute(f"SET enable_{step} = off")
         cursor.execute(f"EXPLAIN {sql}", params)
