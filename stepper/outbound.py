@@ -7,7 +7,10 @@ import socket
 import ssl
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import httpx
 
 
 class ImpatientLoop(asyncio.SelectorEventLoop):
@@ -53,6 +56,32 @@ def tls_context() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
+def open_client(timeout: "float | httpx.Timeout") -> "httpx.AsyncClient":
+    """Return a client that follows no redirect and no proxy of the environment."""
+    import httpx  # noqa: PLC0415 - it takes a third of a second, which only who calls others has to spend
+
+    return httpx.AsyncClient(verify=tls_context(), timeout=timeout, follow_redirects=False, trust_env=False)
+
+
+def patience_s(retry_after: str, most: float) -> float:
+    """Return the seconds of a `Retry-After`, at most so many; 0: it says none."""
+    return min(float(retry_after), most) if retry_after.isdecimal() else 0
+
+
+async def read_body(response: "httpx.Response", most: int) -> bytes:
+    """Read a body as it comes, so that a few compressed bytes cannot become very many.
+
+    Raises:
+        CallFailed: more than `most` bytes.
+    """
+    body = bytearray()
+    async for part in response.aiter_raw():
+        body += part
+        if len(body) > most:
+            raise CallFailed(f"more than {most} bytes")
+    return bytes(body)
+
+
 def get_bytes(url: str, params: Mapping[str, str], *, headers: Mapping[str, str], timeout_s: float, most: int) -> bytes:
     """Return the body of a GET, `timeout_s` after its begin at the latest; redirects are not followed.
 
@@ -67,24 +96,16 @@ def get_bytes(url: str, params: Mapping[str, str], *, headers: Mapping[str, str]
 async def _get(url: str, params: Mapping[str, str], headers: Mapping[str, str], timeout_s: float, most: int) -> bytes:
     import httpx  # noqa: PLC0415 - it takes a third of a second, which only who calls others has to spend
 
-    body = bytearray()
-    # As it comes, so that a few compressed bytes cannot become very many.
     asked = {**headers, "Accept-Encoding": "identity"}
     try:
         async with (
             asyncio.timeout(timeout_s),
-            httpx.AsyncClient(
-                verify=tls_context(), timeout=timeout_s, follow_redirects=False, trust_env=False
-            ) as client,
+            open_client(timeout_s) as client,
             client.stream("GET", url, params=dict(params), headers=asked) as response,
         ):
             if response.status_code != httpx.codes.OK:
                 refused = httpx.codes.BAD_REQUEST <= response.status_code < httpx.codes.TOO_MANY_REQUESTS
                 raise (CallRefused if refused else CallFailed)(f"status {response.status_code}")
-            async for part in response.aiter_raw():
-                body += part
-                if len(body) > most:
-                    raise CallFailed(f"more than {most} bytes")
+            return await read_body(response, most)
     except (httpx.HTTPError, OSError, ValueError) as error:  # asyncio's TimeoutError is an OSError
         raise CallFailed(type(error).__name__) from error
-    return bytes(body)

@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.serving import served
+
 # What is sent: bytes, or a function that is given the one which sends them.
 Body = bytes | Callable[[Callable[[bytes], Any]], None]
 Answer = Callable[["Geocoder", str, dict[str, str]], tuple[int, Body, dict[str, str]]]
@@ -32,7 +34,6 @@ def photon(*features: dict[str, Any]) -> Answer:
 class Geocoder(ThreadingHTTPServer):
     """The server; `asked` are the requests so far, `answer` may be exchanged at any time."""
 
-    daemon_threads = True
     answer: Answer
 
     def __init__(self) -> None:
@@ -74,12 +75,8 @@ class _Handler(BaseHTTPRequestHandler):
 def running_geocoder() -> Iterator[Geocoder]:
     server = Geocoder()
     server.answer = photon()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(server):
+        try:
+            yield server
+        finally:
+            server.over.set()

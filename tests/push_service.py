@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from stepper.push_keys import from_base64, to_base64
+from tests.serving import served
 from tests.smtp import make_certificate
 
 # Subscribes the account of a page over REST; Chromium without a screen refuses `PushManager.subscribe()`.
@@ -144,17 +145,12 @@ def push_service(directory: Path) -> Iterator[PushService]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     service.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, args=[0.05], daemon=True)
-    thread.start()
-    try:
-        yield service
-    finally:
-        service.goes_on.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(server):
+        try:
+            yield service
+        finally:
+            service.goes_on.set()

@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from tests.serving import served
+
 SECRET = "p&ss=word"
 # Mobizon's request, and what its answer says of one that it took.
 FORM = {"body": "recipient={digits}&text={text}&apiKey={secret}", "success": "code=0"}
@@ -101,14 +103,9 @@ def sms_service() -> Iterator[SmsService]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    service.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield service
-    finally:
-        service.goes_on.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    service.port = server.server_port
+    with served(server):
+        try:
+            yield service
+        finally:
+            service.goes_on.set()

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
-from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
@@ -18,8 +17,8 @@ from stepper.db.clock import database_now
 from stepper.errors import InvalidInput
 from stepper.models import ServiceSettings, User
 
-from .booking_requests import check_request, zone_of
-from .forms import LATER, BookingForm, is_on_earth
+from .booking_requests import check_request, is_on_earth
+from .forms import LATER, BookingForm
 from .models import Trip
 
 _SIDES = {"from": "pickup", "to": "dropoff"}
@@ -102,25 +101,15 @@ def _parse_time(text: str) -> dt.datetime | None:
 
 
 def _time_fields(instant: dt.datetime | None, data: Mapping[str, str]) -> dict[str, str]:
-    """Return date and time by the pickup's clock."""
+    """Return date and time by the pickup's clock, whose words are looked up; by the home zone's where there is none."""
     if instant is None:
         return {}
     if instant.tzinfo is not None:
         try:
-            instant = instant.astimezone(ZoneInfo(_zone_of_pickup(data)))
+            instant = instant.astimezone(ZoneInfo(BookingForm(dict(data)).zone))
         except OverflowError:  # the last or the first day of the calendar
             return {}
     return {"departure_date": f"{instant:%Y-%m-%d}", "departure_time": f"{instant:%H:%M}"}
-
-
-def _zone_of_pickup(data: Mapping[str, str]) -> str:
-    """Return the zone of the pickup in the fields, whose words are looked up; the home zone where there is none."""
-    form = BookingForm(dict(data))
-    form.is_valid()
-    pickup = form.cleaned_data.get("pickup")
-    if pickup is None or not is_on_earth(pickup):
-        return timezone.get_default_timezone_name()
-    return zone_of(pickup.lat, pickup.lng)
 
 
 def _fill_places(form: BookingForm) -> None:

@@ -1,7 +1,6 @@
 """What a passenger asks for: the fields of a booking, and which of them are wrong. Prices are no part of it."""
 
 import datetime as dt
-import math
 from zoneinfo import ZoneInfo
 
 import tzfpy
@@ -52,9 +51,9 @@ class BookingRequest(Struct, frozen=True):
     traveller: Traveller | None = None
 
 
-def _is_wrong_place(place: events.Place) -> bool:
-    inside = math.isfinite(place.lat) and math.isfinite(place.lng)
-    return not (inside and -90 <= place.lat <= 90 and -180 <= place.lng <= 180)
+def is_on_earth(place: events.Place) -> bool:
+    """Say whether there is such a latitude and longitude."""
+    return -90 <= place.lat <= 90 and -180 <= place.lng <= 180
 
 
 def check_request(request: BookingRequest, settings: ServiceSettings, now: dt.datetime) -> None:
@@ -67,7 +66,7 @@ def check_request(request: BookingRequest, settings: ServiceSettings, now: dt.da
     is_too_far_ahead = False
     for name in ("pickup", "dropoff"):
         place: events.Place = getattr(request, name)
-        if _is_wrong_place(place):
+        if not is_on_earth(place):
             fields[name] = [_("Latitude is -90 to 90, longitude -180 to 180.")]
         elif not clean_text(place.name):
             fields[name] = [_("Choose a place.")]
@@ -105,10 +104,10 @@ def _too_far_ahead(request: BookingRequest, settings: ServiceSettings, now: dt.d
         "Trips are booked at most %(days)d days ahead: until %(latest)s.",
         settings.book_ahead_days,
     )
-    # Without a place that a zone could be found for, the home zone's clock has to do.
-    wrong = _is_wrong_place(request.pickup)
-    zone = timezone.get_default_timezone_name() if wrong else zone_of(request.pickup.lat, request.pickup.lng)
-    return words % {"days": settings.book_ahead_days, "latest": when_within(latest, zone)}
+    return words % {
+        "days": settings.book_ahead_days,
+        "latest": when_within(latest, zone_of_place(request.pickup)),
+    }
 
 
 def _traveller_errors(traveller: Traveller) -> dict[str, list[Text]]:
@@ -119,6 +118,13 @@ def _traveller_errors(traveller: Traveller) -> dict[str, list[Text]]:
     if normal_phone(traveller.phone) is None:
         fields["traveller.phone"] = [_("Enter a phone number, for example +7 701 234 56 78.")]
     return fields
+
+
+def zone_of_place(place: events.Place | None) -> str:
+    """Return the IANA zone of a place; the home zone where there is none, or none on earth."""
+    if place is None or not is_on_earth(place):
+        return timezone.get_default_timezone_name()
+    return zone_of(place.lat, place.lng)
 
 
 def zone_of(lat: float, lng: float) -> str:

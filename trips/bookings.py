@@ -24,14 +24,11 @@ from stepper.models import ServiceSettings, User
 from stepper.texts import clean_text
 from trips import booking_limits, cards, pricing
 from trips.access import trip_for
-from trips.booking_requests import SEATS, TRAVELLER_NAME, BookingRequest, Traveller, check_request, zone_of
+from trips.booking_requests import BookingRequest, check_request, zone_of
 from trips.dispatch import start_round
 from trips.ending import end_trip
 from trips.models import Booking, Rating, Trip
 from trips.states import ABOARD, OPEN, BookingStatus, Role, TripStatus
-
-# The request and its check are named beside the verbs that take it.
-__all__ = ["SEATS", "TRAVELLER_NAME", "BookingRequest", "Traveller", "check_request", "zone_of"]
 
 
 def _traveller_columns(request: BookingRequest, user: User) -> tuple[str, str]:

@@ -6,7 +6,6 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from django import forms
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from realtime import events
@@ -15,7 +14,7 @@ from stepper.texts import PlainTextInput
 from stepper.web.refusals import add_refusal
 
 from . import places
-from .booking_requests import SEATS, TRAVELLER_NAME, BookingRequest, Traveller, zone_of
+from .booking_requests import SEATS, TRAVELLER_NAME, BookingRequest, Traveller, is_on_earth, zone_of, zone_of_place
 from .booking_times import OfferedTimes
 from .models import Rating
 from .states import VehicleClass
@@ -29,11 +28,6 @@ _FIELDS = {
     "traveller.phone": "traveller_phone",
 }
 NOW, LATER = "now", "later"
-
-
-def is_on_earth(place: events.Place) -> bool:
-    """Say whether there is such a latitude and longitude."""
-    return -90 <= place.lat <= 90 and -180 <= place.lng <= 180
 
 
 def _text(**attrs: Any) -> forms.TextInput:
@@ -141,9 +135,7 @@ class BookingForm(forms.Form):
     def zone(self) -> str:
         """The time zone of the pickup; the home zone while there is none."""
         pickup = self.cleaned_data.get("pickup") if self.is_bound and self.errors is not None else None
-        if pickup is None or not is_on_earth(pickup):
-            return timezone.get_default_timezone_name()
-        return zone_of(pickup.lat, pickup.lng)
+        return zone_of_place(pickup)
 
     @property
     def is_later(self) -> bool:

@@ -3,11 +3,11 @@
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
-from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from stepper.errors import Conflict, NotFound, TooManyRequests
+from stepper.errors import DomainError, NotFound, TooManyRequests
+from stepper.web.downloads import file_response
 from stepper.web.refusals import over_limit
 from stepper.web.requests import SignedInRequest
 
@@ -20,10 +20,8 @@ from . import receipts
 def receipt(request: SignedInRequest, trip_id: int) -> HttpResponse:
     try:
         found = receipts.read_receipt(request.user, trip_id)
-    except NotFound as error:
-        raise Http404 from error
-    except Conflict as error:
-        return render(request, "trips/receipt_refused.html", {"refusal": error, "trip_id": trip_id}, status=409)
+    except DomainError as error:
+        return _refuse(request, trip_id, error)
     return render(request, "trips/receipt.html", {"receipt": found})
 
 
@@ -33,15 +31,14 @@ def receipt(request: SignedInRequest, trip_id: int) -> HttpResponse:
 def receipt_pdf(request: SignedInRequest, trip_id: int) -> HttpResponse:
     """Send the receipt as a file, in the language of the page."""
     try:
-        content = receipts.write_pdf(request.user, trip_id)
-    except NotFound as error:
+        return file_response(receipts.write_pdf(request.user, trip_id))
+    except DomainError as error:
+        return _refuse(request, trip_id, error)
+
+
+def _refuse(request: SignedInRequest, trip_id: int, error: DomainError) -> HttpResponse:
+    if isinstance(error, NotFound):
         raise Http404 from error
-    except Conflict as error:
-        return render(request, "trips/receipt_refused.html", {"refusal": error, "trip_id": trip_id}, status=409)
-    except TooManyRequests as error:
+    if isinstance(error, TooManyRequests):
         return over_limit(request, error)
-    headers = {
-        "Content-Disposition": f'attachment; filename="steppergo-{trip_id}.pdf"',
-        "Content-Language": get_language() or "",
-    }
-    return HttpResponse(content, content_type="application/pdf", headers=headers)
+    return render(request, "trips/receipt_refused.html", {"refusal": error, "trip_id": trip_id}, status=error.status)

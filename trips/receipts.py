@@ -12,6 +12,7 @@ from stepper.db.clock import database_now
 from stepper.errors import Conflict, NotFound
 from stepper.models import ServiceSettings, User
 from stepper.templatetags.units import duration, km, money
+from stepper.web.downloads import File
 
 from . import access
 from .models import Trip
@@ -88,7 +89,7 @@ def read_receipt(user: User, trip_id: int) -> Receipt:
     )
 
 
-def write_pdf(user: User, trip_id: int) -> bytes:
+def write_pdf(user: User, trip_id: int) -> File:
     """Write the receipt for paper, in the active language.
 
     Raises:
@@ -114,4 +115,4 @@ def write_pdf(user: User, trip_id: int) -> bytes:
         paper.ln(1.5)
     paper.ln(3)
     paper.rows([(_("Total"), receipt.total)])
-    return bytes(paper.output())
+    return File(f"steppergo-{trip_id}.pdf", "application/pdf", bytes(paper.output()))

@@ -8,9 +8,9 @@ from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from stepper.accounts.sign_in import client_address
 from stepper.errors import DomainError, NotFound, TooManyRequests
 from stepper.models import User
-from stepper.server.proxies import network_of
 from stepper.web.refusals import over_limit, with_retry_after
 from stepper.web.requests import SignedInRequest
 
@@ -67,7 +67,7 @@ def revoke(request: SignedInRequest, trip_id: int, share_id: int) -> HttpRespons
 def shared_trip(request: HttpRequest, token: str) -> HttpResponse:
     """Show a trip to whoever has its link."""
     try:
-        share = shares.open_share(token, network_of(request.META.get("REMOTE_ADDR") or ""))
+        share = shares.open_share(token, client_address(request))
     except TooManyRequests as error:
         return over_limit(request, error)
     except NotFound as error:

@@ -106,8 +106,12 @@ def share_by_token(token: str) -> TripShare:
     found = _valid().select_related("trip__driver__user", "trip__organiser", "trip__vehicle")
     share = found.filter(token_digest=_digest(token)).first()
     if share is None:
-        raise NotFound("share.ended", _("This link does not work any more: the trip is over or it was ended."))
+        raise link_ended()
     return share
+
+
+def link_ended() -> NotFound:
+    return NotFound("share.ended", _("This link does not work any more: the trip is over or it was ended."))
 
 
 def open_share(token: str, network: str) -> TripShare:

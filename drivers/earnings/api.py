@@ -9,11 +9,11 @@ from rest_framework.response import Response
 from drivers.api import DriverView
 from stepper.api.base import ApiRequest
 from stepper.db.clock import database_now
+from stepper.web.downloads import file_response
 
 from . import listing, periods, statements
 from .page import EarningsPage
 from .sums import Sums
-from .views import file_response
 
 
 class EarningsView(DriverView):

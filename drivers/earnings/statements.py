@@ -11,6 +11,7 @@ from drivers.models import Driver
 from stepper import limits
 from stepper.db.clock import database_now
 from stepper.errors import InvalidInput, NotFound
+from stepper.web.downloads import File
 
 from . import listing, periods
 from .periods import Kind, Period
@@ -50,13 +51,6 @@ class Statement:
     @cached_property
     def cash(self) -> int:
         return sum(row.cash for row in self.trips)
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    name: str
-    content_type: str
-    content: bytes
 
 
 def read_statement(driver: Driver, month: str) -> Statement:

@@ -4,7 +4,6 @@ from zoneinfo import ZoneInfo
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 from django.views.decorators.vary import vary_on_headers
@@ -13,6 +12,7 @@ from drivers.models import Driver
 from drivers.views import driver_required
 from stepper.db.clock import database_now
 from stepper.errors import InvalidInput, NotFound, TooManyRequests
+from stepper.web.downloads import file_response
 from stepper.web.refusals import over_limit
 from stepper.web.requests import SignedInRequest
 
@@ -55,15 +55,6 @@ def statement(request: SignedInRequest, driver: Driver, file_format: str) -> Htt
     except InvalidInput as error:
         return _refuse(request, error)
     return file_response(file)
-
-
-def file_response(file: statements.File) -> HttpResponse:
-    """Answer with a file to keep, under a name of ours."""
-    headers = {
-        "Content-Disposition": f'attachment; filename="{file.name}"',
-        "Content-Language": get_language() or "",
-    }
-    return HttpResponse(file.content, content_type=file.content_type, headers=headers)
 
 
 def _refuse(request: HttpRequest, error: InvalidInput) -> HttpResponse:

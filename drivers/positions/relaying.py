@@ -23,26 +23,25 @@ class PositionRelay:
 
     def relay_fix(self, fix: Fix, rides: Iterable[TrackedTrip]) -> None:
         """Send a fix to the watchers of the driver's trips, and to staff."""
-        hub = self._hub
         for ride in rides:
             if ride.tracked_from > fix.received_at:
                 continue
-            if hub is None or hub.is_watched(ride.group):
-                self._send(ride.group, ride.group, fix, ride.trip_id, eta_for(fix.point, ride, fix.received_at))
-            if ride.shared_group and (hub is None or hub.is_watched(ride.shared_group)):
-                self._send_shared(ride, fix)
-        if hub is None or hub.is_watched(groups.STAFF):
-            self._send(groups.STAFF, f"driver.{fix.driver_id}", fix, None, NO_ETA)
+            for_trip, for_links = self._is_watched(ride.group), self._is_watched(ride.shared_group)
+            if not (for_trip or for_links):
+                continue
+            frame = _frame(fix, ride.trip_id, eta_for(fix.point, ride, fix.received_at))
+            if for_trip:
+                self._send(ride.group, ride.group, fix, frame)
+            if for_links:
+                self._send(ride.shared_group, ride.shared_group, fix, shared_location(frame, ride.trip_id))
+        if self._is_watched(groups.STAFF):
+            self._send(groups.STAFF, f"driver.{fix.driver_id}", fix, _frame(fix, None, NO_ETA))
 
-    def _send_shared(self, ride: TrackedTrip, fix: Fix) -> None:
-        to_go = eta_for(fix.point, ride, fix.received_at)
-        frame = _frame(fix, ride.trip_id, to_go)
-        self._relay(ride.shared_group, ride.shared_group, fix, shared_location(frame, ride.trip_id))
+    def _is_watched(self, group: str) -> bool:
+        """Say whether anybody may be in a group; "": nobody is."""
+        return bool(group) and (self._hub is None or self._hub.is_watched(group))
 
-    def _send(self, group: str, key: str, fix: Fix, trip_id: int | None, to_go: events.Eta) -> None:
-        self._relay(group, key, fix, _frame(fix, trip_id, to_go))
-
-    def _relay(
+    def _send(
         self, group: str, key: str, fix: Fix, frame: events.DriverLocationUpdated | events.SharedLocation
     ) -> None:
         """Send a position to the layer; while it waits, a newer one with the same `key` replaces it."""

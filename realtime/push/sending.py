@@ -12,7 +12,7 @@ from realtime.models import STAFF_PAGES, PushSubscription
 from realtime.push.encryption import encrypt, sign
 from realtime.push.endpoints import host_of
 from realtime.push.subscriptions import living
-from stepper.outbound import ImpatientLoop, tls_context
+from stepper.outbound import ImpatientLoop, open_client, patience_s
 from stepper.tasks.worker import PUSH, TryAgain
 
 # From the question for the host's address to the answer, whatever it is made of.
@@ -59,7 +59,7 @@ def send_push(*, subscription: int, payload: dict[str, Any], until: float, urgen
     if status in GONE:
         PushSubscription.objects.filter(pk=row.pk, endpoint=row.endpoint).delete()
     elif status in LATER or status >= 500:
-        raise TryAgain(f"status {status}", after_s=_seconds(retry_after))
+        raise TryAgain(f"status {status}", after_s=patience_s(retry_after, LONGEST_PATIENCE_S))
     elif not 200 <= status < 300:
         raise Refused(f"status {status}")
 
@@ -71,15 +71,9 @@ async def _post(endpoint: str, body: bytes, headers: dict[str, str]) -> tuple[in
     try:
         async with (
             asyncio.timeout(TIMEOUT_S),
-            httpx.AsyncClient(
-                verify=tls_context(), timeout=TIMEOUT_S, follow_redirects=False, trust_env=False
-            ) as client,
+            open_client(TIMEOUT_S) as client,
             client.stream("POST", endpoint, content=body, headers=headers) as response,
         ):
             return response.status_code, response.headers.get("Retry-After", "")
     except (httpx.HTTPError, OSError) as error:  # asyncio's TimeoutError is an OSError
         raise TryAgain from error
-
-
-def _seconds(retry_after: str) -> float:
-    return min(float(retry_after), LONGEST_PATIENCE_S) if retry_after.isdecimal() else 0

@@ -154,13 +154,18 @@ class SocketConsumer(ForwardingConsumer):
             self._connection.listener = self.receive_now
         self._go_on()
 
+    @property
+    def user_id(self) -> int | None:
+        """Whose socket it is, as it tells its client; None: of nobody with an account."""
+        return self.identity.user.pk
+
     def established(self) -> events.ConnectionEstablished:
         """Return the greeting, and load the facts that the driver's positions need. Reads the database."""
         settings = commands.current_settings()
         if self.driver_id is not None:
             buffer.load_facts(self.driver_id, settings)
         return events.ConnectionEstablished(
-            user_id=self.identity.user.pk,
+            user_id=self.user_id,
             driver_id=self.driver_id,
             server_time=database_now(),
             heartbeat_s=HEARTBEAT_S,

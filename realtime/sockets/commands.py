@@ -123,16 +123,16 @@ def trip_snapshots(user: User, trip_ids: Iterable[int]) -> list[events.Frame]:
     seen = access.visible_to(user).for_page().select_related("driver__position")
     trips = list(seen.filter(pk__in=wanted).order_by("pk"))
     settings = ServiceSettings.current() if any(trip.driver_id for trip in trips) else None
-    return [cards.snapshot(trip, _location_of(trip, settings) if settings else None) for trip in trips]
+    return [cards.snapshot(trip, location_of(trip, settings) if settings else None) for trip in trips]
 
 
 def last_location(user: User, trip_id: int) -> events.DriverLocationUpdated | None:
     """Return the last position of the trip's driver as this user gets it; None: there is none to be shown."""
     trip = access.visible_to(user).select_related("driver__position").filter(pk=trip_id).first()
-    return _location_of(trip, ServiceSettings.current()) if trip else None
+    return location_of(trip, ServiceSettings.current()) if trip else None
 
 
-def _location_of(trip: Trip, settings: ServiceSettings) -> events.DriverLocationUpdated | None:
+def location_of(trip: Trip, settings: ServiceSettings) -> events.DriverLocationUpdated | None:
     """Return the position that was read with the trip, as its watchers get it."""
     return tracking.location_for_watchers(trip, getattr(trip.driver, "position", None), settings)
 

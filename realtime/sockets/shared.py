@@ -6,22 +6,17 @@ from typing import Any, ClassVar
 import msgspec
 from django.conf import settings
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 from msgspec import Struct
 from msgspec.structs import replace
 
 from drivers.positions import tracking
 from realtime import events, groups
 from realtime.auth import require_tls
-from realtime.outbox import publisher
 from realtime.sockets import commands
-from realtime.sockets.base import HEARTBEAT_S
 from realtime.sockets.close_codes import CLOSE_NOT_PERMITTED
 from realtime.sockets.pages import PageConsumer
 from stepper import limits
-from stepper.db.clock import database_now
 from stepper.db.transactions import run_in_thread
-from stepper.errors import NotFound
 from trips import shares
 from trips.models import Trip
 from trips.states import FINISHED
@@ -77,8 +72,7 @@ def _last_location(trip_id: int) -> events.SharedLocation | None:
     trip = Trip.objects.select_related("driver__position").filter(pk=trip_id).first()
     if trip is None:
         return None
-    position = getattr(trip.driver, "position", None)
-    frame = tracking.location_for_watchers(trip, position, commands.current_settings())
+    frame = commands.location_of(trip, commands.current_settings())
     return tracking.shared_location(frame, trip_id) if frame else None
 
 
@@ -99,17 +93,9 @@ class SharedTripPageConsumer(PageConsumer):
     async def prepare(self) -> None:
         await self._set({groups.shared_trip(self.identity.trip_id)})
 
-    def established(self) -> events.ConnectionEstablished:
-        intervals = commands.current_settings()
-        return events.ConnectionEstablished(
-            user_id=None,
-            driver_id=None,
-            server_time=database_now(),
-            heartbeat_s=HEARTBEAT_S,
-            position_trip_s=intervals.position_trip_s,
-            position_idle_s=intervals.position_idle_s,
-            cursor=publisher.cursor,
-        )
+    @property
+    def user_id(self) -> None:
+        return None
 
     async def forward(self, message: dict[str, Any]) -> None:
         """Draw a change; the last one says that the trip is over, which its link does not outlive."""
@@ -130,5 +116,4 @@ class SharedTripPageConsumer(PageConsumer):
         if guest is not None:
             self.identity = guest
         else:
-            words = _("This link does not work any more: the trip is over or it was ended.")
-            await self._refuse(NotFound("share.ended", words), CLOSE_NOT_PERMITTED)
+            await self._refuse(shares.link_ended(), CLOSE_NOT_PERMITTED)

@@ -22,7 +22,7 @@ from stepper.accounts.confirmation import (
     require_confirmed,
 )
 from stepper.accounts.phone_codes import Sent
-from stepper.accounts.phone_pages import PhoneForm, SmsCodeForm
+from stepper.accounts.phone_pages import PhoneForm, SmsCodeForm, empty_form
 from stepper.accounts.phone_process import PhoneCodeProcess
 from stepper.errors import DomainError
 from stepper.models import PhonePurpose
@@ -149,18 +149,11 @@ def _send(
     except (ConfirmationRequired, NothingToConfirmWith):
         raise
     except DomainError as error:
-        shown = form or _empty(SmsCodeForm)
+        shown = form or empty_form(SmsCodeForm)
         add_refusal(shown, error)
         return with_retry_after(page(request, shown, None, status=error.status), error)
     PhoneCodeProcess.start(request.session, purpose, sent, next=wanted)
     return redirect(request.path)
-
-
-def _empty(kind: type[forms.Form]) -> forms.Form:
-    """Return a form that can hold an error though nothing was entered."""
-    form = kind({})
-    form.errors.clear()
-    return form
 
 
 def _take(form: forms.Form, use: Callable[[str], None]) -> tuple[int, Any] | None:

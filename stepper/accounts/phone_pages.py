@@ -182,14 +182,20 @@ def _lead_to_password(request: HttpRequest, error: NotPermitted) -> HttpResponse
     return redirect("account_login")
 
 
+def empty_form(kind: type[forms.Form]) -> forms.Form:
+    """Return a form that can hold an error though nothing was entered."""
+    form = kind({})
+    form.errors.clear()
+    return form
+
+
 def _refuse(
     request: HttpRequest, form: forms.Form, error: DomainError, process: PhoneCodeProcess | None
 ) -> HttpResponse:
     """Show why it was refused, at the step where it was."""
     if not form.is_bound:
         # Sending once more: there is nothing to add an error to yet.
-        form = type(form)({})
-        form.errors.clear()
+        form = empty_form(type(form))
     add_refusal(form, error)
     return with_retry_after(_page(request, form, process, status=error.status), error)
 

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 from django_tasks import task
 
-from stepper.outbound import ImpatientLoop, tls_context
+from stepper.outbound import CallFailed, ImpatientLoop, open_client, patience_s, read_body
 from stepper.sms.configuration import Provider, Request
 from stepper.tasks.queue import Work, enqueue, waiting
 from stepper.tasks.worker import SMS, TryAgain
@@ -73,7 +73,7 @@ def send_sms(*, phone: str, text: str) -> None:
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
         status, retry_after, answer = runner.run(_call(provider.request(phone, text)))
     if status in LATER:
-        raise TryAgain(f"status {status}", after_s=_seconds(retry_after))
+        raise TryAgain(f"status {status}", after_s=patience_s(retry_after, LONGEST_PATIENCE_S))
     if not 200 <= status < 300:
         raise Refused(f"status {status}")
     if provider.success_path and not provider.is_success(_read_json(answer)):
@@ -88,21 +88,14 @@ async def _call(request: Request) -> tuple[int, str, bytes]:
     try:
         async with (
             asyncio.timeout(TIMEOUT_S),
-            httpx.AsyncClient(
-                verify=tls_context(),
-                # A connection that is not made in time is told from an answer that is not.
-                timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-                follow_redirects=False,
-                trust_env=False,
-            ) as client,
+            # A connection that is not made in time is told from an answer that is not.
+            open_client(httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S)) as client,
             client.stream(request.method, request.url, content=request.body, headers=headers) as response,
         ):
-            read = bytearray()
-            async for chunk in response.aiter_raw():
-                read += chunk
-                if len(read) > MOST_BYTES:
-                    raise Refused("its answer is too long")
-            return response.status_code, response.headers.get("Retry-After", ""), bytes(read)
+            body = await read_body(response, MOST_BYTES)
+            return response.status_code, response.headers.get("Retry-After", ""), body
+    except CallFailed as error:
+        raise Refused("its answer is too long") from error
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise TryAgain from error
     except (httpx.HTTPError, OSError) as error:  # asyncio's TimeoutError is an OSError
@@ -114,7 +107,3 @@ def _read_json(answer: bytes) -> Any:
         return json.loads(answer)
     except ValueError:
         return None
-
-
-def _seconds(retry_after: str) -> float:
-    return min(float(retry_after), LONGEST_PATIENCE_S) if retry_after.isdecimal() else 0

@@ -236,9 +236,10 @@ class City:
     def _book(self, number: int, ride: "Ride") -> None:
         from realtime.events import Place
         from trips import bookings
+        from trips.booking_requests import BookingRequest
 
         pickup, dropoff = (Place("Place", "", *spot) for spot in (ride.pickup, ride.dropoff))
-        trip = bookings.book(self.passenger, bookings.BookingRequest(pickup=pickup, dropoff=dropoff))
+        trip = bookings.book(self.passenger, BookingRequest(pickup=pickup, dropoff=dropoff))
         self.booked[trip.pk] = number
 
     def _dispatch(self) -> None:

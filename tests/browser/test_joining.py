@@ -15,6 +15,7 @@ from tests.browsing import DESKTOP, PHONE
 from tests.factories import ALMATY, PassengerFactory, StaffFactory
 from tests.papers import accept_all, in_days, picture
 from trips import bookings
+from trips.booking_requests import BookingRequest
 
 # What the pages do; which database is behind them plays no part.
 pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
@@ -91,7 +92,7 @@ def test_applying_until_the_first_completed_trip(open_as: Callable[..., Page]) -
 
     trip = bookings.book(
         PassengerFactory(),
-        bookings.BookingRequest(events.Place("Almaty", "", *ALMATY), events.Place("Medeu", "", 43.1574, 77.0586)),
+        BookingRequest(events.Place("Almaty", "", *ALMATY), events.Place("Medeu", "", 43.1574, 77.0586)),
     )
     accept = page.get_by_test_id("offer-accept")
     expect(accept).not_to_have_attribute("aria-disabled", "true")

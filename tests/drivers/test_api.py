@@ -15,6 +15,7 @@ from tests.drives import step_there
 from tests.factories import AIRPORT, ALMATY, DriverFactory, PassengerFactory, StaffFactory, place
 from tests.rest import as_user
 from trips import accepting, assignment, bookings
+from trips.booking_requests import BookingRequest
 from trips.models import Offer, Trip
 from trips.states import STEPS, OfferStatus, TripStatus
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 def book(passenger, **changes):
-    request = bookings.BookingRequest(
+    request = BookingRequest(
         pickup=events.Place("Hotel Kazakhstan", "Dostyk 52", 43.2451, 76.9577),
         dropoff=events.Place("Almaty airport", "", *AIRPORT),
         **changes,

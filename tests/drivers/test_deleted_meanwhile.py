@@ -22,6 +22,7 @@ from stepper.models import AddressChange, AddressCode, User
 from tests.factories import DriverFactory, PassengerFactory, TripFactory
 from tests.papers import VEHICLE, in_days, picture
 from trips import bookings
+from trips.booking_requests import BookingRequest
 from trips.models import Rating, Trip
 from trips.states import TripStatus
 
@@ -33,7 +34,7 @@ HOUR = dt.timedelta(hours=1)
 def book(user: User) -> None:
     pickup = events.Place(name="Abay Square", address="", lat=43.2430, lng=76.9577)
     dropoff = events.Place(name="Almaty airport", address="", lat=43.3521, lng=77.0405)
-    bookings.book(user, bookings.BookingRequest(pickup, dropoff))
+    bookings.book(user, BookingRequest(pickup, dropoff))
 
 
 def plan_break(user: User) -> None:

@@ -20,6 +20,7 @@ from stepper.models import ServiceSettings
 from tests.factories import ALMATY, MEDEU, DriverFactory, PassengerFactory
 from tests.live import LiveServer
 from trips import bookings
+from trips.booking_requests import BookingRequest
 from trips.models import Offer, Trip
 from trips.states import OfferStatus
 
@@ -130,7 +131,7 @@ def _contenders() -> list[Contender]:
 
 
 def _book() -> Trip:
-    request = bookings.BookingRequest(events.Place("Almaty", "", *ALMATY), events.Place("Medeu", "", *MEDEU))
+    request = BookingRequest(events.Place("Almaty", "", *ALMATY), events.Place("Medeu", "", *MEDEU))
     return bookings.book(PassengerFactory.create(), request)
 
 

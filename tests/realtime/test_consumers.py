@@ -44,6 +44,7 @@ from tests.factories import (
     place,
 )
 from trips import assignment, bookings, driving
+from trips.booking_requests import BookingRequest
 from trips.models import Booking, Offer, Trip
 from trips.states import BookingStatus, OfferStatus, TripStatus
 
@@ -52,8 +53,8 @@ from .conftest import Connect
 run = database_sync_to_async
 
 
-def request_to(dropoff: tuple[float, float] = MEDEU) -> bookings.BookingRequest:
-    return bookings.BookingRequest(events.Place("Almaty", "", *ALMATY), events.Place("Medeu", "", *dropoff))
+def request_to(dropoff: tuple[float, float] = MEDEU) -> BookingRequest:
+    return BookingRequest(events.Place("Almaty", "", *ALMATY), events.Place("Medeu", "", *dropoff))
 
 
 # Who may connect

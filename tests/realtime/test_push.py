@@ -18,6 +18,7 @@ from realtime.delivery.notifications import notify, notify_staff
 from realtime.models import PushSubscription
 from realtime.push import sending, subscriptions
 from realtime.push.subscriptions import MOST_OF_A_USER, Topic
+from stepper import outbound
 from stepper.accounts import sessions
 from stepper.accounts.session_store import SessionStore
 from stepper.errors import Conflict, InvalidInput, NotSignedIn
@@ -42,7 +43,7 @@ def service(running, settings, monkeypatch):
     running.received.clear()
     running.answer, running.headers = 201, {}
     settings.PUSH_HOSTS = [running.host]
-    monkeypatch.setattr(sending, "tls_context", lambda: ssl.create_default_context(cafile=running.certificate))
+    monkeypatch.setattr(outbound, "tls_context", lambda: ssl.create_default_context(cafile=running.certificate))
     return running
 
 
@@ -330,7 +331,7 @@ def test_host_without_an_address_is_tried_again(service, user, monkeypatch) -> N
 
 
 def test_service_with_a_certificate_of_its_own_gets_nothing(service, user, monkeypatch) -> None:
-    monkeypatch.setattr(sending, "tls_context", ssl.create_default_context)
+    monkeypatch.setattr(outbound, "tls_context", ssl.create_default_context)
     subscribe(user, service)
     tell(user)
     work()

@@ -16,7 +16,7 @@ from stepper.models import ServiceSettings, User
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.rest import BOOKING, as_user
 from trips import accepting, access, assignment, bookings, driving, unfilled
-from trips.bookings import BookingRequest, Traveller
+from trips.booking_requests import BookingRequest, Traveller
 from trips.models import Trip, TripTransition
 from trips.panel import Panel
 

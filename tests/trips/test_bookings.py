@@ -15,7 +15,7 @@ from tests.factories import ALMATY, ASTANA, DriverFactory, PassengerFactory, Sta
 from tests.failing import failing
 from tests.outbox import frames, rechecked, types
 from trips import access, bookings, deadlines
-from trips.bookings import BookingRequest
+from trips.booking_requests import BookingRequest, check_request
 from trips.models import Booking, Trip
 
 pytestmark = pytest.mark.django_db
@@ -74,7 +74,7 @@ def passenger() -> User:
 )
 def test_check_names_the_wrong_field(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        bookings.check_request(wanted(**changes), ServiceSettings(), NOW)
+        check_request(wanted(**changes), ServiceSettings(), NOW)
 
     assert (refused.value.code, refused.value.status) == ("input.invalid", 400)
     assert list(refused.value.fields) == [field]
@@ -100,26 +100,26 @@ def test_check_names_the_wrong_field(changes: dict[str, Any], field: str) -> Non
     ],
 )
 def test_check_lets_the_limits_pass(changes: dict[str, Any]) -> None:
-    bookings.check_request(wanted(**changes), ServiceSettings(), NOW)
+    check_request(wanted(**changes), ServiceSettings(), NOW)
 
 
 def test_check_refuses_what_is_too_far_ahead_with_its_own_code() -> None:
     """By the pickup's clock, and as far as staff set."""
     late = wanted(departure_at=NOW + dt.timedelta(days=30, seconds=1))
     with pytest.raises(InvalidInput) as refused:
-        bookings.check_request(late, ServiceSettings(), NOW)
+        check_request(late, ServiceSettings(), NOW)
 
     assert (refused.value.code, refused.value.status) == ("booking.too_far_ahead", 400)
     assert "at most 30 days ahead: until 31 Mar" in str(refused.value.fields["departure_at"][0])
     assert "17:00" in str(refused.value.fields["departure_at"][0])
-    bookings.check_request(late, ServiceSettings(book_ahead_days=31), NOW)
+    check_request(late, ServiceSettings(book_ahead_days=31), NOW)
 
 
 def test_check_names_every_wrong_field_at_once() -> None:
     request = wanted(pickup=place(91, 0), dropoff=place(0, 181), seats=0, bags=-1, departure_at=NOW - dt.timedelta(1))
 
     with pytest.raises(InvalidInput) as refused:
-        bookings.check_request(request, ServiceSettings(), NOW)
+        check_request(request, ServiceSettings(), NOW)
 
     assert set(refused.value.fields) == {"pickup", "dropoff", "seats", "bags", "departure_at"}
 
@@ -127,7 +127,7 @@ def test_check_names_every_wrong_field_at_once() -> None:
 @pytest.mark.parametrize(("dropoff", "words"), [(76.0005, "are the same place"), (127, "at most 4000 km")])
 def test_check_refuses_what_is_no_way_to_drive(dropoff: float, words: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        bookings.check_request(wanted(pickup=place(43, 76), dropoff=place(43, dropoff)), ServiceSettings(), NOW)
+        check_request(wanted(pickup=place(43, 76), dropoff=place(43, dropoff)), ServiceSettings(), NOW)
 
     assert words in str(refused.value.fields["dropoff"][0])
 

@@ -15,7 +15,7 @@ from stepper.models import ServiceSettings, User
 from stepper.server import dispatcher
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
 from trips import accepting, assignment, bookings, deadlines, dispatch, driving
-from trips.bookings import BookingRequest
+from trips.booking_requests import BookingRequest
 from trips.cards import dropoff, pickup
 from trips.models import Trip
 

@@ -12,7 +12,7 @@ from stepper.errors import InvalidInput, TooManyRequests
 from stepper.models import ServiceSettings
 from tests.factories import ALMATY, DriverFactory, PassengerFactory
 from trips import quotes
-from trips.bookings import BookingRequest
+from trips.booking_requests import BookingRequest
 from trips.models import Offer, Trip
 from trips.states import VehicleClass
 

@@ -57,7 +57,7 @@ def test_receipt_is_in_the_readers_language(language: str, total: str, passenger
     with translation.override(language):
         found = receipts.read_receipt(passenger, trip.pk)
         assert found.total == total
-        assert receipts.write_pdf(passenger, trip.pk).startswith(b"%PDF-")
+        assert receipts.write_pdf(passenger, trip.pk).content.startswith(b"%PDF-")
 
 
 def test_file_is_the_receipt_for_paper(client: Client, passenger: User, trip: Trip) -> None:

@@ -27,7 +27,7 @@ from stepper.server import dispatcher
 from tests.drives import step_there
 from tests.factories import AIRPORT, ALMATY, DriverFactory, PassengerFactory, StaffFactory
 from trips import accepting, assignment, bookings, driving, review
-from trips.bookings import BookingRequest
+from trips.booking_requests import BookingRequest
 from trips.models import Booking, Offer, Trip
 from trips.states import ASSIGNED, DRIVING, FINISHED, OPEN, OfferStatus, TripStatus, next_step
 

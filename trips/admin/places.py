@@ -14,7 +14,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from stepper.admin.base import StaffAdmin
 from trips.models import Place, PlaceSource
-from trips.places import csv_import
+from trips.places import csv_import, index
 from trips.places.curated import regions
 from trips.places.folding import fold
 
@@ -80,8 +80,6 @@ class PlaceAdmin(StaffAdmin):
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         """Find places also by how people spell them, as the booking page does."""
-        from trips.places import index  # noqa: PLC0415 - not needed to show the list
-
         found, many = super().get_search_results(request, queryset, search_term)
         if fold(search_term):
             alike = [entry.place.pk for entry in index.current().search(search_term, limit=50)]

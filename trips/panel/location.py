@@ -7,9 +7,9 @@ from django.utils.translation import gettext as _
 
 from drivers.geo import distance_km
 from drivers.models import DriverPosition
-from drivers.positions import privacy
+from drivers.positions import privacy, tracking
 from stepper.templatetags.units import clock
-from trips import access, eta
+from trips import access
 from trips.states import ASSIGNED, TripStatus
 
 from .viewing import Viewing
@@ -72,9 +72,10 @@ class DriverLocation:
         """Return the minutes to the target, with the announced delay; None: nobody can say."""
         if self.away_km is None or self.position is None:
             return None
-        speeds = eta.speeds_of(self.viewing.settings)
-        drive_min = eta.minutes(self.away_km, speeds, self.position.speed_kmh)
-        return max(1, eta.with_delay(drive_min, self.trip.expected_after_delay_at, self.viewing.now))
+        ride = tracking.tracked_trip(self.trip, self.viewing.settings)
+        to_go = tracking.eta_for(tracking.point_of(self.position), ride, self.viewing.now)
+        minutes = to_go.pickup_min if self.target == "pickup" else to_go.dropoff_min
+        return None if minutes is None else max(1, minutes)
 
     @property
     def arrives_at(self) -> dt.datetime | None:
