@@ -26,9 +26,9 @@ INSTALL := -m pip --disable-pip-version-check install --quiet --require-hashes -
 TOOLS := $(VENV)/tools
 CATALOGUES := $(patsubst %.po,%.mo,$(wildcard locale/*/LC_MESSAGES/django.po))
 
-.PHONY: help setup setup-dev browser run serve test lint messages lock audit clean \
+.PHONY: help setup setup-dev browser promtool run serve test lint messages lock audit clean \
 	bench-relay bench-sockets bench-load bench-positions bench-candidates bench-accept bench-dispatch \
-	bench-quality bench-abuse bench-pruning bench-paint bench-lighthouse fuzz check-pages screenshots
+	bench-quality bench-abuse bench-pruning bench-reports bench-paint bench-marker bench-lighthouse bench-ops fuzz check-pages screenshots
 
 help:
 	@echo "make run          the demo: a simulated city on http://127.0.0.1:$(PORT)/ (PORT=8001 for another port)"
@@ -38,11 +38,11 @@ help:
 	@echo "make fuzz         50,000 generated frames and 10,000 requests on both set-ups (SEED=… plays them again)"
 	@echo "make serve        real use: no demo data, DEBUG off (HOST, PORT; DATABASE_URL and REDIS_URL to scale)"
 	@echo "make setup        the virtual environment alone"
-	@echo "make lint         ruff, mypy, import layers, migrations (made, and harmless to the last release), deployment check"
+	@echo "make lint         ruff, mypy, oxlint, import layers, migrations (made, and harmless to the last release), deployment check"
 	@echo "make messages     bring the catalogues in locale/ up to date with the code, say what is not translated"
 	@echo "make lock         write requirements*.lock and docs/licences.md anew (ARGS=--upgrade: newer versions)"
 	@echo "make audit        look for known vulnerabilities of the locked packages (status 3: no source was reachable)"
-	@echo "make bench-NAME   figures beside peers: relay, sockets, load, positions, candidates, accept, dispatch, quality, abuse, pruning, paint, lighthouse (ARGS=--help)"
+	@echo "make bench-NAME   figures beside peers: relay, sockets, load, positions, candidates, accept, dispatch, quality, abuse, pruning, reports, paint, marker, lighthouse, ops (ARGS=--help)"
 	@echo "make clean        remove the environment and caches; the data in var/ stays"
 
 setup: $(STAMP) $(FONTS) $(CATALOGUES)
@@ -84,6 +84,11 @@ browser:
 	@command -v chromium-headless-shell >/dev/null || .ci/debian-install chromium-headless-shell \
 		|| echo "Without chromium-headless-shell the browser tests take longer."
 
+# Tries the alert rules.
+promtool:
+	@command -v promtool >/dev/null || test -x $(VENV)/bin/promtool || .ci/make-promtool $(CURDIR)/$(VENV)/bin/promtool \
+		|| echo "promtool is missing: the test of the alert rules will fail. Install it (Debian: apt-get install prometheus)."
+
 run: setup
 	@exec env DEBUG=1 $(PYTHON) manage.py run --port $(PORT) --drivers $(DRIVERS) --passengers $(PASSENGERS)
 
@@ -93,7 +98,7 @@ serve: setup
 
 # Both suites run even if the first fails; pytest says on which servers. Each process that a test starts would compile
 # the project again where Python may not keep what it compiled.
-test: setup-dev browser
+test: setup-dev browser promtool
 	@status=0; for suite in embedded scaled; do \
 		env -u PYTHONDONTWRITEBYTECODE STEPPER_SUITE=$$suite $(PYTHON) -m pytest -n $(JOBS) --dist loadgroup $(ARGS) || status=1; \
 	done; exit $$status
@@ -117,13 +122,14 @@ lint: setup-dev
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/oxlint --quiet static/js
 	$(VENV)/bin/lint-imports --no-cache
 	$(PYTHON) manage.py makemigrations --check --dry-run
 	$(PYTHON) -m tests.upgrade.compatibility
 	env -u DEBUG HTTPS=1 $(PYTHON) manage.py check --deploy --fail-level WARNING
 
 # Each prints a table and, in its last line, its figures as JSON. They want the machine for themselves.
-bench-relay bench-sockets bench-load bench-positions bench-candidates bench-abuse bench-pruning bench-paint bench-lighthouse: bench-%: setup-dev
+bench-relay bench-sockets bench-load bench-positions bench-candidates bench-abuse bench-pruning bench-reports bench-paint bench-marker bench-lighthouse bench-ops: bench-%: setup-dev
 	@exec $(PYTHON) -m tests.bench.$* $(ARGS)
 
 bench-dispatch: setup-dev

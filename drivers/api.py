@@ -21,6 +21,7 @@ from realtime import events
 from stepper.api.base import ApiRequest, NewestFirst, read, read_struct
 from stepper.db.clock import database_now
 from stepper.errors import NotPermitted
+from stepper.monitoring import log_ids
 from trips import accepting, driving
 from trips.api import trip_response
 from trips.offers import open_cards
@@ -58,6 +59,7 @@ class DriverView(APIView):
         if self.counts_as_activity and request.method not in SAFE_METHODS:
             working_time.record_activity(driver.pk)
         self.driver = driver
+        log_ids.note(driver_id=driver.pk)
 
 
 def _key_of(request: ApiRequest) -> str:

@@ -13,6 +13,7 @@ from realtime import events, groups
 from realtime.delivery.notifications import notify
 from realtime.outbox import refresh_permissions
 from stepper import security_log
+from stepper.dates import short_date
 from stepper.db.transactions import in_transaction
 from stepper.errors import Conflict, Text
 from stepper.models import SecurityEventCode, User
@@ -27,19 +28,29 @@ DECISIONS = {
 }
 
 
-def approve(driver_id: int, user: User) -> Driver:
+def approve(driver_id: int, user: User, *, although_expired: bool = False) -> Driver:
     """Approve an applicant. Who has sent an application needs accepted documents; whom staff entered does not.
 
     Raises:
         NotFound, Conflict (driver.approval_refused), as the other decisions do
-        Conflict: driver.documents_unchecked; driver.no_vehicle, one with the applicant's plate was there already
+        Conflict: driver.documents_unchecked; driver.no_vehicle, one with the applicant's plate was there already;
+            driver.licence_expired, unless `although_expired`
     """
-    return _decide_approval("approve", driver_id, user=user, approval=Approval.APPROVED, title=_ADMITTED)
+    return _decide_approval(
+        "approve", driver_id, user=user, approval=Approval.APPROVED, title=_ADMITTED, although_expired=although_expired
+    )
 
 
-def reinstate(driver_id: int, user: User) -> Driver:
-    """Lift a driver's suspension."""
-    return _decide_approval("reinstate", driver_id, user=user, approval=Approval.APPROVED, title=_ADMITTED)
+def reinstate(driver_id: int, user: User, *, although_expired: bool = False) -> Driver:
+    """Lift a driver's suspension. Raises as `approve`."""
+    return _decide_approval(
+        "reinstate",
+        driver_id,
+        user=user,
+        approval=Approval.APPROVED,
+        title=_ADMITTED,
+        although_expired=although_expired,
+    )
 
 
 def reject(driver_id: int, user: User, reason: str = "") -> Driver:
@@ -84,9 +95,24 @@ def _require_vehicle(driver: Driver, application: DriverApplication) -> None:
         raise Conflict("driver.no_vehicle", words % {"plate": application.plate})
 
 
+def licence_warning(driver: Driver) -> str | None:
+    """Return in words that the licence of a driver who is to be admitted has expired; None: it is valid."""
+    if not driver.licence_expired:
+        return None
+    date = short_date(driver.licence_expires_on, year=True)
+    return _("The licence expired on %(date)s: they cannot go online with it.") % {"date": date}
+
+
 @in_transaction
 def _decide_approval(
-    decision: str, driver_id: int, *, user: User, approval: Approval, title: Text, reason: str = ""
+    decision: str,
+    driver_id: int,
+    *,
+    user: User,
+    approval: Approval,
+    title: Text,
+    reason: str = "",
+    although_expired: bool = False,
 ) -> Driver:
     """Store a decision of staff and notify the driver. A trip under way stays theirs until staff reassign it.
 
@@ -104,6 +130,8 @@ def _decide_approval(
         raise Conflict("driver.approval_refused", _("The driver's approval is “%(approval)s”.") % {"approval": current})
     if approval == Approval.APPROVED and not driver.user.is_active:
         raise Conflict("driver.account_inactive", _("This account was deleted or is closed."))
+    if approval == Approval.APPROVED and not although_expired and (words := licence_warning(driver)):
+        raise Conflict("driver.licence_expired", words)
     if decision == "approve":
         require_checked(driver.user_id)
         application = DriverApplication.of(driver.user_id)

@@ -58,16 +58,32 @@ def lock_driver(driver_id: int, *, with_mates: bool = False) -> Driver:
     return driver
 
 
+def lock_both(first_id: int, driver_id: int) -> tuple[Driver, Driver]:
+    """Lock a trip's driver, the new one and who shares their vehicle, by ascending id. Raises NotFound."""
+    mates = Driver.objects.with_mates(driver_id).values_list("pk", flat=True)
+    list(Driver.objects.filter(pk__in={*mates, first_id, driver_id}).locked().values_list("pk"))
+    return lock_driver(first_id), lock_driver(driver_id, with_mates=True)
+
+
 def lock_driver_of(user_id: int, *, with_mates: bool = False) -> Driver | None:
     """Lock and return the driver that a user is, as `lock_driver`; None: they are no driver."""
     driver_id = Driver.objects.filter(user=user_id).values_list("pk", flat=True).first()
     return None if driver_id is None else lock_driver(driver_id, with_mates=with_mates)
 
 
-def require_approved(driver: Driver) -> None:
-    """Check the driver's approval and account; raise NotPermitted (driver.not_approved) with a reason for people."""
+def require_approved(driver: Driver, *, by_staff: bool = False) -> None:
+    """Check the driver's approval and account; raise NotPermitted (driver.not_approved) with a reason for people.
+
+    The reason speaks to the driver, or of them to staff.
+    """
     if driver.approval == Approval.APPROVED and driver.user.is_active:
         return
+    if by_staff:
+        is_approved = driver.approval == Approval.APPROVED
+        of_approval = _("This driver is not approved: %(approval)s.") % {"approval": driver.get_approval_display()}
+        raise NotPermitted(
+            "driver.not_approved", _("This driver's account is not active.") if is_approved else of_approval
+        )
     reasons = {
         Approval.PENDING: _("Your account has not been approved yet."),
         Approval.REJECTED: _("Your application was rejected."),

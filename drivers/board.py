@@ -9,24 +9,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-from django.db.models import Prefetch, Q
+from django.db.models import Prefetch
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from realtime import events
 from stepper.db.clock import database_now
-from stepper.errors import NotFound, Text
+from stepper.errors import Text
 from stepper.models import ServiceSettings, User, initials
-from trips import driving, eta, offers
-from trips.models import Booking, Rating, Trip
+from trips import boarding, driving, eta, messages, offers
+from trips.models import Booking, Trip
 from trips.states import (
     ABOARD,
     ASSIGNED,
     DRIVING,
-    FINISHED,
     STEPS,
     BookingStatus,
-    Role,
     TripStatus,
     next_step,
 )
@@ -34,11 +32,11 @@ from trips.states import (
 from . import hours
 from .earnings import sums
 from .geo import distance_km
+from .history import HistoryPage, PastTrip, read_history
 from .models import Approval, Availability, AvailabilityChange, Break, Cause, Driver
 from .navigation import navigation_url
 from .papers import Papers
 
-HISTORY_PAGE = 10
 # How long a completed trip stays on the Active tab with the request to rate its passenger.
 ASK_RATING_FOR = dt.timedelta(hours=2)
 
@@ -123,6 +121,10 @@ class ActiveTrip:
     navigation_app: str
     # At the pickup the step is boarding and driving off in one.
     joins_boarding: bool = False
+    # How many messages of the passenger the driver has not read.
+    unread: int = 0
+    # The passenger has a code that the driver enters before they are on board.
+    asks_code: bool = False
 
     @property
     def people(self) -> list[Person]:
@@ -181,10 +183,21 @@ class ActiveTrip:
 
     @property
     def destination(self) -> tuple[float, float]:
-        """Where the driver goes now, (lat, lng): the pickup or the dropoff."""
+        """Where the driver goes now, (lat, lng): the pickup, the next stop or the dropoff."""
         if self.heads_to_dropoff:
-            return self.trip.dropoff_lat, self.trip.dropoff_lng
+            return self.trip.points_ahead[0]
         return self.trip.pickup_lat, self.trip.pickup_lng
+
+    @property
+    def stops_ahead(self) -> list[tuple[int, events.Stop]]:
+        """(number, stop) of the stops that are not marked as reached."""
+        stops = enumerate(self.trip.stop_list, 1)
+        return [(number, stop) for number, stop in stops if stop.reached_at is None]
+
+    @property
+    def may_reach_stop(self) -> bool:
+        """Say whether the next thing to do is to mark a stop as reached."""
+        return self.trip.status == TripStatus.IN_TRANSIT and bool(self.stops_ahead)
 
     @property
     def navigation_url(self) -> str:
@@ -192,11 +205,11 @@ class ActiveTrip:
 
     @property
     def may_release(self) -> bool:
-        return self.trip.status in {TripStatus.ACCEPTED, TripStatus.EN_ROUTE}
+        return self.trip.status in {TripStatus.ACCEPTED, TripStatus.EN_ROUTE} and not self.trip.former_legs
 
     @property
     def may_report_no_show(self) -> bool:
-        return self.trip.status == TripStatus.DRIVER_ARRIVED
+        return self.trip.status == TripStatus.DRIVER_ARRIVED and not self.trip.former_legs
 
     @property
     def no_show_from(self) -> dt.datetime | None:
@@ -219,35 +232,6 @@ class ActiveTrip:
             (STATUS_LABELS[step], "done" if at < current else "now" if at == current else "ahead")
             for at, step in enumerate(order)
         ]
-
-
-@dataclass(frozen=True, slots=True)
-class PastTrip:
-    """A finished trip, with the stars that the driver gave and received; None: none yet."""
-
-    trip: Trip
-    given: int | None
-    received: int | None
-    # What the driver gave.
-    rating: Rating | None = None
-    may_change_rating: bool = False
-
-    @property
-    def completed(self) -> bool:
-        return self.trip.status == TripStatus.COMPLETED
-
-    @property
-    def may_rate(self) -> bool:
-        return self.completed and self.given is None
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryPage:
-    """One page of the driver's finished trips."""
-
-    trips: list[PastTrip]
-    # Where the next page begins; empty: this is the last.
-    more: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,12 +321,20 @@ class Board:
         confirmed = Booking.objects.filter(status=BookingStatus.CONFIRMED).select_related("passenger")
         trips = (
             Trip.objects.filter(driver_id=self.driver.pk, status__in=ASSIGNED)
-            .select_related("organiser")
+            .select_related("organiser", "driver")
             .prefetch_related(Prefetch("bookings", confirmed.order_by("pk")))
             .order_by("departure_at", "pk")
         )
+        unread = messages.count_unread(self.driver.user, trips)
         rows = [
-            ActiveTrip(trip, list(trip.bookings.all()), self.driver.navigation_app, self._joins_boarding(trip))
+            ActiveTrip(
+                trip,
+                list(trip.bookings.all()),
+                self.driver.navigation_app,
+                joins_boarding=self._joins_boarding(trip),
+                unread=unread.get(trip.pk, 0),
+                asks_code=bool(trip.boarding_code) and boarding.is_asked(trip, self.settings),
+            )
             for trip in trips
         ]
         return sorted(rows, key=lambda row: not row.is_driving)
@@ -353,7 +345,7 @@ class Board:
 
     @cached_property
     def history(self) -> HistoryPage:
-        return history(self.driver, "", now=self.now)
+        return read_history(self.driver, "", now=self.now, settings=self.settings)
 
     @property
     def to_rate(self) -> PastTrip | None:
@@ -386,47 +378,3 @@ class Board:
         km = distance_km(position.lat, position.lng, waiting[0].pickup_lat, waiting[0].pickup_lng)
         leave_at = waiting[0].departure_at - dt.timedelta(minutes=eta.minutes(km, eta.speeds_of(self.settings)))
         return Upcoming(waiting[0], km, leave_at, leave_at <= self.now)
-
-
-def history(driver: Driver, before: str, *, now: dt.datetime) -> HistoryPage:
-    """Read a page of finished trips, the latest departure first.
-
-    `before`: the `more` of the page before, empty: the first page.
-
-    Raises:
-        NotFound: `before` is not the `more` of any page
-    """
-    mine = Rating.objects.filter(Q(by=driver.user_id) | Q(about=driver.user_id))
-    trips = (
-        Trip.objects.filter(driver_id=driver.pk, status__in=FINISHED)
-        .select_related("organiser")
-        .prefetch_related(Prefetch("ratings", mine))
-        .order_by("-departure_at", "-pk")
-    )
-    if before:
-        departure_at, pk = _parse_before(before)
-        trips = trips.filter(Q(departure_at__lt=departure_at) | Q(departure_at=departure_at, pk__lt=pk))
-    rows = list(trips[: HISTORY_PAGE + 1])
-    page = rows[:HISTORY_PAGE]
-    more = f"{page[-1].departure_at.timestamp():.6f}-{page[-1].pk}" if len(rows) > HISTORY_PAGE else ""
-    return HistoryPage([_past_trip(trip, now) for trip in page], more)
-
-
-def _parse_before(before: str) -> tuple[dt.datetime, int]:
-    stamp, _dash, pk = before.partition("-")
-    try:
-        return dt.datetime.fromtimestamp(float(stamp), dt.UTC), int(pk)
-    except (ValueError, OverflowError, OSError) as error:
-        raise NotFound("not_found", _("There is no such page.")) from error
-
-
-def _past_trip(trip: Trip, now: dt.datetime) -> PastTrip:
-    ratings = {rating.role: rating for rating in trip.ratings.all()}
-    given, received = ratings.get(Role.DRIVER), ratings.get(Role.ORGANISER)
-    return PastTrip(
-        trip,
-        given=given.stars if given else None,
-        received=received.stars if received else None,
-        rating=given,
-        may_change_rating=given is not None and given.may_change(now),
-    )

@@ -11,9 +11,10 @@ from django.utils.translation import gettext as _
 
 from drivers.models import DocumentKind, DocumentStatus, Driver, DriverDocument
 from drivers.papers import publish_papers
-from drivers.pictures import encode_picture
+from drivers.pictures import encode_picture, portrait
 from realtime.delivery.notifications import notify, notify_staff
 from stepper import limits
+from stepper.audit.looks import looked_at
 from stepper.db.transactions import in_transaction
 from stepper.errors import InvalidInput, NotFound, NotPermitted, Text
 from stepper.mail import sending
@@ -58,21 +59,19 @@ def _store(user: User, kind: DocumentKind, content: bytes, expires_on: dt.date |
     # Of two that are sent at once the later one stays.
     User.objects.lock_active(user.pk)
     mine = DriverDocument.objects.filter(owner=user, kind=kind)
-    # Nobody is shown a photo but its owner and staff, so there is nothing to wait for.
-    is_photo = kind == DocumentKind.PHOTO
     # With one that was accepted they have driven, so it is kept for disputes also where it was rejected later.
     mine.filter(status__in=[DocumentStatus.PENDING, DocumentStatus.REJECTED], accepted_at__isnull=True).delete()
-    if is_photo:
-        mine.filter(status=DocumentStatus.ACCEPTED).delete()
+    if kind == DocumentKind.PHOTO:
+        # One from before passengers saw photos, which nobody has checked.
+        mine.filter(status=DocumentStatus.ACCEPTED, accepted_at__isnull=True).delete()
     row = DriverDocument.objects.create(
         owner=user,
         kind=kind,
-        status=DocumentStatus.ACCEPTED if is_photo else DocumentStatus.PENDING,
         content=content,
         expires_on=expires_on,
     )
     publish_papers(user.pk)
-    if not is_photo and Driver.objects.filter(user=user).exists():
+    if Driver.objects.filter(user=user).exists():
         address = f"/admin/drivers/driverdocument/{row.pk}/change/"
         notify_staff(CHANGE, lambda: (_("A document to check"), f"{kind.label} · {user.name}"), address)
     return row
@@ -87,7 +86,27 @@ def find_document(user: User, document_id: int) -> DriverDocument:
     row = DriverDocument.objects.defer(None).filter(pk=document_id).first()
     if row is None or not (row.owner_id == user.pk or (user.is_staff and user.has_perm(VIEW))):
         raise NotFound("document.not_found", _("There is no such document."))
+    looked_at(user, [row.owner_id], DriverDocument._meta.label_lower, row.pk)
     return row
+
+
+def photo_id_of(user_id: int) -> int | None:
+    """Return the id of the photo that a driver's passengers see: one that staff have accepted; None: there is none."""
+    photos = DriverDocument.objects.filter(owner=user_id, kind=DocumentKind.PHOTO, status=DocumentStatus.ACCEPTED)
+    # What was sent before passengers saw photos counts as accepted, and nobody has looked at it.
+    return photos.filter(accepted_at__isnull=False).values_list("pk", flat=True).first()
+
+
+def portrait_of(document_id: int) -> bytes:
+    """Return a photo as passengers see it. The caller has checked that the viewer may (`photo_id_of`).
+
+    Raises:
+        NotFound: document.not_found, it was deleted meanwhile
+    """
+    content = DriverDocument.objects.filter(pk=document_id).values_list("content", flat=True).first()
+    if content is None:
+        raise NotFound("document.not_found", _("There is no such document."))
+    return portrait(bytes(content))
 
 
 def require_not_own(staff: User, owner_id: int) -> None:

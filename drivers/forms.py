@@ -193,7 +193,7 @@ class BreakForm(forms.Form):
 
 
 class StatusForm(forms.Form):
-    """One step of a trip, or `delayed`, `released`, `no_show`; the position is the browser's, when it has one."""
+    """One step of a trip, or `delayed`, `stop_reached`, `released`, `no_show`; the position is the browser's."""
 
     status = forms.CharField(max_length=20)
     note = PlainTextInput(max_length=200, required=False)
@@ -203,6 +203,8 @@ class StatusForm(forms.Form):
         required=False, min_value=1, max_value=1440, error_messages={"invalid": _("Enter whole minutes.")}
     )
     delay_reason = PlainTextInput(max_length=200, required=False)
+    stop = forms.IntegerField(required=False, min_value=1, max_value=100)
+    code = forms.CharField(max_length=8, required=False)
 
 
 class StarsForm(forms.Form):

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from realtime import events
 from realtime.delivery.fragments import badge, notification
 from stepper.errors import DomainError, Text
+from trips import conversations
 
 from .board import Board
 from .forms import BreakForm, FiltersForm, HoursForm
@@ -72,7 +73,9 @@ def hours(board: Board, form: HoursForm, *, break_form: BreakForm, saved: bool =
 def snapshot(driver_id: int) -> str:
     """Draw everything, for a page that has just connected or may have missed events."""
     board = Board.of(driver_id)
-    return regions(board) + _filters_as_stored(board) + _hours_as_stored(board) + badge(board.driver.user_id)
+    messages = conversations.draw_badges(board.driver.user, [row.trip for row in board.active])
+    panels = _filters_as_stored(board) + _hours_as_stored(board)
+    return regions(board) + messages + panels + badge(board.driver.user_id)
 
 
 DriverPageEvent = (
@@ -83,6 +86,9 @@ DriverPageEvent = (
     | events.BookingCancelled
     | events.TripRated
     | events.DriverUpdated
+    | events.TripMessageCreated
+    | events.TripMessageRead
+    | events.TripMessageHidden
     | events.NotificationDriver
     | events.NotificationPassenger
     | events.NotificationStaff
@@ -109,6 +115,8 @@ def render(event: DriverPageEvent, driver_id: int) -> str:
             return regions(Board.of(driver_id), RATING_PLACES)
         case events.DriverUpdated():
             return _draw_parts(Board.of(driver_id), event.changed)
+        case events.TripMessageCreated() | events.TripMessageRead() | events.TripMessageHidden():
+            return conversations.draw_changed(user_of(driver_id), event.trip_id)
         case events.NotificationDriver():
             board = Board.of(driver_id)
             # What depends on the time of day: when to set off, whether the licence is still good.
@@ -136,6 +144,8 @@ _REGIONS_OF: dict[events.DriverPart, tuple[str, ...]] = {
     "filters": (),
     "rating": ("stats",),
     "navigation": ("active",),
+    # One that they had handed over has ended.
+    "trips": ("stats", "active", "history"),
 }
 
 
@@ -162,6 +172,7 @@ _END_REASONS: dict[str, Callable[[], str]] = {
     "timeout": lambda: _("Time ran out."),
     "accepted_by_another": lambda: _("Another driver was faster."),
     "cancelled": lambda: _("This trip is no longer offered."),
+    "changed": lambda: _("The passenger changed this trip. It may be offered to you again."),
     "no_longer_eligible": lambda: _("This trip is not offered to you any more."),
 }
 

@@ -1,6 +1,6 @@
 """Driver metrics: the figures that the ranking weighs, computed by the dispatcher and stored per driver.
 
-The average of the stars is not among them (trips.bookings.rate). Stored, so that a search does not count a week of
+The average of the stars is not among them (trips.ratings.rate). Stored, so that a search does not count a week of
 offers while a passenger waits. They are computed when a driver comes online or a trip of theirs ends, and every quarter
 of an hour while they are online.
 """
@@ -12,8 +12,8 @@ from django.db.models.functions import Now
 
 from drivers.models import Availability, Driver, DriverMetrics
 from stepper.db.transactions import in_transaction, isolate_failures
-from trips.models import Offer, Trip
-from trips.states import OfferStatus, TripStatus
+from trips.models import Offer, Trip, TripLeg
+from trips.states import FINISHED, OfferStatus, TripStatus
 
 PERIOD = dt.timedelta(days=7)
 COUNTED_EVERY = dt.timedelta(minutes=15)
@@ -38,7 +38,8 @@ def _count_drivers(driver_ids: list[int]) -> int:
     rows = {row.pk: row for row in mine.select_for_update(skip_locked=True, of=("self",))}
     offers: QuerySet[Offer] = Offer.objects.filter(driver__in=rows, created_at__gt=Now() - PERIOD)
     accepted = Q(status=OfferStatus.ACCEPTED)
-    # Offers withdrawn because another driver accepted or the passenger cancelled count neither way.
+    # Offers withdrawn because another driver accepted, the passenger cancelled or staff assigned the trip count neither
+    # way, and a trip that staff took off the driver is not one that they gave back.
     answered = accepted | Q(status__in=[OfferStatus.DECLINED, OfferStatus.EXPIRED])
     counted = (
         offers.order_by()
@@ -46,7 +47,7 @@ def _count_drivers(driver_ids: list[int]) -> int:
         .annotate(
             accepted=Count("pk", filter=accepted),
             answered=Count("pk", filter=answered),
-            given_back=Count("pk", filter=Q(released_at__isnull=False)),
+            given_back=Count("pk", filter=Q(released_at__isnull=False, taken_off=False)),
         )
     )
     for row in rows.values():
@@ -58,6 +59,10 @@ def _count_drivers(driver_ids: list[int]) -> int:
     ended = Trip.objects.filter(driver__in=rows, status=TripStatus.COMPLETED).order_by().values("driver")
     for found in ended.annotate(last=Max("completed_at")):
         rows[found["driver"]].last_trip_at = found["last"]
+    handed_over = TripLeg.objects.filter(driver__in=rows, trip__status__in=sorted(FINISHED)).order_by().values("driver")
+    for found in handed_over.annotate(last=Max("ended_at")):
+        row = rows[found["driver"]]
+        row.last_trip_at = max(row.last_trip_at or found["last"], found["last"])
     DriverMetrics.objects.bulk_update(rows.values(), ["acceptance", "cancellations", "last_trip_at"], batch_size=100)
     online = Driver.objects.filter(pk__in=rows).exclude(availability=Availability.OFFLINE).values("pk")
     DriverMetrics.objects.filter(pk__in=rows).update(

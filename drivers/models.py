@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from drivers.colours import colour_in_words
 from drivers.document_models import (
     REQUIRED_KINDS,
     DocumentKind,
@@ -103,8 +104,8 @@ class Vehicle(models.Model):
 
     @property
     def label(self) -> str:
-        """ "White Toyota Camry"."""
-        return f"{self.colour} {self.make} {self.model}"
+        """ "White Toyota Camry", the colour in the active language."""
+        return f"{colour_in_words(self.colour)} {self.make} {self.model}"
 
     @property
     def plate_text(self) -> str:
@@ -297,6 +298,8 @@ class AvailabilityChange(models.Model):
             models.Index(fields=["driver", "-id"], name="availability_of_driver"),
             # A driver's hours in a period (drivers.earnings.hours).
             models.Index(fields=["driver", "created_at"], name="availability_driver_at"),
+            # All drivers' hours on a day (trips.reports).
+            models.Index(fields=["created_at"], name="availability_at"),
         ]
 
     def __str__(self) -> str:

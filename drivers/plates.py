@@ -24,6 +24,8 @@ _SUFFIX = re.compile(rf"{DOUBT}[0-9]{{1,3}}$")
 # What stands apart when a plate is read. Uzbek ones of a company have two groups of digits in a row: 01 123 AAA.
 _TWO_NUMBERS = re.compile(r"([0-9]{2})([0-9]{3})([A-Z]{3})")
 _GROUPS = re.compile(r"[0-9]+|[^\W\d]+")
+# As they are shown.
+_KAZAKH = re.compile(r"\b(\d{3}) ([A-Z]{2,3}) (\d{2})\b")
 
 
 def normal_plate(text: str) -> str:
@@ -42,6 +44,11 @@ def readable_plate(plate: str) -> str:
     normal = _SUFFIX.sub("", normal_plate(plate))
     company = _TWO_NUMBERS.fullmatch(normal)
     return " ".join(company.groups() if company else _GROUPS.findall(normal))
+
+
+def keep_on_one_line(text: str) -> str:
+    """Return a text with plates of Kazakhstan in which no line ends inside one."""
+    return _KAZAKH.sub("\\1\N{NO-BREAK SPACE}\\2\N{NO-BREAK SPACE}\\3", text)
 
 
 def is_doubtful(plate: str) -> bool:

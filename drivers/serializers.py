@@ -21,7 +21,7 @@ from .models import AvailabilityChange, Break, Driver
 
 
 class StatusSerializer(serializers.Serializer[Any]):
-    """`status` is the next state, or `delayed` (with delay_minutes), `released` or `no_show`."""
+    """`status`: the next state, or `delayed` (delay_minutes), `stop_reached` (stop), `released` or `no_show`."""
 
     status = StringField(max_length=20)
     note = StringField(max_length=300, required=False, allow_blank=True, default="")
@@ -29,6 +29,8 @@ class StatusSerializer(serializers.Serializer[Any]):
     lng = NumberField(min_value=-180, max_value=180, required=False, allow_null=True, default=None)
     delay_minutes = IntField(min_value=1, max_value=1440, required=False, allow_null=True, default=None)
     delay_reason = StringField(max_length=200, required=False, allow_blank=True, default="")
+    stop = IntField(min_value=1, max_value=100, required=False, allow_null=True, default=None)
+    code = StringField(max_length=8, required=False, allow_blank=True, default="")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if (attrs["lat"] is None) != (attrs["lng"] is None):

@@ -1,4 +1,4 @@
-"""The driver's settings: what they choose, their photo and documents, and deleting the account.
+"""The driver's settings: what they choose, their photo and documents.
 
 The e-mail, the password, two-step sign-in and sessions have pages of their own, which this one leads to.
 """
@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -16,14 +15,12 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from stepper.accounts.confirmation import ConfirmationRequired, NothingToConfirmWith, require_confirmed
-from stepper.accounts.views import clear_site_data
 from stepper.errors import DomainError, TooManyRequests
 from stepper.models import Theme
 from stepper.web.refusals import add_refusal, over_limit
 from stepper.web.requests import SignedInRequest
 
-from . import deletion, preferences
+from . import preferences
 from .board import Board
 from .forms import BreakForm, FiltersForm, HoursForm
 from .joining_forms import DocumentForm, document_forms
@@ -85,27 +82,7 @@ def render_page(
     return render(request, "drivers/settings.html", context, status=status)
 
 
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def delete_account(request: SignedInRequest) -> HttpResponse:
-    """Say what deleting the account means, after the password; then delete it and sign out."""
-    refusal = ""
-    if request.method == "POST":
-        try:
-            deletion.delete_account(request.user, request.session)
-        except (ConfirmationRequired, NothingToConfirmWith):
-            # The middleware leads to the page that asks for the password, and back.
-            raise
-        except TooManyRequests as error:
-            return over_limit(request, error)
-        except DomainError as error:
-            refusal = str(error.message)
-        else:
-            logout(request)
-            messages.success(request, _("Your account is deleted."))
-            return clear_site_data(redirect("stepper:home"))
-    else:
-        require_confirmed(request.session, request.user, opens_form=True)
-    context = {"refusal": refusal}
-    return render(request, "account/delete.html", context, status=409 if refusal else 200)
+    """Lead from the page's earlier address to the present one."""
+    return redirect("stepper:account-erase", permanent=True)

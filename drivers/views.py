@@ -23,19 +23,22 @@ from django.views.decorators.http import require_GET, require_POST
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
-from drivers import availability, board, fragments, working_time
+from drivers import availability, fragments, working_time
 from realtime import events, groups
 from realtime.drawings import DrawingKey, change_of, draw_once
 from realtime.models import Event
 from realtime.outbox import committed_events, is_latest
 from stepper.errors import DomainError, InvalidInput, NotFound, Text, TooManyRequests
+from stepper.monitoring import log_ids
+from stepper.monitoring.figures import count_refusal
 from stepper.web.refusals import add_refusal, over_limit
 from stepper.web.requests import SignedInRequest
-from trips import accepting, bookings, driving
+from trips import accepting, driving, ratings
 from trips.states import DeclineReason
 
 from .board import Board
 from .forms import BreakForm, FiltersForm, HoursForm, StarsForm, StatusForm
+from .history import read_history
 from .models import Driver
 
 TABS = ("offers", "active", "history")
@@ -66,6 +69,7 @@ def driver_required(
         driver = Driver.objects.select_related("user", "vehicle", "position").filter(user=request.user).first()
         if driver is None:
             return render(request, "drivers/not_a_driver.html", status=403)
+        log_ids.note(driver_id=driver.pk)
         if request.method == "POST":
             working_time.record_activity(driver.pk)
         return view(request, driver, *args, **kwargs)
@@ -82,6 +86,7 @@ def _fragment_response(request: SignedInRequest, fragment: str, tab: str) -> Htt
 
 def _refusal_response(request: SignedInRequest, error: DomainError, *, fragment: str, tab: str) -> HttpResponse:
     """Respond to a refused action: 409 with the fragment to htmx, else a message and a redirect; 429 over a limit."""
+    count_refusal(error)
     if isinstance(error, TooManyRequests):
         return over_limit(request, error, fragment)
     if request.htmx:
@@ -169,7 +174,7 @@ def tab(request: SignedInRequest, driver: Driver, name: str) -> HttpResponse:
     shown = Board(driver)
     if name == "history" and (before := request.GET.get("before")):
         try:
-            shown.history = board.history(driver, before, now=shown.now)
+            shown.history = read_history(driver, before, now=shown.now, settings=shown.settings)
         except NotFound as error:
             raise Http404 from error
         if request.htmx:
@@ -328,7 +333,7 @@ def update_trip(request: SignedInRequest, driver: Driver, trip_id: int) -> HttpR
 
 # What takes the trip off the page is confirmed in words.
 _DONE: dict[str, Text] = {
-    driving.RELEASED: gettext_lazy("You have given the trip back. Other drivers are asked now."),
+    driving.RELEASED: gettext_lazy("You have given the trip back. It goes to another driver."),
     driving.NO_SHOW: gettext_lazy("The trip is cancelled: the passenger did not come."),
 }
 
@@ -350,7 +355,7 @@ def rate_passenger(request: SignedInRequest, driver: Driver, trip_id: int) -> Ht
         if not form.is_valid():
             raise InvalidInput("input.invalid", _("Choose 1 to 5 stars."), _form_errors(form))
         with committed_events() as committed:
-            bookings.rate(trip_id, request.user, stars=form.cleaned_data["stars"])
+            ratings.rate(trip_id, request.user, stars=form.cleaned_data["stars"])
     except DomainError as error:
         return _refusal_response(request, error, fragment=fragments.rating_refused(trip_id, error), tab="history")
     fragment = _draw_events(driver.pk, committed) or fragments.regions(Board.of(driver.pk), fragments.RATING_PLACES)

@@ -35,7 +35,7 @@ from stepper.db.clock import database_now
 from stepper.db.transactions import best_effort, in_transaction, isolate_failures
 from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted, Text
 from stepper.models import ServiceSettings
-from stepper.templatetags.units import clock
+from stepper.templatetags.units import clock, time_of_day
 from trips.offers import withdraw_from_drivers
 from trips.waking import wake_trips_around
 
@@ -344,7 +344,7 @@ def _add_break(driver: Driver, starts_at: dt.datetime, ends_at: dt.datetime) -> 
     """Create a planned break. Raises Conflict (driver.break_overlap)."""
     other = driver.breaks.ahead().filter(starts_at__lt=ends_at, ends_at__gt=starts_at).order_by("starts_at").first()
     if other is not None:
-        span = {"start": clock(other.starts_at, driver.timezone), "end": clock(other.ends_at, driver.timezone)}
+        span = {"start": time_of_day(other.starts_at, driver.timezone), "end": clock(other.ends_at, driver.timezone)}
         raise Conflict("driver.break_overlap", _("You have a break from %(start)s to %(end)s.") % span)
     return driver.breaks.create(starts_at=starts_at, ends_at=ends_at, due_at=starts_at)
 

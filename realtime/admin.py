@@ -14,6 +14,7 @@ from unfold.decorators import display
 
 from realtime.models import SILENT_AFTER
 from realtime.outbox import PERMISSIONS_REFRESH
+from stepper.admin import searching
 from stepper.admin.base import COLOURS, HistoryAdmin, Label
 
 from . import events
@@ -63,7 +64,7 @@ class NotificationAdmin(HistoryAdmin):
     list_display = ["title", "user", "category", "priority_shown", "created_at", "read_at"]
     list_filter = ["category", "priority", ("read_at", admin.EmptyFieldListFilter)]
     list_select_related = ["user"]
-    search_fields = ["title", "message", "user__name", "user__phone", "user__email"]
+    search_fields = ["title", "message", *searching.person("user")]
     date_hierarchy = "created_at"
     ordering = ["-created_at", "-pk"]
 
@@ -92,7 +93,7 @@ class PushSubscriptionAdmin(HistoryAdmin):
     list_display = ["user", "service", "created_at"]
     list_filter = ["created_at"]
     list_select_related = ["user"]
-    search_fields = ["user__name", "user__phone", "user__email"]
+    search_fields = searching.person("user")
     ordering = ["-created_at", "-pk"]
     fields = ["user", "service", "created_at"]
 

@@ -27,3 +27,8 @@ def trip(trip_id: int) -> str:
 def shared_trip(trip_id: int) -> str:
     """Name the group of who watches a trip by a link: its status and the vehicle's position, nothing else of it."""
     return f"shared.{trip_id}"
+
+
+def trip_for_staff(trip_id: int) -> str:
+    """Name the group of staff who look at a trip: what became of single offers, which nobody else on it may know."""
+    return f"staff.trip.{trip_id}"

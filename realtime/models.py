@@ -43,6 +43,9 @@ class Event(models.Model):
     sweep_at = models.DateTimeField()
     published_at = models.DateTimeField(_("published"), null=True)
 
+    # Seconds since 1970, in the process that wrote it; 0: not known, as the row was read from the table.
+    committed_at = 0.0
+
     class Meta:
         verbose_name = _("event")
         verbose_name_plural = _("event log")

@@ -119,6 +119,9 @@ def _insert_rows(rows: list[Event]) -> None:
 
 
 def _after_commit(rows: list[Event]) -> None:
+    now = time.time()
+    for row in rows:
+        row.committed_at = now
     collected = _committed.get()
     if collected is not None:
         collected += rows
@@ -126,7 +129,15 @@ def _after_commit(rows: list[Event]) -> None:
 
 
 def _layer_message(row: Event) -> dict[str, Any]:
-    return {"type": "event.logged", "group": row.group, "id": row.event_id, "event": row.type, "frame": row.frame}
+    return {
+        "type": "event.logged",
+        "group": row.group,
+        "id": row.event_id,
+        "event": row.type,
+        "frame": row.frame,
+        # Not in the messages of an earlier release.
+        "committed_at": row.committed_at or row.created_at.timestamp(),
+    }
 
 
 def read_watermark() -> int:

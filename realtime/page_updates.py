@@ -14,8 +14,10 @@ from drivers.earnings import page as earnings_page
 from realtime import events
 from realtime.drawings import DrawingKey, change_of, draw_once_for_sockets
 from stepper.db.transactions import run_in_thread
+from stepper.ops import fragments as ops_fragments
 from trips import fragments as trip_fragments
 from trips import shared_fragments
+from trips.room import fragments as room_fragments
 
 SNAPSHOTS: dict[events.Page, Callable[..., str]] = {
     "driver": driver_fragments.snapshot,
@@ -24,6 +26,9 @@ SNAPSHOTS: dict[events.Page, Callable[..., str]] = {
     "trips": trip_fragments.list_snapshot,
     "apply": application_fragments.snapshot,
     "shared": shared_fragments.snapshot,
+    "ops": room_fragments.snapshot,
+    "ops_trip": ops_fragments.trip_snapshot,
+    "ops_driver": ops_fragments.driver_snapshot,
 }
 CHANGES: dict[events.Page, Callable[..., str]] = {
     "driver": driver_fragments.render,
@@ -32,6 +37,9 @@ CHANGES: dict[events.Page, Callable[..., str]] = {
     "trips": trip_fragments.list_render,
     "apply": application_fragments.render,
     "shared": shared_fragments.render,
+    "ops": room_fragments.render,
+    "ops_trip": ops_fragments.render_trip,
+    "ops_driver": ops_fragments.render_driver,
 }
 
 

@@ -13,8 +13,11 @@ class StepperConfig(AppConfig):
         from realtime import permissions  # noqa: PLC0415 - models exist only now
         from stepper import checks, security_changes  # noqa: F401, PLC0415 - models exist only now
         from stepper.accounts import addresses, language, session_store, sessions  # noqa: PLC0415 - models exist only now
+        from stepper.audit import writing as audit  # noqa: PLC0415 - models exist only now
+        from stepper.monitoring import sentry  # noqa: PLC0415 - settings exist only now
         from stepper.web import converters, cookies  # noqa: PLC0415 - models exist only now
 
+        sentry.start()
         admin_names.name_fields()
         addresses.connect()
         language.connect()
@@ -25,3 +28,4 @@ class StepperConfig(AppConfig):
         cookies.connect()
         permissions.connect()
         security_changes.connect()
+        audit.connect()

@@ -41,6 +41,14 @@ def count(scope: str, who: str = "") -> Counted:
     return Counted(number, max(1, math.ceil((ends_at - now).total_seconds())))
 
 
+def count_within(scope: str, who: str = "", *, most: int) -> bool:
+    """Count once for `who` where that is within the limit, and say whether it is; what is beyond is not counted."""
+    if count(scope, who).number <= most:
+        return True
+    take_back(scope, who)
+    return False
+
+
 def take_back(scope: str, who: str = "") -> None:
     """Undo one `count`."""
     DayCount.objects.filter(name=_name(scope, who), number__gt=0).update(number=F("number") - 1)

@@ -14,6 +14,7 @@ DomainError
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -28,6 +29,10 @@ class DomainError(Exception):
     """A refusal with a stable `code`, a translated `message` and the HTTP `status` it answers with."""
 
     status = 400
+    # Further members of the body that REST answers: what a program needs to go on.
+    details: Mapping[str, Any] = {}
+    # Whether the figures have it: an answer can be made in several steps (stepper.monitoring.figures).
+    is_counted = False
 
     def __init__(self, code: str, message: Text, fields: Mapping[str, list[Text]] | None = None) -> None:
         super().__init__(code)

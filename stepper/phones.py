@@ -3,6 +3,9 @@
 import phonenumbers
 from django.conf import settings
 
+# What fields for a number show while they are empty.
+EXAMPLE_PHONE = "+7 701 234 56 78"
+
 
 def normal_phone(text: str) -> str | None:
     """Write a phone number as it is stored; None: it is not a valid one."""

@@ -25,9 +25,11 @@ from stepper.accounts.configuration import (  # noqa: F401
     MFA_TOTP_ISSUER,
     MFA_TOTP_TOLERANCE,
 )
+from stepper.call_exchange import read_extensions, read_token_digest
 from stepper.db.configuration import read_database
 from stepper.geocoder_address import read_geocoder_url
 from stepper.mail.configuration import read_email_url, read_public_url
+from stepper.monitoring.configuration import read_log_format, read_metrics_port, read_metrics_token, read_sentry_dsn
 from stepper.push_keys import make_vapid_key, read_vapid_key
 from stepper.server.logs import logging_configuration
 from stepper.sms.configuration import read_sms
@@ -139,13 +141,16 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "stepper.monitoring.requests.RequestMiddleware",
     "stepper.web.headers.SecurityHeadersMiddleware",
     "stepper.web.middleware.SecurityLogMiddleware",
+    "stepper.web.middleware.AuditMiddleware",
     "stepper.web.cookies.OldCookiesMiddleware",
     "django.middleware.security.SecurityMiddleware",
     # Above WhiteNoise: static files carry the policy, too.
     "stepper.web.middleware.ContentSecurityPolicyMiddleware",
     "stepper.web.health.HealthMiddleware",
+    "stepper.monitoring.exposition.MetricsMiddleware",
     "stepper.web.static_files.StaticFilesMiddleware",
     # A page is 35 KB without it. It adds a random length, and tokens in pages differ each time (BREACH).
     "django.middleware.gzip.GZipMiddleware",
@@ -244,10 +249,11 @@ PASSWORD_HASHERS = ["stepper.accounts.hashers.Argon2Hasher", "django.contrib.aut
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "stepper:home"
 LOGOUT_REDIRECT_URL = "stepper:home"
-# From signing in, whatever happens in between; staff's also end without activity.
+# From signing in, whatever happens in between; staff's end sooner, and also without activity.
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 SESSION_ENGINE = "stepper.accounts.session_store"
-STAFF_SESSION_IDLE_S = env.int("STAFF_SESSION_IDLE_S", 43200)
+STAFF_SESSION_S = env.int("STAFF_SESSION_S", 12 * 60 * 60)
+STAFF_SESSION_IDLE_S = env.int("STAFF_SESSION_IDLE_S", 60 * 60)
 
 ACCOUNT_ADAPTER = "stepper.accounts.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email", "phone"}
@@ -380,7 +386,7 @@ if HTTPS:
     CSRF_COOKIE_SECURE = True
     LANGUAGE_COOKIE_SECURE = True
     # The proxy and the health check of the machine itself speak plain HTTP; REST is refused by PlainApiMiddleware.
-    SECURE_REDIRECT_EXEMPT = [r"^health/", r"^api/"]
+    SECURE_REDIRECT_EXEMPT = [r"^health/", r"^api/", r"^metrics$"]
 # Bodies are limited while they arrive, by path: stepper.server.request_limits.
 DATA_UPLOAD_MAX_MEMORY_SIZE = None
 DATA_UPLOAD_MAX_NUMBER_FILES = 5
@@ -410,6 +416,10 @@ SMS_PROVIDER = read_sms(
     debug=DEBUG,
 )
 
+# SHA-256 of the token by which a telephone exchange announces calls (empty: none does); extension -> operator's e-mail.
+CALL_TOKEN_SHA256 = read_token_digest(env.str("CALL_TOKEN_SHA256", ""))
+CALL_EXTENSIONS = read_extensions(env.str("CALL_EXTENSIONS", ""))
+
 # Pushes
 
 # Signs pushes; browsers are subscribed with it, so another one ends all subscriptions. Empty: no pushes are offered.
@@ -424,6 +434,16 @@ PUSH_HOSTS: list[str] = env.list(
     ["fcm.googleapis.com", "*.push.services.mozilla.com", "*.push.apple.com", "*.notify.windows.com"],
 )
 
-LOGGING = logging_configuration(env.str("LOG_LEVEL", "WARNING"), own_level=env.str("LOG_LEVEL", "INFO"))
+# Monitoring. line: for people; json: one object a line, with the ids of what was worked on.
+LOG_FORMAT = read_log_format(env.str("LOG_FORMAT", "line"))
+_LEVEL = env.str("LOG_LEVEL", "WARNING")
+LOGGING = logging_configuration(_LEVEL, own_level=env.str("LOG_LEVEL", "INFO"), form=LOG_FORMAT)
+# The figures of this process: at /metrics for whoever has the token, and on a port of their own, which needs none.
+METRICS_TOKEN = read_metrics_token(env.str("METRICS_TOKEN", ""))
+METRICS_HOST = env.str("METRICS_HOST", "127.0.0.1")
+METRICS_PORT = read_metrics_port(env.int("METRICS_PORT", 0))
+# Where faults are reported, without personal data; empty: nowhere.
+SENTRY_DSN = read_sentry_dsn(env.str("SENTRY_DSN", ""))
+SENTRY_ENVIRONMENT = env.str("SENTRY_ENVIRONMENT", "production")
 
 from stepper.web.theme import UNFOLD  # noqa: E402, F401

@@ -14,9 +14,11 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("book/", include("trips.booking_urls")),
     path("trips/", include("trips.urls")),
+    path("account/places/", include("trips.saved_place_urls")),
     path("t/<str:token>/", shared_trip, name="shared-trip"),
     path("driver/", include("drivers.urls")),
     path("drivers/", include("drivers.joining_urls")),
+    path("ops/", include("stepper.ops.urls")),
     path("notifications/", include("realtime.urls")),
     path("api/", include("stepper.api.urls")),
 ]

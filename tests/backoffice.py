@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib.auth.models import Permission
 from django.contrib.messages import get_messages
 from django.db.models import Model
-from django.test import Client
+from django.test import Client, TestCase
 from django.urls import reverse
 
 from stepper.models import User
@@ -17,6 +17,13 @@ def signed_in(user: User) -> Client:
     client = Client()
     client.force_login(user)
     return client
+
+
+def staff_with(*codenames: str) -> User:
+    """Return staff without a superuser's rights: only the permissions given, by their names without the app."""
+    user: User = StaffFactory.create(is_superuser=False)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    return user
 
 
 def member_of_staff(*permissions: str) -> Client:
@@ -52,7 +59,8 @@ def said(response: Any) -> list[str]:
 
 
 def queries_of(client: Client, url: str, count: Any) -> None:
-    """Asks once to warm the caches of content types and templates, then within `count`."""
-    assert client.get(url).status_code == 200
+    """Asks once to warm the caches of content types, templates and looks, then within `count`."""
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        assert client.get(url).status_code == 200
     with count:
         assert client.get(url).status_code == 200

@@ -147,3 +147,20 @@ def is_settled(page: Page) -> Page:
     is_live(page)
     expect(page.locator("#driver-notice")).to_be_attached()
     return page
+
+
+# Counts in the tab what is pressed, for `keys_pressed`: an init script.
+COUNT_KEYS = """
+addEventListener("keydown", (event) => {
+  // Words are those keys that write a letter; a key held down with another one counts as well.
+  if (!event.isTrusted || (event.key.length === 1 && !event.altKey)) return;
+  sessionStorage.keys = Number(sessionStorage.keys ?? 0) + 1;
+}, true);
+addEventListener("pointerdown", (event) => { if (event.isTrusted) sessionStorage.pointer = "1"; }, true);
+"""
+
+
+def keys_pressed(page: Page) -> int:
+    """Return how many keys were pressed besides words since `COUNT_KEYS` runs; the pointer must not have been used."""
+    assert page.evaluate("sessionStorage.pointer") is None
+    return int(page.evaluate("sessionStorage.keys ?? 0"))

@@ -16,7 +16,7 @@ from drivers.geo import cell
 from drivers.models import Approval, Availability, Driver, DriverPosition, Vehicle
 from stepper.models import ServiceSettings, User
 from trips import eta, pricing
-from trips.models import Booking, Offer, Trip
+from trips.models import Booking, Offer, Trip, TripLeg
 from trips.states import ASSIGNED, DRIVING, BookingStatus, OfferStatus, TripStatus, Urgency, VehicleClass
 
 PASSWORD = "correct horse battery"
@@ -212,3 +212,32 @@ class OfferFactory(DjangoModelFactory[Offer]):
     pickup_min = factory.LazyAttribute(lambda offer: eta.minutes(offer.distance_km, eta.speeds_of(ServiceSettings())))
     expires_at = factory.LazyFunction(lambda: timezone.now() + dt.timedelta(seconds=120))
     responded_at = factory.LazyAttribute(lambda offer: None if offer.status == OfferStatus.PENDING else timezone.now())
+
+
+def former_leg(trip: Trip, driver: Driver) -> TripLeg:
+    """The leg of a driver who handed the trip over on the way, for a tenth of its money."""
+    Trip.objects.filter(pk=trip.pk).update(former_legs=1)
+    trip.former_legs = 1
+    assert driver.vehicle is not None
+    at = timezone.now()
+    leg: TripLeg = TripLeg.objects.create(
+        trip=trip,
+        number=1,
+        driver=driver,
+        vehicle=driver.vehicle,
+        from_name="Where it began",
+        from_lat=trip.pickup_lat,
+        from_lng=trip.pickup_lng,
+        to_name="Where they waited",
+        to_lat=trip.pickup_lat,
+        to_lng=trip.pickup_lng,
+        started_at=at,
+        ended_at=at,
+        km=0,
+        fare=trip.fare // 10,
+        fee=trip.platform_fee // 10,
+        departure_at=trip.departure_at,
+        ends_at=trip.ends_at,
+        is_now=trip.is_now,
+    )
+    return leg

@@ -24,7 +24,19 @@ from stepper.models import AccountSession, AddressChange, AddressCode, DayCount,
 from stepper.tasks.queue import ordered_id
 from tests.factories import DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.papers import document
-from trips.models import AppliedCommand, DispatchRound, Trip, TripShare, TripTransition, TripWatch
+from trips.models import (
+    AppliedCommand,
+    Claim,
+    DispatchRound,
+    SafetyAlert,
+    StaffAssignment,
+    Trip,
+    TripChange,
+    TripMessage,
+    TripShare,
+    TripTransition,
+    TripWatch,
+)
 from trips.states import OfferStatus, Role, TripStatus
 
 DAY = dt.timedelta(days=1)
@@ -53,6 +65,12 @@ def transition(age: dt.timedelta, trip: Trip | None = None, **fields: Any) -> An
     return dated(row, created_at=timezone.now() - age)
 
 
+def trip_change(age: dt.timedelta) -> Any:
+    trip = ended_trip(age)
+    row = TripChange.objects.create(trip=trip, role=Role.ORGANISER, by=trip.organiser, changes={"seats": [1, 2]})
+    return dated(row, created_at=timezone.now() - age)
+
+
 def offer(age: dt.timedelta, trip: Trip | None = None, **fields: Any) -> Any:
     row = OfferFactory(trip=trip or ended_trip(age), **{"status": OfferStatus.EXPIRED} | fields)
     return dated(row, created_at=timezone.now() - age)
@@ -60,6 +78,31 @@ def offer(age: dt.timedelta, trip: Trip | None = None, **fields: Any) -> Any:
 
 def offer_of_trip_with_driver(age: dt.timedelta) -> Any:
     return offer(age, ended_trip(age, TripStatus.COMPLETED))
+
+
+def staff_assignment(age: dt.timedelta) -> Any:
+    trip = ended_trip(age, TripStatus.COMPLETED)
+    assert trip.driver is not None
+    return StaffAssignment.objects.create(trip=trip, driver=trip.driver, assigned_at=timezone.now() - age)
+
+
+def message(age: dt.timedelta, trip: Trip | None = None) -> Any:
+    trip = trip or ended_trip(age, TripStatus.COMPLETED)
+    assert trip.driver is not None
+    return TripMessage.objects.create(
+        trip=trip,
+        driver=trip.driver,
+        sender=trip.organiser,
+        role=Role.ORGANISER,
+        text="x",
+        key=uuid.uuid4().hex,
+        sent_at=timezone.now() - age,
+    )
+
+
+def safety_alert(age: dt.timedelta) -> Any:
+    trip = ended_trip(age, TripStatus.COMPLETED)
+    return SafetyAlert.objects.create(trip=trip, raised_by=trip.organiser, raised_at=timezone.now() - age)
 
 
 def log_entry(age: dt.timedelta) -> Any:
@@ -133,6 +176,11 @@ def read_notification(age: dt.timedelta) -> Any:
 def applied_command(age: dt.timedelta) -> Any:
     row = AppliedCommand.objects.create(driver=DriverFactory(), key=f"k{AppliedCommand.objects.count()}", about="x")
     return dated(row, created_at=timezone.now() - age)
+
+
+def claim(age: dt.timedelta) -> Any:
+    at = timezone.now() - age
+    return Claim.objects.create(subject="trip", row_id=Claim.objects.count(), by=StaffFactory(), claimed_at=at)
 
 
 def event(age: dt.timedelta, is_published: bool = True) -> Any:
@@ -219,6 +267,10 @@ CASES = {
     "offers of trips that had a driver": Case(
         offer_of_trip_with_driver, 40 * DAY, {"disputes_kept_days": 40, "offers_kept_days": 30, "rounds_kept_days": 10}
     ),
+    "assignments by staff": Case(staff_assignment, 40 * DAY, {"disputes_kept_days": 40, "offers_kept_days": 30}),
+    "changes of trips": Case(trip_change, 40 * DAY, {"disputes_kept_days": 40}),
+    "messages": Case(message, 35 * DAY, {"messages_kept_days": 35}),
+    "calls for help": Case(safety_alert, 40 * DAY, {"disputes_kept_days": 40}),
     "staff's changes": Case(log_entry, 40 * DAY, {"disputes_kept_days": 40}),
     "trails": Case(point, 10 * DAY, {"trail_kept_days": 10}),
     "rounds": Case(dispatch_round, 10 * DAY, {"rounds_kept_days": 10}),
@@ -232,6 +284,7 @@ CASES = {
     "notifications": Case(notification, 20 * DAY, {"notifications_kept_days": 20}),
     "read notifications": Case(read_notification, 10 * DAY, {"read_notifications_kept_days": 10}),
     "keys of commands": Case(applied_command, 2 * DAY),
+    "claims": Case(claim, 4 * HOUR, {"claim_kept_min": 240}),
     "events": Case(event, 12 * HOUR, {"event_log_hours": 12}),
     "security log": Case(security_event, 60 * DAY, {"security_log_kept_days": 60}),
     "links to trips": Case(share, 0 * DAY),

@@ -1,8 +1,12 @@
-"""What the fork server of `tests.forked` imports: libraries that read no settings and start nothing."""
+"""What the fork server of `tests.forked` imports: libraries that read no settings and start nothing.
+
+Of Daphne not its server: importing that installs the event loop, which each server needs for itself.
+"""
 
 import importlib
 
 LIBRARIES = (
+    "autobahn.twisted.websocket",
     "babel.dates",
     "babel.numbers",
     "channels",
@@ -41,7 +45,10 @@ LIBRARIES = (
     "rest_framework.compat",
     "rich",
     "sqlparse",
+    "twisted.internet.asyncioreactor",
+    "twisted.internet.endpoints",
     "twisted.internet.protocol",
+    "twisted.internet.ssl",
     "twisted.web.http",
     "ua_parser",
     "uvicorn",

@@ -13,13 +13,15 @@ from realtime import events, groups
 from realtime.outbox import publish
 from stepper import limits
 from stepper.db.transactions import best_effort, in_transaction
-from stepper.errors import Conflict, NotFound
+from stepper.errors import Conflict, DomainError, NotFound
 from stepper.models import ServiceSettings
-from trips.assignment import Unfit, assign_driver, require_fit, require_no_overlap
+from stepper.monitoring import figures
+from trips.assignment import assign_driver
+from trips.fitness import Unfit, require_fit, require_no_overlap
 from trips.models import Offer, Trip
 from trips.offers import end_waves_if_settled, latest_offer, withdraw_from_trip, withdraw_overlapping
 from trips.repeats import is_repeated
-from trips.states import ASSIGNED, NO_LONGER_ELIGIBLE, OfferStatus, Role, TripStatus
+from trips.states import ASSIGNED, ASSIGNED_BY_STAFF, NO_LONGER_ELIGIBLE, OfferStatus, Role, TripStatus
 
 
 def accept(driver_id: int, offer_id: int, *, key: str = "") -> Trip:
@@ -36,6 +38,15 @@ def accept(driver_id: int, offer_id: int, *, key: str = "") -> Trip:
             vehicle.overlap
         TooManyRequests: more than `answers_per_min`
     """
+    try:
+        return _accept_offer(driver_id, offer_id, key)
+    except DomainError as error:
+        figures.ACCEPTS.labels(error.code).inc()
+        raise
+
+
+def _accept_offer(driver_id: int, offer_id: int, key: str) -> Trip:
+    """Accept the offer, or withdraw it where this driver cannot; withdraw those that overlap its trip."""
     offers = Offer.objects.filter(pk=offer_id, driver_id=driver_id).order_by()
     offered = offers.values_list("trip_id", "trip__driver_id").first()
     # When many drivers accept together, most come too late: refuse them without waiting for the locks, and without
@@ -77,13 +88,17 @@ def _accept(driver_id: int, trip_id: int, offer_id: int, settings: ServiceSettin
     require_approved(driver)
     require_fit(driver, trip)
     require_no_overlap(driver, trip, settings)
+    figures.count_after_commit(figures.OFFERS, outcome=OfferStatus.ACCEPTED.value)
+    figures.count_after_commit(figures.ACCEPTS, outcome=OfferStatus.ACCEPTED.value)
     assign_driver(trip, driver, role=Role.DRIVER, by_id=driver.user_id, offer_id=offer_id, settings=settings)
     return trip
 
 
 def _has_it_already(mine: Offer, trip: Trip, *, driver_id: int, in_time: bool) -> bool:
     """Raise the first reason why the offer cannot be accepted; return True if the driver has the trip already."""
-    if trip.driver_id == driver_id and not in_time and mine.status == OfferStatus.ACCEPTED and not mine.released_at:
+    has_won = mine.status == OfferStatus.ACCEPTED and not mine.released_at
+    # Staff may have given them the trip while they were asked.
+    if trip.driver_id == driver_id and not in_time and (has_won or mine.reason == ASSIGNED_BY_STAFF):
         return True
     if trip.driver_id is not None and trip.driver_id != driver_id:
         raise Conflict("offer.taken", _("Another driver was faster."))
@@ -130,8 +145,13 @@ def decline(driver_id: int, offer_id: int, reason: str = "", *, key: str = "") -
         if offer.reason == "accepted_by_another":
             raise Conflict("offer.taken", _("Another driver was faster."))
         raise Conflict("offer.withdrawn", _("This trip is no longer offered."))
+    figures.count_after_commit(figures.OFFERS, outcome=OfferStatus.DECLINED.value)
     # The driver's other tabs remove the offer as well.
-    publish(events.OfferExpired(trip_id=trip.pk, offer_id=offer_id, reason="declined"), groups.driver(driver_id))
+    publish(
+        events.OfferExpired(trip_id=trip.pk, offer_id=offer_id, reason="declined"),
+        groups.driver(driver_id),
+        groups.trip_for_staff(trip.pk),
+    )
     end_waves_if_settled([trip.pk])
     return offer
 

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from django.db import connection
-from django.db.models import DateTimeField, Exists, Q, QuerySet, Subquery, Value
+from django.db.models import Case, DateTimeField, Exists, F, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from drivers.models import Driver, TrailPoint
+from stepper.audit.looks import looked_at
 from stepper.db.clock import database_now
 from stepper.errors import Conflict, NotFound, NotPermitted, Text
 from stepper.models import User
@@ -44,6 +45,11 @@ def require_staff(user: User) -> None:
         NotPermitted: auth.forbidden
     """
     user.require_staff("trips.change_trip")
+
+
+def drives(user: User, trip: Trip) -> bool:
+    """Say whether the user is the trip's driver now. Reads the driver's row."""
+    return trip.driver is not None and trip.driver.user_id == user.pk
 
 
 # The reasons why a user sees a trip
@@ -136,7 +142,15 @@ def trip_for(user: User, trip_id: int) -> Trip:
     trip = visible_to(user).for_page().filter(pk=trip_id).first()
     if trip is None:
         raise NotFound("trip.not_found", _("There is no such trip."))
+    log_look(user, trip)
     return trip
+
+
+def log_look(user: User, trip: Trip, what: str = "trips.trip") -> None:
+    """Log that staff see a trip that is not theirs, in the audit log. `what`: of it, as a model's label."""
+    if user.is_staff and trip.organiser_id != user.pk and not drives(user, trip):
+        driver = trip.driver
+        looked_at(user, [trip.organiser_id, driver.user_id if driver is not None else None], what, trip.pk)
 
 
 def require_searching(trip: Trip, user: User, refused: Text) -> None:
@@ -152,6 +166,21 @@ def require_searching(trip: Trip, user: User, refused: Text) -> None:
         raise Conflict("trip.transition_refused", _("This trip is not looking for a driver."))
 
 
+def require_as_shown(trip: Trip, shown_driver_id: int | None) -> None:
+    """Refuse to move a trip whose driver is not the one whom the member of staff saw; None: whoever it is.
+
+    Two who move a trip at the same moment would otherwise move it twice: the second from the driver of the first.
+
+    Raises:
+        Conflict: assignment.changed_meanwhile
+    """
+    if shown_driver_id is not None and trip.driver_id != shown_driver_id:
+        raise Conflict(
+            "assignment.changed_meanwhile",
+            _("Somebody else moved this trip meanwhile; nothing of yours was done. Look at who has it now."),
+        )
+
+
 # Where the vehicle went
 
 
@@ -159,31 +188,44 @@ def trail_visible_to(user: User, trip: Trip) -> QuerySet[TrailPoint]:
     """Return the points of a trip's trail that a user may see, during the trip and afterwards.
 
     Staff who may see trips: all. A driver: their own, including the way to the pickup. The organiser and passengers
-    with seats: those of the present or last driver from the boarding to the arrival, not where the driver came from or
-    went afterwards. Anybody else: none.
+    with seats: those of each driver who drove them from the boarding to the arrival or the hand-over, not where the
+    driver came from or went afterwards. Anybody else: none.
     """
     points = TrailPoint.objects.filter(trip=trip, jumped=False)
     if user.may_see_trips:
         return points
     own = Q(driver__user=user)
-    if trip.driver_id is None:
+    ride = _of_former_legs(trip)
+    if trip.driver_id is not None:
+        ride |= Q(driver=trip.driver_id) & _of_the_ride(trip)
+    if not ride:
         return points.filter(own)
-    ride = Q(driver=trip.driver_id) & _of_the_ride(trip)
     if trip.organiser_id != user.pk:
         ride &= Q(Exists(_seats_of(user.pk).filter(trip=trip)))
     return points.filter(own | ride)
 
 
+def _of_former_legs(trip: Trip) -> Q:
+    """Return the condition on points of the legs that other drivers drove; empty where there are none."""
+    found = Q()
+    for leg in trip.legs.all() if trip.former_legs else ():
+        found |= Q(driver=leg.driver_id, recorded_at__gte=leg.started_at, recorded_at__lte=leg.ended_at)
+    return found
+
+
 def _of_the_ride(trip: Trip) -> Q:
-    """Return the condition on points since the last boarding, until the arrival if the trip has arrived or ended."""
+    """Return the condition on points since the present driver's boarding, until the arrival or the trip's end."""
 
-    def last(status: TripStatus) -> Subquery:
-        steps = trip.transitions.filter(to_status=status).order_by("-pk")
-        return Subquery(steps.values("created_at")[:1])
+    def last(status: TripStatus, after: TripStatus) -> Subquery:
+        """Return when the trip last came to a status; null where it has come to `after` since."""
+        steps = trip.transitions.filter(to_status__in=[status, after]).order_by("-pk")
+        at = Case(When(to_status=status, then=F("created_at")), default=None, output_field=DateTimeField())
+        return Subquery(steps.annotate(at=at).values("at")[:1])
 
-    ride = Q(recorded_at__gte=last(TripStatus.PASSENGERS_BOARDED))
+    ride = Q(recorded_at__gte=last(TripStatus.PASSENGERS_BOARDED, TripStatus.ACCEPTED))
     if trip.status in (TripStatus.ARRIVED, TripStatus.COMPLETED):
-        # Staff can complete a trip that never arrived.
+        # Staff can complete a trip that never arrived, or whose arrival they took back.
         ended_at = Value(trip.completed_at or database_now(), output_field=DateTimeField())
-        ride &= Q(recorded_at__lte=Coalesce(last(TripStatus.ARRIVED), ended_at))
+        arrived = last(TripStatus.ARRIVED, TripStatus.IN_TRANSIT)
+        ride &= Q(recorded_at__lte=Coalesce(arrived, ended_at))
     return ride

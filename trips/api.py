@@ -1,4 +1,4 @@
-"""REST for trips: list, book, quote, read, cancel, rate, follow, offer again."""
+"""REST for trips: list, book, quote, read, change, cancel, rate, follow, offer again."""
 
 import msgspec
 from django.db.models import Count, OuterRef, QuerySet, Subquery
@@ -10,35 +10,42 @@ from rest_framework.views import APIView
 from drivers.positions.tracking import last_known
 from stepper.api.base import ApiRequest, NewestFirst, read
 from stepper.api.errors import INVALID
+from stepper.audit.looks import looked_at_list
 from stepper.errors import InvalidInput
 from stepper.models import ServiceSettings, User
-from trips import access, assignment, bookings, unfilled
+from trips import access, assignment, bookings, changes, ratings, unfilled
 
-from .models import Offer, Rating, Trip, TripQuerySet
+from .models import Offer, Rating, Trip, TripQuerySet, Wish
 from .serializers import (
     STATUSES,
     BookingSerializer,
-    IdempotencyKeySerializer,
+    CancelSerializer,
+    ChangeSerializer,
+    KeptQuoteSerializer,
     PostponeSerializer,
     QuoteSerializer,
     RatingGivenSerializer,
     RatingSerializer,
-    ReasonSerializer,
     TripSerializer,
     WidenSerializer,
+    WishSerializer,
+    read_idempotency_key,
 )
+from .states import Role
 
 
 def with_answer_columns(viewer: User, trips: TripQuerySet) -> QuerySet[Trip]:
     """Add what `TripSerializer` reads to a query of trips."""
     open_offers = Offer.objects.open().filter(trip=OuterRef("pk")).order_by().values("trip")
-    mine = Rating.objects.filter(trip=OuterRef("pk"), by=viewer).values("stars")
+    mine = Rating.objects.filter(trip=OuterRef("pk"), by=viewer, leg=0).values("stars")
+    tips = Rating.objects.filter(trip=OuterRef("pk"), role=Role.ORGANISER, leg=0).values("tip")
     return (
         trips.for_page()
         .select_related("watch")
         .annotate(
             offers_open=Coalesce(Subquery(open_offers.annotate(number=Count("pk")).values("number")), 0),
             my_stars=Subquery(mine[:1]),
+            tip_noted=Subquery(tips[:1]),
         )
     )
 
@@ -60,30 +67,30 @@ class TripsView(APIView):
             trips = trips.filter(status__in=wanted)
         pages = NewestFirst()
         page = pages.paginate_queryset(trips, request, self)
+        if viewer.may_see_trips:
+            looked_at_list(request, Trip._meta.label_lower)
         return pages.get_paginated_response(TripSerializer(page, many=True, context={"viewer": viewer}).data)
 
     def post(self, request: ApiRequest) -> Response:
         """Book a trip. The same `Idempotency-Key` again answers 200 with the trip of the first time."""
-        key = self._request_key(request)
-        wanted = read(request, BookingSerializer)["request"]
+        key = read_idempotency_key(request) or None
+        body = read(request, BookingSerializer)
         repeated = key is not None and Trip.objects.filter(organiser=request.user, request_key=key).exists()
-        trip = bookings.book(request.user, wanted, request_key=key)
+        trip = bookings.book(request.user, body["request"], key, quote_token=body["quote"])
         return trip_response(trip.pk, request.user, status=200 if repeated else 201)
-
-    def _request_key(self, request: ApiRequest) -> str | None:
-        if "Idempotency-Key" not in request.headers:
-            return None
-        bound = IdempotencyKeySerializer(data={"key": request.headers["Idempotency-Key"]})
-        if not bound.is_valid():
-            raise InvalidInput("input.invalid", INVALID, {"Idempotency-Key": bound.errors["key"]})
-        key: str = bound.validated_data["key"]
-        return key
 
 
 class QuoteView(APIView):
     def post(self, request: ApiRequest) -> Response:
-        """Answer what a booking would cost; nothing is booked."""
-        return Response(QuoteSerializer(bookings.quote(request.user, read(request, BookingSerializer)["request"])).data)
+        """Answer what a booking would cost, and the token that keeps this price; nothing is booked."""
+        price, kept = bookings.quote(request.user, read(request, BookingSerializer)["request"])
+        return Response({**QuoteSerializer(price).data, **KeptQuoteSerializer(kept).data})
+
+
+class WishesView(APIView):
+    def get(self, request: ApiRequest) -> Response:
+        """List the wishes that a booking may have, in staff's order."""
+        return Response(WishSerializer(Wish.objects.filter(is_active=True), many=True).data)
 
 
 class TripView(APIView):
@@ -91,10 +98,15 @@ class TripView(APIView):
         trip = access.trip_for(request.user, trip_id)
         return trip_response(trip.pk, request.user)
 
+    def patch(self, request: ApiRequest, trip_id: int) -> Response:
+        """Change a booked trip: all of it until a driver accepts, then the note and the pickup's address."""
+        trip = changes.change(trip_id, request.user, **read(request, ChangeSerializer))
+        return trip_response(trip.pk, request.user)
+
 
 class CancelView(APIView):
     def post(self, request: ApiRequest, trip_id: int) -> Response:
-        trip = bookings.cancel(trip_id, request.user, reason=read(request, ReasonSerializer)["reason"])
+        trip = bookings.cancel(trip_id, request.user, **read(request, CancelSerializer))
         return trip_response(trip.pk, request.user)
 
 
@@ -102,9 +114,9 @@ class RateView(APIView):
     def post(self, request: ApiRequest, trip_id: int) -> Response:
         """Rate the other side; 200 where this side had rated before: changed, or the same again."""
         wanted = read(request, RatingSerializer)
-        given = Rating.objects.filter(trip=trip_id, by=request.user).exists()
-        rating = bookings.rate(trip_id, request.user, **wanted)
-        return Response(RatingGivenSerializer(rating).data, status=200 if given else 201)
+        given = set(Rating.objects.filter(trip=trip_id, by=request.user).values_list("pk", flat=True))
+        rating = ratings.rate(trip_id, request.user, **wanted)
+        return Response(RatingGivenSerializer(rating).data, status=200 if rating.pk in given else 201)
 
 
 class LocationView(APIView):

@@ -105,4 +105,11 @@ def tell_passenger(trip: Trip) -> None:
     if trip.awaits_confirmation:
         title = gettext_lazy("Your driver says they are at the pickup")
         message = gettext_lazy("No position of theirs confirms it; you can still cancel.")
-    notify(trip.organiser, title, message=message, audience="passenger", action_url=f"/trips/{trip.pk}/")
+    notify(
+        trip.organiser,
+        title,
+        message=message,
+        audience="passenger",
+        action_url=f"/trips/{trip.pk}/",
+        is_critical=True,
+    )

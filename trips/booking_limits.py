@@ -160,6 +160,14 @@ def _late_cancels(now: dt.datetime) -> QuerySet[TripTransition]:
     )
 
 
+def late_cancels(user: User, settings: ServiceSettings) -> tuple[int, int]:
+    """Return how many late cancellations within 24 hours keep the account from booking, and how many there are."""
+    return (
+        max(settings.late_cancels_per_day, user.max_overlapping_trips or 0),
+        _late_cancels(database_now()).filter(by=user).count(),
+    )
+
+
 def _require_few_late_cancels(account: Account, plan: Plan, settings: ServiceSettings) -> None:
     """Refuse an account that cancelled late too often. Raises Conflict: booking.cancelled_too_often.
 

@@ -17,8 +17,9 @@ from stepper.accounts.sign_in import client_address
 from stepper.db.clock import database_now
 from stepper.errors import DomainError
 from stepper.models import ServiceSettings, User
+from stepper.sms import sending
 from stepper.web.refusals import with_retry_after
-from trips import bookings, drafts, quotes
+from trips import bookings, drafts, quotes, shares
 
 from .booking_links import form_of_link
 from .booking_requests import SEATS
@@ -53,10 +54,11 @@ def _book(request: HttpRequest, form: BookingForm) -> HttpResponse:
     """Book what the form says; keep it for somebody who has to sign in first. Raises DomainError."""
     user = _user(request)
     if user is None:
-        fields = {name: form.data.get(name, "") for name in form.fields}
-        drafts.keep_draft(request.session, fields, form.request(), address=client_address(request))
-        return redirect(f"{reverse('account_signup')}?{urlencode({'next': reverse('booking:book')})}")
-    trip = bookings.book(user, form.request(), form.cleaned_data["request_key"] or None)
+        drafts.keep_draft(request.session, form.entered(), form.request(), address=client_address(request))
+        account = "stepper:phone-sign-in" if sending.is_offered() else "account_signup"
+        return redirect(f"{reverse(account)}?{urlencode({'next': reverse('booking:book')})}")
+    key, quote_token = form.cleaned_data["request_key"] or None, form.cleaned_data["quote"]
+    trip = bookings.book(user, form.request(), key, quote_token=quote_token)
     drafts.forget_draft(request.session)
     return redirect("trips:detail", trip.pk)
 
@@ -76,16 +78,23 @@ def _first_form(request: HttpRequest) -> tuple[BookingForm, bool]:
 
 def _page(request: HttpRequest, form: BookingForm, *, status: int, is_restored: bool = False) -> HttpResponse:
     is_new = request.user.is_authenticated and "welcome" in request.GET
-    context = {"is_restored": is_restored, "is_new": is_new, **_price(request, form)}
+    user = _user(request)
+    gets_link = user is not None and shares.sends_links_for(user)
+    context = {"is_restored": is_restored, "is_new": is_new, "gets_link": gets_link, **price_context(request, form)}
     return render(request, "trips/book.html", context, status=status)
 
 
-def _price(request: HttpRequest, form: BookingForm) -> dict[str, Any]:
+def price_context(request: HttpRequest, form: BookingForm) -> dict[str, Any]:
     """Return for the template what the form's trip would cost, or why there is no price, and the times to choose."""
     context: dict[str, Any] = {"form": form}
     if form.is_bound and form.is_priceable():
         try:
-            context["quotes"] = quotes.quote_classes(_user(request), form.request(), address=client_address(request))
+            context["quotes"] = quotes.quote_classes(
+                _user(request),
+                form.request(priced_only=True),
+                address=client_address(request),
+                kept_token=form.data.get("quote", ""),
+            )
             context["seats"] = form.cleaned_data.get("seats", 1)
         except DomainError as error:
             context["refusal"] = error
@@ -109,7 +118,7 @@ def quote(request: HttpRequest) -> HttpResponse:
     during an upgrade; take it out in the next release.
     """
     form = BookingForm(request.POST if request.method == "POST" else request.GET)
-    context = {"quote_alone": True, **_price(request, form)}
+    context = {"quote_alone": True, **price_context(request, form)}
     return with_retry_after(render(request, "trips/quote.html", context), context.get("refusal"))
 
 

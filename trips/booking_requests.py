@@ -1,6 +1,7 @@
 """What a passenger asks for: the fields of a booking, and which of them are wrong. Prices are no part of it."""
 
 import datetime as dt
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 import tzfpy
@@ -9,7 +10,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from msgspec import Struct
 
-from drivers.geo import distance_km
 from realtime import events
 from stepper.accounts.adapter import normal_phone
 from stepper.errors import InvalidInput, Text
@@ -17,6 +17,7 @@ from stepper.models import ServiceSettings
 from stepper.templatetags.units import when_within
 from stepper.texts import clean_text
 
+from . import eta
 from .states import VehicleClass
 
 # Seats for passengers in a vehicle of each class.
@@ -25,6 +26,7 @@ SEATS = {VehicleClass.SEDAN: 4, VehicleClass.SUV: 6, VehicleClass.VAN: 8, Vehicl
 SAME_PLACE_KM = 0.05
 # The longest trip: from one end of the region to the other.
 FURTHEST_KM = 4000
+MOST_STOPS = 3
 TRAVELLER_NAME = 80
 
 
@@ -38,6 +40,8 @@ class Traveller(Struct, frozen=True):
 class BookingRequest(Struct, frozen=True):
     """A passenger's request for a trip. `departure_at` None: now; `traveller` None: the passenger travels.
 
+    `stops`: between pickup and dropoff, in their order. `wishes`: codes (trips.wishes).
+
     It has no price: the server computes prices.
     """
 
@@ -49,6 +53,13 @@ class BookingRequest(Struct, frozen=True):
     bags: int = 0
     note: str = ""
     traveller: Traveller | None = None
+    stops: Sequence[events.Place] = ()
+    wishes: Sequence[str] = ()
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        """Return the whole way as (lat, lng): pickup, stops, dropoff."""
+        return [(place.lat, place.lng) for place in (self.pickup, *self.stops, self.dropoff)]
 
 
 def is_on_earth(place: events.Place) -> bool:
@@ -62,20 +73,8 @@ def check_request(request: BookingRequest, settings: ServiceSettings, now: dt.da
     Raises:
         InvalidInput: naming each of them; booking.too_far_ahead where the departure alone is later than may be booked
     """
-    fields: dict[str, list[Text]] = {}
+    fields = _route_errors(request)
     is_too_far_ahead = False
-    for name in ("pickup", "dropoff"):
-        place: events.Place = getattr(request, name)
-        if not is_on_earth(place):
-            fields[name] = [_("Latitude is -90 to 90, longitude -180 to 180.")]
-        elif not clean_text(place.name):
-            fields[name] = [_("Choose a place.")]
-    if not fields:
-        km = distance_km(request.pickup.lat, request.pickup.lng, request.dropoff.lat, request.dropoff.lng)
-        if km < SAME_PLACE_KM:
-            fields["dropoff"] = [_("Pickup and dropoff are the same place.")]
-        elif km > FURTHEST_KM:
-            fields["dropoff"] = [_("Nobody drives that far: at most %(km)d km.") % {"km": FURTHEST_KM}]
     if request.vehicle_class not in VehicleClass.values:
         fields["vehicle_class"] = [_("There is no such vehicle class.")]
     elif not 1 <= request.seats <= SEATS[VehicleClass(request.vehicle_class)]:
@@ -95,6 +94,35 @@ def check_request(request: BookingRequest, settings: ServiceSettings, now: dt.da
         raise InvalidInput("booking.too_far_ahead", _("Please correct what is marked."), fields)
     if fields:
         raise InvalidInput("input.invalid", _("Please correct what is marked."), fields)
+
+
+def most_stops() -> Text:
+    """Say how many stops a trip can have."""
+    return ngettext("At most %(most)d stop.", "At most %(most)d stops.", MOST_STOPS) % {"most": MOST_STOPS}
+
+
+def _route_errors(request: BookingRequest) -> dict[str, list[Text]]:
+    """Return the errors of the places; those of a stop are at "stops.0" and so on."""
+    if len(request.stops) > MOST_STOPS:
+        return {"stops": [most_stops()]}
+    stops = {f"stops.{number}": stop for number, stop in enumerate(request.stops)}
+    places = {"pickup": request.pickup, **stops, "dropoff": request.dropoff}
+    fields: dict[str, list[Text]] = {}
+    for name, place in places.items():
+        if not is_on_earth(place):
+            fields[name] = [_("Latitude is -90 to 90, longitude -180 to 180.")]
+        elif not clean_text(place.name):
+            fields[name] = [_("Choose a place.")]
+    if fields:
+        return fields
+    parts = eta.parts_km(request.points)
+    for name, km in zip(list(places)[1:], parts, strict=True):
+        if km < SAME_PLACE_KM:
+            same = _("This is the same place as the one before.")
+            fields[name] = [same if stops else _("Pickup and dropoff are the same place.")]
+    if not fields and sum(parts) > FURTHEST_KM:
+        fields["dropoff"] = [_("Nobody drives that far: at most %(km)d km.") % {"km": FURTHEST_KM}]
+    return fields
 
 
 def _too_far_ahead(request: BookingRequest, settings: ServiceSettings, now: dt.datetime) -> Text:

@@ -1,17 +1,14 @@
-"""The passengers' verbs: get a price, book, cancel, rate."""
+"""The passengers' verbs: get a price, book, cancel. Rating: ratings.py."""
 
 import datetime as dt
 import hashlib
 from typing import Any
 
 import msgspec
-from django.db import IntegrityError, transaction
-from django.db.models import F
 from django.utils.translation import gettext as _
 
 from drivers.geo import cell
 from drivers.models import Driver
-from drivers.updates import publish_update
 from realtime import events, groups
 from realtime.outbox import publish, refresh_permissions
 from stepper import limits
@@ -19,16 +16,17 @@ from stepper.accounts import verified_phones
 from stepper.accounts.adapter import normal_phone
 from stepper.db.clock import database_now
 from stepper.db.transactions import Stale, best_effort, in_transaction
-from stepper.errors import Conflict, DomainError, InvalidInput, NotPermitted
+from stepper.errors import Conflict, DomainError, InvalidInput, NotPermitted, Text
 from stepper.models import ServiceSettings, User
 from stepper.texts import clean_text
-from trips import booking_limits, cards, pricing
+from trips import booking_limits, cards, kept_quotes, pricing, shares, wishes
 from trips.access import trip_for
 from trips.booking_requests import BookingRequest, check_request, zone_of
-from trips.dispatch import start_round
+from trips.dispatch import first_search_at, start_round
 from trips.ending import end_trip
-from trips.models import Booking, Rating, Trip
-from trips.states import ABOARD, OPEN, BookingStatus, Role, TripStatus
+from trips.kept_quotes import KeptQuote
+from trips.models import Booking, Trip
+from trips.states import ABOARD, OPEN, BookingStatus, CancelReason, Role, TripStatus
 
 
 def _traveller_columns(request: BookingRequest, user: User) -> tuple[str, str]:
@@ -39,40 +37,61 @@ def _traveller_columns(request: BookingRequest, user: User) -> tuple[str, str]:
     return " ".join(clean_text(request.traveller.name).split()), phone
 
 
-def quote(user: User, request: BookingRequest) -> pricing.Quote:
-    """Return the price of a request; nothing is booked.
+def quote(user: User, request: BookingRequest) -> tuple[pricing.Quote, KeptQuote]:
+    """Return the price of a request, and the token that keeps it; nothing is booked.
 
     Raises:
         InvalidInput: a field is wrong
         TooManyRequests: more than `light_per_min`
     """
     limits.count_call_of(user, "quote", "light_per_min")
-    settings = ServiceSettings.current()
-    check_request(request, settings, database_now())
-    return _price_of(request, settings)
+    settings, now = ServiceSettings.current(), database_now()
+    check_request(request, settings, now)
+    price = price_of(request, settings)
+    fares = {request.vehicle_class: price.fare}
+    return price, kept_quotes.keep_fares(request, fares, user_id=user.pk, settings=settings, now=now)
 
 
-def _price_of(request: BookingRequest, settings: ServiceSettings) -> pricing.Quote:
-    pickup, dropoff = request.pickup, request.dropoff
+def price_of(request: BookingRequest, settings: ServiceSettings, kept_fare: int | None = None) -> pricing.Quote:
+    pickup, *stops, dropoff = request.points
     return pricing.quote(
-        (pickup.lat, pickup.lng), (dropoff.lat, dropoff.lng), request.seats, request.vehicle_class, settings
+        pickup, dropoff, request.seats, request.vehicle_class, settings, stops=stops, kept_fare=kept_fare
     )
 
 
-def book(user: User, request: BookingRequest, request_key: str | None = None) -> Trip:
+def agreed_price(
+    user: User, request: BookingRequest, token: str, *, settings: ServiceSettings, now: dt.datetime
+) -> pricing.Quote:
+    """Return the price that a quote's token keeps, else the present one. Raises QuoteChanged: they saw another."""
+    price = price_of(request, settings)
+    if not token:
+        return price
+    vehicle_class = request.vehicle_class
+    kept = kept_quotes.kept_fares(token, request, user_id=user.pk, now=now)
+    if kept is not None and vehicle_class in kept[0]:
+        return price_of(request, settings, kept[0][vehicle_class])
+    if not kept_quotes.was_shown(token, vehicle_class, price.fare):
+        fares = {vehicle_class: price.fare}
+        fresh = kept_quotes.keep_fares(request, fares, user_id=user.pk, settings=settings, now=now)
+        raise kept_quotes.QuoteChanged(price.fare, fresh)
+    return price
+
+
+def book(user: User, request: BookingRequest, request_key: str | None = None, *, quote_token: str = "") -> Trip:
     """Book a private trip, publish it and offer it to the drivers around.
 
-    `request_key` makes it idempotent for this user: the same key gives the trip it made the first time.
+    `request_key` makes it idempotent for this user: the same key gives the trip it made the first time. `quote_token`:
+    of the quote that the passenger saw; its price holds while it is kept. Empty: the present price.
 
     Raises:
         InvalidInput: a field is wrong; nothing was written.
         NotPermitted: account.inactive; phone.unverified, where staff ask for a verified number
         Conflict: booking.too_many (without a driver), booking.overlapping, booking.cancelled_too_often,
-            booking.key_reused (for something else)
+            booking.key_reused (for something else), quote.changed (the passenger saw another price)
         TooManyRequests: more than `bookings_per_min`
     """
     limits.count_call_of(user, "book", "bookings_per_min")
-    trip, created = _book(user, request, request_key)
+    trip, created = _book(user, request, request_key, quote_token)
     if created:
         best_effort(start_round, trip.pk)
         best_effort(trip.refresh_from_db)
@@ -80,7 +99,7 @@ def book(user: User, request: BookingRequest, request_key: str | None = None) ->
 
 
 @in_transaction
-def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple[Trip, bool]:
+def _book(user: User, request: BookingRequest, request_key: str | None, quote_token: str) -> tuple[Trip, bool]:
     """Write the trip and its booking and publish them; False with the trip that an earlier call with this key made."""
     # The lock makes one user's bookings run one after another, so that a repeated one finds the first, and the limits
     # count all.
@@ -90,35 +109,53 @@ def _book(user: User, request: BookingRequest, request_key: str | None) -> tuple
     if request_key:
         made = Trip.objects.filter(organiser=user, request_key=request_key).first()
         if made is not None:
-            _require_same(made, request)
+            require_same(made, request)
             return made, False
     settings = ServiceSettings.current()
     now = database_now()
     check_request(request, settings, now)
-    trip = _new_trip(user, request, request_key=request_key, settings=settings, now=now)
+    price = agreed_price(user, request, quote_token, settings=settings, now=now)
+    trip = new_trip(user, request, price, request_key=request_key, settings=settings, now=now)
     if not user.may_steer_trips:
         verified_phones.require_verified(user, settings)
         plan = booking_limits.Plan(trip.departure_at, trip.ends_at, trip.traveller_phone, trip.timezone)
         booking_limits.require_room(account, plan, settings)
-    trip.save(force_insert=True)
-    booking = Booking.objects.create(
-        trip=trip, passenger=user, status=BookingStatus.CONFIRMED, seats=request.seats, amount=trip.fare
-    )
-    # This process starts the round after the commit; if it dies before, the dispatcher starts it.
-    look_at = now + dt.timedelta(seconds=5)
-    trip.move(TripStatus.PUBLISHED, Role.ORGANISER, by_id=user.pk, next_look_at=look_at)
-    _publish_booking(trip, booking)
-    # Pages that are open already join the new trip's group.
-    refresh_permissions(groups.user(user.pk))
+    has_link = bool(trip.traveller_phone) and shares.sends_links_for(user)
+    trip.is_shared = has_link
+    publish_new(trip, Role.ORGANISER, user.pk, settings=settings, now=now)
+    if has_link:
+        shares.send_to_traveller(trip, settings)
     return trip, True
 
 
-def _new_trip(
-    user: User, request: BookingRequest, *, request_key: str | None, settings: ServiceSettings, now: dt.datetime
+def publish_new(trip: Trip, role: Role, by_id: int, *, settings: ServiceSettings, now: dt.datetime) -> None:
+    """Store a new trip with its organiser's booking, publish both, and have drivers searched for it.
+
+    `role`, `by_id`: who booked it.
+    """
+    trip.save(force_insert=True)
+    booking = Booking.objects.create(
+        trip=trip, passenger=trip.organiser, status=BookingStatus.CONFIRMED, seats=trip.seats, amount=trip.fare
+    )
+    # This process starts the round after the commit; if it dies before, the dispatcher starts it.
+    look_at = first_search_at(trip.departure_at, settings, now + dt.timedelta(seconds=5))
+    trip.move(TripStatus.PUBLISHED, role, by_id=by_id, next_look_at=look_at)
+    _publish_booking(trip, booking)
+    # Pages that are open already join the new trip's group.
+    refresh_permissions(groups.user(trip.organiser_id))
+
+
+def new_trip(
+    user: User,
+    request: BookingRequest,
+    price: pricing.Quote,
+    *,
+    request_key: str | None,
+    settings: ServiceSettings,
+    now: dt.datetime,
 ) -> Trip:
-    """Return the trip of a checked request with its price, not saved yet."""
+    """Return the trip of a checked request with its price, not saved yet. Raises InvalidInput: wishes."""
     pickup, dropoff = request.pickup, request.dropoff
-    price = _price_of(request, settings)
     # A chosen time a few minutes ago counts as now; `check_request` has refused earlier ones.
     departure_at = max(request.departure_at or now, now)
     is_now = departure_at == now
@@ -147,13 +184,23 @@ def _new_trip(
         available_seats=0,  # private: the whole vehicle
         bags=request.bags,
         note=request.note,
+        stops=stops_column(request),
+        wishes=wishes.choose(request.wishes),
         traveller_name=traveller_name,
         traveller_phone=traveller_phone,
-        **_price_columns(price),
+        **price_columns(price),
     )
 
 
-def _price_columns(price: pricing.Quote) -> dict[str, Any]:
+def stops_column(request: BookingRequest) -> list[dict[str, Any]]:
+    """Return the stops of a request as a trip keeps them, none of them reached yet."""
+    return [
+        msgspec.to_builtins(events.Stop(clean_text(one.name), clean_text(one.address), one.lat, one.lng))
+        for one in request.stops
+    ]
+
+
+def price_columns(price: pricing.Quote) -> dict[str, Any]:
     """Return the columns of a trip that keep its price."""
     return {
         "distance_km": price.distance_km,
@@ -193,13 +240,16 @@ def _publish_booking(trip: Trip, booking: Booking) -> None:
 def _digest(request: BookingRequest) -> str:
     """Return a digest of the request; equal requests have equal digests."""
     fields = msgspec.structs.asdict(request)
+    # As in releases without travellers, stops or wishes, so that a key used before an upgrade still matches.
     if request.traveller is None:
-        # As in releases without travellers, so that a key used before an upgrade still matches its booking.
         del fields["traveller"]
+    for name in ("stops", "wishes"):
+        if not fields[name]:
+            del fields[name]
     return hashlib.blake2b(msgspec.json.encode(fields), digest_size=16).hexdigest()
 
 
-def _require_same(made: Trip, request: BookingRequest) -> None:
+def require_same(made: Trip, request: BookingRequest) -> None:
     """Refuse a key that was used for another request. Raises Conflict: booking.key_reused.
 
     Answering with the first trip would hide the mistake.
@@ -217,43 +267,60 @@ def cancel_refusal(trip: Trip, user: User, *, settings: ServiceSettings, now: dt
         return NotPermitted("auth.forbidden", _("Only who booked the trip can cancel it."))
     if trip.status == TripStatus.COMPLETED:
         return Conflict("trip.transition_refused", _("This trip is over."))
+    if trip.former_legs and not trip.is_finished:
+        return Conflict("trip.cancel_too_late", _("You are on the way already; ask the driver or our staff."))
     # An arrival that no position confirms does not keep the passenger from cancelling.
     if trip.awaits_confirmation:
         return None
     if trip.status in ABOARD:
-        return Conflict("trip.cancel_too_late", _("You are on the way already; ask the driver or our staff."))
+        with_staff, alone = (
+            _("You are on the way already; ask the driver or our staff."),
+            _("You are on the way already; ask the driver."),
+        )
+        return Conflict("trip.cancel_too_late", with_staff if settings.support else alone)
     if trip.status == TripStatus.DRIVER_ARRIVED:
-        return Conflict("trip.cancel_too_late", _("Your driver is already there; ask the driver or our staff."))
+        with_staff, alone = (
+            _("Your driver is already there; ask the driver or our staff."),
+            _("Your driver is already there; ask the driver."),
+        )
+        return Conflict("trip.cancel_too_late", with_staff if settings.support else alone)
     # Without a driver, cancelling costs nobody anything. A trip for now departs when it is booked, so with the limit
     # below it could never be cancelled.
     if trip.status in OPEN or trip.status == TripStatus.DRAFT or trip.is_now:
         return None
     if now > trip.departure_at - dt.timedelta(minutes=settings.free_cancel_min):
-        hours = settings.free_cancel_min / 60
-        return Conflict(
-            "trip.cancel_too_late",
-            _("Cancelling is free until %(hours)g h before departure; now only the driver or our staff can do it.")
-            % {"hours": hours},
+        with_staff, alone = (
+            _("Cancelling is free until %(hours)g h before departure; now only the driver or our staff can do it."),
+            _("Cancelling is free until %(hours)g h before departure; now only the driver can do it."),
         )
+        words = with_staff if settings.support else alone
+        return Conflict("trip.cancel_too_late", words % {"hours": settings.free_cancel_min / 60})
     return None
 
 
-def cancel(trip_id: int, user: User, reason: str = "") -> Trip:
+def cancel(trip_id: int, user: User, reason: str = "", *, reason_code: str = "") -> Trip:
     """Cancel a trip for its organiser (by `cancel_refusal`) or staff. Repeating it gives the same answer.
+
+    `reason_code`: a CancelReason; then `reason` is for staff and the organiser alone, and the driver reads what was
+    chosen. Without one the driver reads `reason`.
 
     A trip that a passenger cancels after a driver accepted it counts against the account's next bookings
     (booking_limits).
 
     Raises:
         NotFound, NotPermitted, Conflict (trip.cancel_too_late, trip.transition_refused)
+        InvalidInput: there is no such reason_code
         TooManyRequests: more than `changes_per_min`
     """
     limits.count_call_of(user, "cancel", "changes_per_min")
-    return _cancel(trip_id, user, reason)
+    if reason_code and reason_code not in CancelReason.values:
+        unknown: dict[str, list[Text]] = {"reason_code": [_("There is no such reason.")]}
+        raise InvalidInput("input.invalid", _("Please correct what is marked."), unknown)
+    return _cancel(trip_id, user, reason, reason_code)
 
 
 @in_transaction
-def _cancel(trip_id: int, user: User, reason: str) -> Trip:
+def _cancel(trip_id: int, user: User, reason: str, reason_code: str) -> Trip:
     """Lock driver and trip, check that the user may cancel it, and end it."""
     unlocked = trip_for(user, trip_id)
     if unlocked.driver_id:
@@ -272,74 +339,6 @@ def _cancel(trip_id: int, user: User, reason: str) -> Trip:
         role=Role.STAFF if user.may_steer_trips else Role.ORGANISER,
         by_id=user.pk,
         note=reason,
+        code=reason_code,
     )
     return trip
-
-
-def rate(trip_id: int, user: User, *, stars: int, comment: str | None = None) -> Rating:
-    """Rate the other side of a completed trip, as its passenger or driver.
-
-    Each side has one rating. Who gave it can change stars and comment for `CHANGE_RATING_FOR` from the first time on;
-    the same again changes nothing. `comment` None: the one that there is stays, of a new rating none.
-
-    Raises:
-        NotFound, InvalidInput (stars), Conflict (rating.too_early, rating.already_given)
-        TooManyRequests: more than `changes_per_min`
-    """
-    limits.count_call_of(user, "rate", "changes_per_min")
-    if isinstance(stars, bool) or stars not in range(1, 6):
-        raise InvalidInput("input.invalid", _("Choose 1 to 5 stars."), {"stars": [_("Choose 1 to 5 stars.")]})
-    trip = trip_for(user, trip_id)
-    if trip.status != TripStatus.COMPLETED or trip.driver is None:
-        raise Conflict("rating.too_early", _("A trip is rated when it is completed."))
-    if trip.driver.user_id == user.pk:
-        role, about = Role.DRIVER, trip.organiser
-    elif trip.organiser_id == user.pk:
-        role, about = Role.ORGANISER, trip.driver.user
-    else:
-        raise NotPermitted("auth.forbidden", _("Only the passenger and the driver rate each other."))
-    wanted = Rating(trip=trip, role=role, by=user, about=about, stars=stars)
-    if comment is not None:
-        wanted.comment = clean_text(comment[:500], multiline=True)
-    return _store_rating(trip.driver, wanted, keeps_comment=comment is None)
-
-
-@in_transaction
-def _store_rating(driver: Driver, wanted: Rating, *, keeps_comment: bool) -> Rating:
-    """Create a rating, or change the one that this side gave; keep the average and publish. Raises Conflict."""
-    User.objects.lock_active(wanted.by_id)
-    given = Rating.objects.select_for_update(no_key=True).filter(trip=wanted.trip_id, by=wanted.by_id).first()
-    if given is None:
-        try:
-            with transaction.atomic():
-                wanted.save(force_insert=True)
-        except IntegrityError:  # the other tab got there first; the next try changes what it gave
-            raise Stale from None
-        _add_to_average(driver, wanted, stars=wanted.stars, ratings=1)
-        return wanted
-    comment = given.comment if keeps_comment else wanted.comment
-    if (given.stars, given.comment) == (wanted.stars, comment):
-        return given
-    if not given.may_change(database_now()):
-        raise Conflict("rating.already_given", _("You have rated this trip already."))
-    difference = wanted.stars - given.stars
-    given.stars, given.comment = wanted.stars, comment
-    given.save(update_fields=["stars", "comment"])
-    _add_to_average(driver, given, stars=difference, ratings=0)
-    return given
-
-
-def _add_to_average(driver: Driver, rating: Rating, *, stars: int, ratings: int) -> None:
-    """Add to the sums that the rated side's average is read from, and publish that the trip was rated."""
-    sums = {"rating_sum": F("rating_sum") + stars, "rating_count": F("rating_count") + ratings}
-    if rating.role == Role.DRIVER:
-        User.objects.filter(pk=rating.about_id).update(**sums)
-    else:
-        Driver.objects.filter(pk=driver.pk).update(**sums)
-    publish(
-        events.TripRated(trip_id=rating.trip_id, by="driver" if rating.role == Role.DRIVER else "organiser"),
-        groups.trip(rating.trip_id),
-        groups.driver(driver.pk),
-    )
-    if rating.role == Role.ORGANISER:
-        publish_update(Driver.objects.get(pk=driver.pk), "rating")

@@ -20,6 +20,7 @@ from realtime.outbox import publish_many
 from stepper.db.clock import database_now
 from stepper.db.transactions import in_transaction, isolate_failures
 from stepper.models import DispatchMode, ServiceSettings
+from stepper.monitoring import figures, log_ids
 from trips import matching
 from trips.dispatch import (
     MATCHED_AT_MOST,
@@ -47,7 +48,8 @@ def _handle_each(verb: Callable[[int], object], trip_ids: Iterable[int]) -> int:
     """Call `verb` for one trip after another, failures isolated; return the number of trips for which it was true."""
 
     def handle(trip_ids: list[int]) -> int:
-        return bool(verb(trip_ids[0]))
+        with log_ids.noted(trip_id=trip_ids[0]):
+            return bool(verb(trip_ids[0]))
 
     return sum(isolate_failures(handle, [trip_id]) for trip_id in trip_ids)
 
@@ -86,6 +88,17 @@ def is_anything_due() -> bool:
         return bool(cursor.fetchone()[0])
 
 
+def lateness_s() -> float:
+    """Return for how many seconds the work that is longest due has been due; 0: nothing is. One index entry each."""
+    due = (
+        _offers_due().order_by("expires_at").values_list("expires_at", flat=True).first(),
+        _rounds_due().order_by("next_look_at").values_list("next_look_at", flat=True).first(),
+        _searches_expired().order_by("search_until").values_list("search_until", flat=True).first(),
+    )
+    since = min((one for one in due if one is not None), default=None)
+    return 0.0 if since is None else max(0.0, (database_now() - since).total_seconds())
+
+
 def expire_due_offers(limit: int = EXPIRED_AT_ONCE) -> int:
     """Expire offers past their deadline; return the number of their trips. Trips locked by others are skipped."""
     trip_ids = list(_offers_due().values_list("trip_id", flat=True).distinct()[:limit])
@@ -103,6 +116,7 @@ def _expire_offers(trip_ids: list[int]) -> int:
     Offer.objects.filter(pk__in=[pk for pk, _trip, _driver in due]).update(
         status=OfferStatus.EXPIRED, responded_at=Now(), reason="timeout"
     )
+    figures.count_after_commit(figures.OFFERS, len(due), outcome=OfferStatus.EXPIRED.value)
     publish_many(
         (events.OfferExpired(trip_id=trip_id, offer_id=pk, reason="timeout"), groups.driver(driver_id))
         for pk, trip_id, driver_id in due
@@ -234,7 +248,10 @@ def cancel_due_searches(limit: int = 50) -> int:
 
 @in_transaction
 def _cancel_search(trip_id: int) -> bool:
-    """Cancel a trip whose search is over; False: it is not over any more, or the trip is locked elsewhere."""
+    """Cancel a trip whose search is over; False: it is not over any more, or the trip is locked elsewhere.
+
+    Where passengers are on the way already (trips.handover) the search goes on: only staff end such a trip.
+    """
     trip = (
         _searches_expired()
         .for_page()
@@ -244,5 +261,9 @@ def _cancel_search(trip_id: int) -> bool:
     )
     if trip is None:
         return False
+    if trip.former_legs:
+        patience = dt.timedelta(minutes=ServiceSettings.current().patience_min)
+        Trip.objects.filter(pk=trip.pk).update(search_until=Now() + patience)
+        return True
     end_trip(trip, TripStatus.CANCELLED, role=Role.SYSTEM, by_id=None, note=_("No driver was found in time."))
     return True

@@ -2,8 +2,9 @@
 
 A round asks the drivers around the pickup wave by wave: a wave asks `Policy.size` drivers together, within a ring, and
 the next one starts when all have answered or run out of time. When nobody is left, the trip is unfilled until the next
-round, in which every driver may be asked again except those who declined or released the trip. In the same round only
-a driver whose offer was withdrawn because they could not take it (offline, filters, vehicle) is asked again, once.
+round, in which every driver may be asked again except those who declined the trip as it is now (trips.changes) or
+released it. In the same round only a driver whose offer was withdrawn because they could not take it (offline, filters,
+vehicle) is asked again, once.
 
 Everything is decided in the database, so any number of dispatchers may run, be killed and come back. Drivers are
 searched and judged without locks; those to be asked are then locked, judged again and asked. Lock order everywhere:
@@ -14,6 +15,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from django.db.models import Count, Sum
 from django.db.models.functions import Now
 from msgspec import Struct
 
@@ -23,6 +25,7 @@ from realtime.outbox import publish_many
 from stepper.db.clock import database_now, read_database_now
 from stepper.db.transactions import in_transaction
 from stepper.models import DispatchMode, ServiceSettings
+from stepper.monitoring import figures
 from trips import eta, pricing
 from trips.cards import offer_card
 from trips.driver_facts import lock_drivers
@@ -95,6 +98,16 @@ def offers_open_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
     return trip.departure_at - ahead if ahead else trip.created_at
 
 
+def first_search_at(departure_at: dt.datetime, settings: ServiceSettings, now: dt.datetime) -> dt.datetime:
+    """Return when a trip that leaves then is first searched: now, or when drivers are asked about it.
+
+    What opens a trip stores it in the same transaction, so that whoever is told of the trip reads when drivers are
+    asked. `start_round` keeps to it.
+    """
+    ahead = dt.timedelta(hours=settings.offer_ahead_h)
+    return max(now, departure_at - ahead) if ahead else now
+
+
 def postpone_round(trip: Trip, until: dt.datetime) -> RoundResult:
     """Set when the next search for an open trip starts; return the result of a round that asked nobody."""
     Trip.objects.filter(pk=trip.pk, status__in=sorted(OPEN)).update(next_look_at=until)
@@ -163,7 +176,8 @@ def create_wave(
 
     `trip_read`: the trip as it was before the search; `wave_candidates`: whom to ask, the best first.
 
-    1. Lock the drivers, then the trip; do nothing for a trip that somebody took or cancelled meanwhile.
+    1. Lock the drivers, then the trip; do nothing for a trip that somebody took or cancelled meanwhile, or whose pickup
+       is another now: the shortlist has the drivers around the former one.
     2. Judge the candidates again and choose those who are still eligible, as many as the policy asks at once.
     3. Write the round with everybody's verdict, and the offers; with nobody to ask, set when to search next.
     """
@@ -173,6 +187,9 @@ def create_wave(
     rows = lock_drivers([one.driver_id for one in wave_candidates]) if wave_candidates else {}
     trip = Trip.objects.locked().filter(pk=trip_read.pk).order_by().first()
     if trip is None or trip.status not in OPEN:
+        return RoundResult()
+    if (trip.pickup_lat, trip.pickup_lng) != (trip_read.pickup_lat, trip_read.pickup_lng):
+        # The passenger has changed it (trips.changes), which had the next search begin at once.
         return RoundResult()
     # If somebody changed next_look_at during our search, keep that value.
     woken_at = trip.next_look_at if trip.next_look_at != trip_read.next_look_at else None
@@ -196,7 +213,9 @@ def create_wave(
         # Other trips asked these drivers first; search again immediately, as there may be more.
         Trip.objects.filter(pk=trip.pk).update(next_look_at=Now())
     else:
-        _mark_unfilled(trip, woken_at or database_now() + dt.timedelta(minutes=settings.retry_min))
+        retry_at = database_now() + _pause_after_look(trip, settings)
+        # A trip that was asked about at once, long before drivers are, is not searched again until then.
+        _mark_unfilled(trip, woken_at or first_search_at(trip.departure_at, settings, retry_at))
     return RoundResult(
         drivers_notified=len(chosen),
         eligible_drivers=sum(one.reason is None for one in candidates),
@@ -219,6 +238,7 @@ def _choose_within_reach(
 def _write_round(trip: Trip, wave: int, *, policy: Policy, shortlist: Shortlist, chosen: Sequence[Candidate]) -> None:
     """Write what one search found: the verdict on each driver considered, and whether more could be asked."""
     asked = {one.driver_id for one in chosen}
+    figures.count_after_commit(figures.SEARCHES, outcome="offered" if chosen else "nobody")
     DispatchRound.objects.create(
         trip=trip,
         number=trip.asking_round,
@@ -281,6 +301,7 @@ def _write_offers(
         )
         for one in chosen
     )
+    figures.count_after_commit(figures.OFFERS_MADE, len(offers))
     if trip.status == TripStatus.OFFERED:
         trip.amend(**state)
     else:
@@ -294,9 +315,25 @@ def _write_offers(
     )
 
 
+def _pause_after_look(trip: Trip, settings: ServiceSettings) -> dt.timedelta:
+    """Return how long a trip with nobody left to ask waits for its next round; the present look is written already.
+
+    1 min, then twice as long after each look that found nobody, up to `retry_min`: drivers who drive into the radius,
+    or have answered their other offers, wake nothing. A trip that drivers were asked about as it is now waits
+    `retry_min`: they have just said no, or nothing.
+    """
+    looks = trip.rounds.filter(number__gt=trip.changed_after_round).order_by()
+    told = looks.aggregate(number=Count("pk"), asked=Sum("offered", default=0))
+    doublings = settings.retry_min if told["asked"] else max(0, told["number"] - 1)
+    return dt.timedelta(minutes=min(2**doublings, settings.retry_min))
+
+
 def _mark_unfilled(trip: Trip, next_look_at: dt.datetime) -> None:
-    """Mark a trip with nobody left to ask as unfilled until the next round. The trip is locked."""
-    state = NO_WAVE | {"next_look_at": next_look_at}
+    """Mark a trip with nobody left to ask as unfilled until the next round. The trip is locked.
+
+    The round that found nobody has had its number: the trip's is that of its last look.
+    """
+    state = NO_WAVE | {"round_number": trip.asking_round, "next_look_at": next_look_at}
     if trip.status == TripStatus.UNFILLED:
         trip.amend(**state)
     else:

@@ -19,9 +19,12 @@ KEPT_S = 2 * 60 * 60
 _KEY = "booking_draft"
 # Longer than anything that the form accepts; of a number with a thousand digits the rest is left out.
 _LONGEST_VALUE = 400
+_MOST_VALUES = 50
 
 
-def keep_draft(session: SessionBase, fields: Mapping[str, str], request: BookingRequest, *, address: str) -> None:
+def keep_draft(
+    session: SessionBase, fields: Mapping[str, str | list[str]], request: BookingRequest, *, address: str
+) -> None:
     """Check the request of somebody who has not signed in, and keep the fields of its form in their session.
 
     Raises:
@@ -30,18 +33,24 @@ def keep_draft(session: SessionBase, fields: Mapping[str, str], request: Booking
     """
     limits.count_call("book", f"address:{address}", setting="guest_bookings_per_min")
     check_request(request, ServiceSettings.current(), database_now())
-    kept = {name: value[:_LONGEST_VALUE] for name, value in fields.items()}
+    kept = {name: _shorten(value) for name, value in fields.items()}
     session[_KEY] = {"until": int(time.time()) + KEPT_S, "fields": kept}
     # Signing in gives the session its usual end (stepper.accounts.session_store).
     session.set_expiry(KEPT_S)
 
 
-def find_draft(session: SessionBase) -> dict[str, str] | None:
+def _shorten(value: str | list[str]) -> str | list[str]:
+    if isinstance(value, str):
+        return value[:_LONGEST_VALUE]
+    return [one[:_LONGEST_VALUE] for one in value[:_MOST_VALUES]]
+
+
+def find_draft(session: SessionBase) -> dict[str, str | list[str]] | None:
     """Return the fields that were kept; None: there are none, or they are too old."""
     draft = session.get(_KEY)
     if not draft or draft["until"] < time.time():
         return None
-    fields: dict[str, str] = draft["fields"]
+    fields: dict[str, str | list[str]] = draft["fields"]
     return fields
 
 

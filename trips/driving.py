@@ -3,31 +3,47 @@
 import datetime as dt
 from typing import Any
 
+import msgspec
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from drivers.availability import lock_driver, mark_busy
 from drivers.geo import distance_km
 from drivers.models import Driver
+from realtime import events
 from realtime.delivery.notifications import notify
 from stepper import limits
 from stepper.db.clock import database_now
 from stepper.db.transactions import Stale, in_transaction
-from stepper.errors import Conflict, InvalidInput, NotFound
+from stepper.errors import Conflict, DomainError, InvalidInput, NotFound
 from stepper.models import ServiceSettings, User
 from stepper.templatetags.units import clock, km
 from stepper.texts import clean_text
-from trips import access, arrival, assignment, eta
+from trips import access, arrival, assignment, boarding, eta
 from trips.access import trip_for
 from trips.ending import end_trip
 from trips.repeats import is_repeated
 
-from .models import TransitionRefused, Trip
-from .states import ABOARD, ASSIGNED, DRIVING, EXPECTED, STEPS, Doubt, Role, TripStatus, TripType, allowed
+from .models import NO_CODE, TransitionRefused, Trip
+from .states import (
+    ABOARD,
+    ASSIGNED,
+    BEFORE_BOARDING,
+    DRIVING,
+    EXPECTED,
+    STEPS,
+    Doubt,
+    Role,
+    TripStatus,
+    TripType,
+    allowed,
+)
 
-DELAYED, RELEASED, NO_SHOW = "delayed", "released", "no_show"
-# The values a driver may send as status: the steps, and three that are not states.
-WORDS = frozenset({*STEPS[1:], DELAYED, RELEASED, NO_SHOW})
+DELAYED, RELEASED, NO_SHOW, STOP_REACHED = "delayed", "released", "no_show", "stop_reached"
+# The values a driver may send as status: the steps, and four that are not states.
+WORDS = frozenset({*STEPS[1:], DELAYED, RELEASED, NO_SHOW, STOP_REACHED})
+# With these passengers get in.
+_BOARDING = frozenset({TripStatus.PASSENGERS_BOARDED, TripStatus.IN_TRANSIT})
 
 _NOTIFIED = {
     TripStatus.EN_ROUTE: gettext_lazy("Your driver is on the way"),
@@ -45,23 +61,30 @@ def update_status(
     lng: float | None = None,
     delay_minutes: int | None = None,
     delay_reason: str = "",
+    stop: int | None = None,
+    code: str = "",
     key: str = "",
 ) -> Trip:
-    """Take one step of the driver's own trip, or `delayed`, `released`, `no_show`. Repeating a step changes nothing.
+    """Take one step of the driver's own trip, or `delayed`, `released`, `no_show`, `stop_reached`.
+
+    Repeating a step changes nothing. `stop`: which stop was reached, from 1.
 
     `in_transit` at the pickup of a private trip is two: boarding and driving off. That `boarding_apart` has pages offer
     them apart refuses nothing: a phone sends late what was tapped before it was switched on.
+    `code`: what the passenger said, where the trip has a boarding code.
     `key`: see trips.repeats; with the same one a command changes nothing, whatever has happened since.
 
     One exception: a flagged arrival that is repeated, or followed by `no_show`, is confirmed if the driver's position
     now shows it. `lat` and `lng` are stored as the client's claim.
 
     Raises:
-        InvalidInput: trip.status_unknown, input.invalid (delay_minutes, Idempotency-Key)
+        InvalidInput: trip.status_unknown, input.invalid (delay_minutes, stop, Idempotency-Key)
         NotFound: trip.not_found, also for somebody else's
         Conflict: trip.transition_refused, trip.arrival_too_early, trip.not_at_pickup, trip.boarding_too_early,
-            trip.release_too_late, trip.arrival_unconfirmed, trip.no_show_too_early, driver.busy, command.key_reused
-        TooManyRequests: more than `status_per_min`
+            trip.release_too_late, trip.handed_over, trip.arrival_unconfirmed, trip.no_show_too_early,
+            trip.stop_refused, driver.busy,
+            command.key_reused, trip.boarding_code_required, trip.boarding_code_wrong
+        TooManyRequests: more than `status_per_min`; trip.boarding_code_blocked, after wrong codes
     """
     limits.count_call("status", driver_id, setting="status_per_min")
     if status not in WORDS:
@@ -72,18 +95,29 @@ def update_status(
         return _set_delay(
             driver_id, trip_id, minutes=delay_minutes, reason=clean_text(delay_reason) or clean_text(note), key=key
         )
+    if status == STOP_REACHED:
+        return _reach_stop(driver_id, trip_id, number=stop, lat=lat, lng=lng, key=key)
     if status == NO_SHOW:
         # In a transaction of its own: a refusal of the no-show must not roll the confirmation back.
         _confirm_arrival(driver_id, trip_id)
-    return _take_step(driver_id, trip_id, status=status, note=note, lat=lat, lng=lng, key=key)
+    stepped = _take_step(driver_id, trip_id, status=status, note=note, lat=lat, lng=lng, code=code, key=key)
+    if isinstance(stepped, DomainError):
+        raise stepped
+    return stepped
 
 
 @in_transaction
 def _take_step(
-    driver_id: int, trip_id: int, *, status: str, note: str, lat: float | None, lng: float | None, key: str
-) -> Trip:
+    driver_id: int, trip_id: int, *, status: str, note: str, lat: float | None, lng: float | None, code: str, key: str
+) -> Trip | DomainError:
+    """Take the step under the locks. A refused boarding code is returned: raised here it would not be counted."""
     driver = lock_driver(driver_id)
     trip = _lock_own_trip(driver, trip_id)
+    if status in _BOARDING and trip.status == TripStatus.DRIVER_ARRIVED and trip.boarding_code:
+        # Before the key is noted, which a refusal does not use up.
+        refusal = boarding.count_try(trip, code, settings=ServiceSettings.current(), now=database_now())
+        if refusal is not None:
+            return refusal
     if is_repeated(driver_id, key, f"status {trip_id} {status}"):
         return trip
     wanted = TripStatus.CANCELLED if status == NO_SHOW else TripStatus(status)
@@ -114,6 +148,56 @@ def _take_step(
             trip.organiser, _NOTIFIED[wanted], message=trip.title, audience="passenger", action_url=f"/trips/{trip.pk}/"
         )
     return trip
+
+
+@in_transaction
+def _reach_stop(
+    driver_id: int, trip_id: int, *, number: int | None, lat: float | None, lng: float | None, key: str
+) -> Trip:
+    """Mark a stop as reached, in their order and on the road; the trip's status stays. A stop that is marked stays so.
+
+    How far from it the driver's position was is kept for staff; it refuses nothing, as a stop may be around the corner.
+    """
+    driver = lock_driver(driver_id)
+    trip = _lock_own_trip(driver, trip_id)
+    if is_repeated(driver_id, key, f"status {trip_id} {STOP_REACHED} {number}"):
+        return trip
+    stops = trip.stop_list
+    if number is None or isinstance(number, bool) or not 1 <= number <= len(stops):
+        raise InvalidInput("input.invalid", _("Which stop?"), {"stop": [_("This trip has no such stop.")]})
+    if stops[number - 1].reached_at is not None:
+        return trip
+    if trip.status != TripStatus.IN_TRANSIT:
+        raise Conflict("trip.stop_refused", _("Stops are marked while you drive with the passengers."))
+    if number != trip.stops_reached + 1:
+        raise Conflict("trip.stop_refused", _("Mark the stops in their order."))
+    reached = stops[number - 1]
+    stops[number - 1] = msgspec.structs.replace(reached, reached_at=database_now())
+    said = stop_in_words(number, reached)
+    trip.transitions.create(
+        from_status=trip.status,
+        to_status=trip.status,
+        role=Role.DRIVER,
+        by_id=driver.user_id,
+        note=said,
+        lat=lat,
+        lng=lng,
+        away_km=_km_from(trip, (reached.lat, reached.lng)),
+    )
+    trip.amend(said, stops=msgspec.to_builtins(stops))
+    return trip
+
+
+def stop_in_words(number: int, stop: events.Stop) -> str:
+    return _("Stop %(number)d: %(name)s") % {"number": number, "name": stop.name}
+
+
+def _km_from(trip: Trip, point: eta.LatLng) -> float | None:
+    """Return the distance from the driver's position; None: there is no fresh one."""
+    position = arrival.position_of(trip)
+    if position is None or not position.is_fresh(ServiceSettings.current().arrival_fresh_s):
+        return None
+    return distance_km(position.lat, position.lng, *point)
 
 
 def joins_boarding(trip: Trip, settings: ServiceSettings) -> bool:
@@ -202,10 +286,13 @@ def _require_waited(trip: Trip, settings: ServiceSettings) -> None:
     """Refuse a no-show before the driver has waited at the pickup, so that no passenger is left behind too early.
 
     Raises:
-        Conflict: trip.arrival_unconfirmed, trip.no_show_too_early
+        Conflict: trip.handed_over, trip.arrival_unconfirmed, trip.no_show_too_early
     """
     if trip.status != TripStatus.DRIVER_ARRIVED:
         return  # Trip.move refuses it
+    if trip.former_legs:
+        # It would take from the former driver what they earned.
+        raise Conflict("trip.handed_over", _("These passengers are on their way already. Ask our staff."))
     if trip.awaits_confirmation:
         raise Conflict(
             "trip.arrival_unconfirmed",
@@ -254,40 +341,21 @@ def _set_delay(driver_id: int, trip_id: int, *, minutes: int | None, reason: str
 
 
 def _next_stop_expected_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
-    """Return when the next stop would be reached without the delay that is being announced."""
+    """Return when pickup or dropoff, whichever is next, would be reached without the delay that is being announced."""
     now, speeds = database_now(), eta.speeds_of(settings)
     drive = trip.ends_at - trip.departure_at
     if trip.status == TripStatus.DRIVER_ARRIVED:
         return max(now, trip.departure_at) + drive
     position = arrival.position_of(trip)
     if trip.status in ABOARD:
-        stop, otherwise = (trip.dropoff_lat, trip.dropoff_lng), drive
+        way, otherwise = trip.points_ahead, drive
     else:
-        stop, otherwise = (trip.pickup_lat, trip.pickup_lng), dt.timedelta()
+        way, otherwise = [(trip.pickup_lat, trip.pickup_lng)], dt.timedelta()
     if position is not None and position.is_fresh(settings.position_fresh_s):
-        away_km = distance_km(position.lat, position.lng, *stop)
-        otherwise = dt.timedelta(minutes=eta.minutes(away_km, speeds, position.speed_kmh))
+        driven = eta.minutes_along([(position.lat, position.lng), *way], speeds, position.speed_kmh)
+        otherwise = dt.timedelta(minutes=driven)
     arrives_at = now + otherwise
     return arrives_at if trip.status in ABOARD else max(arrives_at, trip.departure_at)
-
-
-@in_transaction
-def complete_by_staff(trip_id: int, user: User) -> Trip:
-    """Complete a trip that has arrived, by staff.
-
-    Raises:
-        NotFound, NotPermitted, Conflict (trip.transition_refused)
-    """
-    access.require_staff(user)
-    unlocked = trip_for(user, trip_id)
-    if unlocked.driver_id:
-        lock_driver(unlocked.driver_id)
-    trip = Trip.objects.for_page().locked().get(pk=trip_id)
-    if trip.driver_id != unlocked.driver_id:
-        raise Stale
-    if trip.status != TripStatus.COMPLETED:
-        end_trip(trip, TripStatus.COMPLETED, role=Role.STAFF, by_id=user.pk)
-    return trip
 
 
 @in_transaction
@@ -314,4 +382,21 @@ def confirm_arrival(trip_id: int, user: User, reason: str = "") -> Trip:
         arrival.tell_passenger(trip)
     elif trip.status != TripStatus.DRIVER_ARRIVED:
         raise TransitionRefused(trip.status, TripStatus.DRIVER_ARRIVED)
+    return trip
+
+
+@in_transaction
+def waive_boarding_code(trip_id: int, user: User, reason: str = "") -> Trip:
+    """Let the driver board without the code, by staff: the passenger's phone is empty. Repeating it changes nothing.
+
+    Raises:
+        NotFound, NotPermitted, Conflict (trip.transition_refused): nobody waits to board
+    """
+    access.require_staff(user)
+    trip_for(user, trip_id)
+    trip = Trip.objects.for_page().locked().get(pk=trip_id)
+    if trip.status not in BEFORE_BOARDING:
+        raise Conflict("trip.transition_refused", _("Nobody waits to board this trip."))
+    if trip.boarding_code:
+        trip.amend(reason, **NO_CODE)
     return trip

@@ -36,6 +36,7 @@ REASONS = {
     "busy": _("on a trip"),
     "no_position": _("no position"),
     "outside_radius": _("outside the radius"),
+    "had_trip": _("has driven a part of it"),
     "declined_before": _("declined or released it before"),
     "already_asked": _("already asked in this round"),
     "position_dark": _("position dark"),
@@ -127,7 +128,7 @@ def _filter_rules(trip: Trip, filters: Facts | Driver, distance_km: float) -> tu
         ("trip_type", trip.trip_type not in filters.trip_types),
         ("long_distance", trip.distance_km >= LONG_DISTANCE_KM and not filters.accepts_long_distance),
         ("too_far", farthest is not None and distance_km > farthest),
-        ("earnings_too_low", least is not None and trip.driver_earnings < least),
+        ("earnings_too_low", least is not None and trip.own_earnings < least),
     )
 
 
@@ -160,6 +161,7 @@ def refusals(
         ("busy", driver.availability == Availability.BUSY),
         ("no_position", fix is None),
         ("outside_radius", fix is not None and distance_km > policy.radius_km),
+        ("had_trip", driver.had_trip),
         ("declined_before", driver.refused),
         ("already_asked", driver.asked_now),
         ("position_dark", fix is not None and fix.recorded_at < fresh_since),

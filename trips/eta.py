@@ -1,11 +1,17 @@
 """How long a drive takes, without a routing server."""
 
 import datetime as dt
+import itertools
 import math
+from collections.abc import Sequence
 
 from msgspec import Struct
 
+from drivers.geo import distance_km
 from stepper.models import ServiceSettings
+
+# Where something is: latitude and longitude.
+LatLng = tuple[float, float]
 
 # Of a drive, the first 15 km are driven at the speed of a city, those up to 50 km at that of its surroundings.
 CITY_KM = 15.0
@@ -46,6 +52,20 @@ def minutes(straight_km: float, speeds: Speeds, reported_kmh: float | None = Non
     hours += max(0.0, min(road_km, SUBURB_KM) - CITY_KM) / speeds.suburb_kmh
     hours += max(0.0, road_km - SUBURB_KM) / speeds.highway_kmh
     return round(hours * 60)
+
+
+def parts_km(points: Sequence[LatLng]) -> list[float]:
+    """Return the great circle in km from each point to the next."""
+    return [distance_km(*start, *end) for start, end in itertools.pairwise(points)]
+
+
+def minutes_along(points: Sequence[LatLng], speeds: Speeds, reported_kmh: float | None = None) -> int:
+    """Estimate the minutes of a drive from point to point, each part by its own length.
+
+    `reported_kmh`, what the driver's phone reports, says something of the first part alone.
+    """
+    first, *rest = parts_km(points)
+    return minutes(first, speeds, reported_kmh) + sum(minutes(part, speeds) for part in rest)
 
 
 def with_delay(drive_min: int, delayed_until: dt.datetime | None, now: dt.datetime) -> int:

@@ -6,18 +6,16 @@ rules as dispatch uses, at this moment.
 
 from collections.abc import Iterable, Sequence
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from msgspec import Struct
 
-from drivers.geo import distance_km
-from drivers.models import Availability, AvailabilityChange, Driver, DriverPosition
-from drivers.search import StoredFix
-from trips.driver_facts import facts
-from trips.eligibility import OFFERED, OUTCOMES, REASONS, refusals
+from drivers.models import Availability, AvailabilityChange, Driver
+from trips.candidates import judge_driver
+from trips.eligibility import OFFERED, OUTCOMES, REASONS
 
-from .models import DispatchRound, Offer, Trip
-from .policy import Policies
+from .models import DispatchRound, Offer, StaffAssignment, Trip
 from .states import OPEN, OfferStatus
 
 NOT_REACHED = "not_reached"
@@ -49,12 +47,21 @@ class Answer(Struct, frozen=True):
     verdicts: list[Verdict]
     now: list[str] | None
     km: float | None
+    # What staff did about this driver and the trip, the earliest first.
+    assignments: list[StaffAssignment]
 
 
 def latest_rounds(trip: Trip, most: int) -> list[tuple[DispatchRound, list[Verdict]]]:
     """Return the latest waves, the newest first, with the verdicts of each, the nearest driver first. Two queries."""
     offers = _offers_by_wave(trip.offers.order_by("-pk"))
     return [(row, _verdicts(row, offers)) for row in trip.rounds.order_by("-created_at", "-pk")[:most]]
+
+
+def verdicts_of(trip: Trip, rows: Sequence[DispatchRound]) -> list[list[Verdict]]:
+    """Return the verdicts of waves of a trip, which are in the order of time, the nearest driver first. One query."""
+    numbers = {row.number for row in rows}
+    offers = _offers_by_wave(trip.offers.filter(round_number__in=numbers).order_by("pk"))
+    return [_verdicts(row, offers) for row in rows]
 
 
 def explain_driver(trip: Trip, driver: Driver) -> Answer:
@@ -65,10 +72,21 @@ def explain_driver(trip: Trip, driver: Driver) -> Answer:
     for row in trip.rounds.order_by("created_at", "pk"):
         verdict = next((one for one in _verdicts(row, offers) if one.driver_id == driver.pk), None)
         verdicts.append(verdict or Verdict(row, driver.pk, _absence_code(row, driver, changes)))
-    position = DriverPosition.objects.filter(driver=driver).first()
-    km_now = distance_km(position.lat, position.lng, trip.pickup_lat, trip.pickup_lng) if position else None
-    refused_now = _refusals_now(trip, driver, position=position, km=km_now) if trip.status in OPEN else None
-    return Answer(verdicts, refused_now, km_now)
+    judged = judge_driver(trip, driver)
+    refused_now = judged.codes if trip.status in OPEN else None
+    return Answer(verdicts, refused_now, judged.km, list(staff_assignments(trip).filter(driver=driver)))
+
+
+def staff_assignments(trip: Trip) -> QuerySet[StaffAssignment]:
+    """Return what staff did about who drives the trip, with whom, the earliest first."""
+    return trip.staff_assignments.select_related("driver__user", "assigned_by", "ended_by")
+
+
+def given_in_words(row: StaffAssignment) -> str:
+    """Say why staff gave the trip to a driver, and what spoke against it; "–" where neither was noted."""
+    against = ", ".join(str(CODES.get(code, code)) for code in row.warnings)
+    words = [row.reason, _("against it: %(rules)s") % {"rules": against} if against else ""]
+    return "; ".join(filter(None, words)) or "–"
 
 
 # A trip's offers by round, wave and driver; a driver who was asked again has two.
@@ -105,17 +123,6 @@ def _absence_code(row: DispatchRound, driver: Driver, changes: Sequence[Availabi
     if before == Availability.AVAILABLE:
         return NOT_REACHED if row.more else "outside_radius"
     return "busy" if before == Availability.BUSY else "offline"
-
-
-def _refusals_now(trip: Trip, driver: Driver, *, position: DriverPosition | None, km: float | None) -> list[str]:
-    policies = Policies.current()
-    judged = facts(trip, trip.asking_round, driver_ids=[driver.pk], settings=policies.settings)[driver.pk]
-    fix = (
-        StoredFix(driver.pk, position.lat, position.lng, position.accuracy_m, position.recorded_at, position.jumped)
-        if position is not None
-        else None
-    )
-    return refusals(trip, judged, fix=fix, distance_km=km or 0.0, policy=policies.of(trip), settings=policies.settings)
 
 
 def outcome(verdict: Verdict) -> str:

@@ -12,18 +12,21 @@ from realtime import events
 from realtime.delivery.fragments import badge, notification
 from stepper.errors import NotFound
 from stepper.models import User
+from trips import incoming_calls
 from trips.access import trip_for
 
+from . import conversations
 from .forms import RatingForm
 from .panel import Panel
-from .views import active_trips, past_trips
+from .views import list_context
 
 _Notification = (
     events.NotificationDriver | events.NotificationPassenger | events.NotificationStaff | events.NotificationRead
 )
 _TripChange = events.OfferAccepted | events.TripStatusUpdated | events.BookingConfirmed | events.BookingCancelled
-TripPageEvent = _TripChange | events.TripRated | _Notification
-TripListPageEvent = _TripChange | _Notification
+_Message = events.TripMessageCreated | events.TripMessageRead | events.TripMessageHidden
+TripPageEvent = _TripChange | events.TripRated | _Message | _Notification
+TripListPageEvent = _TripChange | _Message | _Notification | events.CallAnnounced
 
 
 def _panel(trip_id: int, viewer: User) -> str:
@@ -32,7 +35,12 @@ def _panel(trip_id: int, viewer: User) -> str:
     except NotFound:
         return ""
     return render_to_string(
-        "trips/panel.html", {"panel": panel, "rating_form": RatingForm.of(panel.actions.my_rating), "oob": True}
+        "trips/panel.html",
+        {
+            "panel": panel,
+            "rating_form": RatingForm.of(panel.actions.my_rating, **panel.actions.rating_choices),
+            "oob": True,
+        },
     )
 
 
@@ -48,6 +56,8 @@ def render(event: TripPageEvent, trip_id: int, viewer_id: int) -> str:
             return notification(event, viewer_id)
         case events.NotificationRead():
             return badge(viewer_id)
+        case events.TripMessageCreated() | events.TripMessageRead() | events.TripMessageHidden():
+            return conversations.draw_changed(viewer_id, trip_id) if event.trip_id == trip_id else ""
         case (
             events.OfferAccepted()
             | events.TripStatusUpdated()
@@ -61,8 +71,7 @@ def render(event: TripPageEvent, trip_id: int, viewer_id: int) -> str:
 
 
 def _list(user: User) -> str:
-    context = {"active": list(active_trips(user)), "past": past_trips(user, 1), "oob": True}
-    return render_to_string("trips/list_regions.html", context)
+    return render_to_string("trips/list_regions.html", list_context(user, 1) | {"oob": True})
 
 
 def list_snapshot(user_id: int) -> str:
@@ -76,6 +85,10 @@ def list_render(event: TripListPageEvent, user_id: int) -> str:
             return notification(event, user_id)
         case events.NotificationRead():
             return badge(user_id)
+        case events.CallAnnounced():
+            return incoming_calls.draw(event)
+        case events.TripMessageCreated() | events.TripMessageRead() | events.TripMessageHidden():
+            return conversations.draw_changed(user_id, event.trip_id)
         case (
             events.OfferAccepted() | events.TripStatusUpdated() | events.BookingConfirmed() | events.BookingCancelled()
         ):

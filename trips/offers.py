@@ -17,6 +17,7 @@ from stepper import limits
 from stepper.db.transactions import in_transaction
 from stepper.errors import NotFound
 from stepper.models import ServiceSettings
+from stepper.monitoring import figures
 from trips.cards import offer_card, seats_of
 from trips.eligibility import is_filtered_out, unfit
 from trips.models import Offer, Trip
@@ -37,6 +38,7 @@ def _withdraw(offers: QuerySet[Offer], reason: str, published: events.OfferEnd) 
     Offer.objects.filter(pk__in=[pk for pk, _trip_id, _driver_id in rows]).update(
         status=OfferStatus.WITHDRAWN, responded_at=Now(), reason=reason
     )
+    figures.count_after_commit(figures.OFFERS, len(rows), outcome=OfferStatus.WITHDRAWN.value)
     publish_many(
         (events.OfferExpired(trip_id=trip_id, offer_id=pk, reason=published), groups.driver(driver_id))
         for pk, trip_id, driver_id in rows

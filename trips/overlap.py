@@ -1,7 +1,7 @@
 """No overlapping trips of one driver or of one vehicle.
 
 Drivers may share a vehicle, and their trips must not overlap either: it would be promised to two passengers. The verbs
-that give a driver a trip lock all drivers of the vehicle and check that (`trips.assignment.require_no_overlap`).
+that give a driver a trip lock all drivers of the vehicle and check that (`trips.fitness.require_no_overlap`).
 
 For one driver a constraint of the database says it as well, so no code can break the rule. For a vehicle there is none:
 databases from before the rule may hold such trips, and an upgrade must not stop at them.
@@ -43,10 +43,9 @@ TRIGGERS = (
 )
 
 
-def span(trip: Trip, settings: ServiceSettings) -> dict[str, dt.datetime]:
-    """Return the columns of the span in which a driver who gets the trip now has no other."""
-    half = dt.timedelta(minutes=settings.overlap_margin_min) / 2
-    return {"busy_from": trip.departure_at - half, "busy_until": trip.ends_at + half}
+def half_margin(settings: ServiceSettings) -> dt.timedelta:
+    """Return how far the span of a driver's trip reaches beyond its departure and its end."""
+    return dt.timedelta(minutes=settings.overlap_margin_min) / 2
 
 
 def find_clash(driver_id: int, vehicle_id: int, settings: ServiceSettings) -> Trip | None:

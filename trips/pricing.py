@@ -2,10 +2,10 @@
 
 import datetime as dt
 import math
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-from drivers.geo import distance_km
 from stepper.models import ServiceSettings
 
 from . import eta
@@ -30,23 +30,29 @@ class Quote(Struct, frozen=True):
 
 
 def quote(
-    pickup: tuple[float, float],
-    dropoff: tuple[float, float],
+    pickup: eta.LatLng,
+    dropoff: eta.LatLng,
     seats: int,
     vehicle_class: str,
     settings: ServiceSettings,
+    *,
+    stops: Sequence[eta.LatLng] = (),
+    kept_fare: int | None = None,
 ) -> Quote:
-    """Return the price of a trip between two (lat, lng) points.
+    """Return the price of a trip between two points, by way of `stops`.
 
     Fare = (base + per km × distance) × class multiplier; the platform takes its percentage, the driver keeps the
-    rest; a seat costs the total divided by the seats, rounded up.
+    rest; a seat costs the total divided by the seats, rounded up. Distance and duration are the sums of the parts
+    between the stops. `kept_fare`: what was promised for the trip (trips.kept_quotes); the fee is of that.
     """
-    straight_km = distance_km(*pickup, *dropoff)
-    road_km = straight_km * settings.road_factor
+    route = (pickup, *stops, dropoff)
+    road_km = sum(eta.parts_km(route)) * settings.road_factor
     multiplier = settings.multiplier(vehicle_class)
-    fare = round((settings.base_fare + settings.fare_per_km * road_km) * multiplier)
+    fare = kept_fare
+    if fare is None:
+        fare = round((settings.base_fare + settings.fare_per_km * road_km) * multiplier)
     fee = round(fare * settings.platform_fee_percent / 100)
-    duration_min = eta.minutes(straight_km, eta.speeds_of(settings))
+    duration_min = eta.minutes_along(route, eta.speeds_of(settings))
     return Quote(
         distance_km=round(road_km, 1),
         duration_min=duration_min,

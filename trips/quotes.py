@@ -6,7 +6,7 @@ the same rules (trips.eligibility); nobody is asked, and nothing is written.
 
 import datetime as dt
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -16,11 +16,12 @@ from stepper import limits
 from stepper.db.clock import database_now
 from stepper.errors import InvalidInput
 from stepper.models import ServiceSettings, User
-from trips import eta, pricing
+from trips import eta, kept_quotes, pricing
 from trips.booking_requests import SEATS, BookingRequest, check_request
 from trips.dispatch import offers_open_at
 from trips.driver_facts import Facts, facts
 from trips.eligibility import refusals
+from trips.kept_quotes import KeptQuote
 from trips.models import Trip
 from trips.policy import Policies, Policy
 from trips.states import VehicleClass
@@ -57,12 +58,16 @@ class Quotes(Struct, frozen=True):
     asked_from: dt.datetime | None
     # What is wrong with the request and changes no price, such as more people than the chosen class has seats for.
     problems: Sequence[str]
+    # What keeps these prices, until when, and for how many seconds from now.
+    kept: KeptQuote
+    kept_s: int
 
 
-def quote_classes(user: User | None, request: BookingRequest, *, address: str) -> Quotes:
+def quote_classes(user: User | None, request: BookingRequest, *, address: str, kept_token: str = "") -> Quotes:
     """Return price and wait of a request for every class; nothing is booked.
 
-    `user` None: somebody who has not signed in, counted by their network address.
+    `user` None: somebody who has not signed in, counted by their network address. `kept_token`: of an earlier quote;
+    while it keeps the prices of this request, they are these.
 
     Raises:
         InvalidInput: a place or the class is wrong
@@ -77,7 +82,12 @@ def quote_classes(user: User | None, request: BookingRequest, *, address: str) -
     problems = _check(request, policies.settings, now)
     trip = _imagine_trip(user, request, settings=policies.settings, now=now)
     waits = {} if request.departure_at else _find_waits(trip, request, policies)
-    classes = _price_classes(request, policies.settings, waits)
+    user_id = user.pk if user else None
+    fares, kept = kept_quotes.kept_fares(kept_token, request, user_id=user_id, now=now) or ({}, None)
+    classes = _price_classes(request, policies.settings, waits, fares)
+    if kept is None or fares.keys() != set(VehicleClass.values):
+        shown = {one.vehicle_class.value: one.price.fare for one in classes}
+        kept = kept_quotes.keep_fares(request, shown, user_id=user_id, settings=policies.settings, now=now)
     opens_at = offers_open_at(trip, policies.settings)
     return Quotes(
         classes=classes,
@@ -85,6 +95,8 @@ def quote_classes(user: User | None, request: BookingRequest, *, address: str) -
         is_now=request.departure_at is None,
         asked_from=opens_at if opens_at > now else None,
         problems=problems,
+        kept=kept,
+        kept_s=math.ceil((kept.until - now).total_seconds()),
     )
 
 
@@ -100,12 +112,15 @@ def _check(request: BookingRequest, settings: ServiceSettings, now: dt.datetime)
 
 
 def _price_classes(
-    request: BookingRequest, settings: ServiceSettings, waits: dict[str, int | None]
+    request: BookingRequest, settings: ServiceSettings, waits: dict[str, int | None], kept: Mapping[str, int]
 ) -> list[ClassQuote]:
-    pickup, dropoff = (request.pickup.lat, request.pickup.lng), (request.dropoff.lat, request.dropoff.lng)
+    pickup, *stops, dropoff = request.points
+    seats = max(1, request.seats)
     classes: list[ClassQuote] = []
     for vehicle_class in VehicleClass:
-        price = pricing.quote(pickup, dropoff, max(1, request.seats), vehicle_class, settings)
+        price = pricing.quote(
+            pickup, dropoff, seats, vehicle_class, settings, stops=stops, kept_fare=kept.get(vehicle_class)
+        )
         classes.append(
             ClassQuote(
                 vehicle_class=vehicle_class,
@@ -139,11 +154,11 @@ def _imagine_trip(user: User | None, request: BookingRequest, *, settings: Servi
 
 def _set_class(trip: Trip, request: BookingRequest, vehicle_class: str, settings: ServiceSettings) -> None:
     """Give the imagined trip a class, and what the price of that class decides of who drives it."""
-    pickup, dropoff = (request.pickup.lat, request.pickup.lng), (request.dropoff.lat, request.dropoff.lng)
-    price = pricing.quote(pickup, dropoff, trip.seats, vehicle_class, settings)
+    pickup, *stops, dropoff = request.points
+    price = pricing.quote(pickup, dropoff, trip.seats, vehicle_class, settings, stops=stops)
     trip.vehicle_class = vehicle_class
     trip.distance_km, trip.duration_min = price.distance_km, price.duration_min
-    trip.driver_earnings = price.driver_earnings
+    trip.fare, trip.platform_fee, trip.driver_earnings = price.fare, price.platform_fee, price.driver_earnings
 
 
 def _find_waits(trip: Trip, request: BookingRequest, policies: Policies) -> dict[str, int | None]:

@@ -5,8 +5,11 @@ from zoneinfo import ZoneInfo
 
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 from msgspec import Struct
 
+from drivers.models import Vehicle
+from drivers.plates import keep_on_one_line
 from stepper import limits
 from stepper.db.clock import database_now
 from stepper.errors import Conflict, NotFound
@@ -15,7 +18,8 @@ from stepper.templatetags.units import duration, km, money
 from stepper.web.downloads import File
 
 from . import access
-from .models import Trip
+from .legs import legs_of
+from .models import Trip, TripLeg
 from .states import TripStatus
 
 # A file for paper takes about half a second of a processor.
@@ -29,6 +33,8 @@ class Receipt(Struct, frozen=True):
     company: str
     company_lines: list[str]
     made_at: dt.datetime
+    # What former drivers drove of it.
+    legs: list[TripLeg]
 
     @property
     def title(self) -> str:
@@ -43,15 +49,27 @@ class Receipt(Struct, frozen=True):
         spent = duration(round((ended_at - began_at) / dt.timedelta(minutes=1))) if began_at and ended_at else ""
         rows = [
             (_("Date"), _written(began_at or ended_at, zone)),
-            (_("From"), _place(trip.pickup_name, trip.pickup_address)),
-            (_("To"), _place(trip.dropoff_name, trip.dropoff_address)),
+            (pgettext("place", "From"), _place(trip.pickup_name, trip.pickup_address)),
+            (_("By way of"), "; ".join(stop.name for stop in trip.stop_list)),
+            (pgettext("place", "To"), _place(trip.dropoff_name, trip.dropoff_address)),
             (_("Distance"), " · ".join(part for part in (km(trip.distance_km), spent) if part)),
             (_("Passenger"), trip.traveller_name or trip.organiser.name),
-            (_("Driver"), trip.driver.user.short_name if trip.driver else ""),
-            (_("Vehicle"), f"{trip.vehicle.label} · {trip.vehicle.plate_text}" if trip.vehicle else ""),
+            (_("Driver"), "; ".join(user.short_name for user in self._drivers)),
+            (_("Vehicle"), "; ".join(f"{one.label} · {keep_on_one_line(one.plate_text)}" for one in self._vehicles)),
             (_("Payment"), trip.get_payment_method_display()),
         ]
         return [(label, value) for label, value in rows if value]
+
+    @property
+    def _drivers(self) -> list[User]:
+        last = [self.trip.driver.user] if self.trip.driver else []
+        return [*(leg.driver.user for leg in self.legs), *last]
+
+    @property
+    def _vehicles(self) -> list[Vehicle]:
+        last = [self.trip.vehicle] if self.trip.vehicle else []
+        # Each once: a colleague may have driven on with it.
+        return list(dict.fromkeys([*(leg.vehicle for leg in self.legs), *last]))
 
     @property
     def total(self) -> str:
@@ -77,6 +95,7 @@ def read_receipt(user: User, trip_id: int) -> Receipt:
     trip = seen.for_page().filter(pk=trip_id).first()
     if trip is None:
         raise NotFound("trip.not_found", _("There is no such trip."))
+    access.log_look(user, trip)
     if trip.status != TripStatus.COMPLETED:
         raise Conflict("receipt.not_completed", _("There is a receipt once the trip is completed."))
     settings = ServiceSettings.current()
@@ -86,6 +105,7 @@ def read_receipt(user: User, trip_id: int) -> Receipt:
         company=settings.company_name or "StepperGO",
         company_lines=[line for line in (number, settings.company_address) if line],
         made_at=database_now(),
+        legs=legs_of([trip]).get(trip.pk, []),
     )
 
 

@@ -21,12 +21,27 @@ from .shared_page import SharedTrip
 
 def share_context(user: User, trip: Trip) -> dict[str, object]:
     """Return what the list of a trip's links shows to a user; `shares` is empty where there are none."""
-    return {"trip": trip, "shares": shares.list_shares(user, trip), "may_share": shares.may_share(user, trip)}
+    return {
+        "trip": trip,
+        "shares": shares.list_shares(user, trip),
+        "may_share": shares.may_share(user, trip),
+        "may_send": shares.lacks_sent_link(user, trip),
+    }
 
 
 def _draw_links(request: SignedInRequest, trip_id: int, **more: object) -> HttpResponse:
     trip = access.trip_for(request.user, trip_id)
     return render(request, "trips/share.html", {**share_context(request.user, trip), **more})
+
+
+def _draw_refusal(request: SignedInRequest, trip_id: int, error: DomainError) -> HttpResponse:
+    if isinstance(error, NotFound):
+        raise Http404 from error
+    if isinstance(error, TooManyRequests):
+        return over_limit(request, error)
+    response = _draw_links(request, trip_id, refusal=error)
+    response.status_code = error.status
+    return with_retry_after(response, error)
 
 
 @never_cache
@@ -36,16 +51,22 @@ def create(request: SignedInRequest, trip_id: int) -> HttpResponse:
     """Make a link and show it; nobody can read it again."""
     try:
         made = shares.create_share(trip_id, request.user)
-    except NotFound as error:
-        raise Http404 from error
-    except TooManyRequests as error:
-        return over_limit(request, error)
     except DomainError as error:
-        response = _draw_links(request, trip_id, refusal=error)
-        response.status_code = error.status
-        return with_retry_after(response, error)
+        return _draw_refusal(request, trip_id, error)
     address = request.build_absolute_uri(reverse("shared-trip", args=[made.token]))
     return _draw_links(request, trip_id, address=address)
+
+
+@never_cache
+@require_POST
+@login_required
+def send_again(request: SignedInRequest, trip_id: int) -> HttpResponse:
+    """Send the traveller the link that they did not get."""
+    try:
+        shares.send_link_again(trip_id, request.user)
+    except DomainError as error:
+        return _draw_refusal(request, trip_id, error)
+    return _draw_links(request, trip_id)
 
 
 @never_cache
@@ -55,11 +76,9 @@ def revoke(request: SignedInRequest, trip_id: int, share_id: int) -> HttpRespons
     """End a link."""
     try:
         shares.revoke_share(trip_id, share_id, request.user)
-        return _draw_links(request, trip_id)
-    except NotFound as error:
-        raise Http404 from error
-    except TooManyRequests as error:
-        return over_limit(request, error)
+    except DomainError as error:
+        return _draw_refusal(request, trip_id, error)
+    return _draw_links(request, trip_id)
 
 
 @never_cache

@@ -53,12 +53,15 @@ class SharedTrip:
         values = {"driver": self.viewing.driver_name, "dropoff": self.trip.dropoff_name}
         if self.trip.status in OPEN or self.trip.status == TripStatus.DRAFT:
             return _("A driver is being looked for")
+        if self.trip.status == TripStatus.IN_TRANSIT:
+            ahead = self.trip.stops_ahead
+            words_now = _("On the way to %(stop)s, then to %(dropoff)s") if ahead else _("On the way to %(dropoff)s")
+            return words_now % {**values, "stop": ahead[0].name if ahead else ""}
         words = {
             TripStatus.ACCEPTED: _("%(driver)s drives and has not set off yet"),
             TripStatus.EN_ROUTE: _("%(driver)s is on the way to the pickup"),
             TripStatus.DRIVER_ARRIVED: _("%(driver)s is at the pickup"),
             TripStatus.PASSENGERS_BOARDED: _("On board, about to drive to %(dropoff)s"),
-            TripStatus.IN_TRANSIT: _("On the way to %(dropoff)s"),
             TripStatus.ARRIVED: _("Arrived at %(dropoff)s"),
             TripStatus.COMPLETED: _("Arrived at %(dropoff)s. This trip is over."),
             TripStatus.CANCELLED: _("This trip does not take place."),

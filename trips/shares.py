@@ -4,15 +4,21 @@ import hashlib
 import secrets
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.urls import reverse
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from realtime import groups
 from realtime.outbox import refresh_permissions
 from stepper import limits
+from stepper.accounts import phone_codes
 from stepper.db.transactions import in_transaction
 from stepper.errors import Conflict, NotFound
-from stepper.models import User
+from stepper.models import ServiceSettings, User
+from stepper.sms import sending
+from stepper.templatetags.units import money, when_within
 
 from . import access
 from .models import Booking, Trip, TripShare
@@ -69,12 +75,115 @@ def _create_share(trip_id: int, user: User) -> NewShare:
         raise Conflict("share.trip_ended", _("This trip is over."))
     if trip.shares.count() >= MOST_LINKS:
         raise Conflict("share.too_many", _("This trip is shared often enough. End one of its links first."))
-    token = secrets.token_urlsafe(32)
-    share = TripShare.objects.create(trip=trip, created_by=user, token_digest=_digest(token))
+    made = _add(trip, user)
     if not trip.is_shared:
         # From now on its changes and positions go to those who watch by a link, too.
         trip.amend(is_shared=True)
+    return made
+
+
+def _add(trip: Trip, user: User, sent_to: str = "") -> NewShare:
+    token = secrets.token_urlsafe(32)
+    share = TripShare.objects.create(trip=trip, created_by=user, token_digest=_digest(token), sent_to=sent_to)
     return NewShare(share, token)
+
+
+def sends_links_for(user: User) -> bool:
+    """Say whether those whom the user books for get a link by SMS: they do where the user's own number is proven."""
+    is_known = user.may_steer_trips or user.has_verified_phone
+    return is_known and bool(settings.PUBLIC_URL) and sending.is_offered()
+
+
+def end_sent_link(trip: Trip) -> None:
+    """End the link that went to the traveller: somebody else travels."""
+    deleted, _rows = trip.shares.exclude(sent_to="").delete()
+    if deleted:
+        refresh_permissions(groups.shared_trip(trip.pk))
+
+
+def send_to_traveller(trip: Trip, service: ServiceSettings) -> None:
+    """Send the traveller a link, once this commits. What people have typed is not in the SMS: they could say anything.
+
+    The trip is shared already; where no SMS goes there any more today, or this account has sent many, there is no link.
+    """
+    organiser, language = trip.organiser, trip.organiser.language
+    made = _add(trip, organiser, sent_to=trip.traveller_phone)
+    with translation.override(language):
+        text = _("StepperGO: a trip is booked for you, %(when)s. Where it is: %(address)s")
+        text %= {"when": when_within(trip.departure_at, trip.timezone), "address": address_of(made.token)}
+    by_id = None if organiser.may_steer_trips else organiser.pk
+    phone = trip.traveller_phone
+    if not phone_codes.tell_unproven(phone, text, language=language, by_id=by_id, settings=service):
+        made.share.delete()
+
+
+def address_of(token: str) -> str:
+    """Return the address of a link that has just been made."""
+    return f"{settings.PUBLIC_URL}{reverse('shared-trip', args=[token])}"
+
+
+def send_to_caller(trip: Trip, phone: str, *, language: str, service: ServiceSettings) -> tuple[NewShare, bool]:
+    """Make a link for who booked by phone, and send it once this commits; False: no SMS goes there, read it to them.
+
+    The trip is shared already. Staff take calls, so no number of an account or address limits them.
+    """
+    made = _add(trip, trip.organiser, sent_to=phone)
+    if settings.PUBLIC_URL:
+        with translation.override(language):
+            text = _("StepperGO: your trip is booked, %(when)s, %(price)s. Where it is: %(address)s") % {
+                "when": when_within(trip.departure_at, trip.timezone),
+                "price": money(trip.fare),
+                "address": address_of(made.token),
+            }
+        if phone_codes.tell_unproven(phone, text, language=language, by_id=None, settings=service):
+            return made, True
+    made.share.sent_to = ""
+    made.share.save(update_fields=["sent_to"])
+    return made, False
+
+
+def make_again_for_caller(trip: Trip) -> NewShare | None:
+    """Make another link of a trip booked by phone, where its first was not sent and nobody can read it again.
+
+    None: it was sent, or the trip is over or has links enough.
+    """
+    if trip.is_finished or trip.shares.exclude(sent_to="").exists() or trip.shares.count() >= MOST_LINKS:
+        return None
+    return _add(trip, trip.organiser)
+
+
+def lacks_sent_link(user: User, trip: Trip) -> bool:
+    """Say whether the traveller has no link by SMS, and the user, who booked for them, can have one sent."""
+    is_open = bool(trip.traveller_phone) and not trip.is_finished
+    if not is_open or trip.organiser_id != user.pk or not sends_links_for(user):
+        return False
+    return not trip.shares.exclude(sent_to="").exists()
+
+
+def send_link_again(trip_id: int, user: User) -> None:
+    """Send the traveller the link that they did not get; one that they have stays the only one.
+
+    Raises:
+        NotFound: trip.not_found, also for the driver and staff
+        Conflict: share.not_sent, no SMS goes there today
+        TooManyRequests: more than `changes_per_min`
+    """
+    limits.count_call_of(user, "share", "changes_per_min")
+    _send_link_again(trip_id, user)
+
+
+@in_transaction
+def _send_link_again(trip_id: int, user: User) -> None:
+    trip = access.list_booked_by(user).for_page().locked().filter(pk=trip_id).first()
+    if trip is None:
+        raise NotFound("trip.not_found", _("There is no such trip."))
+    if not lacks_sent_link(user, trip):
+        return
+    send_to_traveller(trip, ServiceSettings.current())
+    if lacks_sent_link(user, trip):
+        raise Conflict("share.not_sent", _("No SMS goes to this number today. Make a link and send it yourself."))
+    if not trip.is_shared:
+        trip.amend(is_shared=True)
 
 
 def revoke_share(trip_id: int, share_id: int, user: User) -> None:

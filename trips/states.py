@@ -60,6 +60,8 @@ class OfferStatus(TextChoices):
 # Why an offer was withdrawn from its driver: another trip of theirs overlaps, or one of another driver of their
 # vehicle; they could not be asked about the trip any more, as they or their vehicle changed.
 DRIVER_BUSY, VEHICLE_BUSY, NO_LONGER_ELIGIBLE = "driver_busy", "vehicle_busy", "no_longer_eligible"
+# Staff gave the trip to the driver who was being asked.
+ASSIGNED_BY_STAFF = "assigned"
 
 
 class DeclineReason(TextChoices):
@@ -70,6 +72,18 @@ class DeclineReason(TextChoices):
     WRONG_WAY = "wrong_way", _("Wrong direction")
     BREAK = "break", _("I need a break")
     OTHER = "other", _("Something else")
+
+
+class CancelReason(TextChoices):
+    """Why a passenger cancels, as the page offers to choose; stored, so a value never changes its meaning."""
+
+    PLANS_CHANGED = "plans_changed", _("Plans changed")
+    WAITED_TOO_LONG = "waited_too_long", _("Waiting too long")
+    WRONG_TRIP = "wrong_trip", _("Wrong place or time")
+    OTHER_WAY = "other_way", _("Found another way")
+    # The driver does not read this one; staff have it among what they should see to.
+    DRIVER_ASKED = "driver_asked", _("The driver asked to cancel")
+    OTHER = "other", _("Another reason")
 
 
 class TripType(TextChoices):
@@ -113,7 +127,35 @@ class Doubt(TextChoices):
     FAR = "far", _("Far away")
 
 
+class DriverTag(TextChoices):
+    """What passengers may say of their driver beside the stars. Stored by its value; none is a part of another."""
+
+    SAFE_DRIVING = "safe_driving", _("Safe driving")
+    CLEAN_CAR = "clean_car", _("Clean car")
+    FRIENDLY = "friendly", _("Friendly")
+    ON_TIME = "on_time", _("On time")
+    LATE = "late", _("Came late")
+    WRONG_ROUTE = "wrong_route", _("Wrong route")
+    RECKLESS = "reckless", _("Drove dangerously")
+    DIRTY_CAR = "dirty_car", _("Dirty car")
+    RUDE = "rude", _("Impolite")
+
+
+class PassengerTag(TextChoices):
+    """What drivers may say of their passenger."""
+
+    FRIENDLY = "friendly", _("Friendly")
+    READY = "ready", _("Ready on time")
+    CAREFUL = "careful", _("Careful with the car")
+    KEPT_WAITING = "kept_waiting", _("Kept me waiting")
+    WRONG_PICKUP = "wrong_pickup", _("Not at the pickup")
+    LEFT_DIRT = "left_dirt", _("Left the car dirty")
+    RUDE = "rude", _("Impolite")
+
+
 S, R = TripStatus, Role
+# Who rates -> what they may choose.
+TAGS: dict[str, type[DriverTag] | type[PassengerTag]] = {R.ORGANISER: DriverTag, R.DRIVER: PassengerTag}
 
 # (from, to) -> who. What is not here is refused.
 TRANSITIONS: dict[tuple[TripStatus, TripStatus], frozenset[Role]] = {
@@ -127,6 +169,10 @@ TRANSITIONS: dict[tuple[TripStatus, TripStatus], frozenset[Role]] = {
     (S.UNFILLED, S.ACCEPTED): frozenset({R.STAFF}),
     (S.ACCEPTED, S.OFFERED): frozenset({R.DRIVER, R.STAFF}),
     (S.EN_ROUTE, S.OFFERED): frozenset({R.DRIVER, R.STAFF}),
+    # From one driver to another, before anybody has boarded.
+    (S.ACCEPTED, S.ACCEPTED): frozenset({R.STAFF}),
+    (S.EN_ROUTE, S.ACCEPTED): frozenset({R.STAFF}),
+    (S.DRIVER_ARRIVED, S.ACCEPTED): frozenset({R.STAFF}),
     (S.ACCEPTED, S.EN_ROUTE): frozenset({R.DRIVER}),
     (S.ACCEPTED, S.DRIVER_ARRIVED): frozenset({R.DRIVER, R.STAFF}),
     (S.EN_ROUTE, S.DRIVER_ARRIVED): frozenset({R.DRIVER, R.STAFF}),
@@ -134,6 +180,15 @@ TRANSITIONS: dict[tuple[TripStatus, TripStatus], frozenset[Role]] = {
     (S.PASSENGERS_BOARDED, S.IN_TRANSIT): frozenset({R.DRIVER}),
     (S.IN_TRANSIT, S.ARRIVED): frozenset({R.DRIVER}),
     (S.ARRIVED, S.COMPLETED): frozenset({R.DRIVER, R.STAFF}),
+    # A step that was not taken is taken back.
+    (S.DRIVER_ARRIVED, S.EN_ROUTE): frozenset({R.STAFF}),
+    (S.ARRIVED, S.IN_TRANSIT): frozenset({R.STAFF}),
+    # Another driver takes the passengers on (trips.handover): the trip has a further leg.
+    (S.PASSENGERS_BOARDED, S.ACCEPTED): frozenset({R.STAFF}),
+    (S.IN_TRANSIT, S.ACCEPTED): frozenset({R.STAFF}),
+    # The driver cannot say so: their phone is dead.
+    (S.PASSENGERS_BOARDED, S.COMPLETED): frozenset({R.STAFF}),
+    (S.IN_TRANSIT, S.COMPLETED): frozenset({R.STAFF}),
     (S.DRAFT, S.CANCELLED): frozenset({R.ORGANISER, R.STAFF, R.SYSTEM}),
     (S.PUBLISHED, S.CANCELLED): frozenset({R.ORGANISER, R.STAFF, R.SYSTEM}),
     (S.OFFERED, S.CANCELLED): frozenset({R.ORGANISER, R.STAFF, R.SYSTEM}),

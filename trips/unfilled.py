@@ -12,10 +12,11 @@ from realtime.delivery.notifications import notify, notify_staff
 from stepper import limits
 from stepper.db.clock import database_now
 from stepper.db.transactions import best_effort, in_transaction, isolate_failures
-from stepper.errors import InvalidInput
+from stepper.errors import Conflict, InvalidInput
 from stepper.models import ServiceSettings, User
 from trips.access import require_searching, trip_for
-from trips.dispatch import start_round
+from trips.changes import record_change
+from trips.dispatch import first_search_at, start_round
 from trips.models import NO_WAVE, Trip
 from trips.offers import withdraw_offers
 
@@ -115,6 +116,7 @@ def postpone(trip_id: int, user: User, departure_at: dt.datetime) -> Trip:
     Raises:
         NotFound, NotPermitted, InvalidInput (departure_at: not later than now and than before, or too late),
         Conflict (trip.transition_refused): it has a driver or is over
+        Conflict (trip.change_too_late): passengers are on the way, it was handed over
         Conflict (booking.overlapping): too many trips of the account are at that time
         TooManyRequests: more than `changes_per_min`
     """
@@ -133,6 +135,8 @@ def _postpone(trip_id: int, user: User, departure_at: dt.datetime) -> tuple[Trip
     trip = _lock_open_trip(trip_id, user)
     if departure_at == trip.departure_at:
         return trip, False
+    if trip.former_legs:
+        raise Conflict("trip.change_too_late", _("The passengers are on the way already; tell the driver."))
     now = database_now()
     settings = ServiceSettings.current()
     if not max(now, trip.departure_at) < departure_at <= now + dt.timedelta(days=settings.book_ahead_days):
@@ -146,14 +150,17 @@ def _postpone(trip_id: int, user: User, departure_at: dt.datetime) -> tuple[Trip
     if account is not None:
         plan = booking_limits.Plan(departure_at, ends_at, trip.traveller_phone, trip.timezone)
         booking_limits.require_free_time(account, plan, settings=settings, trip=trip)
-    withdraw_offers(trip, "cancelled")
+    withdraw_offers(trip, "changed")
+    record_change(trip, {"departure_at": departure_at, "is_now": False}, user)
     trip.amend(
         departure_at=departure_at,
         ends_at=ends_at,
         search_until=departure_at,
         is_now=False,
         escalated_at=None,
-        **NO_WAVE | {"next_look_at": now},
+        changed_version=trip.version + 1,
+        changed_after_round=trip.round_number,
+        **NO_WAVE | {"next_look_at": first_search_at(departure_at, settings, now)},
     )
     return trip, True
 

@@ -5,25 +5,29 @@ from collections.abc import Callable
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Page, Paginator
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from stepper.errors import DomainError, InvalidInput, NotFound, TooManyRequests
+from drivers import documents
+from stepper.errors import DomainError, InvalidInput, NotFound, Text, TooManyRequests
 from stepper.models import User
-from stepper.web.refusals import with_retry_after
+from stepper.web.refusals import tell, with_retry_after
 from stepper.web.requests import SignedInRequest
-from trips import access, assignment, bookings, unfilled
+from trips import access, assignment, bookings, ratings, unfilled
+from trips import messages as trip_messages
 
 from .forms import CancelForm, PostponeForm, RatingForm, WidenForm
+from .message_views import safety_context
 from .models import Trip
 from .panel import Panel
 from .share_views import share_context
-from .states import FINISHED
+from .states import DRIVING, FINISHED, TripStatus
 
 PAST_PER_PAGE = 10
 ACTIVE_SHOWN = 50
@@ -34,9 +38,32 @@ def active_trips(user: User) -> QuerySet[Trip]:
     return access.list_booked_by(user).for_page().unfinished().order_by("departure_at", "pk")[:ACTIVE_SHOWN]
 
 
-def past_trips(user: User, page: str | int | None) -> Page[Trip]:
-    """Return a page of the finished trips that somebody booked or had seats on, the latest first."""
+def trip_at_hand(user: User) -> Trip | None:
+    """Return the trip that its passenger wants to see now: one for now, or whose driver is on the way; None: none."""
+    at_hand = Q(is_now=True) | Q(status__in=sorted(DRIVING))
+    mine = access.list_booked_by(user).unfinished().exclude(status=TripStatus.DRAFT)
+    return mine.filter(at_hand).order_by("departure_at", "pk").first()
+
+
+# Which past trips are shown, by the name in the address.
+PAST_FILTERS: dict[str, Text] = {
+    "": pgettext_lazy("past trips", "All"),
+    "completed": pgettext_lazy("past trips", "Completed"),
+    "cancelled": pgettext_lazy("past trips", "Cancelled"),
+    "booked": pgettext_lazy("past trips", "Booked by me"),
+}
+
+
+def past_trips(user: User, page: str | int | None, shown: str = "") -> Page[Trip]:
+    """Return a page of the finished trips that somebody booked or had seats on, the latest first.
+
+    `shown`: one of PAST_FILTERS.
+    """
     finished = access.list_booked_by(user).for_page().filter(status__in=FINISHED).order_by("-departure_at", "-pk")
+    if shown in ("completed", "cancelled"):
+        finished = finished.filter(status=shown)
+    elif shown == "booked":
+        finished = finished.filter(organiser=user)
     return Paginator(finished, PAST_PER_PAGE).get_page(page)
 
 
@@ -52,11 +79,19 @@ def panel_for(request: SignedInRequest, trip_id: int) -> Panel:
 @require_safe
 @login_required
 def trips(request: SignedInRequest) -> HttpResponse:
-    context = {
-        "active": list(active_trips(request.user)),
-        "past": past_trips(request.user, request.GET.get("page")),
-    }
-    return render(request, "trips/list.html", context)
+    """Show my trips: those ahead, and the past ones page by page, all or some of them."""
+    shown = request.GET.get("show", "")
+    if shown not in PAST_FILTERS:
+        shown = ""
+    return render(request, "trips/list.html", list_context(request.user, request.GET.get("page"), shown))
+
+
+def list_context(user: User, page: str | int | None, shown: str = "") -> dict[str, object]:
+    """Return what the regions of "my trips" read. `shown`: one of PAST_FILTERS."""
+    active, past = list(active_trips(user)), past_trips(user, page, shown)
+    past.object_list = list(past.object_list)
+    trip_messages.set_unread(user, [*active, *past.object_list])
+    return {"active": active, "past": past, "shown": shown, "filters": PAST_FILTERS}
 
 
 @never_cache
@@ -64,8 +99,14 @@ def trips(request: SignedInRequest) -> HttpResponse:
 @login_required
 def detail(request: SignedInRequest, trip_id: int) -> HttpResponse:
     panel = panel_for(request, trip_id)
-    context = {"panel": panel, "rating_form": RatingForm.of(panel.actions.my_rating)}
-    return render(request, "trips/detail.html", {**context, **share_context(request.user, panel.trip)})
+    form = RatingForm.of(panel.actions.my_rating, **panel.actions.rating_choices)
+    return render(request, "trips/detail.html", _page_context(request, panel, form))
+
+
+def _page_context(request: SignedInRequest, panel: Panel, rating_form: RatingForm) -> dict[str, object]:
+    context: dict[str, object] = {"panel": panel, "rating_form": rating_form}
+    viewer, settings = request.user, panel.viewing.settings
+    return context | share_context(viewer, panel.trip) | safety_context(viewer, panel.trip, settings)
 
 
 def _changed_response(request: HttpRequest, panel: Panel) -> HttpResponse:
@@ -73,7 +114,9 @@ def _changed_response(request: HttpRequest, panel: Panel) -> HttpResponse:
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect("trips:detail", panel.trip.pk)
     response = render(
-        request, "trips/changed.html", {"panel": panel, "rating_form": RatingForm.of(panel.actions.my_rating)}
+        request,
+        "trips/changed.html",
+        {"panel": panel, "rating_form": RatingForm.of(panel.actions.my_rating, **panel.actions.rating_choices)},
     )
     # A form of the panel's says so itself: the socket may have replaced the panel, and the form in it, by now.
     if request.htmx.target != "trip-panel":  # type: ignore[attr-defined]
@@ -93,7 +136,7 @@ def cancel(request: SignedInRequest, trip_id: int) -> HttpResponse:
     refusal: DomainError | None = None
     if request.method == "POST" and form.is_valid():
         try:
-            bookings.cancel(trip_id, request.user, form.cleaned_data["reason"])
+            bookings.cancel(trip_id, request.user, **form.cleaned_data)
         except DomainError as error:
             form.add_error(None, str(error.message))
             refusal = error
@@ -104,29 +147,44 @@ def cancel(request: SignedInRequest, trip_id: int) -> HttpResponse:
     return with_retry_after(response, refusal)
 
 
+@never_cache
+@require_safe
+@login_required
+def driver_photo(request: SignedInRequest, trip_id: int, photo_id: int) -> HttpResponse:
+    """Answer the photo of the trip's driver, while they have the trip. The address is another one for a newer photo."""
+    if panel_for(request, trip_id).viewing.photo_id != photo_id:
+        raise Http404
+    try:
+        picture = documents.portrait_of(photo_id)
+    except NotFound as error:
+        raise Http404 from error
+    return HttpResponse(picture, content_type="image/jpeg")
+
+
 @require_POST
 @login_required
 def rate(request: SignedInRequest, trip_id: int) -> HttpResponse:
     """Rate the other side with one to five stars, or change what was given."""
     panel = panel_for(request, trip_id)
-    form = RatingForm(request.POST)
+    form = RatingForm(request.POST, **panel.actions.rating_choices)
     status = 422
     if form.is_valid():
         try:
-            bookings.rate(trip_id, request.user, stars=form.cleaned_data["stars"], comment=form.cleaned_data["comment"])
+            ratings.rate(trip_id, request.user, **form.given())
         except TooManyRequests:
             raise
         except DomainError as error:
-            if request.htmx and error.code == "rating.already_given":
-                # On another device: the form is gone, or about to go.
-                messages.error(request, str(error.message))
+            if form.cleaned_data["driver"] or (request.htmx and error.code == "rating.already_given"):
+                # On another device: the form is gone, or about to go. A form of stars alone has no place for words.
+                tell(request, error)
                 return _changed_response(request, panel_for(request, trip_id))
             form.add_error(None, str(error.message))
             status = error.status
         else:
             return _changed_response(request, panel_for(request, trip_id))
     template = "trips/rating.html" if request.htmx else "trips/detail.html"
-    response = render(request, template, {"panel": panel, "rating_form": form}, status=status)
+    context = {"panel": panel, "rating_form": form} if request.htmx else _page_context(request, panel, form)
+    response = render(request, template, context, status=status)
     # Not the other way round: the event of a rating may have replaced the panel and this form before the answer comes.
     response["HX-Retarget"] = "#rating-form"
     return response
@@ -142,7 +200,7 @@ def offer_again(request: SignedInRequest, trip_id: int) -> HttpResponse:
     except TooManyRequests:
         raise
     except DomainError as error:
-        messages.error(request, str(error.message))
+        tell(request, error)
     else:
         if not result.drivers_notified:
             messages.info(request, _("Nobody nearby is free at this moment. We keep looking."))
@@ -159,7 +217,7 @@ def _change_search(request: SignedInRequest, trip_id: int, *, form: Form, verb: 
     except TooManyRequests:
         raise
     except DomainError as error:
-        messages.error(request, " ".join(error.reasons))
+        tell(request, error)
     return _changed_response(request, panel_for(request, trip_id))
 
 

@@ -17,6 +17,7 @@ from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from stepper.admin import searching
 from stepper.admin.base import COLOURS, HistoryAdmin, Label, StaffAdmin, format_instant, staff_action
 from stepper.dates import short_date
 from stepper.models import User
@@ -62,7 +63,7 @@ class DriverDocumentAdmin(StaffAdmin):
     list_display = ["owner", "kind", "status_shown", "expires_shown", "sent", "reviewed_by"]
     linked_by = ["owner__id__exact"]
     list_filter = ["status", "kind", ExpiryFilter]
-    search_fields = ["=id", "owner__name", "owner__email", "owner__phone"]
+    search_fields = ["=id", *searching.person("owner")]
     search_help_text = gettext_lazy("Name, phone, e-mail or id")
     list_select_related = ["owner", "reviewed_by"]
     ordering = ["-pk"]
@@ -165,7 +166,7 @@ class DriverApplicationAdmin(HistoryAdmin):
     list_display = ["user", "vehicle", "plate_shown", "sent", "changed"]
     linked_by = ["user__id__exact"]
     list_filter = [("submitted_at", admin.EmptyFieldListFilter), "vehicle_class"]
-    search_fields = ["user__name", "user__email", "user__phone", "plate"]
+    search_fields = [*searching.person("user"), "plate"]
     search_help_text = gettext_lazy("Name, phone, e-mail or plate")
     list_select_related = ["user"]
     ordering = ["-updated_at"]

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import Q, QuerySet, Value
 from django.http import HttpRequest, HttpResponse
@@ -22,15 +22,16 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from stepper.admin import searching
 from stepper.admin.base import COLOURS, HistoryInline, Label, StaffAdmin, format_instant, staff_action
 from stepper.dates import short_date
 from stepper.db.transactions import best_effort
 from stepper.models import ServiceSettings, User
 from stepper.texts import PlainTextInput
-from trips import overlap
+from trips import overlap, ratings
 from trips.admin.why import of_driver
 from trips.review import review_driver
-from trips.states import TripType
+from trips.states import Role, TripType
 
 from .. import approvals, availability
 from ..hours import in_words as hours_in_words
@@ -151,7 +152,7 @@ class DriverAdmin(StaffAdmin):
         "position_shown",
     ]
     list_filter = ["approval", "availability", LicenceFilter, "vehicle__vehicle_class"]
-    search_fields = ["=id", "user__name", "user__phone", "user__email", "vehicle__plate", "licence_number"]
+    search_fields = ["=id", *searching.person("user"), "vehicle__plate", "licence_number"]
     search_help_text = gettext_lazy("Name, phone, e-mail, plate, licence or id")
     form = DriverForm
     ordering = ["user__name", "pk"]
@@ -162,6 +163,7 @@ class DriverAdmin(StaffAdmin):
         "availability_shown",
         "is_online",
         "rating_shown",
+        "tags_shown",
         "position_shown",
         "max_distance_km",
         "min_earnings",
@@ -186,7 +188,8 @@ class DriverAdmin(StaffAdmin):
                     "user",
                     ("vehicle", "mates_shown"),
                     ("approval_shown", "availability_shown"),
-                    ("rating_shown", "more"),
+                    ("rating_shown", "tags_shown"),
+                    "more",
                 ]
             },
         ),
@@ -226,6 +229,9 @@ class DriverAdmin(StaffAdmin):
 
     def save_model(self, request: HttpRequest, obj: Driver, form: forms.ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        warning = approvals.licence_warning(obj)
+        if "licence_expires_on" in form.changed_data and warning:
+            messages.warning(request, warning)
         if change and {"vehicle", "licence_expires_on"} & set(form.changed_data):
             review_after_commit(obj.pk)
 
@@ -271,6 +277,13 @@ class DriverAdmin(StaffAdmin):
     @display(description=gettext_lazy("rating"))
     def rating_shown(self, driver: Driver) -> str:
         return _("new") if driver.rating is None else f"{driver.rating} ★ ({driver.rating_count})"
+
+    @display(description=gettext_lazy("what passengers said"))
+    def tags_shown(self, driver: Driver) -> str:
+        # The page asks for it five times.
+        if not hasattr(driver, "counted_tags"):
+            driver.counted_tags = ratings.count_tags(driver.user_id, Role.ORGANISER)  # type: ignore[attr-defined]
+        return ", ".join(f"{label} ({number})" for label, number in driver.counted_tags) or "–"  # type: ignore[attr-defined]
 
     @display(description=gettext_lazy("documents valid until"))
     def documents_shown(self, driver: Driver) -> str:
@@ -330,9 +343,10 @@ class DriverAdmin(StaffAdmin):
         effect=gettext_lazy("They are told, can go online and are asked about trips."),
         icon="check_circle",
         variant=ActionVariant.SUCCESS,
+        warning=approvals.licence_warning,
     )
-    def approve(self, driver_id: int, user: User) -> None:
-        approvals.approve(driver_id, user)
+    def approve(self, driver_id: int, user: User, although: bool = False) -> None:
+        approvals.approve(driver_id, user, although_expired=although)
 
     @staff_action(
         gettext_lazy("Reject"),
@@ -364,9 +378,10 @@ class DriverAdmin(StaffAdmin):
         effect=gettext_lazy("They are told and can go online again."),
         icon="restart_alt",
         variant=ActionVariant.SUCCESS,
+        warning=approvals.licence_warning,
     )
-    def reinstate(self, driver_id: int, user: User) -> None:
-        approvals.reinstate(driver_id, user)
+    def reinstate(self, driver_id: int, user: User, although: bool = False) -> None:
+        approvals.reinstate(driver_id, user, although_expired=although)
 
     @staff_action(
         gettext_lazy("Take offline"),

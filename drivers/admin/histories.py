@@ -6,6 +6,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
+from stepper.admin import searching
 from stepper.admin.base import COLOURS, HistoryAdmin, Label
 
 from ..models import AvailabilityChange, Break, DriverMetrics, DriverPosition, TrailPoint
@@ -18,7 +19,7 @@ class AvailabilityChangeAdmin(HistoryAdmin):
     linked_by = ["driver__id__exact"]
     list_filter = ["cause", "availability", "created_at"]
     list_select_related = ["driver__user", "by"]
-    search_fields = ["=driver__id", "driver__user__name", "driver__user__phone", "driver__vehicle__plate"]
+    search_fields = searching.driver()
     date_hierarchy = "created_at"
     ordering = ["-pk"]
 
@@ -33,7 +34,7 @@ class BreakAdmin(HistoryAdmin):
     linked_by = ["driver__id__exact"]
     list_filter = ["starts_at", ("ended_at", admin.EmptyFieldListFilter)]
     list_select_related = ["driver__user"]
-    search_fields = ["=driver__id", "driver__user__name", "driver__user__phone"]
+    search_fields = searching.driver()
     date_hierarchy = "starts_at"
     ordering = ["-starts_at", "-pk"]
     exclude = ["due_at"]
@@ -44,7 +45,7 @@ class DriverMetricsAdmin(HistoryAdmin):
     list_display = ["driver", "acceptance_shown", "cancellations", "last_trip_at", "due_at"]
     list_filter = ["last_trip_at", "cancellations"]
     list_select_related = ["driver__user"]
-    search_fields = ["=driver__id", "driver__user__name", "driver__user__phone"]
+    search_fields = searching.driver()
     ordering = ["driver__user__name", "pk"]
     fields = ["driver", "acceptance_shown", "cancellations", "last_trip_at"]
 
@@ -62,7 +63,7 @@ class DriverPositionAdmin(HistoryAdmin):
     list_display = ["driver", "where", "recorded_at", "received_at", "speed_kmh", "jumped", "dispatchable"]
     list_filter = ["dispatchable", "jumped", "recorded_at"]
     list_select_related = ["driver__user"]
-    search_fields = ["=driver__id", "driver__user__name", "driver__user__phone", "driver__vehicle__plate"]
+    search_fields = searching.driver()
     date_hierarchy = "recorded_at"
     ordering = ["-recorded_at"]
 
@@ -76,7 +77,7 @@ class TrailPointAdmin(HistoryAdmin):
     list_display = ["id", "trip", "driver", "leg", "recorded_at", "where", "jumped"]
     list_filter = ["jumped", "recorded_at"]
     list_select_related = ["trip", "driver__user"]
-    search_fields = ["=trip__id", "driver__user__name"]
+    search_fields = ["=trip__id", *searching.driver()]
     date_hierarchy = "recorded_at"
     ordering = ["-pk"]
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
+from stepper.admin import searching
 from stepper.admin.base import COLOURS, Label, StaffAdmin
 
 from ..models import Driver, Vehicle
@@ -58,7 +59,7 @@ class VehicleAdmin(StaffAdmin):
     form = VehicleForm
     list_display = ["plate_shown", "label", "vehicle_class", "seats", "year", "drivers_shown"]
     list_filter = ["vehicle_class", "seats", DriversFilter, PlateFilter]
-    search_fields = ["=id", "plate", "make", "model", "driver__user__name"]
+    search_fields = ["=id", "plate", "make", "model", *searching.person("driver__user")]
     ordering = ["plate"]
     readonly_fields = ["drivers_shown"]
     fieldsets = [

@@ -3,17 +3,18 @@
 import datetime as dt
 import re
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import IntegerField, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Case, CharField, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from stepper.errors import NotFound
-from trips.models import Booking, Trip
+from trips.models import Booking, Trip, TripLeg
 from trips.states import BookingStatus
 
 from .periods import Period
-from .sums import completed
+from .sums import OWN, OWN_OF_LEG, completed, former_legs
 
 PAGE = 20
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -22,7 +23,7 @@ _MICROSECOND = dt.timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class EarnedTrip:
-    """A completed trip and what came of it; `cash` is what the passengers paid to the driver."""
+    """A completed trip, or the driver's leg of it, and what came of it; `cash` is what the passengers paid them."""
 
     trip_id: int
     completed_at: dt.datetime
@@ -32,13 +33,9 @@ class EarnedTrip:
     fare: int
     fee: int
     earned: int
-    payment_method: str
+    # As of Sums.
+    fee_owed: int
     cash: int
-
-    @property
-    def fee_owed(self) -> int:
-        """The fee, where the passengers paid the driver."""
-        return self.fee if self.payment_method == "cash" else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,8 @@ class TripsPage:
 
 def all_trips(driver_id: int, period: Period) -> list[EarnedTrip]:
     """Read all trips of the period in the order of their completion; one query, so they are of one moment."""
-    return _read(completed(driver_id, period).order_by("completed_at", "pk"))
+    found = _read(completed(driver_id, period), former_legs(driver_id, period))
+    return [EarnedTrip(*row) for row in found.order_by("at", "trip_pk")]
 
 
 def page(driver_id: int, period: Period, before: str = "") -> TripsPage:
@@ -62,11 +60,14 @@ def page(driver_id: int, period: Period, before: str = "") -> TripsPage:
     Raises:
         NotFound: `before` is not the `more` of any page
     """
-    trips = completed(driver_id, period).order_by("-completed_at", "-pk")
+    trips, legs = completed(driver_id, period), former_legs(driver_id, period)
     if before:
-        completed_at, pk = _parse_before(before)
-        trips = trips.filter(Q(completed_at__lt=completed_at) | Q(completed_at=completed_at, pk__lt=pk))
-    rows = _read(trips[: PAGE + 1])
+        trips, legs = (
+            trips.filter(_ended_before(before)),
+            legs.filter(_ended_before(before, at="trip_ended_at", pk="trip__pk")),
+        )
+    found = _read(trips, legs).order_by("-at", "-trip_pk")
+    rows = [EarnedTrip(*row) for row in found[: PAGE + 1]]
     more = ""
     if len(rows) > PAGE:
         last = rows[PAGE - 1]
@@ -74,13 +75,37 @@ def page(driver_id: int, period: Period, before: str = "") -> TripsPage:
     return TripsPage(rows[:PAGE], more)
 
 
-def _read(trips: QuerySet[Trip]) -> list[EarnedTrip]:
+def _read(trips: QuerySet[Trip], legs: QuerySet[TripLeg]) -> QuerySet[Any]:
+    """Return the columns of EarnedTrip of the trips and the legs together; `at` and `trip_pk` say their order."""
     paid = Booking.objects.filter(trip=OuterRef("pk"), status=BookingStatus.COMPLETED, payment_method="cash")
     total = paid.order_by().values("trip").annotate(total=Sum("amount")).values("total")
-    cash = Coalesce(Subquery(total), 0, output_field=IntegerField())
-    columns = ("pk", "completed_at", "pickup_name", "dropoff_name", "distance_km")
-    money = ("fare", "platform_fee", "driver_earnings", "payment_method")
-    return [EarnedTrip(*row) for row in trips.annotate(cash=cash).values_list(*columns, *money, "cash")]
+    last = TripLeg.objects.filter(trip=OuterRef("pk")).order_by("-number").values("to_name")
+    began = Case(When(former_legs=0, then=F("pickup_name")), default=Subquery(last[:1]), output_field=CharField())
+    of_trips = trips.annotate(
+        trip_pk=F("pk"),
+        at=F("completed_at"),
+        pickup=began,
+        dropoff=F("dropoff_name"),
+        km=F("distance_km") - F("former_km"),
+        cash=Coalesce(Subquery(total), 0, output_field=IntegerField()),
+        **OWN,
+    )
+    of_legs = legs.annotate(
+        trip_pk=F("trip_id"),
+        at=F("trip_ended_at"),
+        pickup=F("from_name"),
+        dropoff=F("to_name"),
+        cash=Value(0),
+        **OWN_OF_LEG,
+    )
+    columns = ("trip_pk", "at", "pickup", "dropoff", "km", *OWN, "cash")
+    return of_trips.order_by().values_list(*columns).union(of_legs.order_by().values_list(*columns), all=True)
+
+
+def _ended_before(before: str, *, at: str = "completed_at", pk: str = "pk") -> Q:
+    """Return the condition on trips behind the page's last one. `at`, `pk`: when a row's trip ended, and its id."""
+    ended_at, last = _parse_before(before)
+    return Q(**{f"{at}__lt": ended_at}) | Q(**{at: ended_at, f"{pk}__lt": last})
 
 
 def _parse_before(before: str) -> tuple[dt.datetime, int]:

@@ -138,7 +138,8 @@ def render(event: EarningsPageEvent, driver_id: int, kind: int, first: int) -> s
             return _availability(_read(driver_id, kind, first).driver)
         case events.DriverUpdated():
             page = _read(driver_id, kind, first)
-            return regions(page, ("summary", "ranking")) + _availability(page.driver)
+            names = REGIONS if "trips" in event.changed else ("summary", "ranking")
+            return regions(page, names) + _availability(page.driver)
         case events.NotificationDriver() | events.NotificationPassenger() | events.NotificationStaff():
             return notification(event, fragments.user_of(driver_id))
         case events.NotificationRead():

@@ -18,7 +18,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from stepper.dates import short_date
+from stepper.dates import midnight, short_date
 from stepper.errors import InvalidInput
 from stepper.time_zones import USABLE_YEARS
 
@@ -69,11 +69,11 @@ class Period:
 
     @property
     def starts_at(self) -> dt.datetime:
-        return _midnight(self.first, self.zone)
+        return midnight(self.first, self.zone)
 
     @property
     def ends_at(self) -> dt.datetime:
-        return _midnight(self.end, self.zone)
+        return midnight(self.end, self.zone)
 
     @property
     def key(self) -> str:
@@ -129,12 +129,7 @@ class Period:
     def _day(self, date: dt.date) -> Span:
         label = str(WEEKDAYS_ABBR[date.weekday()]) if self.kind is Kind.WEEK else str(date.day)
         name = f"{WEEKDAYS_ABBR[date.weekday()]}, {short_date(date)}"
-        return Span(_midnight(date, self.zone), _midnight(date + _DAY, self.zone), label, name)
-
-
-def _midnight(date: dt.date, zone: ZoneInfo) -> dt.datetime:
-    """Return the first instant of a day, UTC. Where the clocks skip midnight it is the instant at which they do."""
-    return dt.datetime.combine(date, dt.time.min, zone).astimezone(dt.UTC)
+        return Span(midnight(date, self.zone), midnight(date + _DAY, self.zone), label, name)
 
 
 def current(kind: Kind, zone: ZoneInfo, now: dt.datetime) -> Period:

@@ -59,13 +59,16 @@ def _head(statement: "Statement", made_at: dt.datetime) -> list[str]:
 
 def _sums(statement: "Statement") -> Sequence[tuple[str, str]]:
     total = statement.total
+    owed = (_("Of it you owe the service"), money(total.fee_owed))
+    if total.service_owes:
+        owed = (_("The service owes you"), money(total.service_owes))
     return (
         (_("Trips"), str(total.trips)),
         (_("Fares"), money(total.fare)),
         (_("Fee of the service"), money(total.fee)),
         (_("Your share"), money(total.earned)),
         (_("Cash collected"), money(statement.cash)),
-        (_("Of which fees owed"), money(total.fee_owed)),
+        owed,
     )
 
 

@@ -6,6 +6,8 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+    upgrade_reasons = {"tables": "of one of them only the words of its choices change"}
+
     dependencies = [
         ("drivers", "0019_navigation_app"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),

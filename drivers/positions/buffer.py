@@ -27,7 +27,7 @@ from drivers.positions.fixes import AGREEING_FOR, OLDEST, Doubt, Fix, first_fix,
 from drivers.positions.relaying import PositionRelay
 from drivers.positions.store import write_apart, write_batch
 from drivers.positions.tracking import point_of
-from drivers.positions.trails import TrailBuffer
+from drivers.positions.trails import TrailBuffer, TrailFix
 from drivers.positions.types import DriverFacts, ReportResult, TrackedTrip
 from realtime import events
 from stepper.db.clock import database_now
@@ -336,7 +336,7 @@ class PositionBuffer:
                 raise
         return len(latest)
 
-    def _write(self, fixes: Sequence[Fix], trail: Sequence[tuple[int, Fix]]) -> None:
+    def _write(self, fixes: Sequence[Fix], trail: Sequence[TrailFix]) -> None:
         """Write fixes, ascending by driver so that two processes cannot wait for each other, and points of trails."""
         try:
             write_batch(fixes, trail)

@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from drivers import geo
 from drivers.positions.fixes import Fix
 from drivers.positions.late import trail_time
+from drivers.positions.trails import TrailFix
 from stepper.db import pg_arrays
 from stepper.db.transactions import isolate_failures
 
@@ -51,8 +52,8 @@ _MAY_BE_WRITTEN = (
 )
 
 
-def write_batch(fixes: Sequence[Fix], trail: Sequence[tuple[int, Fix]]) -> None:
-    """Write the drivers' latest fixes, ascending by driver, and points of trails as (trip, fix), in one transaction.
+def write_batch(fixes: Sequence[Fix], trail: Sequence[TrailFix]) -> None:
+    """Write the drivers' latest fixes, ascending by driver, and points of trails, in one transaction.
 
     Does not wait for the disk: a lost second of positions is replaced by the next one.
     """
@@ -65,16 +66,16 @@ def write_batch(fixes: Sequence[Fix], trail: Sequence[tuple[int, Fix]]) -> None:
         append_trail(trail)
 
 
-def write_apart(fixes: Sequence[Fix], trail: Sequence[tuple[int, Fix]]) -> set[int]:
+def write_apart(fixes: Sequence[Fix], trail: Sequence[TrailFix]) -> set[int]:
     """Write what the database refused as one batch, by driver and by trip; return the drivers of what it refuses.
 
     What can never be written (its trip is gone) is dropped with a line in the log; it must take nobody else's with it.
     Errors of the connection are raised.
     """
     by_driver = {fix.driver_id: fix for fix in fixes}
-    by_trip: dict[int, list[tuple[int, Fix]]] = {}
+    by_trip: dict[int, list[TrailFix]] = {}
     for point in trail:
-        by_trip.setdefault(point[0], []).append(point)
+        by_trip.setdefault(point.trip_id, []).append(point)
 
     def write_position_of(driver_ids: list[int]) -> None:
         write_batch([by_driver[pk] for pk in driver_ids], [])
@@ -83,7 +84,9 @@ def write_apart(fixes: Sequence[Fix], trail: Sequence[tuple[int, Fix]]) -> set[i
         write_batch([], [point for pk in trip_ids for point in by_trip[pk]])
 
     refused = _write_each(write_position_of, sorted(by_driver))
-    return refused | {fix.driver_id for pk in _write_each(write_trail_of, sorted(by_trip)) for _pk, fix in by_trip[pk]}
+    return refused | {
+        point.fix.driver_id for pk in _write_each(write_trail_of, sorted(by_trip)) for point in by_trip[pk]
+    }
 
 
 def _write_each(write: Callable[[list[int]], None], ids: list[int]) -> set[int]:
@@ -162,30 +165,34 @@ def _write_positions_row_by_row(fixes: Sequence[Fix]) -> None:
         )
 
 
-def append_trail(trail: Sequence[tuple[int, Fix]]) -> None:
+def append_trail(trail: Sequence[TrailFix]) -> None:
     """Add points to the trails, each second of a trip once, also if another process has written it.
 
     No model instances: for thousands of points a second they would cost the most.
     """
     if not trail:
         return
-    into = "INSERT INTO drivers_trailpoint (trip_id, driver_id, lat, lng, recorded_at, once)"
+    into = "INSERT INTO drivers_trailpoint (trip_id, driver_id, leg, lat, lng, recorded_at, once)"
     if connection.vendor == "postgresql":
         pg_arrays.execute(
-            f"{into} SELECT unnest(%b), unnest(%b), unnest(%b), unnest(%b), to_timestamp(unnest(%b)), TRUE "
+            f"{into} SELECT unnest(%b), unnest(%b), unnest(%b), unnest(%b), unnest(%b), to_timestamp(unnest(%b)), TRUE "
             "ON CONFLICT DO NOTHING",
             [
-                pg_arrays.Int8s([trip_id for trip_id, _fix in trail]),
-                pg_arrays.Int8s([fix.driver_id for _trip_id, fix in trail]),
-                pg_arrays.Float8s([fix.point.lat for _trip_id, fix in trail]),
-                pg_arrays.Float8s([fix.point.lng for _trip_id, fix in trail]),
-                pg_arrays.Float8s([trail_time(fix).timestamp() for _trip_id, fix in trail]),
+                pg_arrays.Int8s([point.trip_id for point in trail]),
+                pg_arrays.Int8s([point.fix.driver_id for point in trail]),
+                pg_arrays.Int8s([point.leg for point in trail]),
+                pg_arrays.Float8s([point.fix.point.lat for point in trail]),
+                pg_arrays.Float8s([point.fix.point.lng for point in trail]),
+                pg_arrays.Float8s([trail_time(point.fix).timestamp() for point in trail]),
             ],
         )
         return
     adapt = connection.ops.adapt_datetimefield_value
     with connection.cursor() as cursor:
         cursor.executemany(
-            f"{into} VALUES (%s, %s, %s, %s, %s, TRUE) ON CONFLICT DO NOTHING",
-            [(trip_id, fix.driver_id, fix.point.lat, fix.point.lng, adapt(trail_time(fix))) for trip_id, fix in trail],
+            f"{into} VALUES (%s, %s, %s, %s, %s, %s, TRUE) ON CONFLICT DO NOTHING",
+            [
+                (trip_id, fix.driver_id, leg, fix.point.lat, fix.point.lng, adapt(trail_time(fix)))
+                for trip_id, leg, fix in trail
+            ],
         )

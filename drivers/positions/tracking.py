@@ -3,7 +3,6 @@
 import datetime as dt
 import math
 
-from drivers import geo
 from drivers.models import DriverPosition
 from drivers.positions.privacy import is_dark, is_tracked, opens_at
 from drivers.positions.types import TrackedTrip
@@ -17,20 +16,21 @@ from trips.states import ABOARD, DRIVING
 
 def tracked_trip(trip: Trip, settings: ServiceSettings) -> TrackedTrip:
     """Return the data of an assigned trip that relaying a fix to its watchers needs."""
-    pickup, dropoff = (trip.pickup_lat, trip.pickup_lng), (trip.dropoff_lat, trip.dropoff_lng)
     speeds = eta.speeds_of(settings)
     return TrackedTrip(
         trip_id=trip.pk,
+        leg=trip.leg,
         is_driven=trip.status in DRIVING,
         is_aboard=trip.status in ABOARD,
         since=trip.accepted_at or trip.created_at,
-        pickup=pickup,
-        dropoff=dropoff,
+        pickup=(trip.pickup_lat, trip.pickup_lng),
         tracked_from=opens_at(trip, settings),
         group=groups.trip(trip.pk),
         shared_group=groups.shared_trip(trip.pk) if trip.is_shared else "",
-        trip_min=eta.minutes(geo.distance_km(*pickup, *dropoff), speeds),
+        # Not by stops that a former driver reached.
+        trip_min=eta.minutes_along([(trip.pickup_lat, trip.pickup_lng), *trip.points_ahead], speeds),
         speeds=speeds,
+        ahead=trip.points_ahead,
         departure_at=trip.departure_at,
         delayed_until=trip.expected_after_delay_at,
     )
@@ -88,14 +88,14 @@ def shared_location(frame: events.DriverLocationUpdated, trip_id: int) -> events
 
 
 def eta_for(point: events.Point, ride: TrackedTrip, now: dt.datetime) -> events.Eta:
-    """Estimate the minutes to the pickup (None once the passengers are aboard) and to the dropoff.
+    """Estimate the minutes to the pickup (None once the passengers are aboard) and to the dropoff, by way of the stops.
 
     With the delay that the driver announced. Both None until the driver has set off: nothing is promised before.
     """
     if not ride.is_driven:
         return NO_ETA
-    target = ride.dropoff if ride.is_aboard else ride.pickup
-    drive_min = eta.minutes(geo.distance_km(point.lat, point.lng, *target), ride.speeds, point.speed_kmh)
+    way = ride.ahead if ride.is_aboard else (ride.pickup,)
+    drive_min = eta.minutes_along(((point.lat, point.lng), *way), ride.speeds, point.speed_kmh)
     wait_min = eta.with_delay(drive_min, ride.delayed_until, now)
     if ride.is_aboard:
         return events.Eta(None, wait_min)

@@ -3,6 +3,7 @@
 import datetime as dt
 import logging
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from drivers.positions.fixes import OLDEST, Fix
 from drivers.positions.late import LATE_FOR, TRAIL_STEP, judge_late
@@ -15,11 +16,19 @@ logger = logging.getLogger("stepper.positions")
 MAX_POINTS = 100_000
 
 
+class TrailFix(NamedTuple):
+    """A fix as a point of the trail of a trip and its leg."""
+
+    trip_id: int
+    leg: int
+    fix: Fix
+
+
 class TrailBuffer:
     """The points of trails that a process has not written yet. Call everything with the lock of the position buffer."""
 
     def __init__(self) -> None:
-        self.points: list[tuple[int, Fix]] = []
+        self.points: list[TrailFix] = []
         # Trip -> time of the last point that was not late.
         self._trailed_at: dict[int, dt.datetime] = {}
 
@@ -30,7 +39,7 @@ class TrailBuffer:
         trailed_at = self._trailed_at.get(ride.trip_id)
         if trailed_at is None or fix.recorded_at - trailed_at >= TRAIL_STEP:
             self._trailed_at[ride.trip_id] = fix.recorded_at
-            self.points.append((ride.trip_id, fix))
+            self.points.append(TrailFix(ride.trip_id, ride.leg, fix))
 
     def follow_late(
         self,
@@ -46,7 +55,7 @@ class TrailBuffer:
         for ride in rides:
             if ride.is_driven:
                 fixes = judge_late(points, newest=newest, since=ride.since, received_at=received_at, max_kmh=max_kmh)
-                self.points += [(ride.trip_id, fix) for fix in fixes]
+                self.points += [TrailFix(ride.trip_id, ride.leg, fix) for fix in fixes]
                 count += len(fixes)
         return count
 
@@ -56,12 +65,12 @@ class TrailBuffer:
             logger.warning("the oldest points of trails are given up, the database takes none")
             del self.points[: max(len(self.points) - MAX_POINTS, MAX_POINTS // 10)]
 
-    def take(self) -> list[tuple[int, Fix]]:
+    def take(self) -> list[TrailFix]:
         """Return all points, to be written."""
         points, self.points = self.points, []
         return points
 
-    def put_back(self, points: list[tuple[int, Fix]]) -> None:
+    def put_back(self, points: list[TrailFix]) -> None:
         """Keep points that could not be written for the next time."""
         self.points = points + self.points
 

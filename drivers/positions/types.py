@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from trips.eta import Speeds
+from trips.eta import LatLng, Speeds
 
 
 class ReportResult(Struct, frozen=True, gc=False):
@@ -27,11 +27,12 @@ class TrackedTrip(Struct, frozen=True, gc=False):
     """The data of an assigned trip that relaying a fix needs."""
 
     trip_id: int
+    # The number of the leg that this driver drives (trips.handover).
+    leg: int
     # Whether the driver's fixes are added to its trail.
     is_driven: bool
     is_aboard: bool
-    pickup: tuple[float, float]
-    dropoff: tuple[float, float]
+    pickup: LatLng
     # When its driver got it: earlier fixes are not of this trip.
     since: dt.datetime
     # Passengers get positions from this time on.
@@ -39,9 +40,11 @@ class TrackedTrip(Struct, frozen=True, gc=False):
     group: str
     # Of who watches it by a link; empty: it is not shared.
     shared_group: str
-    # Minutes from pickup to dropoff.
+    # Minutes from pickup to dropoff, by way of the stops.
     trip_min: int
     speeds: Speeds
+    # Where it goes from here once the passengers are aboard: the stops that are not reached, and the dropoff.
+    ahead: Sequence[LatLng]
     # Passengers are not driven off before.
     departure_at: dt.datetime
     # When the next stop is expected by the delay that the driver announced; None: there is none.

@@ -1,6 +1,6 @@
-"""The ways a notification reaches somebody: today the pages and programs they have open, and pushes.
+"""The ways a notification reaches somebody: the pages and programs they have open, pushes, e-mail, SMS.
 
-To add one (e-mail, SMS): a class with `deliver`, its place in CHANNELS, a test beside the others in
+To add one: a class with `deliver`, its place in CHANNELS, a test beside the others in
 tests/realtime/test_notifications.py.
 """
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from realtime import events, groups
+from realtime.delivery.choices import wants_mail
+from realtime.delivery.messages_out import enqueue_mail, enqueue_sms
 from realtime.models import Notification
 from realtime.outbox import publish_many
 from realtime.push.notices import send_notices
@@ -27,6 +29,8 @@ class Message(NamedTuple):
 
     notification: Notification
     audience: Audience
+    # A trip hangs on it: it is worth an SMS.
+    is_critical: bool = False
 
 
 class Channel(Protocol):
@@ -46,11 +50,12 @@ class LiveChannel:
 
     def deliver(self, messages: Sequence[Message]) -> None:
         """Publish one event for each message to its user's group."""
-        publish_many((_event(row, audience), groups.user(row.user_id)) for row, audience in messages)
+        publish_many((_event(one), groups.user(one.notification.user_id)) for one in messages)
 
 
-def _event(row: Notification, audience: Audience) -> events.DurableFrame:
-    return _EVENTS[audience](
+def _event(message: Message) -> events.DurableFrame:
+    row = message.notification
+    return _EVENTS[message.audience](
         notification_id=row.pk,
         title=row.title,
         message=row.message,
@@ -68,4 +73,26 @@ class PushChannel:
         send_notices([message.notification for message in messages])
 
 
-CHANNELS: tuple[Channel, ...] = (LiveChannel(), PushChannel())
+class MailChannel:
+    """An e-mail to those who chose it for this kind; not of what is for staff, who lose their rights at any time."""
+
+    def deliver(self, messages: Sequence[Message]) -> None:
+        """Enqueue one mail for each message."""
+        for message in messages:
+            row = message.notification
+            if message.audience != "staff" and wants_mail(row.user, row.category):
+                enqueue_mail(row)
+
+
+class SmsChannel:
+    """An SMS to those who chose it, of what a trip hangs on."""
+
+    def deliver(self, messages: Sequence[Message]) -> None:
+        """Enqueue one SMS for each such message."""
+        for message in messages:
+            user = message.notification.user
+            if message.is_critical and user.wants_trip_sms and user.has_verified_phone:
+                enqueue_sms(message.notification)
+
+
+CHANNELS: tuple[Channel, ...] = (LiveChannel(), PushChannel(), MailChannel(), SmsChannel())

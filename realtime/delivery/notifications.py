@@ -29,17 +29,23 @@ def notify(
     priority: str = Notification.Priority.NORMAL,
     category: str = Notification.Category.TRIP,
     action_url: str = "",
+    is_critical: bool = False,
 ) -> Notification:
-    """Store a notification in the user's language and deliver it; call inside the transaction that causes it."""
+    """Store a notification in the user's language and deliver it; call inside the transaction that causes it.
+
+    `is_critical`: a trip hangs on it, so that it is worth an SMS to those who chose that.
+    """
     with override(user.offered_language):
         row = _notification(user, str(title), str(message))
     row.priority, row.category, row.action_url = priority, category, action_url
     row.save()
-    _deliver([Message(row, audience)])
+    _deliver([Message(row, audience, is_critical)])
     return row
 
 
-def notify_staff(permission: str, words: Callable[[], tuple[str, str]], action_url: str) -> None:
+def notify_staff(
+    permission: str, words: Callable[[], tuple[str, str]], action_url: str, *, is_urgent: bool = False
+) -> None:
     """Notify all staff who have `permission` ("trips.change_trip"): three queries however many they are.
 
     `words` gives title and message; it is called once for each language.
@@ -54,7 +60,8 @@ def notify_staff(permission: str, words: Callable[[], tuple[str, str]], action_u
             with override(language):
                 by_language[language] = words()
         row = _notification(user, *by_language[language])
-        row.priority, row.category = Notification.Priority.HIGH, Notification.Category.SYSTEM
+        row.priority = Notification.Priority.URGENT if is_urgent else Notification.Priority.HIGH
+        row.category = Notification.Category.SYSTEM
         row.action_url = action_url
         rows.append(row)
     _deliver([Message(row, "staff") for row in Notification.objects.bulk_create(rows)])
@@ -135,6 +142,16 @@ def mark_all_read(user_id: int, category: str = "") -> int:
     if changed:
         _publish_read(user_id, category=category or None)
     return changed
+
+
+def mark_read_behind(user_id: int, action_url: str) -> None:
+    """Mark the user's notifications that lead to a page as read: they have seen what these are about."""
+    unread = _shown_to(user_id).filter(read_at__isnull=True, action_url=action_url)
+    ids = list(unread.values_list("pk", flat=True))
+    if ids:
+        unread.update(read_at=timezone.now())
+    for pk in ids:
+        _publish_read(user_id, notification_id=pk)
 
 
 def _publish_read(user_id: int, *, notification_id: int | None = None, category: str | None = None) -> None:

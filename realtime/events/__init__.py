@@ -1,8 +1,8 @@
 """The event contract: every frame between server and clients as a typed, immutable struct.
 
 Imports neither models nor Django. The JSON frame, the dashboards' fragments and docs/protocol.md come from these.
-Server to client frames form one tagged union (`Frame`, in frames.py), client commands another (`Command`, in
-commands.py); the tag is the `type` of the envelope. This module encodes and decodes them.
+Server to client frames form one tagged union (`Frame`, in frames.py and answers.py), client commands another
+(`Command`, in commands.py); the tag is the `type` of the envelope. This module encodes and decodes them.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
+from realtime.events.answers import PROTOCOL, Ack, ConnectionEstablished, Error, Heartbeat
 from realtime.events.commands import (
     AvailabilityUpdate,
     Command,
@@ -21,8 +22,10 @@ from realtime.events.commands import (
     Lat,
     Lng,
     LocationUpdate,
+    MessageSend,
     OfferAccept,
     OfferDecline,
+    OpsView,
     Ping,
     Point,
     Reason,
@@ -35,24 +38,19 @@ from realtime.events.commands import (
 )
 from realtime.events.frames import (
     DURABLE,
-    PROTOCOL,
-    Ack,
     ApplicationUpdated,
     BookingCancelled,
     BookingConfirmed,
-    ConnectionEstablished,
+    CallAnnounced,
     DocumentState,
-    DriverCard,
     DriverFilters,
     DriverLocationUpdated,
     DriverPart,
     DriverUpdated,
     Durable,
     DurableFrame,
-    Error,
     Eta,
     Frame,
-    Heartbeat,
     Notification,
     NotificationDriver,
     NotificationPassenger,
@@ -62,16 +60,20 @@ from realtime.events.frames import (
     OfferCreated,
     OfferEnd,
     OfferExpired,
+    OpsMap,
     Page,
-    Place,
     SharedLocation,
     SharedTripUpdated,
+    Side,
+    TripMessageCreated,
+    TripMessageHidden,
+    TripMessageRead,
     TripRated,
     TripRequested,
     TripSnapshot,
     TripStatusUpdated,
-    VehicleCard,
 )
+from realtime.events.parts import DriverCard, Place, Stop, VehicleCard, Wish
 
 __all__ = [
     "DURABLE",
@@ -81,6 +83,7 @@ __all__ = [
     "AvailabilityUpdate",
     "BookingCancelled",
     "BookingConfirmed",
+    "CallAnnounced",
     "Command",
     "CommandBase",
     "ConnectionEstablished",
@@ -103,6 +106,7 @@ __all__ = [
     "Lat",
     "Lng",
     "LocationUpdate",
+    "MessageSend",
     "Notification",
     "NotificationDriver",
     "NotificationPassenger",
@@ -114,6 +118,8 @@ __all__ = [
     "OfferDecline",
     "OfferEnd",
     "OfferExpired",
+    "OpsMap",
+    "OpsView",
     "Page",
     "Ping",
     "Place",
@@ -123,8 +129,13 @@ __all__ = [
     "Resume",
     "SharedLocation",
     "SharedTripUpdated",
+    "Side",
     "StatusUpdate",
+    "Stop",
     "Text",
+    "TripMessageCreated",
+    "TripMessageHidden",
+    "TripMessageRead",
     "TripRated",
     "TripRequested",
     "TripSnapshot",
@@ -132,6 +143,7 @@ __all__ = [
     "TripSubscribe",
     "TripUnsubscribe",
     "VehicleCard",
+    "Wish",
     "decode_command",
     "decode_frame",
     "encode",

@@ -90,7 +90,7 @@ class AvailabilityUpdate(CommandBase, frozen=True, kw_only=True, tag="driver.ava
 
 
 class StatusUpdate(KeyedCommand, frozen=True, kw_only=True, tag="trip.status.update"):
-    """`status` is the next state, or `delayed` (with delay_minutes), `released` or `no_show`."""
+    """`status`: the next state, or `delayed` (delay_minutes), `stop_reached` (stop), `released` or `no_show`."""
 
     trip_id: Id
     status: Annotated[str, Meta(max_length=20)]
@@ -99,6 +99,17 @@ class StatusUpdate(KeyedCommand, frozen=True, kw_only=True, tag="trip.status.upd
     lng: Lng | None = None
     delay_minutes: Annotated[int, Meta(ge=1, le=1440)] | None = None
     delay_reason: Reason = ""
+    stop: Annotated[int, Meta(ge=1, le=100)] | None = None
+    # What the passenger said, where the trip has a boarding code.
+    code: Annotated[str, Meta(max_length=8, pattern=_NO_NUL)] = ""
+
+
+class MessageSend(KeyedCommand, frozen=True, kw_only=True, tag="trip.message.send"):
+    """A message of a passenger or driver to the other side: `text`, or `quick`, one of the quick replies."""
+
+    trip_id: Id
+    text: Annotated[str, Meta(max_length=500, pattern=_NO_NUL)] = ""
+    quick: Annotated[str, Meta(max_length=20)] = ""
 
 
 class Resume(CommandBase, frozen=True, kw_only=True, tag="resume"):
@@ -107,6 +118,21 @@ class Resume(CommandBase, frozen=True, kw_only=True, tag="resume"):
 
 class Ping(CommandBase, frozen=True, kw_only=True, tag="ping"):
     pass
+
+
+class OpsView(CommandBase, frozen=True, kw_only=True, tag="ops.view"):
+    """Which part of the map a member of staff looks at; `west` is greater than `east` across the date line."""
+
+    south: Lat
+    west: Lng
+    north: Lat
+    east: Lng
+    # As maps count it: at 0 the world is 256 pixels wide.
+    zoom: Annotated[float, Meta(ge=0, le=24)]
+
+    def __post_init__(self) -> None:
+        if self.south > self.north:
+            raise ValueError("`south` is north of `north`")
 
 
 Command = (
@@ -119,6 +145,8 @@ Command = (
     | LocationUpdate
     | AvailabilityUpdate
     | StatusUpdate
+    | MessageSend
+    | OpsView
     | Resume
     | Ping
 )

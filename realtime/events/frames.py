@@ -9,46 +9,17 @@ from uuid import uuid4
 
 from msgspec import Struct, field
 
-PROTOCOL = "stepper.v1"
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
+from realtime.events.answers import Ack, ConnectionEstablished, Error, Heartbeat, now
+from realtime.events.parts import DriverCard, Place, Stop, VehicleCard, Wish
 
 
 def _event_id() -> str:
     return uuid4().hex
 
 
-class Place(Struct, frozen=True):
-    name: str
-    address: str
-    lat: float
-    lng: float
-
-
-class DriverCard(Struct, frozen=True):
-    """What a passenger sees of their driver."""
-
-    id: int
-    name: str
-    phone: str | None
-    rating: float | None
-    rating_count: int
-
-
-class VehicleCard(Struct, frozen=True):
-    make: str
-    model: str
-    colour: str
-    plate: str
-    seats: int
-    vehicle_class: str
-
-
 # The dashboards' pages: a driver's, their earnings', one trip's, a user's list of trips, an application to drive with
-# its documents, a trip that is watched by a link.
-Page = Literal["driver", "earnings", "trip", "trips", "apply", "shared"]
+# its documents, a trip that is watched by a link; the operations room, and in it one trip's and one driver's.
+Page = Literal["driver", "earnings", "trip", "trips", "apply", "shared", "ops", "ops_trip", "ops_driver"]
 
 
 class Durable(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -62,7 +33,7 @@ class Durable(Struct, frozen=True, kw_only=True, tag_field="type"):
     changes_driver: ClassVar[bool]
 
     id: str = field(default_factory=_event_id)
-    timestamp: dt.datetime = field(default_factory=_now)
+    timestamp: dt.datetime = field(default_factory=now)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -87,10 +58,20 @@ class TripRequested(Durable, frozen=True, kw_only=True, tag="trip.requested"):
     fare: int
 
 
+class CallAnnounced(Durable, frozen=True, kw_only=True, tag="call.announced"):
+    """To a member of staff: somebody calls. `call_id`: the exchange's, empty where it gives none."""
+
+    pages: ClassVar[frozenset[Page]] = frozenset({"trips", "ops", "ops_trip", "ops_driver"})
+    changes_driver: ClassVar[bool] = False
+
+    phone: str
+    call_id: str
+
+
 class OfferCreated(Durable, frozen=True, kw_only=True, tag="trip.offer.created"):
     """To one driver: a new offer, with all that its card shows."""
 
-    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "earnings"})
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "earnings", "ops_driver"})
     changes_driver: ClassVar[bool] = False
 
     trip_id: int
@@ -117,6 +98,8 @@ class OfferCreated(Durable, frozen=True, kw_only=True, tag="trip.offer.created")
     created_at: dt.datetime
     expires_at: dt.datetime
     cash: int
+    stops: list[Stop] = field(default_factory=list)
+    wishes: list[Wish] = field(default_factory=list)
 
     @property
     def earnings_per_km(self) -> float:
@@ -127,7 +110,7 @@ class OfferCreated(Durable, frozen=True, kw_only=True, tag="trip.offer.created")
 class OfferAccepted(Durable, frozen=True, kw_only=True, tag="trip.offer.accepted"):
     """To the trip and its driver: the driver and vehicle that take it, and when."""
 
-    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip", "trips"})
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip", "trips", "ops_trip", "ops_driver"})
     changes_driver: ClassVar[bool] = True
 
     trip_id: int
@@ -138,13 +121,13 @@ class OfferAccepted(Durable, frozen=True, kw_only=True, tag="trip.offer.accepted
     accepted_at: dt.datetime
 
 
-OfferEnd = Literal["timeout", "accepted_by_another", "cancelled", "no_longer_eligible", "declined"]
+OfferEnd = Literal["timeout", "accepted_by_another", "cancelled", "changed", "no_longer_eligible", "declined"]
 
 
 class OfferExpired(Durable, frozen=True, kw_only=True, tag="trip.offer.expired"):
     """To one driver: an offer has ended, for a reason other than that they accepted it."""
 
-    pages: ClassVar[frozenset[Page]] = frozenset({"driver"})
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "ops_trip", "ops_driver"})
     changes_driver: ClassVar[bool] = False
 
     trip_id: int
@@ -153,9 +136,9 @@ class OfferExpired(Durable, frozen=True, kw_only=True, tag="trip.offer.expired")
 
 
 class TripStatusUpdated(Durable, frozen=True, kw_only=True, tag="trip.status.updated"):
-    """To the trip, its driver and staff. A delay is announced with previous == new."""
+    """To the trip, its driver and staff. A delay and a stop that was reached are announced with previous == new."""
 
-    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "earnings", "trip", "trips"})
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "earnings", "trip", "trips", "ops_trip", "ops_driver"})
     changes_driver: ClassVar[bool] = True
 
     trip_id: int
@@ -168,6 +151,8 @@ class TripStatusUpdated(Durable, frozen=True, kw_only=True, tag="trip.status.upd
     delay_reason: str = ""
     # False: the driver reported the arrival, and no position of theirs confirms it.
     arrival_confirmed: bool = True
+    # How many of the trip's stops the driver has marked as reached.
+    stops_reached: int = 0
 
 
 class SharedTripUpdated(Durable, frozen=True, kw_only=True, tag="trip.shared.updated"):
@@ -184,7 +169,7 @@ class SharedTripUpdated(Durable, frozen=True, kw_only=True, tag="trip.shared.upd
 class BookingConfirmed(Durable, frozen=True, kw_only=True, tag="booking.confirmed"):
     """To the trip: somebody has booked seats of it."""
 
-    pages: ClassVar[frozenset[Page]] = frozenset({"trip", "trips"})
+    pages: ClassVar[frozenset[Page]] = frozenset({"trip", "trips", "ops_trip"})
     changes_driver: ClassVar[bool] = False
 
     trip_id: int
@@ -197,7 +182,7 @@ class BookingConfirmed(Durable, frozen=True, kw_only=True, tag="booking.confirme
 class BookingCancelled(Durable, frozen=True, kw_only=True, tag="booking.cancelled"):
     """To the trip and its driver: a booking of it is cancelled."""
 
-    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip", "trips"})
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip", "trips", "ops_trip", "ops_driver"})
     changes_driver: ClassVar[bool] = True
 
     trip_id: int
@@ -211,7 +196,9 @@ class BookingCancelled(Durable, frozen=True, kw_only=True, tag="booking.cancelle
 class Notification(Durable, frozen=True, kw_only=True):
     """To one user, on every page of theirs."""
 
-    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "earnings", "trip", "trips", "apply"})
+    pages: ClassVar[frozenset[Page]] = frozenset(
+        {"driver", "earnings", "trip", "trips", "apply", "ops", "ops_trip", "ops_driver"}
+    )
     changes_driver: ClassVar[bool] = False
 
     notification_id: int
@@ -246,7 +233,7 @@ class NotificationRead(Durable, frozen=True, kw_only=True, tag="notification.rea
     unread: int
 
 
-DriverPart = Literal["availability", "filters", "breaks", "hours", "approval", "rating", "navigation"]
+DriverPart = Literal["availability", "filters", "breaks", "hours", "approval", "rating", "navigation", "trips"]
 
 
 class DriverFilters(Struct, frozen=True):
@@ -264,7 +251,7 @@ class DriverUpdated(Durable, frozen=True, kw_only=True, tag="driver.updated"):
     The start and the end of a trip change the availability as well; then only `trip.status.updated` is sent.
     """
 
-    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "earnings"})
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "earnings", "ops_driver"})
     changes_driver: ClassVar[bool] = True
 
     driver_id: int
@@ -303,11 +290,46 @@ class ApplicationUpdated(Durable, frozen=True, kw_only=True, tag="driver.applica
 class TripRated(Durable, frozen=True, kw_only=True, tag="trip.rated"):
     """To the trip and its driver: one side has rated the other. Without the stars, as everybody on the trip gets it."""
 
-    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip"})
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip", "ops_trip", "ops_driver"})
     changes_driver: ClassVar[bool] = False
 
     trip_id: int
     by: Literal["driver", "organiser"]
+
+
+Side = Literal["organiser", "driver"]
+
+
+class TripMessageEvent(Durable, frozen=True, kw_only=True):
+    """To the organiser and the driver of a trip: something about their messages, without what these say.
+
+    The text is read where the right to it is checked: the log keeps events for a day, a message is shown to nobody who
+    lost the trip meanwhile, and not any more where staff have hidden it.
+    """
+
+    pages: ClassVar[frozenset[Page]] = frozenset({"driver", "trip", "trips", "ops_trip", "ops_driver"})
+    changes_driver: ClassVar[bool] = False
+
+    trip_id: int
+    message_id: int
+
+
+class TripMessageCreated(TripMessageEvent, frozen=True, kw_only=True, tag="trip.message.created"):
+    """`by` has written a message."""
+
+    by: Side
+
+
+class TripMessageRead(TripMessageEvent, frozen=True, kw_only=True, tag="trip.message.read"):
+    """`by` has read the messages of the other side up to `message_id`."""
+
+    by: Side
+
+
+class TripMessageHidden(TripMessageEvent, frozen=True, kw_only=True, tag="trip.message.hidden"):
+    """Staff have hidden a message, or show it again."""
+
+    hidden: bool
 
 
 class Eta(Struct, frozen=True):
@@ -320,7 +342,7 @@ class Eta(Struct, frozen=True):
 class DriverLocationUpdated(Struct, frozen=True, kw_only=True, tag_field="type", tag="driver.location.updated"):
     """To the trip and staff: the latest position. Not in the outbox, so no `id`. `driver_id`: for the staff map."""
 
-    timestamp: dt.datetime = field(default_factory=_now)
+    timestamp: dt.datetime = field(default_factory=now)
     trip_id: int | None
     driver_id: int
     lat: float
@@ -335,7 +357,7 @@ class DriverLocationUpdated(Struct, frozen=True, kw_only=True, tag_field="type",
 class TripSnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="trip.snapshot"):
     """To one socket: the state of a trip; on connect, on `trip.subscribe` and after `resync.required`."""
 
-    timestamp: dt.datetime = field(default_factory=_now)
+    timestamp: dt.datetime = field(default_factory=now)
     trip_id: int
     version: int
     status: str
@@ -350,6 +372,8 @@ class TripSnapshot(Struct, frozen=True, kw_only=True, tag_field="type", tag="tri
     delay_minutes: int
     delay_reason: str
     arrival_confirmed: bool
+    stops: list[Stop]
+    wishes: list[Wish]
     # Open offers of the running round, and when the next round starts if none runs.
     offers_open: int
     next_look_at: dt.datetime | None
@@ -368,59 +392,32 @@ class SharedLocation(Struct, frozen=True, kw_only=True, tag_field="type", tag="t
     eta: Eta
 
 
-class ConnectionEstablished(Struct, frozen=True, kw_only=True, tag_field="type", tag="connection.established"):
-    """To one socket, first: who it is, the intervals to keep, and the cursor. `user_id` None: it came by a link."""
+class OpsMap(Struct, frozen=True, kw_only=True, tag_field="type", tag="ops.map", omit_defaults=True):
+    """To a page of the operations room: what of its map has changed. Never logged; after a reconnect all of it comes.
 
-    timestamp: dt.datetime = field(default_factory=_now)
-    protocol: str = PROTOCOL
-    user_id: int | None
-    driver_id: int | None
-    server_time: dt.datetime = field(default_factory=_now)
-    heartbeat_s: int
-    position_trip_s: int
-    position_idle_s: int
-    cursor: str
+    Numbers only, each second (trips.room.view): a driver or trip is [number, latitude, longitude, state], degrees in
+    0.00001; a cell is [x, y, latitude, longitude, drivers by state, trips by state]."""
 
-
-class Heartbeat(Struct, frozen=True, kw_only=True, tag_field="type", tag="heartbeat", omit_defaults=True):
-    """To every socket, regularly and in answer to a `ping` (then with its `ref`): the current cursor."""
-
-    timestamp: dt.datetime = field(default_factory=_now)
-    cursor: str
-    ref: str | None = None
-
-
-class Ack(Struct, frozen=True, kw_only=True, tag_field="type", tag="ack", omit_defaults=True):
-    """The answer to a command that succeeded; sent only where the command carried a `ref`.
-
-    The last five count what happened to the points of a `driver.location.update`.
-    """
-
-    timestamp: dt.datetime = field(default_factory=_now)
-    ref: str
-    trip_id: int | None = None
-    offer_id: int | None = None
-    status: str | None = None
-    accepted: int | None = None
-    dropped: int | None = None
-    kept_aside: int | None = None
-    clamped: int | None = None
-    late: int | None = None
-
-
-class Error(Struct, frozen=True, kw_only=True, tag_field="type", tag="error", omit_defaults=True):
-    """A refused command, named by `ref`, or a condition such as `resync.required`."""
-
-    timestamp: dt.datetime = field(default_factory=_now)
-    code: str
-    message: str
-    ref: str | None = None
-    fields: dict[str, list[str]] | None = None
-    retry_after_s: int | None = None
+    timestamp: dt.datetime
+    # Forget what came before.
+    whole: bool = False
+    drivers: list[tuple[int, int, int, int]] = field(default_factory=list)
+    trips: list[tuple[int, int, int, int]] = field(default_factory=list)
+    drivers_gone: list[int] = field(default_factory=list)
+    trips_gone: list[int] = field(default_factory=list)
+    # Too many to be sent one by one: tiles of this zoom stand for them. None: they are not.
+    zoom: int | None = None
+    cells: list[tuple[int, ...]] = field(default_factory=list)
+    cells_gone: list[tuple[int, int]] = field(default_factory=list)
+    # The counters, where one changed, in the order of trips.room.picture.COUNTERS.
+    counts: list[int] | None = None
+    # Another one than before: the queue has changed, fetch it.
+    queue: str | None = None
 
 
 DurableFrame = (
     TripRequested
+    | CallAnnounced
     | OfferCreated
     | OfferAccepted
     | OfferExpired
@@ -435,12 +432,16 @@ DurableFrame = (
     | DriverUpdated
     | ApplicationUpdated
     | TripRated
+    | TripMessageCreated
+    | TripMessageRead
+    | TripMessageHidden
 )
 DURABLE: tuple[type[Durable], ...] = get_args(DurableFrame)
 Frame = (
     DurableFrame
     | DriverLocationUpdated
     | SharedLocation
+    | OpsMap
     | TripSnapshot
     | ConnectionEstablished
     | Heartbeat

@@ -81,6 +81,8 @@ class Bus:
         self._out: Any = None
         # `close` has begun: nothing is sent any more.
         self._is_closing = False
+        # Whether this process receives what others publish.
+        self.is_connected = False
         self._membership = Membership(process, self._announce, lambda: self._layer.joined)
         # Group -> the other processes that have members in it.
         self.routes = self._membership.routes
@@ -256,12 +258,14 @@ class Bus:
                 if is_resync_due:
                     self._layer.resync()
                 pause_s = 0.1
+                self.is_connected = True
                 await self._serve(pubsub.connection)
             except (RedisError, OSError) as error:
                 logger.warning("the bus is away, trying again in %.1f s: %s", pause_s, error)
             except Exception:  # without this loop the process would never receive anything again
                 logger.exception("the bus failed, trying again in %.1f s", pause_s)
             finally:
+                self.is_connected = False
                 # Closing a connection that hangs fails as well.
                 with contextlib.suppress(RedisError, OSError):
                     await pubsub.aclose()

@@ -173,6 +173,11 @@ class HubChannelLayer(BaseChannelLayer):
         return self._backlog.count
 
     @property
+    def is_bus_connected(self) -> bool | None:
+        """Whether this process hears the others; None: there is no bus."""
+        return None if self._bus is None else self._bus.is_connected
+
+    @property
     def joined(self) -> list[str]:
         return list(self._groups)
 

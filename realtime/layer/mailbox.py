@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from stepper.monitoring.figures import traffic
+
 Message = dict[str, Any]
 # Takes a message immediately, or returns False: then it waits in the mailbox.
 Taker = Callable[[Message], bool]
@@ -62,6 +64,7 @@ class Mailbox:
             self.clear()
             self._items, self._keyed = deque(), {}
             self._append(RESYNC)
+            traffic.overflows += 1
         elif key is not None:
             keyed[key] = message
             self._items.append(key)

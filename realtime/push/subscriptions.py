@@ -213,11 +213,12 @@ def choose_topics(user: User, wanted: Mapping[Topic, bool]) -> None:
         TooManyRequests: more than `changes_per_min`.
     """
     limits.count_call("push.topics", user.pk, setting="changes_per_min")
-    _choose_topics(user, wanted)
+    store_topics(user, wanted)
 
 
 @in_transaction
-def _choose_topics(user: User, wanted: Mapping[Topic, bool]) -> None:
+def store_topics(user: User, wanted: Mapping[Topic, bool]) -> None:
+    """Store what `choose_topics` has counted. Raises NotPermitted: account.inactive."""
     stored = User.objects.lock_active(user.pk)
     chosen = topics_of(stored) | dict(wanted)
     user.push_muted = _join(topic for topic, is_wanted in chosen.items() if not is_wanted)

@@ -36,9 +36,12 @@ from realtime.sockets.counted import CountedSocket
 from realtime.sockets.counts import AccountSockets
 from realtime.sockets.errors import error_frame
 from realtime.sockets.forwarding import ForwardingConsumer
+from stepper.accounts.session_store import is_touch_due, keep_session_of_staff
 from stepper.db.clock import database_now
 from stepper.db.transactions import run_in_thread
 from stepper.errors import DomainError, NotSignedIn, TooManyRequests
+from stepper.monitoring import log_ids
+from stepper.monitoring.figures import traffic
 from stepper.server.admission import REFUSED_PAUSE_S, Client, run_admitted
 from stepper.server.frames import SHORT_FRAME_BYTES
 from stepper.token_bucket import TokenBucket
@@ -58,6 +61,8 @@ _KEPT_OF_SCOPE = ("type", "path", "url_route")
 
 open_sockets: set["SocketConsumer"] = set()
 _turns = itertools.count()
+# Commands that clients send without anybody's doing.
+_OF_ITSELF = (events.Ping, events.Resume, events.LocationUpdate, events.OpsView)
 # Error code of a refused socket -> its close code; all others are closed with 4403.
 _REFUSED_WITH = {
     "socket.too_many": CLOSE_TOO_MANY_SOCKETS,
@@ -86,6 +91,7 @@ class SocketConsumer(ForwardingConsumer):
         self.scope = scope
         self._counted = CountedSocket(scope)
         await self._attach(send, scope.get("stepper.line"))
+        self._begin_log_ids()
         try:
             while True:
                 await self._handle(await receive())
@@ -229,10 +235,12 @@ class SocketConsumer(ForwardingConsumer):
             return False
         # Spend the token only now: `websocket_receive` counts the frames that it handles.
         bucket.tokens, bucket.filled_at = tokens - 1, now
+        traffic.frames_received += 1
         return True
 
     async def websocket_receive(self, message: dict[str, Any]) -> None:
         """Run the command in a frame, or answer with an error."""
+        traffic.frames_received += 1
         if self._closing:
             return
         try:
@@ -245,9 +253,13 @@ class SocketConsumer(ForwardingConsumer):
             if refused.close_code is not None:
                 await self._close(refused.close_code)
             return
+        self._begin_log_ids()
+        # What the command is about, as far as it says.
+        log_ids.note(trip_id=getattr(command, "trip_id", None), offer_id=getattr(command, "offer_id", None))
         try:
             if self._account is not None:
                 self._account.require_allowed(command)
+                await self._keep_session(command)
             await self.obey(command)
         except DomainError as error:
             await self._send_frame(error_frame(error, command.ref, self.identity.language))
@@ -257,6 +269,13 @@ class SocketConsumer(ForwardingConsumer):
         except DatabaseError:  # a repeated try would fail as well
             logger.exception("%s failed", events.tag(command))
             await self._send_error("server.error", _("Something went wrong on our side."), command.ref)
+
+    async def _keep_session(self, command: events.Command) -> None:
+        """Keep staff's session alive by what somebody has a socket do, not by what it does of itself."""
+        if self.user_id is None or isinstance(command, _OF_ITSELF) or not self.identity.user.is_staff:
+            return
+        if is_touch_due(self.identity.session_key):
+            await run_in_thread(keep_session_of_staff, self.identity.session_key)
 
     @property
     def _language(self) -> str:

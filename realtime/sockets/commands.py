@@ -13,6 +13,7 @@ from django.utils.translation import override
 from msgspec import Struct, structs
 
 from drivers import availability, working_time
+from drivers.models import Driver
 from drivers.positions import buffer, tracking
 from realtime import events, groups
 from realtime.auth import Identity, identify
@@ -21,7 +22,7 @@ from realtime.outbox import LEAST_KEPT, events_since, parse_cursor, reaches_back
 from stepper import limits
 from stepper.errors import DomainError, NotFound, NotPermitted
 from stepper.models import Restore, ServiceSettings, User
-from trips import accepting, access, cards, driving, offers
+from trips import accepting, access, cards, driving, messages, offers
 from trips.models import Trip
 
 # If more events than this were missed, a snapshot is quicker.
@@ -90,6 +91,29 @@ def watch(user: User, trip_id: int) -> int | None:
     return driver_id if driving_id == user.pk != organiser_id and not user.may_see_trips else None
 
 
+def watch_as_staff(user: User, trip_id: int) -> None:
+    """Require that the user is staff who may see all trips, and that there is this one.
+
+    Raises:
+        NotPermitted: auth.forbidden
+        NotFound: trip.not_found
+    """
+    user.require_staff("trips.view_trip")
+    require_trips(user, [trip_id])
+
+
+def look_at_driver(user: User, driver_id: int) -> None:
+    """Require that the user is staff who may see drivers, and that there is this one.
+
+    Raises:
+        NotPermitted: auth.forbidden
+        NotFound: driver.not_found
+    """
+    user.require_staff("drivers.view_driver")
+    if not Driver.objects.filter(pk=driver_id).exists():
+        raise NotFound("driver.not_found", _("There is no such driver."))
+
+
 def subscribe(user: User, trip_ids: Iterable[int]) -> None:
     """Do `require_trips` for a command. Raises TooManyRequests (rate.limited), NotFound (trip.not_found)."""
     _spend(user.pk, "trip.subscribe")
@@ -122,6 +146,8 @@ def trip_snapshots(user: User, trip_ids: Iterable[int]) -> list[events.Frame]:
     # The same statement checks that the user may see them: a right may have ended since the last permissions refresh.
     seen = access.visible_to(user).for_page().select_related("driver__position")
     trips = list(seen.filter(pk__in=wanted).order_by("pk"))
+    for trip in trips:
+        access.log_look(user, trip)
     settings = ServiceSettings.current() if any(trip.driver_id for trip in trips) else None
     return [cards.snapshot(trip, location_of(trip, settings) if settings else None) for trip in trips]
 
@@ -169,9 +195,16 @@ def _driving_since(user: User) -> dict[str, dt.datetime]:
 
 
 def run(command: events.Command, identity: Identity, driver_id: int | None) -> events.Ack | None:
-    """Run a driver's command as the signed-in user. Raises DomainError."""
+    """Run a command as the signed-in user; all but messages are those of drivers. Raises DomainError."""
     with override(identity.language):
+        if isinstance(command, events.MessageSend):
+            return _send_message(command, identity.user)
         return _run(command, identity.user.pk, driver_id)
+
+
+def _send_message(command: events.MessageSend, user: User) -> events.Ack:
+    row = messages.send(command.trip_id, user, text=command.text, quick=command.quick, key=command.key or "")
+    return events.Ack(ref=command.ref or "", trip_id=row.trip_id, message_id=row.pk)
 
 
 def _run(command: events.Command, user_id: int, driver_id: int | None) -> events.Ack | None:
@@ -202,6 +235,8 @@ def _run(command: events.Command, user_id: int, driver_id: int | None) -> events
                 lng=command.lng,
                 delay_minutes=command.delay_minutes,
                 delay_reason=command.delay_reason,
+                stop=command.stop,
+                code=command.code,
                 key=command.key or "",
             )
             return events.Ack(ref=ref, trip_id=trip.pk, status=trip.status)

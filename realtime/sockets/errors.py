@@ -4,10 +4,12 @@ from django.utils.translation import override
 
 from realtime import events
 from stepper.errors import DomainError, TooManyRequests
+from stepper.monitoring import figures
 
 
 def error_frame(error: DomainError, ref: str | None = None, language: str = "en") -> events.Error:
     """Make the frame of an error, its message in `language`. `ref` is that of the command; None: it had none."""
+    figures.count_refusal(error)
     with override(language):
         return events.Error(
             code=error.code,

@@ -26,6 +26,8 @@ from realtime.sockets.errors import error_frame
 from realtime.sockets.writer import SocketWriter
 from stepper.db.transactions import run_in_thread
 from stepper.errors import DomainError, NotSignedIn
+from stepper.monitoring import log_ids
+from stepper.monitoring.figures import deliveries, traffic
 from stepper.server.frames import Connection, encode_text_frame
 
 logger = logging.getLogger("stepper.sockets")
@@ -132,6 +134,7 @@ class ForwardingConsumer(AsyncConsumer):
 
     async def _work_off(self) -> None:
         """Forward the messages that wait in the mailbox; a failure closes the socket."""
+        self._begin_log_ids()
         try:
             while self._mailbox is not None and (message := self._mailbox.pop()) is not None:
                 if not self._closing:
@@ -144,6 +147,12 @@ class ForwardingConsumer(AsyncConsumer):
             await self._close(CLOSE_FAULT)
         finally:
             self._working = None
+
+    def _begin_log_ids(self) -> None:
+        """Have lines of the log name this socket, not the one whose event started the present task."""
+        user = getattr(getattr(self, "identity", None), "user", None)
+        socket_id = self.channel_name.partition("!")[2]
+        log_ids.begin(socket_id=socket_id, account_id=user and user.pk, driver_id=self.driver_id)
 
     def _go_on(self) -> None:
         """Resume forwarding, beginning with the messages that wait."""
@@ -161,13 +170,17 @@ class ForwardingConsumer(AsyncConsumer):
             return True
         # Without the writer, which saves a call: this runs for every position and every socket that watches it.
         if self._connection is not None:
-            return self._connection.write(encode_text_frame(message["frame"]))
+            is_written = self._connection.write(encode_text_frame(message["frame"]))
+            traffic.frames_sent += is_written
+            return is_written
         return self._writer.write_now(message["frame"].decode())
 
     def _send_now(self, text: str) -> bool:
         """Write a frame: same as `SocketWriter.write_now`, with one call fewer where possible."""
         if self._connection is not None:
-            return self._connection.write(encode_text_frame(text.encode()))
+            is_written = self._connection.write(encode_text_frame(text.encode()))
+            traffic.frames_sent += is_written
+            return is_written
         return self._writer.write_now(text)
 
     async def dispatch(self, message: dict[str, Any]) -> None:
@@ -267,6 +280,12 @@ class ForwardingConsumer(AsyncConsumer):
     async def forward(self, message: dict[str, Any]) -> None:
         """Write an event to the client."""
         raise NotImplementedError
+
+    @staticmethod
+    def _note_delivery(message: dict[str, Any]) -> None:
+        """Count how long after its commit an event was sent, which a server of an earlier release does not tell."""
+        if committed_at := message.get("committed_at"):
+            deliveries.note(committed_at)
 
     async def position_relayed(self, message: dict[str, Any]) -> None:
         if message["group"] in self.joined:

@@ -16,7 +16,6 @@ from realtime.sockets.base import SocketConsumer
 from realtime.sockets.forwarding import ASSIGNED_EVENT, NO_TRIPS
 from stepper.db.transactions import run_in_thread
 from stepper.errors import NotPermitted
-from stepper.models import User
 
 # Number of last changes remembered: several events of one change draw the same regions, so they are drawn once.
 _DRAWN = 16
@@ -55,6 +54,7 @@ class PageConsumer(SocketConsumer):
         self._drawn.append(change)
         language = self.identity.language
         await self._send_html(await page_updates.change(self.page, self.subject(), language=language, event=event))
+        self._note_delivery(message)
 
     async def _send_html(self, html: str) -> None:
         if html:
@@ -62,10 +62,15 @@ class PageConsumer(SocketConsumer):
 
     async def refresh_permissions(self) -> None:
         """Refresh the permissions; if the socket's groups or rights changed, draw everything."""
-        groups_before, rights_before = set(self.joined), _rights(self.identity.user)
+        groups_before, rights_before = set(self.joined), self.rights()
         await super().refresh_permissions()
-        if not self._closing and (self.joined != groups_before or _rights(self.identity.user) != rights_before):
+        if not self._closing and (self.joined != groups_before or self.rights() != rights_before):
             await self.show()
+
+    def rights(self) -> tuple[object, ...]:
+        """Return those rights of the user on which the page depends."""
+        user = self.identity.user
+        return user.may_act_as_staff, user.may_see_trips, user.may_steer_trips
 
     async def redraw(self) -> None:
         await self.show()
@@ -82,11 +87,6 @@ class PageConsumer(SocketConsumer):
         wanted = set(wanted)
         await self.leave(*(self.joined - wanted))
         await self.join(*sorted(wanted - self.joined))
-
-
-def _rights(user: User) -> tuple[bool, bool, bool]:
-    """Return those rights of a user on which the pages depend."""
-    return user.may_act_as_staff, user.may_see_trips, user.may_steer_trips
 
 
 class DriverPageConsumer(PageConsumer):
@@ -128,7 +128,7 @@ class EarningsPageConsumer(DriverPageConsumer):
 class TripPageConsumer(PageConsumer):
     """`/ws/dashboard/trips/<id>/`."""
 
-    page = "trip"
+    page: ClassVar[events.Page] = "trip"
 
     def subject(self) -> tuple[int, ...]:
         return (self.trip_id, self.identity.user.pk)

@@ -71,13 +71,17 @@ class ProgramConsumer(SocketConsumer):
 
     async def forward(self, message: dict[str, Any]) -> None:
         await self.send_text(events.with_cursor(message["frame"], publisher.cursor))
+        self._note_delivery(message)
 
     def forward_now(self, message: dict[str, Any]) -> bool:
         if message["type"] != "event.logged" or message["event"] == PERMISSIONS_REFRESH:
             return False
         if self._may_have_lost_trip(message):
             return False
-        if not self.is_new(message) or self._send_now(events.with_cursor(message["frame"], publisher.cursor)):
+        if not self.is_new(message):
+            return True
+        if self._send_now(events.with_cursor(message["frame"], publisher.cursor)):
+            self._note_delivery(message)
             return True
         self.forget_sent()
         return False

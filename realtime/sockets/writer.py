@@ -9,6 +9,7 @@ from django.conf import settings
 
 from realtime.layer.mailbox import Mailbox
 from realtime.sockets.close_codes import CLOSE_SLOW
+from stepper.monitoring.figures import traffic
 from stepper.server.frames import Connection, encode_text_frame
 
 # Interval of asking a connection whether it is writable, as it has no event for it.
@@ -34,12 +35,15 @@ class SocketWriter:
     def write_now(self, text: str) -> bool:
         """Write a frame without waiting; True: written, or the client is gone; False: it would have to wait."""
         if self.connection is not None:
-            return self.connection.write(encode_text_frame(text.encode()))
+            is_written = self.connection.write(encode_text_frame(text.encode()))
+            traffic.frames_sent += is_written
+            return is_written
         sending = self._send({"type": "websocket.send", "text": text})
         try:
             # A server's `send` waits only for the client's buffer, before it does anything, so one step is enough.
             sending.send(None)
         except StopIteration:
+            traffic.frames_sent += 1
             return True
         except (Disconnected, OSError):
             self.is_closing = True
@@ -65,6 +69,7 @@ class SocketWriter:
                 while self.connection is not None and not self.connection.is_writable:  # noqa: ASYNC110 - no event
                     await asyncio.sleep(_WRITABLE_POLL_S)
                 await self._send(message)
+                traffic.frames_sent += message["type"] == "websocket.send"
         except TimeoutError:
             self._abandon()
         except (Disconnected, OSError):

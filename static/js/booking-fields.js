@@ -41,7 +41,10 @@ form.addEventListener("change", changed);
 // With both places chosen the answer says what is wrong with them, once.
 form.addEventListener("stepper:quote", () => {
   if (["pickup", "dropoff"].every((side) => form.elements[`${side}_lat`].value !== "")) {
-    ["pickup_name", "dropoff_name"].forEach(forget);
+    // Also at the stops: which of two is at the same place as the other may have changed.
+    form.querySelectorAll(".combobox [role=combobox]").forEach((input) => {
+      if (form.elements[input.name.replace("_name", "_lat")].value !== "") forget(input.name);
+    });
   }
 });
 
@@ -56,3 +59,14 @@ function offerTimes() {
   clock.value = time;
 }
 document.addEventListener("htmx:afterSettle", offerTimes);
+
+// A price that is kept no longer is asked for again, so that what is shown is what is booked.
+// By how long it holds, not until when: the phone's clock may be wrong.
+let ending = 0;
+function watchPrice() {
+  clearTimeout(ending);
+  const kept = form.querySelector("[data-kept-s]");
+  if (kept) ending = setTimeout(askPrice, Number(kept.dataset.keptS) * 1000);
+}
+document.addEventListener("htmx:afterSettle", watchPrice);
+watchPrice();

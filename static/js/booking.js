@@ -1,5 +1,6 @@
-// Booking: pickup and dropoff by name (places.js), on the map or at the own position; the price as it changes.
+// Booking: pickup, stops and dropoff by name (places.js), on the map or at the own position; the price as it changes.
 
+import { locateOnPress } from "./locating.js";
 import { TripMap } from "./map.js";
 import { PlaceField } from "./places.js";
 
@@ -8,27 +9,34 @@ const box = document.getElementById("booking-map");
 const hint = document.getElementById("map-hint");
 const map = new TripMap(box);
 const sides = {};
+const stopBoxes = [...document.querySelectorAll("[data-stop]")].filter((box) => box.matches(".stops__one"));
+const addButton = document.getElementById("stop-add");
 let next = "pickup";
+
+// The stops that are shown, in their order. They are filled from the first on, so the hidden ones come last.
+const stops = () => stopBoxes.filter((one) => !one.hidden).map((one) => sides[one.dataset.stop]);
+const isStop = (side) => side.startsWith("stop");
 
 function askPrice() {
   form.dispatchEvent(new CustomEvent("stepper:quote"));
 }
 
 function say() {
-  hint.textContent = hint.dataset[next];
-  hint.hidden = Boolean(sides.pickup.value && sides.dropoff.value);
+  hint.textContent = hint.dataset[isStop(next) ? "stop" : next];
+  hint.hidden = Boolean(sides.pickup.value && sides.dropoff.value && !(isStop(next) && !sides[next].value));
 }
 
 function arrange() {
-  const points = [sides.pickup.value, sides.dropoff.value].filter(Boolean);
-  if (points.length === 2) map.route(points);
+  const points = [sides.pickup, ...stops(), sides.dropoff].map((field) => field.value).filter(Boolean);
+  if (sides.pickup.value && sides.dropoff.value) map.route(points);
   else map.remove("route");
   map.fit({ bottom: 72 });
   say();
 }
 
 function pin(field, place) {
-  map.pin(field.side, place.lat, place.lng, `${box.dataset[`${field.side}Label`]}: ${place.name}`);
+  const label = isStop(field.side) ? box.dataset.stopLabel : box.dataset[`${field.side}Label`];
+  map.pin(field.side, place.lat, place.lng, `${label}: ${place.name}`);
 }
 
 const hooks = {
@@ -38,6 +46,7 @@ const hooks = {
     next = field.side === "pickup" && !sides.dropoff.value ? "dropoff" : field.side;
     arrange();
     if (sides.pickup.value && sides.dropoff.value) askPrice();
+    form.dispatchEvent(new CustomEvent("stepper:chosen", { detail: field.side }));
   },
   renamed: pin,
   cleared(field) {
@@ -55,31 +64,77 @@ document.querySelectorAll(".combobox").forEach((element) => {
   sides[element.dataset.side] = new PlaceField(element, hooks);
 });
 
+function showAddButton() {
+  addButton.hidden = stops().length === stopBoxes.length;
+}
+
+addButton.addEventListener("click", () => {
+  const first = stopBoxes.find((one) => one.hidden);
+  first.hidden = false;
+  showAddButton();
+  sides[first.dataset.stop].input.focus();
+});
+
+// Those behind a removed stop move up, so that the order stays.
+function removeStop(number) {
+  const shown = stops();
+  for (let index = number; index < shown.length; index += 1) shown[index - 1].copy(shown[index]);
+  const last = shown.at(-1);
+  last.empty();
+  map.remove(last.side);
+  stopBoxes.find((one) => one.dataset.stop === last.side).hidden = true;
+  if (next === last.side) next = "dropoff";
+  for (const field of stops()) {
+    if (field.value) pin(field, { lat: field.value[0], lng: field.value[1], name: field.input.value });
+    else map.remove(field.side);
+  }
+  showAddButton();
+  arrange();
+  askPrice();
+  const said = document.getElementById("stops-said");
+  said.textContent = said.dataset.removed;
+  (stops()[Math.min(number, shown.length - 1) - 1]?.input ?? addButton).focus();
+}
+
+for (const button of document.querySelectorAll("[data-stop-remove]")) {
+  button.addEventListener("click", () => removeStop(Number(button.dataset.stopRemove)));
+}
+
 map.onClick((lat, lng) => sides[next].setPoint(lat, lng));
 
-document.querySelector("[data-locate]").addEventListener("click", (event) => {
-  const button = event.currentTarget;
-  button.setAttribute("aria-busy", "true");
-  const done = () => button.removeAttribute("aria-busy");
-  navigator.geolocation.getCurrentPosition(
-    ({ coords }) => {
-      done();
-      sides.pickup.setPoint(coords.latitude, coords.longitude, { keepsWords: false });
-    },
-    async () => {
-      done();
-      const { toast } = await import("./notifications.js");
-      toast(button.dataset.unknown, "error");
-    },
-    { enableHighAccuracy: true, timeout: 10_000, maximumAge: 60_000 },
-  );
-});
+// Who takes a call is not where the caller is.
+const locate = document.querySelector("[data-locate]");
+if (locate) locateOnPress(locate, sides.pickup);
 
 // A form that came back with errors, or that the browser filled in again, keeps its places.
 for (const side of Object.values(sides)) {
   if (side.value) map.pin(side.side, ...side.value, side.input.value);
 }
 next = sides.pickup.value && !sides.dropoff.value ? "dropoff" : "pickup";
+showAddButton();
 arrange();
+/** Chooses a place for a side as if it were taken from its list. */
+export function choose(side, place) {
+  sides[side].choose(place);
+}
+
+/** Shows places that were written into the form's fields: a past trip, another call. */
+export function showPlaces() {
+  for (const box of stopBoxes) {
+    const field = sides[box.dataset.stop];
+    box.hidden = !field.input.value && !field.value;
+  }
+  for (const field of Object.values(sides)) {
+    field.stop();
+    field.close();
+    field.forgetError();
+    if (field.value) pin(field, { lat: field.value[0], lng: field.value[1], name: field.input.value });
+    else map.remove(field.side);
+  }
+  next = sides.pickup.value && !sides.dropoff.value ? "dropoff" : "pickup";
+  showAddButton();
+  arrange();
+}
+
 const first = document.querySelector("[aria-invalid=true]");
 if (first) first.focus();

@@ -52,9 +52,14 @@ export function serverTime(stamped) {
   return Math.abs(saidMs - stamped.saidMs) < SAME_MS ? stamped.phoneMs + saidMs : stamped.heldMs;
 }
 
-/** "14:02" in the given IANA zone (the device's where none is given). */
+/** "14:02" in the given IANA zone (the device's where none is given), and "14:02, 28 Nov" where that is not today. */
 export function timeOfDay(ms, zone) {
-  return new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: zone || undefined }).format(ms);
+  const timeZone = zone || undefined;
+  const time = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone }).format(ms);
+  const day = new Intl.DateTimeFormat("en-CA", { dateStyle: "short", timeZone });
+  if (day.format(ms) === day.format(serverNow())) return time;
+  const date = new Intl.DateTimeFormat(document.documentElement.lang || "en", { day: "numeric", month: "short", timeZone });
+  return `${time}, ${date.format(ms)}`;
 }
 
 // The page says when the server rendered it, which is right to within the transfer until the socket says better.

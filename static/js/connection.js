@@ -181,7 +181,12 @@ document.addEventListener("htmx:wsBeforeMessage", (event) => {
   show();
 });
 
-window.addEventListener("offline", lost);
+window.addEventListener("offline", () => {
+  lost();
+  // It belongs to the network that went away. A frame that was still on its way would otherwise make the page live
+  // again until somebody misses the next heartbeat; where the browser was wrong a new socket says so within a second.
+  socket?.close(4000, "offline");
+});
 window.addEventListener("online", () => {
   // The old socket belongs to the network that went away.
   retries = 0;

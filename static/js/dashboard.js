@@ -10,7 +10,7 @@ import "./declining.js";
 import "./keys.js";
 import "./wakelock.js";
 import { lastFix } from "./geolocation.js";
-import { TripMap } from "./map.js";
+import { readPoints, TripMap } from "./map.js";
 
 const root = document.getElementById("driver");
 const tabs = [...root.querySelectorAll("[role=tab]")];
@@ -86,6 +86,9 @@ function point(element, kind) {
   return [Number(element.dataset[`${kind}Lat`]), Number(element.dataset[`${kind}Lng`])];
 }
 
+// The stops that are still to be driven to.
+const stopsOf = (element) => readPoints(element.dataset.stops ?? "");
+
 function subjects() {
   const trips = [...activeList.querySelectorAll("[data-trip-id]")];
   const offers = cards();
@@ -101,9 +104,9 @@ function draw() {
     // The line follows the vehicle; the view stays where somebody has moved it.
     const aboard = ["passengers_boarded", "in_transit", "arrived"].includes(main.dataset.status);
     const start = me ? [[me.lat, me.lng]] : [];
-    map.route([...start, ...(aboard ? [] : [point(main, "pickup")]), point(main, "dropoff")]);
+    map.route([...start, ...(aboard ? [] : [point(main, "pickup")]), ...stopsOf(main), point(main, "dropoff")]);
   }
-  const key = [root.dataset.tab === "offers", main?.id, ...others.map((other) => other.id), Boolean(me)].join();
+  const key = [root.dataset.tab === "offers", main?.id, main?.dataset.stops, ...others.map((other) => other.id), Boolean(me)].join();
   if (key === drawn) return;
   drawn = key;
   [...pins, "pickup", "dropoff"].forEach((name) => map.remove(name));
@@ -115,6 +118,11 @@ function draw() {
   if (main) {
     map.pin("pickup", ...point(main, "pickup"), root.dataset.textPickup);
     map.pin("dropoff", ...point(main, "dropoff"), root.dataset.textDropoff);
+    stopsOf(main).forEach((at, index) => {
+      const name = `stop${index + 1}`;
+      map.pin(name, ...at, root.dataset.textStop);
+      pins.push(name);
+    });
   } else {
     map.remove("route");
   }

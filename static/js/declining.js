@@ -1,6 +1,6 @@
 // Declining an offer: for five seconds it can be undone, and a reason may be given; then it is told to the server.
 // Until then nobody else is asked because of it, so that undoing never comes too late. Leaving the page tells it at once.
-// In the page: #declined, where a copy of the template #declined-template stands for each offer.
+// It lies over the page: no card moves when it comes and goes. In the page: #declined, where a copy of the template #declined-template stands for each offer.
 
 const UNDO_MS = 5000;
 

@@ -26,6 +26,12 @@ function grid() {
   return box.firstChild;
 }
 
+/** Reads a place, written as "lat,lng". */
+export const readPoint = (text) => text.split(",").map(Number);
+
+/** Reads several places, with spaces between. */
+export const readPoints = (text) => text.trim().split(/\s+/).filter(Boolean).map(readPoint);
+
 export class TripMap {
   constructor(element, { interactive = true } = {}) {
     this.element = element;
@@ -159,6 +165,13 @@ export class TripMap {
     const line = this.lines.get("trail");
     if (line) line.addLatLng([lat, lng]);
     else this.trail([[lat, lng]]);
+  }
+
+  /** Whether a place is seen on the map, whose lowest `covers` pixels lie under something. */
+  shows(lat, lng, covers = 0) {
+    const { x, y } = this.map.latLngToContainerPoint([lat, lng]);
+    const size = this.map.getSize();
+    return x > 24 && x < size.x - 24 && y > 24 && y < size.y - covers - 24;
   }
 
   /** Shows the named markers (all unless told); `padding` in pixels per side keeps them clear of a sheet. */

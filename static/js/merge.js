@@ -87,15 +87,15 @@ function mergeList(list, fragment) {
 
 // What somebody is typing into, or has to correct, outlives a snapshot; the panel stays open or closed as they left it.
 function keepPanel(panel, incoming) {
-  if (incoming.open || !panel.open) return false;
   const active = panel.contains(document.activeElement) ? document.activeElement : null;
+  // Who is about to open it, or has only opened it, sees what another device changed, and stays where they are.
+  if (active?.matches("summary")) queueMicrotask(() => document.querySelector(`#${panel.id} > summary`)?.focus());
+  if (incoming.open || !panel.open) return false;
   if (active?.matches("input, select, textarea") || panel.querySelector("[data-dirty], .field__error")) return true;
   incoming.open = true;
   // The event of what was saved comes after the answer that says so.
   const saved = panel.querySelector(SAVED);
   if (saved) incoming.querySelector(SAVED)?.replaceChildren(...saved.childNodes);
-  // Who has only opened it sees what another device changed, and stays where they are.
-  if (active?.matches("summary")) queueMicrotask(() => document.querySelector(`#${panel.id} > summary`)?.focus());
   return false;
 }
 

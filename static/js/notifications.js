@@ -18,12 +18,17 @@ export function toast(text, kind = "") {
   setTimeout(fade, LIFETIME_MS, element);
 }
 
+// Whether a part of this page, in an open dialog, shows what another page is for.
+function isShown(address) {
+  return [...document.querySelectorAll("[data-page]")].some((part) => part.dataset.page === address && part.offsetParent);
+}
+
 // Toasts that the server rendered (messages, notifications over the socket) leave by themselves as well.
 function adopt() {
   document.querySelectorAll("#toasts .toast:not([data-adopted])").forEach((element) => {
     element.dataset.adopted = "";
     // The page that the news is about shows it already.
-    if (element.pathname === location.pathname) element.remove();
+    if (element.pathname === location.pathname || isShown(element.pathname)) element.remove();
     setTimeout(fade, LIFETIME_MS, element);
   });
 }

@@ -51,6 +51,8 @@ export class PlaceField {
       const option = event.target.closest("[role=option]");
       if (option) this.take(option);
     });
+    // Somebody typed before this script was there.
+    if (document.activeElement === this.input && this.input.value && !this.value) this.open(this.input.value);
   }
 
   hidden(name) {
@@ -65,8 +67,7 @@ export class PlaceField {
     this.write(place);
     this.hidden("lat").value = place.lat;
     this.hidden("lng").value = place.lng;
-    this.input.removeAttribute("aria-invalid");
-    document.getElementById(`${this.side}-error`)?.remove();
+    this.forgetError();
     this.hooks.chosen(this, place);
   }
 
@@ -101,6 +102,26 @@ export class PlaceField {
     if (!this.value) return;
     for (const name of ["address", "lat", "lng"]) this.hidden(name).value = "";
     this.hooks.cleared(this);
+  }
+
+  /** Takes over what another field has, its error with it gone. */
+  copy(other) {
+    this.stop();
+    this.forgetError();
+    this.input.value = other.input.value;
+    for (const name of ["address", "lat", "lng"]) this.hidden(name).value = other.hidden(name).value;
+  }
+
+  empty() {
+    this.stop();
+    this.forgetError();
+    this.input.value = "";
+    for (const name of ["address", "lat", "lng"]) this.hidden(name).value = "";
+  }
+
+  forgetError() {
+    this.input.removeAttribute("aria-invalid");
+    document.getElementById(`${this.side}-error`)?.remove();
   }
 
   choose(place) {
@@ -188,10 +209,11 @@ export class PlaceField {
     option.dataset.testid = "place-option";
     const name = document.createElement("span");
     name.className = "strong";
-    name.textContent = place.name;
+    // What its owner calls a saved place stands above its name.
+    name.textContent = place.label || place.name;
     const address = document.createElement("span");
     address.className = "small quiet";
-    address.textContent = place.address;
+    address.textContent = [place.label ? place.name : "", place.address].filter(Boolean).join(", ");
     option.append(name, address);
     return option;
   }

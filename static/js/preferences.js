@@ -1,9 +1,10 @@
-// What a driver has chosen for this device: sound, its volume, vibration, offers over the whole screen, keys. Kept in the
+// What a driver has chosen for this device: sound, its volume, vibration, offers over the whole screen, keys; and staff:
+// the sound of the operations room. Kept in the
 // browser, as one phone is in a mount and another in a pocket. Shared state: imported, never loaded as a script.
 // Dispatches "stepper:preferences" on document after a change.
 
 const KEY = "stepper:device";
-const DEFAULTS = { sound: true, volume: 80, vibration: true, fullscreen: true, keys: true };
+const DEFAULTS = { sound: true, volume: 80, vibration: true, fullscreen: true, keys: true, roomSound: true };
 
 function read() {
   try {

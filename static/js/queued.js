@@ -9,6 +9,8 @@ import { keepStep, mustWait } from "./sending.js";
 
 const SHOW_AFTER_MS = 2000;
 const ANSWERED_WITHIN_MS = 10_000;
+// Before these the driver enters the passenger's code.
+const BOARDING = ["passengers_boarded", "in_transit"];
 // After these nothing more can be tapped on the trip.
 const LAST_STEPS = ["completed", "released", "no_show"];
 
@@ -23,8 +25,8 @@ const zone = document.querySelector("[data-testid=connection-state]")?.dataset.z
 
 function statusCommand(tripId, values) {
   const command = { type: "trip.status.update", trip_id: tripId, status: values.get("status") };
-  for (const name of ["note", "delay_reason"]) if (values.get(name)) command[name] = values.get(name);
-  for (const name of ["lat", "lng", "delay_minutes"]) if (values.get(name)) command[name] = Number(values.get(name));
+  for (const name of ["note", "delay_reason", "code"]) if (values.get(name)) command[name] = values.get(name);
+  for (const name of ["lat", "lng", "delay_minutes", "stop"]) if (values.get(name)) command[name] = Number(values.get(name));
   return command;
 }
 
@@ -129,23 +131,39 @@ function wordsOf(button) {
   return [...button.childNodes].find((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
 }
 
-function offerStep(form, status, words) {
+function offerStep(form, status, words, done) {
   const button = form.querySelector("[data-testid=trip-next-step]");
   form.querySelector("[name=status]").value = status;
   button.dataset.next = status;
   wordsOf(button).data = words;
+  const code = form.querySelector("[data-boarding-code]");
+  if (!code) return;
+  code.hidden = !BOARDING.includes(status) || done.some((step) => BOARDING.includes(step));
+  code.querySelector("input").required = !code.hidden;
+}
+
+// The next stop that was not tapped meanwhile; after the last one there is none.
+function offerStop(form, card, rows) {
+  const done = rows.filter(({ command }) => command.status === "stop_reached").map(({ command }) => command.stop);
+  const next = [...card.querySelectorAll("[data-stop-ahead]")].find((item) => !done.includes(Number(item.dataset.stopAhead)));
+  form.hidden = !next || rows.length > done.length;
+  if (!next) return;
+  form.querySelector("[name=stop]").value = next.dataset.stopAhead;
+  form.querySelector("[data-stop-name]").textContent = next.textContent;
 }
 
 function showTrip(card, rows) {
   const box = overlay(card, rows);
   const form = card.querySelector("[data-testid=trip-next-step]")?.closest("form");
   if (rows.length) (form ?? card.querySelector(".trip__more")).before(box);
+  const stopForm = card.querySelector("[data-stop-form]");
+  if (stopForm) offerStop(stopForm, card, rows);
   if (!form) return;
   const done = rows.map((row) => row.command.status);
   const ahead = [...card.querySelectorAll("[data-step-ahead]")];
   const next = ahead[ahead.findLastIndex((item) => done.includes(item.dataset.stepAhead)) + 1];
   form.hidden = !next || done.some((status) => LAST_STEPS.includes(status));
-  if (next) offerStep(form, next.dataset.stepAhead, next.textContent);
+  if (next) offerStep(form, next.dataset.stepAhead, next.textContent, done);
 }
 
 function showOffer(card, [row]) {

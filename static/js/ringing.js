@@ -1,54 +1,21 @@
-// An offer is heard and felt: tones made here, vibration, until it is answered or gone. Browsers allow both after a
+// An offer is heard and felt: tones, vibration, until it is answered or gone. Browsers allow both after a
 // first touch of the page; until then the page says so.
 // In the page: #driver-alerts with [data-preference] inputs, [data-sound-test], [data-sound-waiting].
 
 import { preference, choose } from "./preferences.js";
 import { cards } from "./offers.js";
+import { allow, allowed, play } from "./tones.js";
 
-// Two tones (Hz), three times; seconds.
-const TONES = [880, 1175];
-const TONE_S = 0.18;
-const REPEAT_S = 1.5;
 const REPEATS = 3;
 const VIBRATION_MS = [250, 100, 250, 900, 250, 100, 250, 900, 250, 100, 250];
 
 const panel = document.getElementById("driver-alerts");
 const waiting = panel.querySelector("[data-sound-waiting]");
-let audio = null;
 let ringing = null;
 // The cards that it rings for.
 let announced = new Set();
 
-function allowed() {
-  return audio?.state === "running";
-}
-
-// Made at a touch, as browsers want; one that was made before may have been put to sleep with the page.
-async function allow() {
-  audio ??= new AudioContext();
-  if (audio.state === "suspended") await audio.resume();
-  show();
-}
-
-function tone(volume, frequency, at) {
-  const oscillator = new OscillatorNode(audio, { frequency });
-  const envelope = new GainNode(audio, { gain: 0 });
-  envelope.gain.setValueAtTime(0, at);
-  envelope.gain.linearRampToValueAtTime(1, at + 0.02);
-  envelope.gain.exponentialRampToValueAtTime(0.001, at + TONE_S);
-  oscillator.connect(envelope).connect(volume);
-  oscillator.start(at);
-  oscillator.stop(at + TONE_S);
-}
-
-function play(repeats) {
-  const volume = new GainNode(audio, { gain: preference("volume") / 100 });
-  volume.connect(audio.destination);
-  for (let at = 0; at < repeats; at += 1) {
-    TONES.forEach((frequency, step) => tone(volume, frequency, audio.currentTime + at * REPEAT_S + step * TONE_S));
-  }
-  return volume;
-}
+const loudness = () => preference("volume") / 100;
 
 function stop() {
   ringing?.disconnect();
@@ -60,7 +27,7 @@ function stop() {
 function ring(fresh) {
   stop();
   announced = new Set(fresh.map((card) => card.id));
-  if (preference("sound") && allowed()) ringing = play(REPEATS);
+  if (preference("sound")) ringing = play(REPEATS, loudness());
   // Without a first touch it is refused, with a warning for each try.
   if (preference("vibration") && navigator.userActivation?.hasBeenActive) navigator.vibrate?.(VIBRATION_MS);
 }
@@ -88,12 +55,12 @@ panel.addEventListener("change", (event) => {
 });
 panel.querySelector("[data-sound-test]").addEventListener("click", async () => {
   await allow();
-  play(1);
+  play(1, loudness());
   if (preference("vibration")) navigator.vibrate?.(VIBRATION_MS.slice(0, 3));
 });
 document.addEventListener("stepper:preferences", () => {
   if (!preference("sound")) stop();
   show();
 });
-["pointerup", "keyup"].forEach((name) => document.addEventListener(name, allow));
+document.addEventListener("stepper:sound", show);
 show();

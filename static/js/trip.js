@@ -1,22 +1,41 @@
 // The trip page: the map, the gliding vehicle, the live ETA, and what must survive a swapped panel.
 
 import { serverNow, timeOfDay } from "./clock.js";
-import { TripMap } from "./map.js";
+import { connectionLost } from "./connection.js";
+import { readPoint, readPoints, TripMap } from "./map.js";
+import { covered } from "./sheet.js";
 
 const box = document.getElementById("trip-map");
-const pair = (text) => text.split(",").map(Number);
 const map = new TripMap(box);
-const ends = { pickup: pair(box.dataset.pickup), dropoff: pair(box.dataset.dropoff) };
+const ends = { pickup: readPoint(box.dataset.pickup), dropoff: readPoint(box.dataset.dropoff) };
 const panel = () => document.getElementById("trip-panel");
 // Positions as those get them who may see the trip, and who watch it by a link.
 const LOCATIONS = new Set(["driver.location.updated", "trip.shared.location"]);
+// A connection that is back within this is not worth a word.
+const SHOW_LOST_AFTER_MS = 3000;
 let vehicle = null; // {lat, lng, at}: the last fix
+let ended = false; // the link to the trip was
 let moved = false; // the person has moved the map: it is theirs now
 
 map.pin("pickup", ...ends.pickup, box.dataset.pickupLabel);
 map.pin("dropoff", ...ends.dropoff, box.dataset.dropoffLabel);
+// The stops between, in their order; those ahead are not reached yet.
+const stops = () => readPoints(panel().dataset.stops);
+const stopsAhead = () => stops().slice(Number(panel().dataset.stopsReached));
+const wayTo = (target) => (target === "dropoff" ? [...stopsAhead(), ends.dropoff] : [ends[target]]);
+
+let pinned = [];
+function pinStops() {
+  pinned.forEach((name) => map.remove(name));
+  pinned = stops().map((at, index) => {
+    const name = `stop${index + 1}`;
+    map.pin(name, ...at, `${box.dataset.stopLabel} ${index + 1}`);
+    return name;
+  });
+}
+pinStops();
 const trail = box.dataset.trail.trim();
-if (trail) map.trail(trail.split(/\s+/).map(pair));
+if (trail) map.trail(readPoints(trail));
 
 function place(lat, lng, heading, at) {
   vehicle = { lat, lng, at };
@@ -29,25 +48,27 @@ function isDark() {
 
 function drawRoute() {
   const { target, status } = panel().dataset;
-  if (vehicle && target) map.route([[vehicle.lat, vehicle.lng], ends[target]]);
+  if (vehicle && target) map.route([[vehicle.lat, vehicle.lng], ...wayTo(target)]);
   else if (["completed", "arrived"].includes(status) && map.lines.has("trail")) map.remove("route");
-  else map.route([ends.pickup, ends.dropoff]);
+  else map.route([ends.pickup, ...stops(), ends.dropoff]);
 }
 
 // What matters now: the driver and where they are heading, else the whole trip.
 function fit() {
   const { target } = panel().dataset;
-  const names = vehicle && target ? ["vehicle", target] : ["pickup", "dropoff", "vehicle"];
-  map.fit(matchMedia("(min-width: 960px)").matches ? {} : { bottom: 64 }, names);
+  const names = vehicle && target ? ["vehicle", target, ...(target === "dropoff" ? pinned : [])] : ["pickup", ...pinned, "dropoff", "vehicle"];
+  // Clear of the sheet and of the buttons that zoom.
+  map.fit({ right: 76, bottom: 48 + covered() }, names);
 }
 
 function follow() {
-  if (!moved && vehicle && !map.map.getBounds().pad(-0.05).contains([vehicle.lat, vehicle.lng])) fit();
+  if (!moved && vehicle && !map.shows(vehicle.lat, vehicle.lng, covered())) fit();
 }
 
 function kmText(km) {
-  const digits = km < 9.95 ? 1 : 0;
-  const number = new Intl.NumberFormat(document.documentElement.lang, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  // As the filter `km` writes it on the server.
+  if (km >= 9.95) return panel().dataset.km.replace("{km}", String(Math.round(km)).replace(/\B(?=(\d{3})+$)/g, "\u202f"));
+  const number = new Intl.NumberFormat(document.documentElement.lang, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
   return panel().dataset.km.replace("{km}", number.format(Math.max(0.1, km)));
 }
 
@@ -69,7 +90,8 @@ function showEta(eta) {
   const figure = document.getElementById("trip-eta");
   figure.textContent = minutesText(left);
   figure.classList.remove("figure--words");
-  const km = map.map.distance([vehicle.lat, vehicle.lng], ends[target]) / 1000;
+  const way = [[vehicle.lat, vehicle.lng], ...wayTo(target)];
+  const km = way.slice(1).reduce((sum, to, index) => sum + map.map.distance(way[index], to), 0) / 1000;
   const text = document.getElementById("trip-line");
   text.hidden = false;
   text.textContent = line.replace("{km}", kmText(km)).replace("{time}", timeOfDay(at, zone));
@@ -83,8 +105,11 @@ function showEta(eta) {
 // A link to this trip was ended. One that ended with the trip has said so already.
 function endShared(message) {
   if (["completed", "cancelled"].includes(panel().dataset.status)) return;
+  ended = true;
+  showConnection();
   vehicle = null;
   ["vehicle", "trail"].forEach((name) => map.remove(name));
+  panel().dataset.stops = "";
   panel().replaceChildren(Object.assign(document.createElement("p"), { textContent: message, className: "alert" }));
 }
 
@@ -102,12 +127,16 @@ function showDark() {
 document.addEventListener("stepper:frame", ({ detail: frame }) => {
   if (frame.type === "error" && frame.code === "share.ended") endShared(frame.message);
   if (!LOCATIONS.has(frame.type) || String(frame.trip_id) !== box.dataset.trip) return;
+  const { driver, target } = panel().dataset;
+  // What is still on its way from a driver who has given the trip back. A link's frames do not say whose they are.
+  if (!driver || (frame.driver_id && String(frame.driver_id) !== driver)) return;
   const at = Date.parse(frame.recorded_at);
   // Latest wins; the last fix is replayed after a reconnect.
-  if (!panel().dataset.driver || (vehicle && at < vehicle.at)) return;
+  if (vehicle && at < vehicle.at) return;
   const first = vehicle === null;
   place(frame.lat, frame.lng, frame.heading_deg, at);
-  map.extendTrail(frame.lat, frame.lng);
+  // The trail is that of the ride: where the driver came from is theirs.
+  if (target === "dropoff") map.extendTrail(frame.lat, frame.lng);
   showEta(frame.eta);
   showDark();
   drawRoute();
@@ -122,13 +151,35 @@ document.addEventListener("htmx:oobBeforeSwap", (event) => {
   if (Number(incoming.dataset.version) < Number(panel().dataset.version)) event.detail.shouldSwap = false;
 });
 
+// Pickup and dropoff can change until a driver accepts.
+function movePins() {
+  const { title } = panel().dataset;
+  const heading = document.querySelector("h1");
+  for (const side of ["pickup", "dropoff"]) {
+    const { [side]: point, [`${side}Label`]: label } = panel().dataset;
+    if (!point || (point === box.dataset[side] && label === box.dataset[`${side}Label`])) continue;
+    Object.assign(box.dataset, { [side]: point, [`${side}Label`]: label });
+    ends[side] = readPoint(point);
+    map.pin(side, ...ends[side], label);
+    shown = "";
+    if (title) {
+      heading.textContent = title;
+      document.title = `${title} · StepperGO`;
+    }
+  }
+}
+
 let shown = "";
+let drawnFor = panel().dataset.driver;
 let said = document.getElementById("trip-status").textContent;
 function afterSwap() {
   const sentence = document.getElementById("trip-status").textContent;
   if (sentence !== said) document.getElementById("trip-news").textContent = sentence;
   said = sentence;
-  if (!panel().dataset.driver) {
+  const { target, driver } = panel().dataset;
+  if (driver !== drawnFor) {
+    // Another driver, or none: nothing of the former one stays.
+    drawnFor = driver;
     vehicle = null;
     ["vehicle", "trail"].forEach((name) => map.remove(name));
   } else if (["completed", "cancelled"].includes(panel().dataset.status)) {
@@ -136,18 +187,36 @@ function afterSwap() {
     map.remove("vehicle");
   }
   if (["completed", "cancelled"].includes(panel().dataset.status)) document.getElementById("trip-share")?.remove();
+  movePins();
   showDark();
+  pinStops();
   drawRoute();
-  const { target, driver } = panel().dataset;
   if (shown !== `${driver}/${target}` && !moved) fit();
   shown = `${driver}/${target}`;
 }
 document.addEventListener("htmx:wsAfterMessage", afterSwap);
 document.addEventListener("htmx:afterSettle", afterSwap);
-document.addEventListener("stepper:done", () => document.getElementById("cancel-dialog").close());
+document.addEventListener("stepper:done", () => {
+  const dialog = document.getElementById("cancel-dialog");
+  if (!dialog.open) return;
+  dialog.close();
+  // The button is far down on a phone; the heading says what became of it.
+  document.getElementById("trip-side").scrollTo({ top: 0 });
+});
+
+function showConnection() {
+  const lost = connectionLost();
+  const note = document.getElementById("trip-offline");
+  const isAway = !ended && lost !== null && lost.elapsedMs >= SHOW_LOST_AFTER_MS;
+  note.parentElement.classList.toggle("is-stale", isAway);
+  note.hidden = !isAway;
+  if (isAway) note.querySelector("span").textContent = note.dataset.text.replace("{time}", timeOfDay(lost.serverMs, panel().dataset.zone));
+}
+document.addEventListener("stepper:connection", showConnection);
+document.addEventListener("stepper:sheet", () => !moved && fit());
 
 if (box.dataset.position) {
-  place(...pair(box.dataset.position), box.dataset.heading ? Number(box.dataset.heading) : null, Date.parse(box.dataset.recordedAt));
+  place(...readPoint(box.dataset.position), box.dataset.heading ? Number(box.dataset.heading) : null, Date.parse(box.dataset.recordedAt));
 }
 drawRoute();
 fit();
@@ -157,3 +226,4 @@ for (const kind of ["mousedown", "touchstart", "wheel"]) {
 }
 window.addEventListener("resize", () => !moved && fit());
 setInterval(showDark, 5000);
+setInterval(showConnection, 1000);

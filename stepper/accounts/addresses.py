@@ -1,7 +1,9 @@
 """The e-mail address of an account: one, proved before it counts, and nowhere else than on the user.
 
-Changing it takes three things: a proof of who asks (the password; without one a code sent to the present address), a
-link sent to the new address and opened while signed in, and a note to the old address. A phone number is changed by
+Changing it takes three things: a proof of who asks (the password; without one a code sent to the present address,
+or by SMS where there is a proven number and no address), a
+link sent to the new address and opened while signed in, and a note to the old address, or to the phone where there was
+none. A phone number is changed by
 staff only.
 """
 
@@ -25,7 +27,8 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from stepper import limits, security_log
-from stepper.accounts import sign_in
+from stepper.accounts import phone_codes, sign_in
+from stepper.accounts.confirmation import confirms_by_code, require_confirmed
 from stepper.db.transactions import in_transaction
 from stepper.errors import Conflict, InvalidInput, NotPermitted
 from stepper.mail import sending
@@ -46,14 +49,46 @@ class Proof(enum.Enum):
     PASSWORD = "password"  # noqa: S105
     # Sent to the present address, for accounts without a password.
     CODE = "code"
-    # Neither a password nor an address: only staff can tell who it is.
+    # To the phone, for accounts with a proven number only: the session is confirmed by it (`confirmation`).
+    SMS = "sms"
+    # None of them: only staff can tell who it is.
     NONE = "none"
 
 
 def proof_of(user: User) -> Proof:
     if user.has_usable_password():
         return Proof.PASSWORD
-    return Proof.CODE if user.email else Proof.NONE
+    if user.email:
+        return Proof.CODE
+    return Proof.SMS if confirms_by_code(user) else Proof.NONE
+
+
+def is_proven(user: User) -> bool:
+    """Say whether a link that was sent to the account's present address has been opened."""
+    return bool(user.email) and EmailAddress.objects.filter(user=user, email=user.email, verified=True).exists()
+
+
+def request_proof(user: User, *, base_url: str) -> None:
+    """Send a link to the present address, which proves it when it is opened while signed in.
+
+    Raises:
+        Conflict: mail.not_offered; address.proven, it was opened before.
+        NotPermitted: address.missing, the account has none.
+        TooManyRequests: too many in an hour, with those of `request_change`.
+    """
+    require_mail()
+    if not user.email:
+        raise NotPermitted("address.missing", _("Your account has no e-mail yet."))
+    if is_proven(user):
+        raise Conflict("address.proven", _("Your e-mail is confirmed already."))
+    limits.spend("address-change", user.pk, most=CHANGES_PER_HOUR, window_s=limits.HOUR_S)
+    limits.spend(
+        "address-change-to", limits.digest(user.email), most=CHANGES_TO_ADDRESS_PER_HOUR, window_s=limits.HOUR_S
+    )
+    token = secrets.token_urlsafe(32)
+    _store(user, user.email, token=token, code=None)
+    url = base_url + reverse("stepper:address-confirm", args=[token])
+    sending.send("address_confirm", user.email, language=user.offered_language, context={"user": user, "url": url})
 
 
 def pending_change(user: User) -> AddressChange | None:
@@ -102,11 +137,13 @@ def send_code(user: User) -> None:
 def request_change(request: HttpRequest, user: User, *, email: str, proof: str, base_url: str) -> None:
     """Send a link to a new address; the address changes when `confirm_change` gets what the link carries.
 
-    `proof` is the password, or the code of `send_code` for an account without one. Whether the address belongs to
+    `proof` is the password, or the code of `send_code` for an account without one; an account with a phone only has a
+    session that is confirmed by a code by SMS instead. Whether the address belongs to
     another account is not said before its owner has opened the link. A new request replaces the one before. `request`
     says from which device and address a password is tried.
 
     Raises:
+        ConfirmationRequired: auth.confirmation_required, a code by SMS comes first.
         Conflict: mail.not_offered.
         InvalidInput: input.invalid, no address or the present one; address.proof_wrong, the password or code.
         NotPermitted: address.no_proof, the account has neither.
@@ -117,11 +154,14 @@ def request_change(request: HttpRequest, user: User, *, email: str, proof: str, 
     kind = proof_of(user)
     if kind is Proof.NONE:
         raise _no_proof()
+    if kind is Proof.SMS:
+        require_confirmed(request.session, user)
     email = _checked(email, user)
     limits.spend("address-change", user.pk, most=CHANGES_PER_HOUR, window_s=limits.HOUR_S)
-    is_right = sign_in.check_password(request, user, proof) if kind is Proof.PASSWORD else _is_code(user, proof)
-    if not is_right:
-        raise _wrong_proof(kind)
+    if kind is not Proof.SMS:
+        is_right = sign_in.check_password(request, user, proof) if kind is Proof.PASSWORD else _is_code(user, proof)
+        if not is_right:
+            raise _wrong_proof(kind)
     limits.spend("address-change-to", limits.digest(email), most=CHANGES_TO_ADDRESS_PER_HOUR, window_s=limits.HOUR_S)
     token = secrets.token_urlsafe(32)
     _store(user, email, token=token, code=proof if kind is Proof.CODE else None)
@@ -130,15 +170,26 @@ def request_change(request: HttpRequest, user: User, *, email: str, proof: str, 
     sending.send("address_confirm", email, language=user.offered_language, context={"user": user, "url": url})
 
 
-@in_transaction
 def confirm_change(user: User, token: str) -> User:
     """Give the account the address whose link was opened, and tell the old one. Returns the user as stored.
+
+    Where there was none, the phone is told: whoever had the SIM card for an hour leaves no address unnoticed.
 
     Raises:
         Conflict: address.link_invalid, the link is used, too old, replaced, somebody else's, or the address or the
             password has changed since; address.taken, another account has the address.
     """
-    user = User.objects.select_for_update().get(pk=user.pk)
+    stored, had_email = _change(user.pk, token)
+    if not had_email and stored.phone and stored.has_verified_phone:
+        text = _("StepperGO: your account has an e-mail now. Was it not you? Sign in and change it at once.")
+        phone_codes.tell(stored.phone.as_e164, text, language=stored.offered_language)
+    return stored
+
+
+@in_transaction
+def _change(user_id: int, token: str) -> tuple[User, bool]:
+    """Store the address; return the user, and whether there was one before."""
+    user = User.objects.select_for_update().get(pk=user_id)
     user.require_active()
     change = change_of_link(user, token)
     if change is None:
@@ -153,8 +204,9 @@ def confirm_change(user: User, token: str) -> User:
     EmailAddress.objects.filter(email=user.email).exclude(user=user).delete()
     EmailAddress.objects.update_or_create(user=user, email=user.email, defaults={"primary": True, "verified": True})
     change.delete()
-    tell_old_address(user, old_email)
-    return user
+    if old_email != user.email:
+        tell_old_address(user, old_email)
+    return user, bool(old_email)
 
 
 def tell_old_address(user: User, old_email: str | None) -> None:

@@ -2,8 +2,9 @@
 
 One rule for pages, REST and the administration: the session keeps when its user last proved themselves with the
 password, by signing in or by `confirm`; verbs and pages that need it call `require_confirmed`. Who has no password
-proves themselves by a code to their phone, as they sign in (`stepper.accounts.phone_changes.confirm_own`). Who has
-neither cannot, so nothing is open to them: they set a password first, by a mail or with the help of staff.
+proves themselves by a code to their phone, as they sign in (`stepper.accounts.phone_changes.confirm_own`), once the
+number is proved to be theirs; staff never do. Who has neither cannot, so nothing is open to them: they set a password
+first, by a mail or with the help of staff.
 """
 
 import time
@@ -67,6 +68,9 @@ def is_confirmed(session: SessionBase, user: User, *, opens_form: bool = False) 
     `opens_form`: for a form that will be sent later, so within CONFIRMED_FOR_S; what is sent has FORM_OPEN_S more.
     """
     if not (user.has_usable_password() or confirms_by_code(user)):
+        return False
+    if not user.has_usable_password() and not user.has_verified_phone:
+        # The code that confirms will prove the number too; until then nobody knows whose it is.
         return False
     confirmed_at = session.get(CONFIRMED_AT)
     allowed_s = CONFIRMED_FOR_S if opens_form else CONFIRMED_FOR_S + FORM_OPEN_S

@@ -6,6 +6,7 @@ from allauth.account.adapter import get_adapter
 from allauth.account.forms import ChangePasswordForm as BaseChangePasswordForm
 from allauth.account.forms import LoginForm as BaseLoginForm
 from allauth.account.forms import ResetPasswordKeyForm as BaseResetPasswordKeyForm
+from allauth.account.forms import SetPasswordForm as BaseSetPasswordForm
 from allauth.account.forms import SignupForm as BaseSignupForm
 from allauth.core import context
 from django import forms
@@ -19,7 +20,7 @@ from stepper.accounts import sign_in
 from stepper.accounts.adapter import AccountAdapter
 from stepper.errors import TooManyRequests
 from stepper.models import User
-from stepper.phones import normal_phone
+from stepper.phones import EXAMPLE_PHONE, normal_phone
 from stepper.texts import PlainTextInput
 
 # In one line, instead of a list of all rules.
@@ -38,6 +39,7 @@ class SignupForm(BaseSignupForm):
             field.widget.attrs.pop("placeholder", None)
         self.fields["phone"].label = _("Phone")
         self.fields["phone"].help_text = _("So that your driver can call you.")
+        self.fields["phone"].widget.attrs["placeholder"] = EXAMPLE_PHONE
         self.fields["email"].label = _("E-mail")
         self.fields["email"].help_text = _("Phone or e-mail: one of them is enough.")
         self.fields["password1"].label = _("Password")
@@ -98,6 +100,14 @@ class ChangePasswordForm(BaseChangePasswordForm):
         if not sign_in.check_password(context.request, self.user, password):
             raise forms.ValidationError(AccountAdapter.error_messages["enter_current_password"], code="wrong")
         return password
+
+
+class FirstPasswordForm(BaseSetPasswordForm):
+    """The first password of an account that had none."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _describe_new_password(self)
 
 
 class ResetPasswordKeyForm(BaseResetPasswordKeyForm):

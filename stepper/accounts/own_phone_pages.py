@@ -10,11 +10,13 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from stepper.accounts import phone_changes
+from stepper.accounts.code_stage import CodeField
 from stepper.accounts.confirmation import (
     ConfirmationRequired,
     NothingToConfirmWith,
@@ -25,7 +27,7 @@ from stepper.accounts.phone_codes import Sent
 from stepper.accounts.phone_pages import PhoneForm, SmsCodeForm, empty_form
 from stepper.accounts.phone_process import PhoneCodeProcess
 from stepper.errors import DomainError
-from stepper.models import PhonePurpose
+from stepper.models import PhonePurpose, User
 from stepper.sms import sending
 from stepper.web.confirmation import is_ours
 from stepper.web.refusals import add_refusal, with_retry_after
@@ -34,8 +36,21 @@ from stepper.web.requests import SignedInRequest
 OWN, NEW = PhonePurpose.OWN.value, PhonePurpose.NEW.value
 
 
+class OwnCodeForm(SmsCodeForm):
+    """The code from the SMS, and that of the authenticator app where the account has one."""
+
+    second_code = CodeField(
+        label=gettext_lazy("Code of your authenticator app"), help_text=gettext_lazy("Or a recovery code.")
+    )
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not phone_changes.needs_second_code(user):
+            del self.fields["second_code"]
+
+
 @never_cache
-@sensitive_post_parameters("code")
+@sensitive_post_parameters("code", "second_code")
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def confirm(request: SignedInRequest) -> HttpResponse:
@@ -60,19 +75,20 @@ def confirm(request: SignedInRequest) -> HttpResponse:
             wanted=wanted if is_ours(request, wanted) else reverse("stepper:account"),
         )
     if request.POST.get("step") == "code" and process is not None:
-        form = SmsCodeForm(request.POST)
-        if (refused := _take(form, lambda code: _confirm_own(request, process, code))) is None:
+        form = OwnCodeForm(request.user, request.POST)
+        if (refused := _take(form, lambda _code: _confirm_own(request, process, form))) is None:
             process.abort()
             # Whoever had the key until now has not entered the code.
             request.session.cycle_key()
             messages.success(request, _("Your phone number is confirmed."))
             return HttpResponseRedirect(str(process.state["next"]))
         return with_retry_after(_confirm_page(request, form, process, status=refused[0]), refused[1])
-    return _confirm_page(request, SmsCodeForm(), process)
+    return _confirm_page(request, OwnCodeForm(request.user), process)
 
 
-def _confirm_own(request: SignedInRequest, process: PhoneCodeProcess, code: str) -> None:
-    phone_changes.confirm_own(request.user, request.session, process.token, code)
+def _confirm_own(request: SignedInRequest, process: PhoneCodeProcess, form: OwnCodeForm) -> None:
+    code, second_code = form.cleaned_data["code"], form.cleaned_data.get("second_code", "")
+    phone_changes.confirm_own(request, request.user, request.session, process.token, code, second_code)
 
 
 def _confirm_page(

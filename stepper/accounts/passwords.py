@@ -1,8 +1,9 @@
-"""A forgotten password: a link to the account's own address, and one answer for whoever asks."""
+"""A forgotten password: a link to the account's own address, and one answer for whoever asks; and the first one."""
 
 from typing import Any
 
 from allauth.account.forms import ResetPasswordForm as BaseResetPasswordForm
+from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import int_to_base36
@@ -10,8 +11,12 @@ from django.utils.translation import gettext_lazy as _
 from django_tasks import task
 
 from stepper import limits, security_log
+from stepper.accounts import phone_codes
 from stepper.accounts.addresses import require_mail
+from stepper.accounts.confirmation import confirms_by_code, require_confirmed
 from stepper.accounts.reset_tokens import reset_tokens
+from stepper.db.transactions import in_transaction
+from stepper.errors import Conflict
 from stepper.mail import sending
 from stepper.models import SecurityEventCode, User
 from stepper.tasks.worker import MAIL
@@ -47,6 +52,37 @@ def send_link(*, email: str, base_url: str) -> None:
     # To the address as it is stored: one that only looks like it is somebody else's.
     context = {"user": user, "url": base_url + path}
     sending.deliver(sending.write("password_reset", user.email, language=user.offered_language, context=context))
+
+
+def set_first(user: User, session: SessionBase, password: str) -> None:
+    """Give an account without a password its first one, after a code by SMS; its other sessions end, its phone is told.
+
+    `password` has passed the rules. `user` has it afterwards, so that the caller can keep the session.
+
+    Raises:
+        ConfirmationRequired, NothingToConfirmWith: as `require_confirmed`.
+        Conflict: auth.password_exists, it was set meanwhile, or the account is not confirmed by SMS any more.
+        NotPermitted: account.inactive.
+        TooManyRequests: more than `changes_per_min`.
+    """
+    require_confirmed(session, user)
+    limits.count_call("account.password", user.pk, setting="changes_per_min")
+    user.password = _set_first(user.pk, password)
+    if user.phone:
+        text = _("StepperGO: your account has a password now. Was it not you? Tell our staff at once.")
+        phone_codes.tell(user.phone.as_e164, text, language=user.offered_language)
+
+
+@in_transaction
+def _set_first(user_id: int, password: str) -> str:
+    """Store the password, and return it as it is stored."""
+    user = User.objects.lock_active(user_id)
+    # Read once more under the lock: it may be a member of staff's now, or have a password, or another number.
+    if not (confirms_by_code(user) and user.has_verified_phone):
+        raise Conflict("auth.password_exists", _("That cannot be done any more. Look at your account page."))
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    return user.password
 
 
 class ResetPasswordForm(BaseResetPasswordForm):

@@ -12,11 +12,11 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from stepper import security_log
-from stepper.accounts import phone_codes, phone_proofs
+from stepper.accounts import codes, phone_codes, phone_proofs, sign_in
 from stepper.accounts.confirmation import confirms_by_code, note_confirmed, require_confirmed
 from stepper.accounts.phone_codes import Sent
 from stepper.db.transactions import in_transaction
-from stepper.errors import InvalidInput, NotPermitted
+from stepper.errors import InvalidInput, NotPermitted, Text
 from stepper.models import PhonePurpose, SecurityEventCode, User
 
 
@@ -35,23 +35,49 @@ def send_own_code(request: HttpRequest, user: User, session: SessionBase) -> Sen
     return phone_codes.send(request, user.phone.as_e164, PhonePurpose.OWN, user)
 
 
-def confirm_own(user: User, session: SessionBase, token: str, code: str) -> None:
+def needs_second_code(user: User) -> bool:
+    """Say whether a code by SMS is not enough to confirm: two-step sign-in is on, for a number that is proved."""
+    return confirms_by_code(user) and user.has_verified_phone and codes.has_second_factor(user)
+
+
+def confirm_own(
+    request: HttpRequest, user: User, session: SessionBase, token: str, code: str, second_code: str = ""
+) -> None:
     """Take the code sent to the account's number: the number is verified, and the user of this session confirmed.
 
     Where the number was not verified and nobody proved a password, what was from before is removed; this session stays.
+    `second_code`: of the authenticator app, where `needs_second_code`; whoever has the SIM card alone confirms nothing.
 
     Raises:
         ConfirmationRequired, NothingToConfirmWith: as `require_confirmed`, where there is a password.
-        InvalidInput, TooManyRequests: as `phone_codes.check`.
+        InvalidInput: auth.code_required, auth.code_invalid, the second code; as `phone_codes.check`.
+        TooManyRequests: as `phone_codes.check` and `sign_in.check_code`.
         NotPermitted: account.inactive.
     """
     by_code = confirms_by_code(user)
     if not by_code:
         require_confirmed(session, user)
-    phone = phone_codes.check(token, code, PhonePurpose.OWN, user)
+    if needs_second_code(user):
+        if not second_code:
+            raise _second_code_refused("auth.code_required", _("Enter the code of your authenticator app."))
+        phone = phone_codes.check(token, code, PhonePurpose.OWN, user, uses_up=False)
+        if not sign_in.check_code(request, user, second_code):
+            raise _second_code_refused("auth.code_invalid", _("This code is wrong or was used before."))
+        phone_codes.use_up(token)
+    else:
+        phone = phone_codes.check(token, code, PhonePurpose.OWN, user)
     phone_proofs.prove(user.pk, phone, keep=session, has_password=not by_code)
-    if by_code:
-        note_confirmed(session)
+    if not by_code:
+        return
+    # Staff may have given the account another number since the code was sent.
+    if not User.objects.filter(pk=user.pk, phone=phone, phone_verified_at__isnull=False).exists():
+        raise phone_codes.code_ended()
+    note_confirmed(session)
+    security_log.record(SecurityEventCode.CONFIRMED_BY_SMS, subject_id=user.pk)
+
+
+def _second_code_refused(code: str, message: Text) -> InvalidInput:
+    return InvalidInput(code, message, {"second_code": [message]})
 
 
 def request_change(request: HttpRequest, user: User, session: SessionBase, text: str) -> Sent:

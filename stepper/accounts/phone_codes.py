@@ -30,8 +30,10 @@ from stepper.sms import sending
 
 CODE_AGE = dt.timedelta(minutes=10)
 CODE_DIGITS = 6
-# What is counted.
-_TO_NUMBER, _BY_NETWORK, _IN_ALL, _WRONG = "sms:number", "sms:network", "sms:all", "sms:wrong"
+# What is counted; in all also what others send (realtime.delivery).
+_TO_NUMBER, _BY_NETWORK, SMS_IN_ALL, _WRONG = "sms:number", "sms:network", "sms:all", "sms:wrong"
+# Apart from codes: nobody keeps others from signing in by having notes sent to them.
+_NOTES, _NOTES_BY = "sms:notes", "sms:notes-by"
 
 
 class Sent(NamedTuple):
@@ -84,7 +86,7 @@ def send(request: HttpRequest, phone: str, purpose: PhonePurpose, user: User | N
     """
     require_offered()
     settings = ServiceSettings.current()
-    if phonenumbers.parse(phone).country_code not in parse_country_codes(settings.sms_country_codes):
+    if not _is_country_served(phone, settings):
         message = gettext_lazy("We send no SMS to numbers of this country. Use another number, or your e-mail.")
         raise InvalidInput("phone.country_refused", message, {"phone": [message]})
     try:
@@ -96,6 +98,11 @@ def send(request: HttpRequest, phone: str, purpose: PhonePurpose, user: User | N
     return sent
 
 
+def _is_country_served(phone: str, settings: ServiceSettings) -> bool:
+    country_code = phonenumbers.parse(phone).country_code
+    return country_code in parse_country_codes(settings.sms_country_codes)
+
+
 @in_transaction
 def _send(phone: str, purpose: PhonePurpose, user: User | None, *, network: str, settings: ServiceSettings) -> Sent:
     """Count the SMS in all counts or in none, store the digest of a code, and have it sent after the commit."""
@@ -103,7 +110,7 @@ def _send(phone: str, purpose: PhonePurpose, user: User | None, *, network: str,
     for scope, who, most, refuse in (
         (_TO_NUMBER, phone, settings.sms_per_number_day, _too_many_to_number),
         (_BY_NETWORK, network, settings.sms_per_network_day, _too_many_by_network),
-        (_IN_ALL, "", settings.sms_per_day, _too_many_in_all),
+        (SMS_IN_ALL, "", settings.sms_per_day, _too_many_in_all),
     ):
         counted = day_counts.count(scope, who)
         if counted.number > most:
@@ -150,8 +157,32 @@ def tell(phone: str, text: Text, *, language: str) -> None:
 
 @in_transaction
 def _tell(phone: str, text: str) -> None:
-    day_counts.count(_IN_ALL)
+    day_counts.count(SMS_IN_ALL)
     sending.send(phone, text, until=database_now() + dt.timedelta(hours=1))
+
+
+def notes_per_day(settings: ServiceSettings) -> int:
+    """Return how many SMS may have gone out in a day when a further note is sent: half of all are left for codes."""
+    return (settings.sms_per_day + 1) // 2
+
+
+def tell_unproven(phone: str, text: Text, *, language: str, by_id: int | None, settings: ServiceSettings) -> bool:
+    """Send a note to a number that nobody has proven; False: no SMS are sent there, or as many as are sent in a day.
+
+    `by_id`: the account that causes it, which causes no more than one network address in a day; None: staff, who are
+    not limited. Call it in the transaction of what it tells of.
+    """
+    if not sending.is_offered() or not _is_country_served(phone, settings):
+        return False
+    if by_id is not None and not day_counts.count_within(_NOTES_BY, str(by_id), most=settings.sms_per_network_day):
+        return False
+    if not day_counts.count_within(_NOTES, phone, most=settings.sms_per_number_day):
+        return False
+    if not day_counts.count_within(SMS_IN_ALL, most=notes_per_day(settings)):
+        return False
+    with translation.override(language):
+        written = str(text)
+    return sending.send(phone, written, until=database_now() + dt.timedelta(hours=1))
 
 
 def check(token: str, code: str, purpose: PhonePurpose, user: User | None = None, *, uses_up: bool = True) -> str:

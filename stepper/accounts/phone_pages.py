@@ -23,6 +23,7 @@ from stepper.accounts import confirmation, phone_codes, phone_proofs
 from stepper.accounts.phone_process import PhoneCodeProcess
 from stepper.errors import DomainError, NotPermitted
 from stepper.models import PhonePurpose, User
+from stepper.phones import EXAMPLE_PHONE
 from stepper.sms import sending
 from stepper.texts import PlainTextInput
 from stepper.web.confirmation import is_ours, resolve_home
@@ -36,7 +37,13 @@ class PhoneForm(forms.Form):
         label=gettext_lazy("Phone"),
         max_length=40,
         widget=forms.TextInput(
-            attrs={"type": "tel", "autocomplete": "tel", "inputmode": "tel", "data-testid": "phone-input"}
+            attrs={
+                "type": "tel",
+                "autocomplete": "tel",
+                "inputmode": "tel",
+                "placeholder": EXAMPLE_PHONE,
+                "data-testid": "phone-input",
+            }
         ),
     )
     next = forms.CharField(required=False, widget=forms.HiddenInput)
@@ -204,5 +211,6 @@ def _page(
     request: HttpRequest, form: forms.Form, process: PhoneCodeProcess | None = None, *, status: int = 200
 ) -> HttpResponse:
     step = {PhoneForm: "phone", SmsCodeForm: "code", NameForm: "name"}[type(form)]
-    context: dict[str, Any] = {"form": form, "step": step, "phone": process.phone if process is not None else ""}
+    phone = process.phone if process is not None else ""
+    context: dict[str, Any] = {"form": form, "step": step, "phone": phone, "process": process}
     return render(request, "account/phone_sign_in.html", context, status=status)

@@ -4,6 +4,7 @@ The code itself is not in the session, where allauth keeps it in clear: the sess
 to (`stepper.accounts.phone_codes`), and tries are counted in the database, whichever session they come from.
 """
 
+import datetime as dt
 import time
 from typing import Any
 
@@ -12,6 +13,8 @@ from django.contrib.sessions.backends.base import SessionBase
 
 from stepper.accounts.phone_codes import CODE_AGE, Sent
 
+# How long pages wait before they offer another code. A help, no limit: those are in `phone_codes`.
+AGAIN_AFTER = dt.timedelta(seconds=30)
 # Tries are limited in the database.
 _ANY_NUMBER = 10**6
 
@@ -48,6 +51,11 @@ class PhoneCodeProcess(AbstractCodeVerificationProcess):
     @property
     def token(self) -> str:
         return str(self.state["token"])
+
+    @property
+    def again_at(self) -> dt.datetime:
+        """When the page offers to send another code: until then the SMS may still be on its way."""
+        return dt.datetime.fromtimestamp(self.state["at"], dt.UTC) + AGAIN_AFTER
 
     @property
     def is_proven(self) -> bool:

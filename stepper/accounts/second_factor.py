@@ -171,7 +171,7 @@ def remove_by_staff(user_id: int, staff: User) -> None:
 
     Raises:
         NotFound: user.not_found.
-        NotPermitted: auth.forbidden, the staff may not, or the account is a colleague's and they are no superuser.
+        NotPermitted: auth.forbidden, the staff may not, or the account is a colleague's who has rights that they lack.
         Conflict: second_factor.missing.
     """
     sessions.require_may_change(user_id, staff)

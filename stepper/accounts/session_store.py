@@ -1,4 +1,7 @@
-"""When a session ends: SESSION_COOKIE_AGE after signing in, and for staff STAFF_SESSION_IDLE_S after the last request.
+"""When a session ends: SESSION_COOKIE_AGE after signing in.
+
+Staff's ends STAFF_SESSION_S after signing in, and STAFF_SESSION_IDLE_S after the last request of a page or program, or
+the last command over a socket. A page that is open and only shows what happens is no activity: its reader may be gone.
 
 Django ends a session so long after it was last saved, and refreshing a token saves it: whoever had a refresh token
 could stay for ever. Which sessions are staff's stands in the session, so that saving one for another reason does not
@@ -6,6 +9,7 @@ prolong it. The cookie lasts as long as the session may; the row decides.
 """
 
 import datetime as dt
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -29,11 +33,14 @@ SIGNED_IN_AT = "signed_in_at"
 SAVED_BEFORE_AT = "saved_before_at"
 IS_STAFF = "is_staff"
 
+# A request with this header is a page's own, such as one that fetches what has just happened: nobody did anything.
+AUTOMATIC = "X-Automatic"
+
 # Sent with `old` and `new` while both rows are there: what belongs to a session goes along with it.
 session_key_changed = Signal()
 
 # A process writes at most so often that a session is in use; more often where a session ends sooner.
-TOUCHED_EVERY_S = 300
+TOUCHED_EVERY_S = 60
 _touched = WriteThrottle(10_000)
 
 
@@ -86,7 +93,8 @@ class SessionStore(db.SessionStore):
         begins_at = self.get(SIGNED_IN_AT, self.get(SAVED_BEFORE_AT))
         if begins_at is None:
             return None
-        return dt.datetime.fromtimestamp(begins_at + settings.SESSION_COOKIE_AGE, dt.UTC)
+        longest_s = min(settings.STAFF_SESSION_S if self.get(IS_STAFF) else math.inf, settings.SESSION_COOKIE_AGE)
+        return dt.datetime.fromtimestamp(begins_at + longest_s, dt.UTC)
 
 
 class SessionMiddleware(middleware.SessionMiddleware):
@@ -115,7 +123,7 @@ class StaffIdleMiddleware:
         session = request.session
         # Whoever has not read the session has not asked who it is.
         if session.accessed and request.user.is_authenticated and request.user.is_staff:
-            is_due = _is_touch_due(session.session_key)
+            is_due = AUTOMATIC not in request.headers and is_touch_due(session.session_key)
             if IS_STAFF not in session:
                 session[IS_STAFF] = True
             elif is_due and not session.modified:
@@ -124,12 +132,16 @@ class StaffIdleMiddleware:
 
 
 def keep_program_of_staff(session_key: str) -> None:
-    """Keep the session of a program of staff alive while its tokens are used, as StaffIdleMiddleware a browser's.
+    """Keep the session of a program of staff alive while its tokens are used, as StaffIdleMiddleware a browser's."""
+    if is_touch_due(session_key):
+        keep_session_of_staff(session_key)
+
+
+def keep_session_of_staff(session_key: str) -> None:
+    """Write that a session of staff is in use.
 
     Under the row's lock: another request may replace the refresh token in the session's data at this moment.
     """
-    if not _is_touch_due(session_key):
-        return
     with transaction.atomic():
         if not Session.objects.select_for_update().filter(pk=session_key).exists():
             return
@@ -141,8 +153,8 @@ def keep_program_of_staff(session_key: str) -> None:
             session.save()
 
 
-def _is_touch_due(session_key: str | None) -> bool:
-    """Say whether this process has to write that a session is in use; if so, the caller does."""
+def is_touch_due(session_key: str | None) -> bool:
+    """Say whether this process has to write that a session of staff is in use; if so, the caller does."""
     every_s = min(TOUCHED_EVERY_S, settings.STAFF_SESSION_IDLE_S / 4)
     return session_key is not None and _touched.is_due(session_key, every_s=every_s, now=time.time())
 

@@ -28,6 +28,7 @@ from django.utils.translation import gettext_lazy as _
 from stepper import limits, security_log
 from stepper.accounts.confirmation import note_confirmed, require_confirmed
 from stepper.accounts.session_store import SIGNED_IN_AT, SessionStore
+from stepper.accounts.staff import may_change
 from stepper.db.transactions import in_transaction
 from stepper.errors import NotFound, NotPermitted
 from stepper.models import AccountSession, SecurityEventCode, User
@@ -176,13 +177,12 @@ def require_may_change(user_id: int, staff: User) -> None:
 
     Raises:
         NotFound: user.not_found.
-        NotPermitted: auth.forbidden, the staff may not, or the account is a colleague's and they are no superuser.
+        NotPermitted: auth.forbidden, the staff may not, or the account is a colleague's who has rights that they lack.
     """
     user = User.objects.filter(pk=user_id).first()
     if user is None:
         raise NotFound("user.not_found", _("There is no such user."))
-    is_colleague = (user.is_staff or user.is_superuser) and user.pk != staff.pk
-    if not staff.has_perm("stepper.change_user") or (is_colleague and not staff.is_superuser):
+    if not (staff.has_perm("stepper.change_user") and may_change(user, staff)):
         raise NotPermitted("auth.forbidden", _("You may not do this to a colleague's account."))
 
 

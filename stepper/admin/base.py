@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin import helpers, site
+from django.contrib.admin import helpers
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
-from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
 from django.db.models import ForeignKey, IntegerField, ManyToManyField, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
@@ -34,12 +33,18 @@ from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
+from stepper.admin import searching, told_changes
+from stepper.admin.choosing import SearchSelect, SearchSelectMultiple
+from stepper.admin.large_lists import CountedPaginator, list_periods_between_ends
+from stepper.admin.looks import LogsLooks
 from stepper.admin.lookups import is_offered
+from stepper.admin.searching import KEY_DIGITS
 from stepper.admin.shown_values import ComparesWithShown
+from stepper.admin.warned import WarnedForm
+from stepper.audit.looks import looked_at_row
 from stepper.dates import short_date
 from stepper.db.transactions import Stale
 from stepper.errors import DomainError
-from stepper.phones import normal_phone_prefix
 
 Text = str | Promise
 
@@ -49,16 +54,6 @@ COLOURS = {name: name for name in ("default", "info", "primary", "success", "war
 # Rows one list action may change: each is a transaction, and the page waits for all of them.
 ROWS_AT_ONCE = 200
 REFUSALS_SHOWN = 10
-PHONE_DIGITS = 10
-KEY_DIGITS = 18
-
-
-def normalise_phone_term(term: str) -> str:
-    """Write a phone number in a search, `8 701 123 45 67`, as it is stored; return anything else unchanged."""
-    digits = "".join(character for character in term if character.isdigit())
-    if len(digits) < PHONE_DIGITS or not set(term) <= set("+-() 0123456789"):
-        return term
-    return normal_phone_prefix(term) or term
 
 
 def format_instant(instant: dt.datetime | None) -> str:
@@ -67,35 +62,6 @@ def format_instant(instant: dt.datetime | None) -> str:
         return "–"
     local = timezone.localtime(instant)
     return f"{short_date(local)} {local:%H:%M:%S}"
-
-
-class _Named:
-    """Mixin: the box that stands for a select has no label of its own, so its placeholder names it."""
-
-    def build_attrs(self, base_attrs: Any, extra_attrs: Any = None) -> dict[str, Any]:
-        attrs: dict[str, Any] = super().build_attrs(base_attrs, extra_attrs)  # type: ignore[misc]
-        return {**attrs, "data-placeholder": _("Search…")}
-
-
-class SearchSelect(_Named, AutocompleteSelect):
-    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
-        """Leave out what is no key: the form refuses it, and the list of choices must not fail on it."""
-        keys = [one for one in value if str(one).isdecimal() and len(str(one)) <= KEY_DIGITS]
-        return super().optgroups(name, keys, attr)
-
-
-def choose_by_search(form: forms.Form, name: str, db_field: Any) -> None:
-    """Have a form's choice of a row made by searching for it, among the rows that `db_field` offers.
-
-    Called when the form is made, not where its class is: the site has to know the row's own page by then.
-    """
-    widget = SearchSelect(db_field, site)
-    widget.choices = form.fields[name].choices  # type: ignore[attr-defined]
-    form.fields[name].widget = widget
-
-
-class SearchSelectMultiple(_Named, AutocompleteSelectMultiple):
-    pass
 
 
 class Label(NamedTuple):
@@ -126,10 +92,11 @@ def _require_utc(text: str) -> None:
             instant.astimezone(dt.UTC)
 
 
-class StaffAdmin(ModelAdmin):
+class StaffAdmin(LogsLooks, ModelAdmin):
     """Base of every page of the admin."""
 
     list_per_page = 50
+    paginator: Any = CountedPaginator
     # It would cost a second COUNT over the whole table and help no search.
     show_full_result_count = False
     warn_unsaved_form = True
@@ -144,7 +111,19 @@ class StaffAdmin(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        return super().get_search_results(request, queryset, normalise_phone_term(search_term))
+        return searching.search(queryset, self.get_search_fields(request), search_term)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        """Return the class of the list, one that reads the periods to choose from off two rows."""
+        made = super().get_changelist(request, **kwargs)
+
+        def get_queryset(listing: Any, *args: Any, **options: Any) -> QuerySet[Any]:
+            rows: QuerySet[Any] = made.get_queryset(listing, *args, **options)
+            if listing.date_hierarchy:
+                list_periods_between_ends(rows, listing.date_hierarchy)
+            return rows
+
+        return type(made.__name__, (made,), {"get_queryset": get_queryset})
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Return the list that the address asks for.
@@ -191,6 +170,27 @@ class StaffAdmin(ModelAdmin):
         """Name the columns to write of what was changed in the form."""
         columns = {field.name for field in obj._meta.concrete_fields}
         return [name for name in form.changed_data if name in columns]
+
+    def construct_change_message(
+        self, request: HttpRequest, form: forms.Form, formsets: Any, add: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return what the row's history keeps of a save: names of fields, and from what to what (told_changes)."""
+        message: list[dict[str, Any]] = super().construct_change_message(request, form, formsets, add)
+        if not add and form.changed_data:
+            changed = {name: (form.initial.get(name), form.cleaned_data.get(name)) for name in form.changed_data}
+            for part in message:
+                if "name" not in part.get("changed", {"name": ""}):
+                    part[told_changes.VALUES] = told_changes.told_values(self.model, changed)
+        return message
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        response = super().history_view(request, object_id, extra_context)
+        if isinstance(response, TemplateResponse) and response.context_data:
+            for entry in response.context_data["action_list"]:
+                entry.change_message = told_changes.entry_in_words(entry, self.model)
+        return response
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """Return the form's class; a page of a row keeps what it shows, to know what was changed on it."""
@@ -242,15 +242,28 @@ Verb = Callable[..., object]
 
 
 @dataclass(frozen=True, kw_only=True)
+class RowPage:
+    """What asks for an action on the page of one row, where it is more than a form; `context`: what it shows more."""
+
+    template: str = "admin/staff_action.html"
+    context: Callable[[Any, HttpRequest, Any], dict[str, Any]] | None = None
+
+
+_FORM_ALONE = RowPage()
+
+
+@dataclass(frozen=True, kw_only=True)
 class _StaffAction:
     """What `staff_action` was given, and how it runs from a row's page and from a list."""
 
     verb: Verb
     description: Text
     done: Text
-    effect: Text
+    effect: Text | Callable[[list[Any]], Text]
     variant: ActionVariant
     form: type[forms.Form]
+    warning: Callable[[Any], Text | None]
+    page: "RowPage"
 
     @property
     def _asks(self) -> bool:
@@ -266,13 +279,14 @@ class _StaffAction:
         if row is None:
             raise Http404
         back = reverse(f"admin:{admin.opts.app_label}_{admin.opts.model_name}_change", args=[row.pk])
-        bound = self.form(request.POST if request.method == "POST" else None)
+        bound = self._form_for([row])(request.POST if request.method == "POST" else None)
         if bound.is_valid():
             refused = self._call_verb(admin, request, rows=[row], answers=bound.cleaned_data)
             # What was chosen was refused: choose again, rather than find the form a second time.
             if not (refused and self._asks):
                 return HttpResponseRedirect(back)
-        return self._show_form(admin, request, rows=[row], bound=bound, back=back, name=None)
+        looked_at_row(request, row)
+        return self._show_form(admin, request, rows=[row], bound=bound, back=back, name=None, page=self.page)
 
     def run_from_list(self, admin: StaffAdmin, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse | None:
         """Call the verb for the chosen rows, after a form if it needs input or a confirmation.
@@ -284,12 +298,18 @@ class _StaffAction:
             messages.error(request, _("Choose at most %(count)d at once.") % {"count": ROWS_AT_ONCE})
             return None
         back = request.get_full_path()
-        needs_form = self._asks or self._is_danger
-        bound = self.form(request.POST if "confirmed" in request.POST or not needs_form else None)
+        form = self._form_for(rows)
+        needs_form = self._asks or self._is_danger or issubclass(form, WarnedForm)
+        bound = form(request.POST if "confirmed" in request.POST or not needs_form else None)
         if bound.is_valid():
             self._call_verb(admin, request, rows=rows, answers=bound.cleaned_data)
             return HttpResponseRedirect(back)
         return self._show_form(admin, request, rows=rows, bound=bound, back=back, name=self.verb.__name__)
+
+    def _form_for(self, rows: list[Any]) -> type[forms.Form]:
+        """Return the form that asks for what the verb needs, and to confirm where there is something to warn of."""
+        warned = any(self.warning(row) for row in rows)
+        return type("WarnedForm", (WarnedForm, self.form), {}) if warned else self.form
 
     def _show_form(
         self,
@@ -300,54 +320,78 @@ class _StaffAction:
         bound: forms.Form,
         back: str,
         name: str | None,
+        page: "RowPage | None" = None,
     ) -> HttpResponse:
         """Say what will happen to which rows, and ask for what the form asks.
 
-        `name`: what the list calls the action; None: it is asked for on a row's page.
+        `name`: what the list calls the action; None: it is asked for on a row's page, as `page` shows it.
         """
+        page = page or RowPage()
         context = {
             **admin.admin_site.each_context(request),
             "opts": admin.opts,
             "title": self.description,
             "subtitle": None,
             "rows": rows,
-            "effect": self.effect,
+            "effect": self.effect(rows) if callable(self.effect) else self.effect,
+            "warnings": [(row, words) for row in rows if (words := self.warning(row))],
             "form": bound,
             "media": admin.media + bound.media,
             "back": back,
             "danger": self._is_danger,
             "action": name,
             "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+            **(page.context(admin, request, rows[0]) if page.context else {}),
         }
-        return TemplateResponse(request, "admin/staff_action.html", context)
+        return TemplateResponse(request, page.template, context)
 
     def _call_verb(self, admin: StaffAdmin, request: HttpRequest, *, rows: list[Any], answers: dict[str, Any]) -> int:
-        """Call the verb for each row and report to the user; return how many were refused."""
-        refusals = []
+        """Call the verb for each row and report to the user; return how many were refused.
+
+        A verb that is repeated changes nothing: such rows are counted apart.
+        """
+        refusals, changed = [], 0
         for row in rows:
+            before = _stored(row)
             try:
-                self.verb(admin, row.pk, request.user, **answers)
+                said = self.verb(admin, row.pk, request.user, **answers)
             except DomainError as error:
                 refusals.append(f"{row}: {' '.join(error.reasons)}")
             except Stale:
                 refusals.append(f"{row}: {_('it changed at this moment; try again.')}")
             else:
-                admin.log_change(request, row, str(self.description))
-        _report_outcome(request, len(rows) - len(refusals), refusals=refusals, done=self.done)
+                after = _stored(row)
+                if after != before:
+                    changed += 1
+                    values = told_changes.changed_by_action(admin.model, before or {}, after or {})
+                    admin.log_change(request, row, told_changes.action_entry(self.description, values))
+                if isinstance(said, str):
+                    messages.info(request, ": ".join((str(row), said)))
+        unchanged = len(rows) - len(refusals) - changed
+        _report_outcome(request, changed, unchanged=unchanged, refusals=refusals, done=self.done)
         return len(refusals)
 
 
-def _report_outcome(request: HttpRequest, succeeded: int, *, refusals: list[str], done: Text) -> None:
-    """Tell the user how many rows were changed, and the first reasons of those that were not."""
+def _stored(row: Any) -> dict[str, Any] | None:
+    """Return the columns of a row as they are stored now; None: it is gone."""
+    return type(row)._base_manager.filter(pk=row.pk).values().first()
+
+
+def _report_outcome(request: HttpRequest, changed: int, *, unchanged: int, refusals: list[str], done: Text) -> None:
+    """Tell the user how many rows were changed, how many needed no change, and the first reasons of the others."""
     parts = []
-    if succeeded:
-        parts.append(f"{succeeded} {done}")
+    if changed:
+        parts.append(f"{changed} {done}")
+    if unchanged:
+        parts.append(_("%(count)d as before: nothing was to be changed") % {"count": unchanged})
     if refusals:
         shown = "; ".join(refusals[:REFUSALS_SHOWN])
         more = len(refusals) - REFUSALS_SHOWN
         rest = " " + ngettext("and %(count)d more", "and %(count)d more", more) % {"count": more} if more > 0 else ""
         parts.append(_("%(count)d refused: %(reasons)s") % {"count": len(refusals), "reasons": shown} + rest)
-    level = messages.SUCCESS if not refusals else messages.WARNING if succeeded else messages.ERROR
+    level = messages.SUCCESS if changed else messages.INFO
+    if refusals:
+        level = messages.WARNING if changed else messages.ERROR
     if parts:
         messages.add_message(request, level, ", ".join(parts))
 
@@ -356,25 +400,42 @@ def staff_action(
     description: Text,
     *,
     done: Text,
-    effect: Text,
+    effect: Text | Callable[[list[Any]], Text],
     icon: str,
     variant: ActionVariant = ActionVariant.DEFAULT,
     form: type[forms.Form] = forms.Form,
     permission: str = "change",
     guard: Callable[[HttpRequest], None] = lambda request: None,
+    warning: Callable[[Any], Text | None] = lambda row: None,
+    page: RowPage = _FORM_ALONE,
+    mark: str = "",
 ) -> Callable[[Verb], Any]:
     """Make an admin action, for `actions` and `actions_detail` alike, of a method that calls a domain verb.
 
     The method gets the row's id, the member of staff and what `form` (without fields: nothing) asked for. `done` is
-    the past participle for the report ("2 cancelled"), `effect` the sentence over the confirmation. `permission`
+    the past participle for the report ("2 cancelled"), `effect` the sentence over the confirmation, or a function of
+    the rows that returns it. A text that the method returns is said beside the report. `permission`
     names the `has_<permission>_permission` that is needed. `guard` is called before anything is shown or done,
-    and raises what refuses it. A danger is confirmed in a list, too.
+    and raises what refuses it. A danger is confirmed in a list, too. `warning` says of a row what speaks against it,
+    None: nothing; then its words are shown, and the method gets `although=True` once somebody has confirmed them.
+    `page`: what a row's page shows instead of the form alone; `mark`: the action's `data-testid`.
     """
 
     def decorate(verb: Verb) -> Any:
-        asked = _StaffAction(verb=verb, description=description, done=done, effect=effect, variant=variant, form=form)
+        asked = _StaffAction(
+            verb=verb,
+            description=description,
+            done=done,
+            effect=effect,
+            variant=variant,
+            form=form,
+            warning=warning,
+            page=page,
+        )
 
-        @action(description=description, icon=icon, variant=variant, permissions=[permission])
+        attrs = {"data-testid": mark} if mark else None
+
+        @action(description=description, icon=icon, variant=variant, permissions=[permission], attrs=attrs)
         @wraps(verb)
         def run(
             self: StaffAdmin, request: HttpRequest, queryset: QuerySet[Any] | None = None, object_id: str | None = None

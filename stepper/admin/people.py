@@ -1,13 +1,14 @@
 """People, groups and the service's settings in the admin."""
 
-from typing import Any
+from typing import Any, cast
 
 import allauth.account.admin  # noqa: F401 (registers what is unregistered below)
 import django_tasks_db.admin  # noqa: F401 (likewise)
 from allauth.account.models import EmailAddress
 from allauth.core import context
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -15,23 +16,32 @@ from django.contrib.auth.models import Group, Permission
 from django.contrib.auth.views import PasswordChangeView, redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django_tasks_db.models import DBTaskResult
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import AdminOwnPasswordChangeForm, AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from stepper.accounts import addresses, codes, second_factor, sessions, sign_in
 from stepper.accounts.devices import describe_device
+from stepper.accounts.erasing import erased_address
+from stepper.accounts.staff import may_change
+from stepper.admin import searching
 from stepper.admin.base import COLOURS, HistoryAdmin, Label, staff_action
 from stepper.admin.confirmed import ConfirmedAdmin, require_staff_confirmed
+from stepper.admin.roles import GivesRoles, GroupForm, RoleGroups, RolesOfAccounts
 from stepper.admin.second_factor import lead_to_set_up
+from stepper.errors import DomainError
 from stepper.models import AccountSession, User
+from stepper.personal.erasure import ERASE, erase_person
+from stepper.personal.export import EXPORT, export_person
+from stepper.roles import role_of_group
+from stepper.web.downloads import File, file_response
 
 
 class SignsInSomehow(forms.ModelForm):
@@ -56,7 +66,7 @@ class StaffUserCreationForm(SignsInSomehow, UserCreationForm):
         fields = ["name", "email", "phone", "language"]
 
 
-class StaffUserChangeForm(SignsInSomehow, UserChangeForm):
+class StaffUserChangeForm(GivesRoles, SignsInSomehow, UserChangeForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "password" in self.fields:
@@ -136,10 +146,11 @@ class DriverFilter(MembersFilter):
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ConfirmedAdmin):
+class GroupAdmin(RoleGroups, DjangoGroupAdmin, ConfirmedAdmin):
+    form = GroupForm
     filter_horizontal = []
     autocomplete_fields = ["permissions"]
-    list_display = ["name", "members"]
+    list_display = ["title", "members"]
     list_filter = [("user", MembersFilter)]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
@@ -155,10 +166,12 @@ class GroupAdmin(DjangoGroupAdmin, ConfirmedAdmin):
         return bool(request.user.is_superuser)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.is_superuser) and super().has_change_permission(request, obj)
+        is_own = obj is None or role_of_group(obj) is None
+        return is_own and bool(request.user.is_superuser) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.is_superuser)
+        is_own = obj is None or role_of_group(obj) is None
+        return is_own and bool(request.user.is_superuser)
 
 
 @admin.register(Permission)
@@ -177,7 +190,7 @@ class PermissionAdmin(HistoryAdmin):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ConfirmedAdmin):  # type: ignore[misc]  # get_form has no `change` there
+class UserAdmin(RolesOfAccounts, DjangoUserAdmin, ConfirmedAdmin):  # type: ignore[misc]  # get_form has no `change` there
     form = StaffUserChangeForm
     add_form = StaffUserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -185,24 +198,24 @@ class UserAdmin(DjangoUserAdmin, ConfirmedAdmin):  # type: ignore[misc]  # get_f
     list_display_links = ["name", "email", "phone"]
     list_filter = ["is_active", "is_staff", "is_superuser", ("driver", DriverFilter), "language"]
     list_select_related = ["driver"]
-    search_fields = ["=id", "name", "email", "phone"]
+    search_fields = ["=id", *searching.person()]
     ordering = ["-date_joined", "-pk"]
     date_hierarchy = "date_joined"
     readonly_fields = ["rating_shown", "phone_verified_at", "last_login", "date_joined"]
     filter_horizontal = []
     autocomplete_fields = ["groups", "user_permissions"]
     actions = ["end_sessions"]
-    actions_detail = ["end_sessions", "remove_second_factor"]
+    actions_detail = ["end_sessions", "remove_second_factor", "export_data", "erase_data"]
     fieldsets = [
         (None, {"fields": ["name", "email", "phone", "phone_verified_at", "language", "password", "rating_shown"]}),
         (_("Booking"), {"fields": ["max_overlapping_trips"]}),
-        (_("Permissions"), {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]}),
+        (
+            _("Permissions"),
+            {"fields": ["is_active", "is_staff", "roles", "is_superuser", "groups", "user_permissions"]},
+        ),
         (_("Dates"), {"fields": ["last_login", "date_joined"]}),
     ]
     add_fieldsets = [(None, {"fields": ["name", "email", "phone", "language", "password1", "password2"]})]
-
-    # Whoever could give permissions could give themselves all of them.
-    superusers_only = ["is_staff", "is_superuser", "groups", "user_permissions"]
 
     @display(description=_("role"), label=COLOURS)
     def role(self, user: User) -> Label:
@@ -215,12 +228,13 @@ class UserAdmin(DjangoUserAdmin, ConfirmedAdmin):  # type: ignore[misc]  # get_f
         return _("new") if user.rating is None else f"{user.rating} ★ ({user.rating_count})"
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
-        fields = list(self.readonly_fields)
-        return fields if request.user.is_superuser else fields + self.superusers_only
+        # Whoever could give permissions could give themselves all of them.
+        return [*self.readonly_fields, *self.fields_of_rights(request)]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # A colleague's password is a way into the colleague's permissions.
-        if isinstance(obj, User) and (obj.is_staff or obj.is_superuser) and not request.user.is_superuser:
+        staff = cast(User, request.user)
+        # A colleague's password is a way into the colleague's permissions; the own one is changed on the account page.
+        if isinstance(obj, User) and not staff.is_superuser and (obj.pk == staff.pk or not may_change(obj, staff)):
             return False
         return bool(super().has_change_permission(request, obj))
 
@@ -259,8 +273,72 @@ class UserAdmin(DjangoUserAdmin, ConfirmedAdmin):  # type: ignore[misc]  # get_f
     def remove_second_factor(self, user_id: int, staff: User) -> None:
         second_factor.remove_by_staff(user_id, staff)
 
+    def log_change(self, request: HttpRequest, obj: User, message: Any) -> Any:
+        """Log under the name that the account has now: an action may have erased the one that was read."""
+        return super().log_change(request, User.objects.get(pk=obj.pk), message)
+
     def actions_for(self, obj: User) -> set[str]:
-        return {"end_sessions", *(["remove_second_factor"] if codes.has_second_factor(obj) else [])}
+        erasable = obj.email != erased_address(obj.pk)
+        return {
+            *("end_sessions", "export_data"),
+            *(["remove_second_factor"] if codes.has_second_factor(obj) else []),
+            *(["erase_data"] if erasable else []),
+        }
+
+    def has_export_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm(EXPORT))
+
+    def has_erase_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm(ERASE))
+
+    @action(description=_("Export data"), icon="download", permissions=["export"])
+    def export_data(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Say what the file has in it, then hand it out, for somebody who has asked for it."""
+        require_staff_confirmed(request)
+        user = self.get_object(request, unquote(object_id))
+        if user is None:
+            raise Http404
+        if request.method == "POST":
+            try:
+                content = export_person(cast(User, request.user), user.pk)
+            except DomainError as error:
+                messages.error(request, " ".join(map(str, error.reasons)))
+                return HttpResponseRedirect(reverse("admin:stepper_user_change", args=[user.pk]))
+            return file_response(File(f"steppergo-person-{user.pk}.json", "application/json", content))
+        effect = _(
+            "A file with everything that is held about them, as they get it themselves. Hand it to them only, and only "
+            "after they have proved who they are. That you made it is logged."
+        )
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("Export data"),
+            "rows": [user],
+            "effect": effect,
+            "warnings": [],
+            "form": forms.Form(),
+            "media": self.media,
+            "danger": False,
+            "action": None,
+            "subtitle": None,
+            "back": reverse("admin:stepper_user_change", args=[user.pk]),
+        }
+        return TemplateResponse(request, "admin/staff_action.html", context)
+
+    @staff_action(
+        _("Erase"),
+        done=_("erased"),
+        effect=_(
+            "For somebody who has asked for it and proved to you who they are. Their name, phone, e-mail, messages and "
+            "documents go for good; trips stay without their name. It cannot be undone."
+        ),
+        icon="person_remove",
+        variant=ActionVariant.DANGER,
+        permission="erase",
+        guard=require_staff_confirmed,
+    )
+    def erase_data(self, user_id: int, staff: User) -> None:
+        erase_person(staff, user_id)
 
     def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         require_staff_confirmed(request)
@@ -278,7 +356,7 @@ class AccountSessionAdmin(HistoryAdmin):
     list_display = ["user", "device", "address", "signed_in_at", "last_seen_at"]
     list_filter = ["is_program", "signed_in_at", "last_seen_at"]
     list_select_related = ["user"]
-    search_fields = ["=user__id", "user__name", "user__email", "address"]
+    search_fields = ["=user__id", *searching.person("user"), "address"]
     ordering = ["-last_seen_at", "-pk"]
 
     @display(description=_("device"))

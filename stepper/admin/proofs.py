@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 
+from stepper.admin import searching
 from stepper.admin.base import HistoryAdmin
 from stepper.models import AddressChange, AddressCode, DayCount, PhoneCode
 
@@ -14,7 +15,7 @@ class AddressChangeAdmin(HistoryAdmin):
     list_display = fields
     list_filter = ["expires_at"]
     list_select_related = ["user"]
-    search_fields = ["=user__id", "user__name", "old_email", "new_email"]
+    search_fields = ["=user__id", *searching.person("user"), "old_email", "new_email"]
     ordering = ["-expires_at", "-pk"]
 
 
@@ -26,7 +27,7 @@ class AddressCodeAdmin(HistoryAdmin):
     list_display = fields
     list_filter = ["expires_at"]
     list_select_related = ["user"]
-    search_fields = ["=user__id", "user__name", "email"]
+    search_fields = ["=user__id", *searching.person("user"), "email"]
     ordering = ["-expires_at", "-pk"]
 
 
@@ -38,7 +39,7 @@ class PhoneCodeAdmin(HistoryAdmin):
     list_display = fields
     list_filter = ["purpose", "expires_at"]
     list_select_related = ["user"]
-    search_fields = ["=user__id", "user__name", "phone"]
+    search_fields = ["=user__id", *searching.person("user"), "phone"]
     ordering = ["-expires_at", "-pk"]
 
 

@@ -2,14 +2,17 @@
 
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from stepper.admin.base import COLOURS, HistoryAdmin, Label, format_instant, normalise_phone_term
+from stepper.admin import searching, told_changes
+from stepper.admin.base import COLOURS, HistoryAdmin, Label, format_instant
 from stepper.models import SecurityEvent, SecurityEventCode, User
+from stepper.security_changes import TUNED
 from stepper.security_log import login_digest
 
 _DANGERS = {
@@ -23,6 +26,7 @@ _WARNINGS = {
     SecurityEventCode.SIGN_IN_REFUSED,
     SecurityEventCode.PERMISSION_REFUSED,
     SecurityEventCode.ACCOUNT_DEACTIVATED,
+    SecurityEventCode.DATA_EXPORTED,
 }
 # Accounts that a search by name may find; more are no answer to "who was it".
 ACCOUNTS_SEARCHED = 100
@@ -51,7 +55,7 @@ class SecurityEventAdmin(HistoryAdmin):
         "address",
         "transport",
         "count",
-        "details",
+        "details_shown",
     ]
     list_display_links = ["at_shown"]
     list_filter = [EventFilter, "transport", "at"]
@@ -70,9 +74,9 @@ class SecurityEventAdmin(HistoryAdmin):
         "address",
         "transport",
         "count",
-        "details",
+        "details_shown",
     ]
-    readonly_fields = ["at_shown", "event_shown", "subject_shown", "actor_shown"]
+    readonly_fields = ["at_shown", "event_shown", "subject_shown", "actor_shown", "details_shown"]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[SecurityEvent], search_term: str
@@ -81,8 +85,7 @@ class SecurityEventAdmin(HistoryAdmin):
         term = search_term.strip()
         if not term or "\x00" in term:
             return (queryset.none() if term else queryset), False
-        phone = normalise_phone_term(term)
-        named = User.objects.filter(Q(name__icontains=term) | Q(email__icontains=term) | Q(phone__contains=phone))
+        named = User.objects.filter(searching.condition_of(User, searching.person(), term) or Q())
         users = list(named.order_by("pk").values_list("pk", flat=True)[:ACCOUNTS_SEARCHED])
         if term.isascii() and term.isdigit() and len(term) <= 18:
             users.append(int(term))
@@ -104,6 +107,14 @@ class SecurityEventAdmin(HistoryAdmin):
         if event.subject_id is None:
             return _("unknown login %(digest)s") % {"digest": event.login_digest[:8]} if event.login_digest else "–"
         return _account(event.subject, event.subject_id)
+
+    @display(description=_("details"))
+    def details_shown(self, event: SecurityEvent) -> str:
+        """Write what was changed of settings, rules and accounts with the names that staff read."""
+        if event.event == SecurityEventCode.SETTINGS_CHANGED:
+            return told_changes.details_in_words(event.details, [apps.get_model(name) for name in TUNED])
+        of = apps.get_model("drivers.Driver") if event.event == SecurityEventCode.DRIVER_DECIDED else User
+        return told_changes.details_of(of, event.details) or "–"
 
     @display(description=_("actor"))
     def actor_shown(self, event: SecurityEvent) -> str:

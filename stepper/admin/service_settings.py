@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -11,6 +12,14 @@ from django.utils.translation import gettext_lazy as _
 from stepper.admin.confirmed import ConfirmedAdmin
 from stepper.admin.second_factor import ServiceSettingsForm
 from stepper.models import ServiceSettings
+
+# Changing these alone, for finance.
+CHANGE_FARES = "stepper.change_fares"
+# In the order of their forms.
+FARES = (
+    *("base_fare", "fare_per_km", "road_factor", "platform_fee_percent"),
+    *("multiplier_sedan", "multiplier_suv", "multiplier_van", "multiplier_bus"),
+)
 
 
 @admin.register(ServiceSettings)
@@ -62,14 +71,16 @@ class ServiceSettingsAdmin(ConfirmedAdmin):
             {
                 "fields": [
                     ("boarding_opens_min", "boarding_apart"),
+                    ("boarding_code", "tips_offered"),
                     "free_cancel_min",
                     ("release_until_min", "now_tolerance_min"),
                     ("tracking_opens_min", "no_show_wait_min"),
                     ("max_open_trips", "booking_gap_min"),
                     ("max_overlapping_traveller", "max_overlapping_account"),
                     ("late_cancels_per_day", "book_ahead_days"),
+                    "quote_kept_min",
                     ("arrival_radius_m", "arrival_fresh_s"),
-                    "step_far_m",
+                    ("step_far_m", "messages_open_h"),
                 ]
             },
         ),
@@ -84,6 +95,7 @@ class ServiceSettingsAdmin(ConfirmedAdmin):
                 ]
             },
         ),
+        (_("Operations room"), {"fields": [("waiting_long_min", "claim_kept_min")]}),
         (_("Drivers' working time"), {"fields": [("auto_offline_warn_min", "active_move_m")]}),
         (
             _("Positions"),
@@ -120,9 +132,19 @@ class ServiceSettingsAdmin(ConfirmedAdmin):
         ),
         (
             _("How people reach the staff"),
-            {"fields": [("support_phone", "support_whatsapp"), ("support_telegram", "support_hours")]},
+            {
+                "fields": [
+                    ("support_phone", "support_whatsapp"),
+                    ("support_telegram", "support_hours"),
+                    "emergency_number",
+                ]
+            },
         ),
-        (_("The company"), {"fields": [("company_name", "company_number"), "company_address"]}),
+        (
+            _("The company"),
+            {"fields": [("company_name", "company_number"), "company_address", ("terms_url", "privacy_url")]},
+        ),
+        (_("Reports"), {"fields": ["report_recipients"]}),
         (
             _("How long rows are kept"),
             {
@@ -132,7 +154,8 @@ class ServiceSettingsAdmin(ConfirmedAdmin):
                     ("offers_kept_days", "working_time_kept_days"),
                     ("applications_kept_days", "watches_kept_days"),
                     ("notifications_kept_days", "read_notifications_kept_days"),
-                    "security_log_kept_days",
+                    ("security_log_kept_days", "audit_kept_months"),
+                    "messages_kept_days",
                     "updated_at",
                 ]
             },
@@ -152,9 +175,19 @@ class ServiceSettingsAdmin(ConfirmedAdmin):
             setattr(stored, name, getattr(obj, name))
         stored.save()
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if super().has_change_permission(request, obj):
+            return True
+        # Not while the page is read-only until somebody confirms who they are.
+        return not getattr(request, "is_read_only", False) and request.user.has_perm(CHANGE_FARES)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        if request.user.is_superuser:
+            return self.readonly_fields
+        if not request.user.has_perm("stepper.change_servicesettings"):
+            return [name for name in flatten_fieldsets(self.get_fieldsets(request, obj)) if name not in FARES]
         # It decides who gets to the administration at all.
-        return self.readonly_fields if request.user.is_superuser else [*self.readonly_fields, "staff_second_factor"]
+        return [*self.readonly_fields, "staff_second_factor"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

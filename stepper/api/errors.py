@@ -28,6 +28,7 @@ from stepper.errors import (
     TooManyRequests,
     Unavailable,
 )
+from stepper.monitoring import figures
 from stepper.web import refusals
 
 logger = logging.getLogger("stepper.api.base")
@@ -96,7 +97,7 @@ def _as_domain_error(error: Exception) -> DomainError | None:
 
 
 def error_body(error: DomainError) -> dict[str, Any]:
-    body: dict[str, Any] = {"code": error.code, "message": str(error.message)}
+    body: dict[str, Any] = {"code": error.code, "message": str(error.message), **error.details}
     if error.fields:
         body["fields"] = {path: [str(message) for message in messages] for path, messages in error.fields.items()}
     return body
@@ -107,6 +108,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     refusal = _as_domain_error(error)
     if refusal is None:
         return None
+    figures.count_refusal(refusal)
     headers = {}
     if isinstance(refusal, NotSignedIn):
         headers["WWW-Authenticate"] = "Bearer"
@@ -130,6 +132,7 @@ def refuse_for_now(request: HttpRequest, error: BaseException | None) -> HttpRes
 
 def refusal_response(request: HttpRequest, refusal: DomainError) -> HttpResponse:
     """Answer a refusal in the shape of the API there and as a page elsewhere."""
+    figures.count_refusal(refusal)
     response: HttpResponse
     if request.path_info.startswith(API_PREFIX):
         response = JsonResponse(error_body(refusal), status=refusal.status)

@@ -19,7 +19,7 @@ from stepper.models import AccountSession
 LISTED = 100
 
 
-def _key_of(request: Request) -> str | None:
+def key_of(request: Request) -> str | None:
     """Return the key of the session in which a request is made: that of its token, or of its cookie."""
     if isinstance(request.auth, dict):
         return session_key_of(request.auth)
@@ -27,7 +27,7 @@ def _key_of(request: Request) -> str | None:
     return key
 
 
-def _session_of(request: Request) -> SessionBase:
+def session_of(request: Request) -> SessionBase:
     """Return the session in which a request is made.
 
     Raises:
@@ -35,7 +35,7 @@ def _session_of(request: Request) -> SessionBase:
     """
     if not isinstance(request.auth, dict):
         return request._request.session
-    session: SessionBase | None = lookup_session(_key_of(request) or "")
+    session: SessionBase | None = lookup_session(key_of(request) or "")
     if session is None:
         raise invalid_token()
     return session
@@ -68,7 +68,7 @@ class ConfirmView(APIView):
 
     def post(self, request: ApiRequest) -> Response:
         body = read(request, ConfirmSerializer)
-        session = _session_of(request)
+        session = session_of(request)
         confirmation.confirm(request._request, session, request.user, body["password"], body.get("code", ""))
         if session is request._request.session:
             session.cycle_key()
@@ -83,7 +83,7 @@ class SessionsView(APIView):
 
     def get(self, request: ApiRequest) -> Response:
         rows = sessions.sessions_of(request.user)[:LISTED]
-        context = {"session_key": _key_of(request)}
+        context = {"session_key": key_of(request)}
         return Response({"sessions": AccountSessionSerializer(rows, many=True, context=context).data})
 
 
@@ -91,7 +91,7 @@ class SessionView(APIView):
     """End one session."""
 
     def delete(self, request: ApiRequest, session_id: int) -> Response:
-        sessions.end_session(request.user, _session_of(request), session_id)
+        sessions.end_session(request.user, session_of(request), session_id)
         return Response(status=204)
 
 
@@ -99,7 +99,7 @@ class EndOthersView(APIView):
     """Sign out everywhere else."""
 
     def post(self, request: ApiRequest) -> Response:
-        sessions.end_other_sessions(request.user, _session_of(request))
+        sessions.end_other_sessions(request.user, session_of(request))
         return Response(status=204)
 
 
@@ -107,5 +107,5 @@ class EndAllView(APIView):
     """Sign out everywhere, here too."""
 
     def post(self, request: ApiRequest) -> Response:
-        sessions.end_all_sessions(request.user, _session_of(request))
+        sessions.end_all_sessions(request.user, session_of(request))
         return Response(status=204)

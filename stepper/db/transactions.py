@@ -132,10 +132,10 @@ def isolate_failures(work: Callable[[list[int]], int], ids: list[int]) -> int:
 
 
 database_pool = ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="database")
-# Only for the five loops of the service: deadlines and rounds; working time and watches; deletion of old rows; the
-# sweep of events; the flush of positions. Each uses one thread at a time, so each always finds a free one, whatever
-# clients do.
-service_pool = ThreadPoolExecutor(5, thread_name_prefix="service")
+# Only for the six loops of the service: deadlines and rounds; working time and watches; deletion of old rows; counting
+# for the reports; the sweep of events; the flush of positions. Each uses one thread at a time, so each always finds a
+# free one, whatever clients do.
+service_pool = ThreadPoolExecutor(6, thread_name_prefix="service")
 
 
 async def run_in_thread(func: Callable[..., T], *args: Any, pool: ThreadPoolExecutor = database_pool) -> T:

@@ -9,6 +9,8 @@ import stepper.models.phone_settings
 
 
 class Migration(migrations.Migration):
+    upgrade_reasons = {"tables": "the settings are read by a statement of their own"}
+
     dependencies = [
         ("stepper", "0023_booking_form"),
     ]

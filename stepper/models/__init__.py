@@ -1,6 +1,7 @@
 """People who sign in, and the settings that staff tune while the service runs."""
 
 from .addresses import AddressChange, AddressCode
+from .audit import AuditAction, AuditEntry, AuditRetention
 from .dispatch_settings import DispatchMode
 from .phones import DayCount, PhoneCode, PhonePurpose
 from .restores import Restore
@@ -25,6 +26,9 @@ __all__ = [
     "AccountSession",
     "AddressChange",
     "AddressCode",
+    "AuditAction",
+    "AuditEntry",
+    "AuditRetention",
     "DayCount",
     "DispatchMode",
     "PhoneCode",

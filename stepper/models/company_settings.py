@@ -1,6 +1,7 @@
-"""Settings that say who the company is and how people reach its staff."""
+"""Settings that say who the company is, how people reach its staff and who gets its figures."""
 
-from django.core.validators import RegexValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator, URLValidator, validate_email
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from msgspec import Struct
@@ -53,6 +54,14 @@ class SupportSettings(models.Model):
         db_default="",
         help_text=_("As people read it in any language, for example 08:00–22:00."),
     )
+    emergency_number = models.CharField(
+        _("emergency number"),
+        max_length=16,
+        default="112",
+        db_default="112",
+        validators=[RegexValidator(r"^[+]?[0-9]{2,15}\Z", _("Digits only."))],
+        help_text=_("Called from the safety button of a trip."),
+    )
 
     @property
     def support(self) -> Support:
@@ -66,8 +75,25 @@ class SupportSettings(models.Model):
         )
 
 
+# Mails of a night; more people are better reached by an address of their own mail system.
+MOST_ADDRESSES = 20
+
+
+def split_addresses(text: str) -> list[str]:
+    return [address for address in (part.strip() for part in text.replace(";", ",").split(",")) if address]
+
+
+def validate_addresses(text: str) -> None:
+    """Refuse what is not a list of e-mail addresses. Raises ValidationError."""
+    addresses = split_addresses(text)
+    for address in addresses:
+        validate_email(address)
+    if len(addresses) > MOST_ADDRESSES:
+        raise ValidationError(_("At most %(most)d addresses.") % {"most": MOST_ADDRESSES})
+
+
 class CompanySettings(models.Model):
-    """Who issues receipts."""
+    """Who issues receipts, under which terms, and who gets the figures of each day."""
 
     class Meta:
         abstract = True
@@ -84,3 +110,34 @@ class CompanySettings(models.Model):
         _("company's tax number (BIN, IIN)"), max_length=30, blank=True, default="", db_default=""
     )
     company_address = PlainTextField(_("address of the company"), max_length=200, blank=True, default="", db_default="")
+    terms_url = models.CharField(
+        _("address of the terms of use"),
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[URLValidator(schemes=["https"])],
+        help_text=_("Linked where people sign up; empty: no terms are mentioned."),
+    )
+    privacy_url = models.CharField(
+        _("address of the privacy page"),
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[URLValidator(schemes=["https"])],
+        help_text=_("Empty: the built-in page, which says what is kept and for how long by these settings."),
+    )
+    report_recipients = PlainTextField(
+        _("report of the day goes to"),
+        max_length=500,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[validate_addresses],
+        help_text=_("E-mail addresses with commas between them; each morning they get the figures of the day before."),
+    )
+
+    @property
+    def report_addresses(self) -> list[str]:
+        return split_addresses(self.report_recipients)

@@ -15,6 +15,8 @@ class Restore(models.Model):
     class Meta:
         verbose_name = _("restore")
         verbose_name_plural = _("restores")
+        # Of no model's rows: it opens /ops/system/.
+        permissions = [("view_system", _("Can see the state of the system"))]
 
     def __str__(self) -> str:
         return self.generation

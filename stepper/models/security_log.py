@@ -1,11 +1,10 @@
 """The security log: who signed in or failed to, and who changed what about accounts, rights and settings."""
 
-from typing import Any
-
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from stepper.models.insert_only import InsertOnly
 from stepper.models.users import User
 from stepper.texts import PlainTextField
 
@@ -33,9 +32,11 @@ class SecurityEventCode(models.TextChoices):
     EMAIL_CHANGED = "email.changed", _("e-mail changed")
     PHONE_CODE_SENT = "phone.code_sent", _("code sent by SMS")
     PHONE_VERIFIED = "phone.verified", _("phone verified")
+    CONFIRMED_BY_SMS = "phone.confirmed", _("confirmed by a code by SMS")
     PHONE_CHANGED = "phone.changed", _("phone changed")
     ACCOUNT_CREATED = "account.created", _("account created")
     ACCOUNT_DELETED = "account.deleted", _("account deleted")
+    DATA_EXPORTED = "data.exported", _("own data exported")
     ACCOUNT_DEACTIVATED = "account.deactivated", _("account deactivated")
     ACCOUNT_ACTIVATED = "account.activated", _("account activated")
     RIGHTS_CHANGED = "rights.changed", _("staff or superuser changed")
@@ -58,7 +59,7 @@ class SecurityTransport(models.TextChoices):
     SERVER = "server", _("server")
 
 
-class SecurityEvent(models.Model):
+class SecurityEvent(InsertOnly):
     """One event, or several alike of one minute. Written by `stepper.security_log` alone, pruned by age.
 
     Neither foreign key is a constraint: the log outlives the accounts it names, and their deletion does not write here.
@@ -108,13 +109,3 @@ class SecurityEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event} #{self.pk}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Insert; raise TypeError for a row that is stored already."""
-        if not self._state.adding:
-            raise TypeError("the security log is not changed")
-        super().save(*args, **kwargs)
-
-    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Raise TypeError: only pruning deletes, by age and many at once."""
-        raise TypeError("the security log is not changed")

@@ -1,7 +1,8 @@
 """The settings that staff tune while the service runs: one abstract model a subject, one row of them all.
 
 Those of prices and dispatch are in dispatch_settings.py, who the company is in company_settings.py, those of codes
-by SMS in phone_settings.py.
+by SMS in phone_settings.py, of positions in position_settings.py, of the operations room in room_settings.py, of the
+steps of a trip in trip_settings.py.
 """
 
 import datetime as dt
@@ -14,55 +15,9 @@ from django.utils.translation import gettext_lazy as _
 from .company_settings import CompanySettings, SupportSettings
 from .dispatch_settings import DispatchSettings, PricingSettings, RankingSettings, between
 from .phone_settings import PhoneSettings
-
-
-class TripSettings(models.Model):
-    """When the steps of a trip are allowed, and what counts as being at the pickup."""
-
-    class Meta:
-        abstract = True
-
-    boarding_opens_min = models.PositiveIntegerField(_("boarding opens, min before departure"), default=60)
-    boarding_apart = models.BooleanField(
-        _("boarding and driving off are two steps"),
-        default=False,
-        db_default=False,
-        help_text=_(
-            "On private trips, where drivers take both at once otherwise. On shared trips they always are two."
-        ),
-    )
-    free_cancel_min = models.PositiveIntegerField(_("free cancelling until, min before departure"), default=120)
-    release_until_min = models.PositiveIntegerField(_("driver may release until, min before departure"), default=15)
-    now_tolerance_min = models.PositiveIntegerField(_("a time this many minutes ago is now"), default=5)
-    tracking_opens_min = models.PositiveIntegerField(_("tracking opens, min before departure"), default=120)
-    no_show_wait_min = models.PositiveIntegerField(
-        _("no-show after waiting, min"),
-        default=5,
-        db_default=5,
-        validators=between(0, 120),
-        help_text=_("Counted from the departure, or from the driver's arrival where that is later."),
-    )
-    arrival_radius_m = models.PositiveIntegerField(
-        _("at the pickup within, m"),
-        default=300,
-        db_default=300,
-        validators=between(50, 5000),
-        help_text=_("A driver who is farther away cannot say that they have arrived. Pickup areas can allow more."),
-    )
-    arrival_fresh_s = models.PositiveIntegerField(
-        _("position bears a step out for, s"),
-        default=60,
-        db_default=60,
-        validators=between(10, 3600),
-        help_text=_("An arrival without one as new as this is flagged: no no-show, and the passenger may cancel."),
-    )
-    step_far_m = models.PositiveIntegerField(
-        _("later steps are flagged beyond, m"),
-        default=2000,
-        db_default=2000,
-        validators=between(100, 50_000),
-        help_text=_("Driving off, arriving and completing so far from where it should be; staff see it."),
-    )
+from .position_settings import PositionSettings
+from .room_settings import RoomSettings
+from .trip_settings import TripSettings
 
 
 class BookingSettings(models.Model):
@@ -105,6 +60,13 @@ class BookingSettings(models.Model):
         db_default=30,
         validators=between(1, 365),
         help_text=_("A trip for later than that is refused, on pages and over REST."),
+    )
+    quote_kept_min = models.PositiveIntegerField(
+        _("a price is kept, min"),
+        default=10,
+        db_default=10,
+        validators=between(1, 60),
+        help_text=_("Who books within this time pays what they saw, also where fares have changed meanwhile."),
     )
     late_cancels_per_day = models.PositiveIntegerField(
         _("cancellations a day after a driver accepted"),
@@ -188,36 +150,6 @@ class WorkingTimeSettings(models.Model):
         default=500,
         validators=between(50, 5000),
         help_text=_("Less is a parked vehicle whose position wanders."),
-    )
-
-
-class PositionSettings(models.Model):
-    """How often phones send their position, and which positions are believed."""
-
-    class Meta:
-        abstract = True
-
-    position_trip_s = models.PositiveIntegerField(
-        _("seconds between positions on a trip"), default=10, validators=between(1, 600)
-    )
-    position_idle_s = models.PositiveIntegerField(
-        _("seconds between positions, idle"), default=60, validators=between(1, 600)
-    )
-    position_move_m = models.PositiveIntegerField(
-        _("metres moved that send at once"), default=25, validators=between(1, 1000)
-    )
-    position_replay_s = models.PositiveIntegerField(
-        _("seconds a last position is replayed"), default=300, validators=between(1, 3600)
-    )
-    position_accuracy_m = models.PositiveIntegerField(
-        _("worst accuracy for dispatch, m"), default=200, validators=between(10, 5000)
-    )
-    max_speed_kmh = models.PositiveIntegerField(
-        _("fastest vehicle that is believed, km/h"),
-        default=250,
-        db_default=250,
-        validators=between(50, 2000),
-        help_text=_("A position that needs more is kept aside until two more agree with it."),
     )
 
 
@@ -352,6 +284,20 @@ class KeptSettings(models.Model):
         validators=between(30, 3650),
         help_text=_("Sign-ins, failures and changes of accounts, rights and settings."),
     )
+    audit_kept_months = models.PositiveIntegerField(
+        _("audit log kept, months"),
+        default=36,
+        db_default=36,
+        validators=between(6, 120),
+        help_text=_("Who of the staff looked at whose data, and what staff and the system changed. Whole months."),
+    )
+    messages_kept_days = models.PositiveIntegerField(
+        _("messages kept, days"),
+        default=1095,
+        db_default=1095,
+        validators=between(30, 3650),
+        help_text=_("What passenger and driver wrote to each other, from the end of the trip."),
+    )
 
 
 class SignInSettings(models.Model):
@@ -386,14 +332,15 @@ class ServiceSettings(
     PhoneSettings,
     SupportSettings,
     CompanySettings,
+    RoomSettings,
 ):
     """The one row of settings that staff change without a deploy; read once per transaction by `current()`."""
 
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        verbose_name = _("settings")
-        verbose_name_plural = _("settings")
+        verbose_name = verbose_name_plural = _("settings")
+        permissions = [("change_fares", "Can change fares and fees")]
         constraints = [
             models.CheckConstraint(condition=Q(pk=1), name="settings_one_row"),
             models.CheckConstraint(
@@ -411,12 +358,10 @@ class ServiceSettings(
     def current(cls) -> Self:
         """Read the settings in force; the defaults where staff have never saved any."""
         # As text: so many columns take longer to put into a query than the query takes.
-        rows = cls.objects.raw("SELECT * FROM stepper_servicesettings WHERE id = 1")
-        return next(iter(rows), None) or cls(pk=1)
+        return next(iter(cls.objects.raw("SELECT * FROM stepper_servicesettings WHERE id = 1")), None) or cls(pk=1)
 
     def multiplier(self, vehicle_class: str) -> float:
-        multiplier: float = getattr(self, f"multiplier_{vehicle_class}")
-        return multiplier
+        return float(getattr(self, f"multiplier_{vehicle_class}"))
 
     def offer_ttl(self, urgency: str) -> dt.timedelta:
         """Return the time a driver has to answer an offer of this urgency."""

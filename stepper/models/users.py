@@ -160,6 +160,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     session_binding = models.CharField(max_length=160, default="", db_default="", blank=True, editable=False)
     # The kinds of pushes that the user does not want, with spaces between (realtime.push.subscriptions.Topic).
     push_muted = models.CharField(max_length=100, default="", db_default="", blank=True, editable=False)
+    # The kinds of notifications that the user wants by e-mail, likewise, and whether they want an SMS of what a trip
+    # hangs on (realtime.delivery.choices).
+    mail_topics = models.CharField(max_length=100, default="", db_default="", blank=True, editable=False)
+    wants_trip_sms = models.BooleanField(default=False, db_default=False, editable=False)
     # What drivers gave this passenger; the average is never stored.
     rating_sum = models.PositiveIntegerField(default=0, editable=False)
     rating_count = models.PositiveIntegerField(default=0, editable=False)
@@ -172,6 +176,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     class Meta:
         verbose_name = _("user")
         verbose_name_plural = _("users")
+        # Beside those of Django. Whoever has one still enters the password once more.
+        permissions = [
+            ("assign_role", "Can give and take roles of staff"),
+            ("export_person", "Can export a person's data"),
+            ("erase_person", "Can erase a person"),
+        ]
         constraints = [
             models.UniqueConstraint(Lower("email"), name="user_email_unique_ci"),
             models.CheckConstraint(

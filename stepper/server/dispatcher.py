@@ -1,6 +1,7 @@
 """The dispatcher: deadlines, due rounds, searches that end, drivers' working time, watches of trips with a driver.
 
-Any number of dispatchers may run. Each also deletes old rows (stepper.server.pruning).
+Any number of dispatchers may run. Each also deletes old rows (stepper.server.pruning), and one of them at a time counts
+for the reports (trips.reports) and sends those of the night.
 """
 
 import asyncio
@@ -15,9 +16,12 @@ from django.utils import timezone
 
 from drivers import metrics, validity, working_time
 from realtime.models import ServerBeat
+from stepper.audit import retention
+from stepper.audit.context import by_system
 from stepper.db.transactions import run_in_thread, service_pool
 from stepper.server.pruning import Pruner
 from trips import deadlines, unfilled, watch
+from trips.reports import keeping, nightly
 
 logger = logging.getLogger("stepper.server.dispatcher")
 
@@ -27,6 +31,11 @@ SUPERVISE_S = 2.0
 # Rows of a kind that one pass handles: the hours of many drivers may begin at the same time.
 BATCH = 100
 BEAT_S = 5.0
+# Months of the audit log end seldom.
+DROPS_AUDIT_S = 24 * 3600.0
+# A server that has just started has people to answer; what is old can wait.
+PRUNES_AFTER_S = 30.0
+COUNTS_AFTER_S = 15.0
 
 
 def dispatch_due() -> int:
@@ -40,7 +49,9 @@ def dispatch_due() -> int:
     expired = deadlines.expire_due_offers()
     if expired >= deadlines.EXPIRED_AT_ONCE:
         return expired
-    return expired + deadlines.start_due_rounds() + deadlines.cancel_due_searches()
+    started = deadlines.start_due_rounds()
+    with by_system("dispatcher: end of search"):
+        return expired + started + deadlines.cancel_due_searches()
 
 
 def supervise_due() -> bool:
@@ -56,6 +67,13 @@ def supervise_due() -> bool:
         validity.remind_due(BATCH),
     )
     return max(done) >= BATCH
+
+
+def report_due() -> float:
+    """Count days for the reports, and send those of the night; return the seconds until it is due again."""
+    waits_s = keeping.count_due()
+    nightly.send_due()
+    return waits_s
 
 
 class Dispatcher:
@@ -78,7 +96,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Run the loops until stopped. They are separate, so that offers wait for nothing else."""
-        await asyncio.gather(self._dispatch(), self._look_after(), self._prune())
+        await asyncio.gather(self._dispatch(), self._look_after(), self._prune(), self._count())
 
     async def _look_after(self) -> None:
         while not self._stopping.is_set():
@@ -113,8 +131,13 @@ class Dispatcher:
                 await self._pause(TICK_S)
 
     async def _prune(self) -> None:
+        await self._pause(PRUNES_AFTER_S)
+        audit_due = 0.0
         while not self._stopping.is_set():
             try:
+                if time.monotonic() >= audit_due:
+                    audit_due = time.monotonic() + DROPS_AUDIT_S
+                    await self._drop_audit()
                 wait_s = await run_in_thread(self._pruner.prune_due, pool=service_pool)
             except DatabaseError as error:
                 logger.warning("the deletion of old rows waits for the database: %s", error)
@@ -122,6 +145,26 @@ class Dispatcher:
             except Exception:  # as in `_dispatch`: nothing may end this loop
                 logger.exception("old rows were not deleted")
                 wait_s = 1.0
+            await self._pause(wait_s)
+
+    async def _drop_audit(self) -> None:
+        """Drop old months of the audit log; where that fails, other old rows still go."""
+        try:
+            await run_in_thread(retention.drop_old_months, pool=service_pool)
+        except Exception:
+            logger.exception("old months of the audit log were not dropped")
+
+    async def _count(self) -> None:
+        await self._pause(COUNTS_AFTER_S)
+        while not self._stopping.is_set():
+            try:
+                wait_s = await run_in_thread(report_due, pool=service_pool)
+            except DatabaseError as error:
+                logger.warning("counting for the reports waits for the database: %s", error)
+                wait_s = 5.0
+            except Exception:  # as in `_dispatch`: nothing may end this loop
+                logger.exception("nothing was counted for the reports")
+                wait_s = 60.0
             await self._pause(wait_s)
 
     async def _pause(self, seconds: float) -> None:

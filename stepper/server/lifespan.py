@@ -19,6 +19,8 @@ from realtime.outbox import publisher
 from realtime.sockets.base import open_sockets
 from realtime.sockets.counts import counts
 from realtime.sockets.heartbeat import send_heartbeats_for_ever
+from stepper.monitoring.exposition import metrics_port
+from stepper.monitoring.processes import processes
 from stepper.server.dispatcher import Dispatcher
 from stepper.tasks.worker import worker
 
@@ -50,6 +52,8 @@ async def start() -> None:
     if layer_start is not None:
         await layer_start()
     await counts.open()
+    metrics_port.open()
+    processes.open()
     _heartbeats = asyncio.create_task(send_heartbeats_for_ever())
     if settings.DISPATCHER == "inside":
         _dispatcher = Dispatcher()
@@ -74,6 +78,8 @@ async def stop() -> None:
         await _dispatcher.stop()
         _dispatcher = None
     await counts.close()
+    metrics_port.close()
+    await processes.close()
     await buffer.close()
     await publisher.close()
     # After everything that may enqueue: what is ready is still sent, within a time limit.

@@ -26,6 +26,20 @@ def escape_control_characters(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
+def hide_links(text: str) -> str:
+    """Replace what follows the fixed part of a link that its recipient alone may know by an ellipsis."""
+    return _LINK.sub(r"\1…", text)
+
+
+class FaultHandler(logging.Handler):
+    """Counts lines that say that something is wrong; writes nothing."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from stepper.monitoring.figures import FAULTS  # noqa: PLC0415 - which needs Django, which reads this first
+
+        FAULTS.inc()
+
+
 class LineFormatter(logging.Formatter):
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
         """Write the time in UTC, ISO 8601 with the offset: servers in different zones are read together."""
@@ -37,8 +51,8 @@ class LineFormatter(logging.Formatter):
         return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record and its traceback; what follows the fixed part of such a link becomes an ellipsis."""
-        return _LINK.sub(r"\1…", super().format(record))
+        """Format a record and its traceback, without such links."""
+        return hide_links(super().format(record))
 
 
 class RefusalFilter(logging.Filter):
@@ -74,8 +88,8 @@ class RefusalFilter(logging.Filter):
         return True
 
 
-def logging_configuration(level: str, *, own_level: str) -> dict[str, Any]:
-    """Return Django's LOGGING: everything to standard error, `own_level` for what is ours."""
+def logging_configuration(level: str, *, own_level: str, form: str = "line") -> dict[str, Any]:
+    """Return Django's LOGGING: everything to standard error, `own_level` for what is ours, `form` line or json."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -84,15 +98,18 @@ def logging_configuration(level: str, *, own_level: str) -> dict[str, Any]:
                 "()": "stepper.server.logs.LineFormatter",
                 "format": "{asctime} {levelname} {name}: {message}",
                 "style": "{",
-            }
+            },
+            # It imports a library of its own, so only where it is wanted.
+            **({"json": {"()": "stepper.monitoring.json_logs.JsonFormatter"}} if form == "json" else {}),
         },
         # What strangers can cause at will must not fill the disk.
         "filters": {"refusals": {"()": "stepper.server.logs.RefusalFilter", "most": 20}},
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
-            "refusals": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["refusals"]},
+            "stderr": {"class": "logging.StreamHandler", "formatter": form},
+            "faults": {"class": "stepper.server.logs.FaultHandler", "level": "ERROR"},
+            "refusals": {"class": "logging.StreamHandler", "formatter": form, "filters": ["refusals"]},
         },
-        "root": {"handlers": ["stderr"], "level": level},
+        "root": {"handlers": ["stderr", "faults"], "level": level},
         "loggers": {
             "stepper": {"level": own_level},
             # Without Django's own handlers, which write lines without a time or a second time, and mail nobody.

@@ -29,17 +29,33 @@ from django_tasks_db.models import DBTaskResult
 
 from drivers.models import Approval, AvailabilityChange, Break, Driver, DriverApplication, DriverDocument, TrailPoint
 from realtime.models import Event, Notification, PushSubscription, ServerBeat
+from stepper.audit.context import Actor
+from stepper.audit.writing import ROWS, record
 from stepper.db.transactions import in_transaction
 from stepper.models import (
     AccountSession,
     AddressChange,
     AddressCode,
+    AuditAction,
     DayCount,
     PhoneCode,
     SecurityEvent,
     ServiceSettings,
 )
-from trips.models import AppliedCommand, DispatchRound, Offer, Trip, TripShare, TripTransition, TripWatch
+from trips.models import (
+    AppliedCommand,
+    Claim,
+    DispatchRound,
+    Offer,
+    SafetyAlert,
+    StaffAssignment,
+    Trip,
+    TripChange,
+    TripMessage,
+    TripShare,
+    TripTransition,
+    TripWatch,
+)
 from trips.repeats import KEPT_FOR
 from trips.states import FINISHED, OfferStatus
 
@@ -114,7 +130,8 @@ def _trip_ended(cutoff: dt.datetime) -> Q:
 def _trip_without_driver_ended(cutoff: dt.datetime) -> Q:
     """Return the condition that the row's trip ended before the instant and never had a driver."""
     accepted = Offer.objects.filter(trip=OuterRef("trip"), status=OfferStatus.ACCEPTED).order_by()
-    return _trip_ended(cutoff) & Q(trip__driver__isnull=True) & ~Q(Exists(accepted))
+    assigned = StaffAssignment.objects.filter(trip=OuterRef("trip")).order_by()
+    return _trip_ended(cutoff) & Q(trip__driver__isnull=True) & ~Q(Exists(accepted)) & ~Q(Exists(assigned))
 
 
 def _session_ended(cutoff: dt.datetime) -> Q:
@@ -149,6 +166,11 @@ RULES: Final[Sequence[Rule]] = (
     # What a dispute needs. Transitions say which part of a trail a passenger may see, so they stay as long as trails.
     Rule(TripTransition, "created_at", _days("disputes_kept_days", "trail_kept_days"), _trip_ended),
     Rule(Offer, "created_at", _days("disputes_kept_days", "offers_kept_days", "rounds_kept_days"), _trip_ended),
+    # With a trip's offers, which say whether it had a driver. Those of before there were any came all at once.
+    Rule(StaffAssignment, "assigned_at", _days("disputes_kept_days", "offers_kept_days"), _trip_ended, Search.ALL_KEYS),
+    Rule(TripChange, "created_at", _days("disputes_kept_days"), _trip_ended),
+    Rule(TripMessage, "sent_at", _days("messages_kept_days"), _trip_ended),
+    Rule(SafetyAlert, "raised_at", _days("disputes_kept_days"), _trip_ended),
     Rule(LogEntry, "action_time", _days("disputes_kept_days")),
     Rule(TrailPoint, "recorded_at", _days("trail_kept_days")),
     # Why a driver did not get a trip (trips.explain) is read from rounds, offers and changes of availability.
@@ -194,6 +216,13 @@ RULES: Final[Sequence[Rule]] = (
     Rule(AddressCode, "expires_at", _at_once, search=Search.ALL_KEYS),
     Rule(PhoneCode, "expires_at", _at_once, search=Search.ALL_KEYS),
     Rule(DayCount, "closes_at", _at_once, search=Search.ALL_KEYS),
+    # Over by time; the operations room ends those of what is solved at once (trips.room.claims).
+    Rule(
+        Claim,
+        "claimed_at",
+        lambda settings: dt.timedelta(minutes=settings.claim_kept_min),
+        search=Search.ALL_KEYS,
+    ),
     # One row for each process that was a dispatcher.
     Rule(ServerBeat, "beat_at", lambda _settings: dt.timedelta(days=1), search=Search.ALL_KEYS),
 )
@@ -201,6 +230,7 @@ RULES: Final[Sequence[Rule]] = (
 _ACCOUNTS = "grows with the accounts; one that its owner deletes stays without a name"
 _TRIPS = "a trip, what was paid for it and how it was rated are never deleted; driver's earnings are read from them"
 _DRIVERS = "one row a driver"
+_REPORTS = "counts of a day that reports are read from for years, with no person in them but the driver by number"
 _STAFF = "staff write a few of them"
 WITHOUT_RULE: Final = {
     "stepper.User": _ACCOUNTS,
@@ -212,15 +242,25 @@ WITHOUT_RULE: Final = {
     "trips.Trip": _TRIPS,
     "trips.Booking": _TRIPS,
     "trips.Rating": _TRIPS,
+    "trips.TripLeg": _TRIPS,
+    "trips.SavedPlace": "a dozen an account at most; they go with it",
     "drivers.Driver": _ACCOUNTS,
     "drivers.Vehicle": _ACCOUNTS,
     "drivers.DriverMetrics": _DRIVERS,
     "drivers.DriverPosition": _DRIVERS,
+    "trips.TripDay": _REPORTS,
+    "trips.TripHour": _REPORTS,
+    "trips.TripReason": _REPORTS,
+    "trips.DriverDay": _REPORTS,
+    "trips.ReportState": "one row",
     "trips.DispatchRule": _STAFF,
     "trips.PickupArea": _STAFF,
     "trips.Place": "towns, airports and sights: staff and imports write them, and they do not age",
+    "trips.Wish": _STAFF,
     "auth.Group": _STAFF,
     "auth.Group_permissions": _STAFF,
+    "stepper.AuditEntry": "whole months go by `stepper.audit.retention`, as the database lets nobody else delete them",
+    "stepper.AuditRetention": "deleted in the transaction that writes it",
     "stepper.ServiceSettings": "one row",
     "stepper.Restore": "one row for each time a backup was put in place",
     "auth.Permission": "grows with the code",
@@ -237,6 +277,8 @@ class Walk:
     after: Any
     due_at: float
     restarts_at: float
+    # Rows that went since it began.
+    deleted: int = 0
 
 
 class Pruner:
@@ -259,6 +301,7 @@ class Pruner:
                 continue
             walk.due_at = started_at + PRUNE_S
             if walk.restarts_at <= started_at:
+                _log(walk)
                 walk.after, walk.restarts_at = _before_all_keys(walk.rule.model), started_at + WALK_S
             settings = settings or ServiceSettings.current()
             if prune_batch(walk, now, settings):
@@ -269,6 +312,14 @@ class Pruner:
         return max(0.0, min(walk.due_at for walk in self._walks) - ended_at)
 
 
+def _log(walk: Walk) -> None:
+    """Write to the audit log how many rows of a table went in a day; what a process ends with is not counted."""
+    if walk.deleted:
+        label, fields = walk.rule.model._meta.label_lower, {ROWS: [walk.deleted, None]}
+        record(Actor(None, "", "dispatcher: old rows"), AuditAction.PRUNE, model=label, fields=fields)
+        walk.deleted = 0
+
+
 def prune_batch(walk: Walk, now: dt.datetime, settings: ServiceSettings) -> bool:
     """Read the next batch of a rule and delete the rows that go; return whether there may be more at once."""
     rule = walk.rule
@@ -277,7 +328,7 @@ def prune_batch(walk: Walk, now: dt.datetime, settings: ServiceSettings) -> bool
         oldest = _rows(rule).filter(rule.condition(cutoff)).order_by(rule.since)
         keys = list(oldest.values_list("pk", flat=True)[:BATCH])
         if keys:
-            _delete(rule, keys, cutoff)
+            walk.deleted += _delete(rule, keys, cutoff)
         return len(keys) == BATCH
     rows = list(read_keys(walk, cutoff))
     keys = []
@@ -289,7 +340,7 @@ def prune_batch(walk: Walk, now: dt.datetime, settings: ServiceSettings) -> bool
         if goes:
             keys.append(key)
     if keys:
-        _delete(rule, keys, cutoff)
+        walk.deleted += _delete(rule, keys, cutoff)
     return len(rows) == BATCH and walk.after == rows[-1][0]
 
 

@@ -90,8 +90,11 @@ class Tally:
     """What the clients of a run saw go wrong that a busy city does not explain."""
 
     trouble: Counter[str] = field(default_factory=Counter)
+    # Code -> how often a client was refused with it, expected or not.
+    refused: Counter[str] = field(default_factory=Counter)
 
     def add_refusal(self, code: str) -> None:
+        self.refused[code] += 1
         if code not in EXPECTED:
             self.trouble[f"refused with {code}"] += 1
 

@@ -188,6 +188,10 @@ class VirtualDriver:
                     return
             case TripStatus.DRIVER_ARRIVED:
                 await self._wait_with(job, self._behaviour.at_pickup_s)
+            case TripStatus.IN_TRANSIT if job.stops_reached < len(job.stops):
+                if await self._drive(job, job.stops[job.stops_reached]):
+                    await self._reach_stop(job)
+                return
             case TripStatus.IN_TRANSIT:
                 if not await self._drive(job, job.dropoff):
                     return
@@ -202,8 +206,20 @@ class VirtualDriver:
             await self._take_step(job, step)
 
     async def _take_step(self, job: Job, step: TripStatus) -> None:
+        if await self._update(job, step.value):
+            job.status = step
+            if step == TripStatus.COMPLETED:
+                self._jobs.end(job.trip_id)
+
+    async def _reach_stop(self, job: Job) -> None:
+        number = job.stops_reached + 1
+        if not (job.is_over or job.is_doubtful) and await self._update(job, "stop_reached", stop=number):
+            job.stops_reached = max(job.stops_reached, number)
+
+    async def _update(self, job: Job, status: str, stop: int | None = None) -> bool:
+        """Send what happened; False: it was refused, or nobody knows."""
         spot = self.spot
-        update = events.StatusUpdate(trip_id=job.trip_id, status=step.value, lat=spot.lat, lng=spot.lng)
+        update = events.StatusUpdate(trip_id=job.trip_id, status=status, lat=spot.lat, lng=spot.lng, stop=stop)
         try:
             await self.socket.request(update)
         except Gone:
@@ -211,9 +227,8 @@ class VirtualDriver:
         except Refused as refusal:
             await self._handle_refusal(job, refusal)
         else:
-            job.status = step
-            if step == TripStatus.COMPLETED:
-                self._jobs.end(job.trip_id)
+            return True
+        return False
 
     async def _handle_refusal(self, job: Job, refusal: Refused) -> None:
         if refusal.code == "rate.limited":
@@ -224,7 +239,7 @@ class VirtualDriver:
             # The server still believes an older position; the next ones convince it.
             await self._send_spot(moving=False)
             await self._pause(NOT_THERE_S)
-        elif refusal.code == "trip.transition_refused":
+        elif refusal.code in ("trip.transition_refused", "trip.stop_refused"):
             job.is_doubtful = True
         else:
             self._jobs.end(job.trip_id)

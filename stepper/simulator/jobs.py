@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from realtime import events
 from stepper.simulator.clock import Clock, Spot, km_between, now
@@ -23,6 +23,9 @@ class Job:
     pickup: Spot
     dropoff: Spot
     departure_at: dt.datetime
+    # The stops between, and how many of them are reached.
+    stops: list[Spot] = field(default_factory=list)
+    stops_reached: int = 0
     # Something was refused or missed: ask before the next step.
     is_doubtful: bool = False
     is_over: bool = False
@@ -63,7 +66,8 @@ class Jobs:
             self._jobs[trip_id] = Job(trip_id, version, TripStatus.ACCEPTED, spot, spot, now(), is_doubtful=True)
         else:
             pickup, dropoff = _spot(card.pickup), _spot(card.dropoff)
-            self._jobs[trip_id] = Job(trip_id, version, TripStatus.ACCEPTED, pickup, dropoff, card.departure_at)
+            stops = [_spot(stop) for stop in card.stops]
+            self._jobs[trip_id] = Job(trip_id, version, TripStatus.ACCEPTED, pickup, dropoff, card.departure_at, stops)
         self._on_change()
 
     def apply_snapshot(self, trip: events.TripSnapshot, driver_id: int | None) -> None:
@@ -81,6 +85,8 @@ class Jobs:
         elif trip.version >= job.version:
             job.version, job.status = trip.version, TripStatus(trip.status)
             job.pickup, job.dropoff, job.departure_at = pickup, dropoff, trip.departure_at
+        job.stops = [_spot(stop) for stop in trip.stops]
+        job.stops_reached = sum(1 for stop in trip.stops if stop.reached_at)
         job.is_doubtful = False
         self._on_change()
 
@@ -90,6 +96,7 @@ class Jobs:
         if job is None or change.version < job.version:
             return
         job.version, job.status = change.version, TripStatus(change.new)
+        job.stops_reached = change.stops_reached
         if job.status in states.FINISHED or job.status in states.OPEN:
             self.end(change.trip_id)
         self._on_change()

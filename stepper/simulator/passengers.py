@@ -69,7 +69,9 @@ class VirtualPassenger:
                 await self._subscribe([trip.trip_id for trip in self.trips.values() if not trip.is_over])
             await self._rate()
 
-    async def book(self, pickup: Spot, dropoff: Spot, *, names: tuple[str, str], seats: int = 1) -> Watched:
+    async def book(
+        self, pickup: Spot, dropoff: Spot, *, names: tuple[str, str], seats: int = 1, stops: Sequence[Spot] = ()
+    ) -> Watched:
         """Book a trip for now; a server that is away in between gets the same request again, so it is one trip.
 
         `names`: of the pickup and the drop-off.
@@ -82,6 +84,7 @@ class VirtualPassenger:
             "dropoff": _place(dropoff, names[1]),
             "seats": seats,
             "vehicle_class": "sedan",
+            "stops": [_place(stop, f"Stop {number}") for number, stop in enumerate(stops, 1)],
         }
         answer = await self._account.call("POST", "/api/trips", body=body, key=uuid.uuid4().hex)
         trip = Watched(int(answer["id"]), TripStatus(answer["status"]))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from django.db.models import F, Max, QuerySet, RowRange, Window
 from django.db.models.functions import Coalesce, Now
 
+from stepper.simulator.agreement import Differences, Figures
 from trips.eligibility import in_words
 from trips.models import DispatchRound, Offer, Trip, TripTransition
 from trips.states import ASSIGNED, OfferStatus, Role, TripStatus
@@ -38,6 +39,10 @@ class Report:
     # Trips that are neither completed nor unfilled: status -> how many.
     unfinished: Counter[str]
     trouble: Counter[str] = field(default_factory=Counter)
+    # Figures of the processes that are compared with the database, and those of them that differ. A process that was
+    # killed takes with it what it had counted.
+    figures: Figures = field(default_factory=dict)
+    differences: Differences = field(default_factory=dict)
 
     @property
     def errors(self) -> int:
@@ -69,6 +74,12 @@ class Report:
             ("Trips with two drivers", f"{self.double_assigned}"),
             ("Overlaps", f"{self.overlaps}"),
             ("Errors in any log", f"{self.errors}"),
+        ]
+        if self.figures:
+            rows.append(("Figures that agree with the database", f"{len(self.figures) - len(self.differences)}"))
+        rows += [
+            (f"  not {name}", f"{counted}, the database has {stored}")
+            for name, (counted, stored) in self.differences.items()
         ]
         return [*rows, *(("  that is", f"{number} × {what}") for what, number in self.trouble.most_common(10))]
 

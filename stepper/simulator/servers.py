@@ -53,6 +53,7 @@ class Processes:
     folder: Path
     environment: Mapping[str, str]
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _metrics_ports: dict[str, int] = field(default_factory=dict)
 
     def run(self, *arguments: str) -> None:
         """Run one command to its end. Raises CannotStart."""
@@ -64,11 +65,21 @@ class Processes:
         """Start a server on a free port and return its address."""
         port = free_port()
         arguments = ("serve", "--host", "127.0.0.1", "--port", str(port))
-        self._running[name] = self._spawn(name, arguments)
+        self._running[name] = self._spawn(name, arguments, metrics_port=self._give_metrics_port(name))
         return f"http://127.0.0.1:{port}"
 
     def dispatch(self, name: str) -> None:
-        self._running[name] = self._spawn(name, ("dispatcher",))
+        self._running[name] = self._spawn(name, ("dispatcher",), metrics_port=self._give_metrics_port(name))
+
+    def _give_metrics_port(self, name: str) -> int:
+        self._metrics_ports[name] = free_port()
+        return self._metrics_ports[name]
+
+    def read_figures(self) -> list[str]:
+        """Return what each process that runs answers at /metrics."""
+        with httpx.Client(trust_env=False, timeout=10) as client:
+            urls = [f"http://127.0.0.1:{port}/metrics" for port in self._metrics_ports.values()]
+            return [client.get(url).raise_for_status().text for url in urls]
 
     def wait_until_ready(self, urls: list[str]) -> None:
         """Wait until each server answers. Raises CannotStart where one does not in time, or a process has ended."""
@@ -118,7 +129,7 @@ class Processes:
                     found[f"{log.stem}: {line.strip()[:160]}"] += 1
         return found
 
-    def _spawn(self, name: str, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    def _spawn(self, name: str, arguments: tuple[str, ...], *, metrics_port: int = 0) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
         with self._log(name).open("ab") as log:
             # A session of its own: Ctrl-C is for the replay, which stops them in order.
@@ -127,7 +138,7 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=dict(self.environment),
+                env={**self.environment, "METRICS_PORT": str(metrics_port)},
                 cwd=settings.BASE_DIR,
                 start_new_session=True,
             )

@@ -1,12 +1,13 @@
 """A city that lives around a running server: virtual drivers on the move, virtual passengers who book now and then.
 
-Persons come first. An offer that a person also holds is left to them for a while, and there are always drivers
-kept free, so that a person who books is answered.
+Persons come first. An offer that a person also holds, or whose trip a person booked, is left to persons for a while;
+and there are always drivers kept free, so that a person who books is answered.
 """
 
 import asyncio
 import datetime as dt
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import NoReturn
@@ -47,6 +48,11 @@ RESERVE = 0.25
 SHORTEST_RIDE_KM = 1.0
 REPORT_EVERY_S = 60.0
 LONGEST_WAIT = dt.timedelta(seconds=45)
+# What a person booked is for a person: who plays both sides needs time to change windows, and to look at the card.
+SWITCHING = dt.timedelta(seconds=20)
+BOOKED_ALONE_FOR = dt.timedelta(seconds=90)
+# Bots answer so long before an offer ends, however long they would leave it to a person.
+SPARE = dt.timedelta(seconds=5)
 # How often a waiting bot looks whether the person has answered.
 LOOK_S = 2.0
 # `manage.py run` waits 2 s for this process to end; going offline may take so much of it.
@@ -58,26 +64,37 @@ class Courtesy:
     """How bots make room for persons; without a look into the database (a server elsewhere) they cannot."""
 
     persons: Persons | None
+    # How long a person has an offer alone; of a trip that a person booked.
     alone_for: dt.timedelta = dt.timedelta(seconds=30)
+    booked_alone_for: dt.timedelta = BOOKED_ALONE_FOR
+    # How long a trip that a person booked waits for a driver who is a person, whether or not there is one.
+    switching: dt.timedelta = SWITCHING
 
     async def wait(self, card: events.OfferCreated) -> None:
         """Return when a bot may accept this: no person holds it, or has held it alone for long enough."""
         if self.persons is None:
             return
-        # However late the person came to it, who booked is answered within a minute.
-        until = card.created_at + LONGEST_WAIT
-        while (left := (until - now()).total_seconds()) > 0:
-            try:
-                since = await run_in_thread(self.persons.hold_since, card.trip_id)
-                if since is None:
-                    return
-                left = min(left, (since + self.alone_for - now()).total_seconds())
-            except DatabaseError:
-                # The database may be away as the server may; asked again.
-                pass
+        latest = min(card.created_at + BOOKED_ALONE_FOR, card.expires_at - SPARE)
+        while now() < latest:
+            until = latest
+            # The database may be away as the server may; asked again.
+            with suppress(DatabaseError):
+                until = min(latest, await run_in_thread(self._reserved_until, self.persons, card))
+            left = (until - now()).total_seconds()
             if left <= 0:
                 return
             await asyncio.sleep(min(left, LOOK_S))
+
+    def _reserved_until(self, persons: Persons, card: events.OfferCreated) -> dt.datetime:
+        """Return until when a bot leaves this to persons, as it looks now."""
+        has_booked, since = persons.has_booked(card.trip_id), persons.hold_since(card.trip_id)
+        if has_booked:
+            alone_until = since + self.booked_alone_for if since else card.created_at
+            return max(alone_until, card.created_at + self.switching)
+        if since is None:
+            return card.created_at
+        # However late the person came to it, the bot who booked is answered within a minute.
+        return min(since + self.alone_for, card.created_at + LONGEST_WAIT)
 
     async def may_decline(self, card: events.OfferCreated) -> bool:
         """Return whether a bot may decline this: not a trip that a person booked."""

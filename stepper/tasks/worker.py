@@ -27,6 +27,7 @@ from django_tasks.base import TaskResultStatus
 from django_tasks_db.models import DBTaskResult, get_date_max
 
 from stepper.db.transactions import in_transaction
+from stepper.monitoring import figures
 from stepper.tasks.sealing import unseal
 
 logger = logging.getLogger("stepper.tasks.worker")
@@ -84,6 +85,7 @@ def run_task(row: Row, queue: Queue) -> None:
     until: float | None = kwargs.get("until")
     if until is not None and time.time() >= until:
         _finish(row, TaskResultStatus.FAILED, "expired")
+        _count(queue, "expired")
         return
     try:
         row.task.func(**unseal(kwargs["sealed"]))
@@ -92,8 +94,14 @@ def run_task(row: Row, queue: Queue) -> None:
     except Exception as error:  # noqa: BLE001 - the task is lost, the thread and the change that led here are not
         logger.warning("%s was not sent: %s", queue.noun, _describe(error))
         _finish(row, TaskResultStatus.FAILED, type(error).__qualname__)
+        _count(queue, "failed")
     else:
         _finish(row, TaskResultStatus.SUCCESSFUL)
+        _count(queue, "sent")
+
+
+def _count(queue: Queue, outcome: str) -> None:
+    figures.count_after_commit(figures.TASKS, queue=queue.name, outcome=outcome)
 
 
 def _put_back(row: Row, queue: Queue, later: TryAgain, until: float | None) -> None:
@@ -104,10 +112,12 @@ def _put_back(row: Row, queue: Queue, later: TryAgain, until: float | None) -> N
     if pause_s is None or (until is not None and time.time() + pause_s >= until):
         logger.warning("%s was not sent: %s; given up after %d attempts", queue.noun, what, attempts)
         _finish(row, TaskResultStatus.FAILED, type(later.__cause__ or later).__qualname__)
+        _count(queue, "failed")
         return
     logger.warning("%s was not sent: %s; again in %d s", queue.noun, what, pause_s)
     run_after = timezone.now() + dt.timedelta(seconds=pause_s)
     _mine(row).update(status=TaskResultStatus.READY, run_after=run_after)
+    _count(queue, "again")
 
 
 def _finish(row: Row, status: TaskResultStatus, reason: str = "") -> None:

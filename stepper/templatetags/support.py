@@ -5,6 +5,7 @@ from typing import Any
 from django import template
 
 from stepper.models import ServiceSettings
+from stepper.models.company_settings import Support
 
 register = template.Library()
 
@@ -12,4 +13,10 @@ register = template.Library()
 @register.inclusion_tag("stepper/support.html")
 def support_contact() -> dict[str, Any]:
     """Draw the contact of the settings, nothing where staff have entered none. One query."""
-    return {"support": ServiceSettings.current().support}
+    return {"support": get_support()}
+
+
+@register.simple_tag
+def get_support() -> Support:
+    """Return the contact, false where staff have entered none: nobody is sent to them then. One query."""
+    return ServiceSettings.current().support

@@ -1,25 +1,27 @@
 """How amounts are written on every page: money, distances, durations, instants in a trip's zone.
 
-Filters only format; they know no models. `₸9 180` has a thin space, no decimals; `2.4 km`, `238 km`; `6 min`,
-`4 h 10`; days are named where a person would name them (today, tomorrow).
+Filters only format; they know no models. `₸9 180` has a narrow space at which no line ends, no decimals; `2.4 km`,
+`238 km`; `6 min`, `4 h 10`; days are named where a person would name them (today, tomorrow).
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 from django import template
 from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
 
 from stepper.dates import short_date, weekday_and_date
 
 register = template.Library()
 register.filter(weekday_and_date)
 
-THIN_SPACE = "\u2009"
+# Narrow and without a break: at U+2009 a line may end within the amount.
+THIN_SPACE = "\u202f"
 
 
 def _grouped(amount: int) -> str:
@@ -27,9 +29,27 @@ def _grouped(amount: int) -> str:
 
 
 @register.filter
+def grouped(amount: float) -> str:
+    """Write a whole number with thin spaces: `12 480`."""
+    return _grouped(round(amount))
+
+
+@register.filter
 def money(amount: int | None) -> str:
     """Write whole tenge: `₸9 180`, or as the language has it (`9 180 ₸`)."""
     return pgettext("money", "₸%(amount)s") % {"amount": _grouped(int(amount or 0))}
+
+
+@register.filter
+def money_change(amount: int) -> str:
+    """Write by how much an amount changes: `+₸120`, `−₸80`, `₸0`."""
+    return f"+{money(amount)}" if amount > 0 else f"−{money(-amount)}" if amount < 0 else money(0)
+
+
+@register.filter
+def in_language(names: Mapping[str, str]) -> str:
+    """Return which of the names, by language, is in the active one; else the English one."""
+    return names.get((get_language() or "en")[:2]) or names["en"]
 
 
 @register.filter
@@ -50,6 +70,17 @@ def km_exactly(distance_km: float) -> str:
 def time_spent(minutes: int) -> str:
     """Write a sum of minutes as `duration` does, but nothing as `0 min`."""
     return duration(minutes) if minutes else _("%(minutes)d min") % {"minutes": 0}
+
+
+@register.filter
+def seconds(amount: int) -> str:
+    """Write a duration by the second below ten minutes: `45 s`, `2 min 05`; from then on as `duration`."""
+    if amount >= 600:
+        return duration(round(amount / 60))
+    minutes, rest = divmod(int(amount), 60)
+    if not minutes:
+        return _("%(seconds)d s") % {"seconds": rest}
+    return _("%(minutes)d min %(seconds)02d") % {"minutes": minutes, "seconds": rest}
 
 
 @register.filter
@@ -76,9 +107,17 @@ def unit_attributes() -> SafeString:
 
 
 @register.filter
-def clock(instant: dt.datetime, zone: str) -> str:
-    """Write the time of day in the zone: `14:02`."""
+def time_of_day(instant: dt.datetime, zone: str) -> str:
+    """Write the time of day in the zone, where the day is said beside it: `14:02`."""
     return f"{instant.astimezone(ZoneInfo(zone)):%H:%M}"
+
+
+@register.filter
+def clock(instant: dt.datetime, zone: str) -> str:
+    """Write the time of day in the zone, with its date unless that is today: `14:02`, `14:02, 28 Nov`."""
+    local, today = instant.astimezone(ZoneInfo(zone)).date(), timezone.now().astimezone(ZoneInfo(zone)).date()
+    time = time_of_day(instant, zone)
+    return time if local == today else f"{time}, {short_date(local, year=local.year != today.year)}"
 
 
 def day_name(instant: dt.datetime, zone: str, *, within: bool = False) -> str:
@@ -106,16 +145,16 @@ def when_in_words(instant: dt.datetime, zone: str) -> str:
     local, today = instant.astimezone(ZoneInfo(zone)).date(), timezone.now().astimezone(ZoneInfo(zone)).date()
     near = abs((local - today).days) <= 1
     words = day_name(instant, zone, within=True) if near else weekday_and_date(local)
-    return f"{words}, {clock(instant, zone)}"
+    return f"{words}, {time_of_day(instant, zone)}"
 
 
 @register.filter
 def when(instant: dt.datetime, zone: str) -> str:
     """Write day and time in the zone: `Today 18:30`, `24 Nov 06:40`."""
-    return f"{day_name(instant, zone)} {clock(instant, zone)}"
+    return f"{day_name(instant, zone)} {time_of_day(instant, zone)}"
 
 
 @register.filter
 def when_within(instant: dt.datetime, zone: str) -> str:
     """Write day and time for the middle of a sentence: `today 18:30`, `24 Nov 06:40`."""
-    return f"{day_name(instant, zone, within=True)} {clock(instant, zone)}"
+    return f"{day_name(instant, zone, within=True)} {time_of_day(instant, zone)}"

@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.templatetags.static import static
 from django.urls import reverse
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
@@ -33,6 +33,9 @@ _PACKAGED = (
     "js_lib_leaflet/leaflet.js",
 )
 _OWN = ("css/*.css", "fonts/*.woff2", "icons/*.svg", "js/*.js")
+# The shortcuts of the installed application: words and names of addresses.
+PASSENGERS_PAGES = ((gettext_lazy("Book a trip"), "booking:book"), (gettext_lazy("My trips"), "trips:list"))
+DRIVERS_PAGES = ((gettext_lazy("Online"), "drivers:dashboard"), (gettext_lazy("Earnings"), "drivers:earnings"))
 _OF_STAFF = {"css/admin.css", "js/admin.js"}
 
 
@@ -83,6 +86,8 @@ def manifest(request: HttpRequest) -> HttpResponse:
     masked = static("icons/icon-maskable-512.png")
     icons += [{"src": masked, "sizes": "512x512", "type": "image/png", "purpose": "maskable"}]
     shortcut_icons = [{"src": static("icons/icon-192.png"), "sizes": "192x192", "type": "image/png"}]
+    # One application: its shortcuts are those of whose pages it was installed from.
+    pages = DRIVERS_PAGES if request.GET.get("for") == "driver" else PASSENGERS_PAGES
     content = {
         "id": "/",
         "name": "StepperGO",
@@ -90,17 +95,14 @@ def manifest(request: HttpRequest) -> HttpResponse:
         "description": _("Trips in the city and between cities"),
         "lang": get_language(),
         "dir": "ltr",
-        "start_url": reverse("stepper:home"),
+        "start_url": reverse("stepper:home", query={"start": "app"}),
         "scope": "/",
         "display": "standalone",
         "background_color": "#f4f5f2",
         "theme_color": "#0b6b4f",
         "categories": ["travel", "navigation"],
         "icons": icons,
-        "shortcuts": [
-            {"name": _("Online"), "url": reverse("drivers:dashboard"), "icons": shortcut_icons},
-            {"name": _("Earnings"), "url": reverse("drivers:earnings"), "icons": shortcut_icons},
-        ],
+        "shortcuts": [{"name": str(name), "url": reverse(address), "icons": shortcut_icons} for name, address in pages],
     }
     return JsonResponse(content, content_type="application/manifest+json")
 

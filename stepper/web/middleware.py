@@ -1,4 +1,4 @@
-"""Middleware of the project: REST over TLS only, without its slash, refusals, CSP, security log, who was seen."""
+"""Middleware of the project: REST over TLS only, without its slash, refusals, CSP, both logs, who was seen."""
 
 from collections.abc import Callable
 
@@ -13,6 +13,7 @@ from stepper import security_log
 from stepper.accounts import sessions
 from stepper.accounts.confirmation import ConfirmationRequired, NothingToConfirmWith
 from stepper.api.errors import API_PREFIX, refusal_response, refuse_for_now
+from stepper.audit import context as audit
 from stepper.errors import HTTPS_REQUIRED, DomainError, NotPermitted
 from stepper.models import SecurityEventCode
 from stepper.server.request_limits import REFUSAL
@@ -106,3 +107,14 @@ class SecurityLogMiddleware:
             if response.status_code == 403 and request.path_info.startswith(ADMIN_PREFIX):
                 security_log.count(SecurityEventCode.PERMISSION_REFUSED, details=request.path_info)
             return response
+
+
+class AuditMiddleware:
+    """Attributes what a request changes to the member of staff behind it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with audit.in_request(request):
+            return self._get_response(request)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
+from django.contrib import messages
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -19,6 +20,7 @@ from django.views import defaults
 
 from stepper.accounts.verified_phones import PhoneUnverified
 from stepper.errors import DomainError, TooManyRequests, Unavailable
+from stepper.monitoring import figures
 
 
 def add_refusal(form: BaseForm, error: DomainError, names: Mapping[str, str] | None = None) -> None:
@@ -26,11 +28,18 @@ def add_refusal(form: BaseForm, error: DomainError, names: Mapping[str, str] | N
 
     `names`: the verb's names of fields -> the form's, where they differ.
     """
+    figures.count_refusal(error)
     for name, reasons in error.fields.items():
         field = (names or {}).get(name, name)
         form.add_error(field if field in form.fields else None, [str(reason) for reason in reasons])
     if not error.fields:
         form.add_error(None, _with_way_out(error))
+
+
+def tell(request: HttpRequest, error: DomainError) -> None:
+    """Say what a verb refused in a message on the next page."""
+    figures.count_refusal(error)
+    messages.error(request, " ".join(error.reasons))
 
 
 def _with_way_out(error: DomainError) -> str:
@@ -54,6 +63,8 @@ def over_limit(request: HttpRequest, error: TooManyRequests, fragment: str | Non
 
 def with_retry_after(response: HttpResponse, error: DomainError | None) -> HttpResponse:
     """Make the response a 429 or 503 with Retry-After where the same is not refused later; else leave it as it is."""
+    if error is not None:
+        figures.count_refusal(error)
     if isinstance(error, TooManyRequests | Unavailable):
         response.status_code = error.status
         response["Retry-After"] = str(error.retry_after_s)

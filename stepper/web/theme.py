@@ -26,6 +26,55 @@ def _item(title: Any, icon: str, *, app: str, model: str) -> dict[str, Any]:
     }
 
 
+SIDEBAR: list[dict[str, Any]] = [
+    {
+        "title": _("Operations"),
+        "items": [
+            _item(_("Trips"), "route", app="trips", model="trip"),
+            _item(_("Drivers"), "badge", app="drivers", model="driver"),
+            _item(_("Vehicles"), "directions_car", app="drivers", model="vehicle"),
+            _item(_("Documents"), "description", app="drivers", model="driverdocument"),
+            _item(_("Applications"), "assignment_ind", app="drivers", model="driverapplication"),
+            _item(_("Bookings"), "event_seat", app="trips", model="booking"),
+            _item(_("Positions"), "my_location", app="drivers", model="driverposition"),
+        ],
+    },
+    {
+        "title": _("Why it happened"),
+        "collapsible": True,
+        "items": [
+            _item(_("Offers"), "local_offer", app="trips", model="offer"),
+            _item(_("Rounds"), "radar", app="trips", model="dispatchround"),
+            _item(_("Transitions"), "timeline", app="trips", model="triptransition"),
+            _item(_("Watches"), "visibility", app="trips", model="tripwatch"),
+            _item(_("Availability"), "toggle_on", app="drivers", model="availabilitychange"),
+            _item(_("Breaks"), "coffee", app="drivers", model="break"),
+            _item(_("Ratings"), "star", app="trips", model="rating"),
+            _item(_("Driver metrics"), "leaderboard", app="drivers", model="drivermetrics"),
+            _item(_("Notifications"), "notifications", app="realtime", model="notification"),
+            _item(_("Event log"), "receipt_long", app="realtime", model="event"),
+            _item(_("Trail points"), "conversion_path", app="drivers", model="trailpoint"),
+        ],
+    },
+    {
+        "title": _("People and settings"),
+        "items": [
+            _item(_("Users"), "person", app="stepper", model="user"),
+            _item(_("Groups"), "group", app="auth", model="group"),
+            _item(_("Sessions"), "devices", app="stepper", model="accountsession"),
+            _item(_("Changes of e-mail"), "alternate_email", app="stepper", model="addresschange"),
+            _item(_("Settings"), "tune", app="stepper", model="servicesettings"),
+            _item(_("Dispatch rules"), "alt_route", app="trips", model="dispatchrule"),
+            _item(_("Pickup areas"), "share_location", app="trips", model="pickuparea"),
+            _item(_("Places"), "location_on", app="trips", model="place"),
+            _item(_("Wishes"), "child_care", app="trips", model="wish"),
+            _item(_("Dispatchers"), "monitor_heart", app="realtime", model="serverbeat"),
+            _item(_("Restores"), "settings_backup_restore", app="stepper", model="restore"),
+            _item(_("Security log"), "security", app="stepper", model="securityevent"),
+        ],
+    },
+]
+
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "StepperGO",
     "SITE_HEADER": "StepperGO",
@@ -58,52 +107,6 @@ UNFOLD: dict[str, Any] = {
     },
     "SIDEBAR": {
         "show_search": True,
-        "navigation": [
-            {
-                "title": _("Operations"),
-                "items": [
-                    _item(_("Trips"), "route", app="trips", model="trip"),
-                    _item(_("Drivers"), "badge", app="drivers", model="driver"),
-                    _item(_("Vehicles"), "directions_car", app="drivers", model="vehicle"),
-                    _item(_("Documents"), "description", app="drivers", model="driverdocument"),
-                    _item(_("Applications"), "assignment_ind", app="drivers", model="driverapplication"),
-                    _item(_("Bookings"), "event_seat", app="trips", model="booking"),
-                    _item(_("Positions"), "my_location", app="drivers", model="driverposition"),
-                ],
-            },
-            {
-                "title": _("Why it happened"),
-                "collapsible": True,
-                "items": [
-                    _item(_("Offers"), "local_offer", app="trips", model="offer"),
-                    _item(_("Rounds"), "radar", app="trips", model="dispatchround"),
-                    _item(_("Transitions"), "timeline", app="trips", model="triptransition"),
-                    _item(_("Watches"), "visibility", app="trips", model="tripwatch"),
-                    _item(_("Availability"), "toggle_on", app="drivers", model="availabilitychange"),
-                    _item(_("Breaks"), "coffee", app="drivers", model="break"),
-                    _item(_("Ratings"), "star", app="trips", model="rating"),
-                    _item(_("Driver metrics"), "leaderboard", app="drivers", model="drivermetrics"),
-                    _item(_("Notifications"), "notifications", app="realtime", model="notification"),
-                    _item(_("Event log"), "receipt_long", app="realtime", model="event"),
-                    _item(_("Trail points"), "conversion_path", app="drivers", model="trailpoint"),
-                ],
-            },
-            {
-                "title": _("People and settings"),
-                "items": [
-                    _item(_("Users"), "person", app="stepper", model="user"),
-                    _item(_("Groups"), "group", app="auth", model="group"),
-                    _item(_("Sessions"), "devices", app="stepper", model="accountsession"),
-                    _item(_("Changes of e-mail"), "alternate_email", app="stepper", model="addresschange"),
-                    _item(_("Settings"), "tune", app="stepper", model="servicesettings"),
-                    _item(_("Dispatch rules"), "alt_route", app="trips", model="dispatchrule"),
-                    _item(_("Pickup areas"), "share_location", app="trips", model="pickuparea"),
-                    _item(_("Places"), "location_on", app="trips", model="place"),
-                    _item(_("Dispatchers"), "monitor_heart", app="realtime", model="serverbeat"),
-                    _item(_("Restores"), "settings_backup_restore", app="stepper", model="restore"),
-                    _item(_("Security log"), "security", app="stepper", model="securityevent"),
-                ],
-            },
-        ],
+        "navigation": "stepper.admin.dashboard.navigation",
     },
 }

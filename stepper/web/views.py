@@ -8,7 +8,9 @@ from django.views.decorators.http import require_safe
 from drivers.models import Driver
 from stepper.accounts import address_pages, own_phone_pages, phone_pages, second_factor_pages, session_pages
 from stepper.models import ServiceSettings
+from stepper.personal import pages as personal
 from stepper.web import health, installation, languages
+from trips.views import trip_at_hand
 
 app_name = "stepper"
 
@@ -20,20 +22,36 @@ def home(request: HttpRequest) -> HttpResponse:
         return render(request, "stepper/landing.html")
     if Driver.objects.filter(user=request.user).exists():
         return redirect("drivers:dashboard")
-    return redirect("trips:list")
+    # The installed application opens with the trip that is at hand.
+    at_hand = trip_at_hand(request.user) if "start" in request.GET else None
+    return redirect("trips:detail", at_hand.pk) if at_hand else redirect("trips:list")
 
 
 @require_safe
 def show_help(request: HttpRequest) -> HttpResponse:
-    """Show how the company's staff are reached, to everybody."""
-    return render(request, "stepper/help.html", {"support": ServiceSettings.current().support})
+    """Show how the company's staff are reached, to everybody; what else helps where they have entered no contact."""
+    current = ServiceSettings.current()
+    context = {"support": current.support, "emergency_number": current.emergency_number}
+    return render(request, "stepper/help.html", context)
+
+
+@require_safe
+def show_privacy(request: HttpRequest) -> HttpResponse:
+    """Say what is kept about people, for how long by the settings, and how to have it and be rid of it."""
+    return render(request, "stepper/privacy.html", {"service": ServiceSettings.current()})
 
 
 urlpatterns = [
     path("", home, name="home"),
     path("help/", show_help, name="help"),
+    path("privacy/", show_privacy, name="privacy"),
     path("language/", languages.choose, name="language-choose"),
-    path("accounts/", address_pages.account, name="account"),
+    path("account/", address_pages.account, name="account"),
+    path("account/name/", address_pages.rename, name="account-rename"),
+    path("account/e-mail/", address_pages.prove, name="address-prove"),
+    path("account/export/", personal.export, name="account-export"),
+    path("account/erase/", personal.erase, name="account-erase"),
+    path("accounts/", address_pages.moved, name="account-old"),
     path("accounts/e-mail/code/", address_pages.code, name="address-code"),
     path("accounts/e-mail/<str:token>/", address_pages.confirm, name="address-confirm"),
     path("accounts/sign-in/phone/", phone_pages.sign_in, name="phone-sign-in"),

@@ -1,4 +1,5 @@
-"""`make bench-lighthouse`: Lighthouse on the driver's pages of a server as in real use, on a phone's profile.
+"""`make bench-lighthouse`: Lighthouse on pages of a server as in real use, the driver's and the passenger's, on a
+phone's profile.
 
 Each page several times; a score is the median. The bytes are those of a first visit, compressed, as the network carried
 them. Wanted of each page: performance 95, accessibility 100, best practices 100, at most 250 KB of which 40 KB are the
@@ -36,7 +37,7 @@ class Visit(NamedTuple):
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=5, help="visits of each page (5)")
-    parser.add_argument("--only", default="", help="pages whose name contains this")
+    parser.add_argument("--only", default="", help="pages whose names contain one of these, with commas between")
     options = parser.parse_args()
     with harness.folder() as home, harness.scratch(home, TASK_WORKER="external", TILE_URL=""):
         from django.core.management import call_command
@@ -61,7 +62,7 @@ def visit_all(home: Path, url: str, times: int, only: str) -> dict[str, list[Vis
     found: dict[str, list[Visit]] = {}
     with sync_playwright() as playwright:
         for name, (user, path) in pages().items():
-            if only not in name:
+            if not any(part in name for part in only.split(",")):
                 continue
             # Lighthouse opens its pages in the profile of the browser that it finds at a port.
             port = servers.free_port()
@@ -72,14 +73,15 @@ def visit_all(home: Path, url: str, times: int, only: str) -> dict[str, list[Vis
                 permissions=["geolocation", "notifications"],
                 geolocation={"latitude": 43.2, "longitude": 76.9286},
             )
-            context.add_cookies([session_cookie(user, url)])
+            if user is not None:
+                context.add_cookies([session_cookie(user, url)])
             found[name] = [visit(command, port, url + path) for _time in range(times)]
             context.close()
     return found
 
 
 def pages() -> dict[str, tuple[Any, str]]:
-    """Return the pages by name: who opens it, and its address."""
+    """Return the pages by name: who opens it (None: somebody who is not signed in), and its address."""
     from django.utils import timezone
 
     from tests.bench import people
@@ -95,6 +97,30 @@ def pages() -> dict[str, tuple[Any, str]]:
         "offer": (offered.user, "/driver/"),
         "earnings": (earning.user, "/driver/earnings/"),
         "settings": (earning.user, "/driver/settings/"),
+    } | _passengers_pages()
+
+
+def _passengers_pages() -> dict[str, tuple[Any, str]]:
+    from django.urls import reverse
+    from django.utils import timezone
+
+    from tests.bench import people
+    from tests.factories import ALMATY, TripFactory
+    from tests.papers import document, picture
+    from trips import shares
+
+    [driving] = people.drivers(1, (ALMATY[0] + 0.02, ALMATY[1] + 0.01), "busy")
+    photo = {"content": picture(size=(1500, 2000)), "status": "accepted", "accepted_at": timezone.now()}
+    document(driving.user, "photo", expires_on=None, **photo)
+    trip = TripFactory.create(status="en_route", driver=driving)
+    done = TripFactory.create(status="completed", organiser=trip.organiser)
+    return {
+        "landing": (None, "/"),
+        "booking": (None, reverse("booking:book")),
+        "trip": (trip.organiser, f"/trips/{trip.pk}/"),
+        "share": (None, f"/t/{shares.create_share(trip.pk, trip.organiser).token}/"),
+        "receipt": (done.organiser, f"/trips/{done.pk}/receipt/"),
+        "account": (trip.organiser, reverse("stepper:account")),
     }
 
 

@@ -24,10 +24,13 @@ BATCHES = 7
 TRIP, USER = {"trip_id": "n.i"}, {"user_id": "n.i"}
 COLUMNS: dict[str, dict[str, str]] = {
     "TripTransition": TRIP,
+    "TripChange": TRIP,
     "Offer": TRIP,
     "DispatchRound": TRIP,
     "TrailPoint": TRIP,
     "TripWatch": TRIP,
+    "TripMessage": TRIP | {"key": "'k' || n.i"},
+    "SafetyAlert": TRIP,
     "TripShare": {"token_digest": "{random}"},
     "AppliedCommand": {"key": "'k' || n.i"},
     "AddressChange": USER,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
@@ -147,6 +148,9 @@ def test_stranger_books_with_nothing_typed_twice(open_as: Open) -> None:
     page.get_by_test_id("book-submit").click()
 
     expect(page.get_by_test_id("book-waits")).to_be_visible()
+    page.get_by_role("link", name="Sign in with it").click()
+    page.locator("main").get_by_role("link", name="Create an account").click()
+    expect(page.get_by_test_id("book-waits")).to_be_visible()
     page.locator("[name=name]").fill("Aigerim")
     page.locator("[name=phone]").fill("8 701 234 56 78")
     page.locator("[name=password1]").fill("a long walk home")
@@ -158,3 +162,21 @@ def test_stranger_books_with_nothing_typed_twice(open_as: Open) -> None:
     page.wait_for_url(re.compile(r"/trips/\d+/$"))
     trip = Trip.objects.get()
     assert (trip.note, trip.dropoff_name) == ("by the gate", "Medeu")
+
+
+def test_trip_for_somebody_else_leaves_later_by_the_clock_of_another_zones_city(open_as: Open) -> None:
+    page = open_as(PassengerFactory(), "/book/?from=Bishkek&to=42.4908,78.3936&to_name=Karakol", viewport=PHONE)
+    page.get_by_text("Later", exact=True).click()
+    day = page.locator("[name=departure_date]").input_value()
+    page.locator("[name=departure_time]").fill("23:45")
+    page.get_by_test_id("traveller").locator("summary").click()
+    page.get_by_test_id("traveller-name").fill("Aida Bekova")
+    page.locator("[name=traveller_phone]").fill("8 701 555 12 34")
+    page.get_by_test_id("book-submit").click()
+
+    page.wait_for_url(re.compile(r"/trips/\d+/$"))
+    trip = Trip.objects.get()
+    bishkek = trip.departure_at.astimezone(ZoneInfo("Asia/Bishkek"))
+    assert (f"{bishkek:%Y-%m-%d %H:%M}", trip.timezone) == (f"{day} 23:45", "Asia/Bishkek")
+    expect(page.get_by_test_id("trip-traveller")).to_contain_text("Aida Bekova, +77015551234")
+    expect(page.locator("#trip-panel")).to_contain_text("23:45")

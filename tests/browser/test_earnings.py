@@ -10,7 +10,7 @@ from drivers.models import Driver
 from tests.browsing import DESKTOP, PHONE
 from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory
 from tests.live import LiveServer
-from trips import driving
+from trips import steering
 from trips.states import TripStatus
 
 pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
@@ -25,16 +25,16 @@ def test_page_follows_a_completed_trip_and_gives_the_statement(live: LiveServer,
     page = open_as(driver.user, "/driver/earnings/?month=", at=ALMATY, viewport=PHONE)
     total, table = page.get_by_test_id("earnings-total"), page.get_by_test_id("earnings-table")
     expect(page.get_by_test_id("connection-state")).to_contain_text("Live")
-    expect(total).to_have_text("₸1\u2009700")
+    expect(total).to_have_text("₸1\u202f700")
     page.get_by_text("As a table").click()
-    expect(table.locator("tfoot")).to_contain_text("₸1\u2009700")
+    expect(table.locator("tfoot")).to_contain_text("₸1\u202f700")
 
-    driving.complete_by_staff(under_way.pk, StaffFactory())
-    expect(total).to_have_text("₸3\u2009400")
+    steering.complete(under_way.pk, StaffFactory(), "phone dead")
+    expect(total).to_have_text("₸3\u202f400")
     expect(page.get_by_test_id("earned-trip").first).to_contain_text("Medeu")
     expect(page.get_by_test_id("availability-toggle")).to_have_text("Online")
     # Still open, with the new sums.
-    expect(table.locator("tfoot")).to_contain_text("₸3\u2009400")
+    expect(table.locator("tfoot")).to_contain_text("₸3\u202f400")
     expect(page.get_by_test_id("earnings-chart").locator("rect")).to_have_count(1)
 
     for viewport in (PHONE, DESKTOP):

@@ -103,7 +103,7 @@ def test_applying_until_the_first_completed_trip(open_as: Callable[..., Page]) -
     trip.refresh_from_db()
     assert (trip.status, trip.driver_id) == ("completed", driver.pk)
     page.goto("/driver/earnings/")
-    expect(page.get_by_test_id("earnings-total")).to_contain_text(f"{trip.driver_earnings:,}".replace(",", "\u2009"))
+    expect(page.get_by_test_id("earnings-total")).to_contain_text(f"{trip.driver_earnings:,}".replace(",", "\u202f"))
 
 
 def test_document_that_cannot_be_sent_leaves_its_card_and_an_ended_session_leads_to_the_sign_in(

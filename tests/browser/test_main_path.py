@@ -33,7 +33,7 @@ def book(page: Page, pickup: str = "Almaty", dropoff: str = "Medeu") -> None:
     for side, place in (("pickup", pickup), ("dropoff", dropoff)):
         field = page.locator(f"[name={side}_name]")
         field.fill(place)
-        page.locator(f"#{side}-options [role=option]").get_by_text(place, exact=True).click()
+        page.locator(f"#{side}-options [role=option]").locator(".strong").get_by_text(place, exact=True).click()
     expect(mark(page, "quote-total")).to_be_visible()
 
 
@@ -85,10 +85,16 @@ def test_trip_from_booking_to_rating_with_a_killed_server(live: LiveServer, open
 
     mark(driving, "tab-history").click()
     expect(mark(driving, "history-item")).to_contain_text("Medeu")
-    earned = f"₸{trip.driver_earnings:,}".replace(",", "\u2009")
+    earned = f"₸{trip.driver_earnings:,}".replace(",", "\u202f")
     expect(mark(driving, "history-earnings")).to_have_text(earned)
     expect(mark(driving, "stat-today")).to_contain_text(earned)
     _assert_rated(driver, passenger)
+
+    riding.get_by_role("link", name="Receipt").click()
+    expect(mark(riding, "receipt-total")).to_have_text(f"₸{trip.fare:,}".replace(",", "\u202f"))
+    with riding.expect_download() as download:
+        mark(riding, "receipt-pdf").click()
+    assert download.value.path().read_bytes().startswith(b"%PDF")
 
 
 def _marker_follows(driving: Page, riding: Page) -> None:

@@ -15,6 +15,9 @@ from trips.models import Offer
 
 pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
 
+# Where a card begins in the page, px, however far it is scrolled.
+TOP = "card => Math.round(card.getBoundingClientRect().top + scrollY)"
+
 Open = Callable[..., Page]
 
 # What the page asks of the device; and a press at the very moment when an offer fills the screen.
@@ -119,8 +122,11 @@ def test_offer_is_answered_by_keys_and_leaving_the_page_declines(open_as: Open) 
     page.keyboard.press("j")
     expect(cards.nth(1).get_by_test_id("offer-accept")).to_be_focused()
     page.keyboard.press("k")
+    top = cards.nth(0).evaluate(TOP)
     page.keyboard.press("d")
     expect(page.get_by_test_id("decline-undo")).to_be_focused()
+    # The next card is where it stays when the strip has gone.
+    assert cards.nth(1).evaluate(TOP) == top
     page.keyboard.press("u")
     expect(cards.nth(0).get_by_test_id("offer-accept")).to_be_focused()
     page.keyboard.press("Shift+Slash")

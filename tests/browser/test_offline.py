@@ -317,3 +317,12 @@ def test_what_waits_goes_with_the_sign_out_also_where_the_server_cannot_ask_for_
     expect(page.locator("html[data-account='0']")).to_be_attached()
     _await_nothing_kept(page)
     assert steps_of(trip) == []
+
+
+def test_socket_of_a_network_that_went_away_proves_nothing_any_more(open_as: Open) -> None:
+    """A frame that was still on its way made the page live again, until the next heartbeat was missed."""
+    page = open_dashboard(open_as, trip_on_the_road())
+    with page.expect_event("websocket") as opened:
+        page.evaluate("void window.dispatchEvent(new Event('offline'))")
+    assert "/ws/dashboard/driver/" in opened.value.url
+    is_live(page)

@@ -27,7 +27,7 @@ FAULTS = [
     ("sideways", '<div style="width: 500px; height: 10px"></div>'),
     ("small", '<button style="width: 60px; height: 30px">Press</button>'),
     ("plate", '<p style="width: 60px">482 ABX 02</p>'),
-    ("thousands", '<p style="letter-spacing: -3px">9\u2009180</p>'),
+    ("thousands", '<p style="letter-spacing: -3px">9\u202f180</p>'),
     ("axe color-contrast", '<p style="color: #aaa">Pale words</p>'),
     ("axe image-alt", '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=" width="50" height="50">'),
 ]

@@ -1,4 +1,4 @@
-"""A stranger signs up with a code by SMS, which the console provider prints, at 390 px."""
+"""A stranger books, signs up with a code by SMS, which the console provider prints, and watches, at 390 px."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,10 @@ from playwright.sync_api import Page, expect
 
 from stepper.models import User
 from tests.browsing import PHONE
+from tests.factories import ALMATY, DriverFactory
 from tests.live import LiveServer
+from trips import accepting
+from trips.models import Offer
 
 pytestmark = pytest.mark.browser
 
@@ -22,17 +25,42 @@ def printed_code(page: Page, live: LiveServer, number: str) -> str:
     raise AssertionError(live.log_text())
 
 
-def test_stranger_signs_up_by_phone(live: LiveServer, open_as: Callable[..., Page]) -> None:
-    page = open_as(None, "/accounts/login/?next=/book/", viewport=PHONE)
-    page.get_by_test_id("phone-sign-in").click()
+COUNT_TAPS = """
+addEventListener("click", (event) => {
+  // Of a finger: what Enter presses has no detail.
+  if (event.isTrusted && event.detail) sessionStorage.taps = Number(sessionStorage.taps ?? 0) + 1;
+}, true);
+"""
+
+
+def test_stranger_books_and_watches_within_eight_taps(live: LiveServer, open_as: Callable[..., Page]) -> None:
+    driver = DriverFactory(at=ALMATY)
+    page = open_as(None, "/", viewport=PHONE)
+    page.context.add_init_script(COUNT_TAPS)
+    page.reload()
+    page.get_by_role("link", name="Book a trip").click()
+    for side, place in (("pickup", "Almaty"), ("dropoff", "Medeu")):
+        page.get_by_test_id(f"{side}-input").fill(place)
+        page.locator(f"#{side}-options [role=option]").first.click()
+    page.get_by_test_id("book-submit").click()
+
+    expect(page.get_by_test_id("book-waits")).to_be_visible()
     page.get_by_test_id("phone-input").fill("8 (747) 765-43-21")
-    page.get_by_test_id("phone-input").press("Enter")
+    page.get_by_role("button", name="Send the code").click()
     code = page.get_by_test_id("code-input")
     expect(code).to_have_attribute("autocomplete", "one-time-code")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     code.fill(printed_code(page, live, "+77477654321"))
-    code.press("Enter")
+    page.get_by_role("button", name="Sign in").click()
     page.get_by_test_id("name-input").fill("Asel Omarova")
-    page.get_by_test_id("name-input").press("Enter")
-    expect(page).to_have_url(re.compile("/book/$"))
+    page.get_by_role("button", name="Create an account").click()
+    expect(page.get_by_test_id("restored")).to_be_visible()
+    page.get_by_test_id("book-submit").click()
+
+    page.wait_for_url(re.compile(r"/trips/\d+/$"))
+    expect(page.get_by_test_id("connection-state")).to_have_attribute("data-state", "live")
+    [offer] = Offer.objects.filter(driver=driver)
+    accepting.accept(driver.pk, offer.pk)
+    expect(page.get_by_test_id("trip-status")).to_have_attribute("data-status", "accepted")
+    assert page.evaluate("Number(sessionStorage.taps)") <= 8
     assert User.objects.get(phone="+77477654321").has_verified_phone

@@ -7,7 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.browsing import PHONE
+from tests.browsing import PHONE, is_live
 from tests.factories import PassengerFactory, TripFactory
 from tests.live import LiveServer
 from trips.models import Trip
@@ -99,6 +99,7 @@ def test_without_a_network_the_field_says_what_to_do(live: LiveServer, open_as: 
     expect(field(page, "pickup")).to_have_value("medeu")
     # Back again: the next search works.
     page.context.set_offline(False)
+    is_live(page)
     field(page, "dropoff").fill("medeu")
     expect(page.get_by_test_id("place-option").first).to_contain_text("Medeu")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserType, Page, expect
 
-from tests.browsing import PHONE, chromium
+from tests.browsing import PHONE, chromium, is_live
 from tests.factories import ALMATY, DriverFactory, TripFactory
 from tests.push_service import SUBSCRIBE, PushService
 from trips import dispatch
@@ -118,6 +118,7 @@ def test_offer_without_an_open_dashboard_is_shown_opened_accepted_and_replaced(
     assert (shown["title"], shown["url"]) == (received.payload["title"], f"/driver/#offer-{offer.pk}")
 
     page.goto(shown["url"])
+    is_live(page)
     page.get_by_test_id("offer-accept").click()
     expect(page.get_by_test_id("active-trip")).to_be_visible()
     payloads = [one.payload for one in service.wait_for(2)]

@@ -31,7 +31,7 @@ def test_set_up_by_keyboard_then_sign_in_with_code_and_recovery_code(
     open_as: Callable[..., Page], viewport: object, scheme: str
 ) -> None:
     passenger = PassengerFactory()
-    page = open_as(passenger, "/accounts/", viewport=viewport, color_scheme=scheme)
+    page = open_as(passenger, "/account/", viewport=viewport, color_scheme=scheme)
     page.get_by_role("link", name="Two-step sign-in").press("Enter")
     _no_faults(page)
     page.get_by_role("link", name="Set up").press("Enter")

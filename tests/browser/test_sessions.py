@@ -41,7 +41,7 @@ def test_other_device_is_signed_out_by_keyboard_after_the_password(
         session[CONFIRMED_AT] = 1
         session.save()
 
-    page.goto("/accounts/")
+    page.goto("/account/")
     page.get_by_role("link", name="Where you are signed in").press("Enter")
     expect(page.get_by_test_id("session-here")).to_contain_text("on Linux")
     _no_faults(page)

@@ -38,7 +38,6 @@ def test_break_hours_and_warning_without_reloading(live: LiveServer, open_as: Op
     expect(mark(page, "connection-state")).to_contain_text("Live")
 
     panel = mark(page, "hours")
-    # Focused and pressed in one call: the page's first snapshot replaces what had the focus.
     panel.locator("summary").press("Enter")
     mark(page, "break-30").press("Enter")
     expect(mark(page, "on-break")).to_contain_text("On a break until")
@@ -84,6 +83,11 @@ def test_open_panel_follows_another_device_until_somebody_types(
     page = open_as(driver.user, "/driver/", at=ALMATY, viewport=PHONE)
     expect(mark(page, "connection-state")).to_contain_text("Live")
     panel, least = mark(page, "filters"), page.get_by_label("Least earnings")
+    panel.locator("summary").focus()
+    availability.set_filters(driver.pk, Filters(min_earnings=600))
+    expect(least).to_have_value("600")
+    expect(panel.locator("summary")).to_be_focused()
+
     panel.locator("summary").click()
     availability.set_filters(driver.pk, Filters(min_earnings=700))
     expect(least).to_have_value("700")

@@ -84,12 +84,12 @@ def make(model, number):
 @pytest.mark.parametrize(
     ("model", "listing", "opening"),
     [
-        (Driver, 6, 10),
-        (Vehicle, 7, 5),
-        (DriverPosition, 7, 6),
-        (TrailPoint, 7, 5),
-        (AvailabilityChange, 7, 7),
-        (Break, 7, 6),
+        (Driver, 7, 12),
+        (Vehicle, 8, 6),
+        (DriverPosition, 8, 8),
+        (TrailPoint, 8, 7),
+        (AvailabilityChange, 8, 9),
+        (Break, 8, 8),
     ],
 )
 def test_lists_and_pages_cost_the_same_for_one_row_and_three(client, query_count, model, listing, opening, rows):
@@ -375,3 +375,47 @@ def test_an_unknown_driver_is_not_found(client):
     url = action_url(driver, "approve").replace(str(driver.pk), "999999")
     assert client.get(url).status_code == 404
     assert client.post(url.replace("999999", "nobody")).status_code == 404
+
+
+# Expired papers, and what a report counts
+
+
+EXPIRED = {"approval": Approval.PENDING, "licence_expires_on": dt.date(2020, 12, 31), "is_online": False}
+
+
+@pytest.mark.parametrize("from_list", [True, False])
+def test_approving_with_an_expired_licence_warns_and_asks_for_a_confirmation(client, from_list):
+    driver = DriverFactory.create(**EXPIRED)
+
+    def approve(**data):
+        if from_list:
+            return run_on_list(client, "approve", [driver], **data)
+        return client.post(action_url(driver, "approve"), data)
+
+    asked = approve()
+    assert asked.status_code == 200
+    assert "The licence expired on 31 Dec 2020" in asked.content.decode()
+    assert approval(driver) == Approval.PENDING
+    assert "This field is required" in approve(confirmed="yes").content.decode()
+
+    done = approve(confirmed="yes", although="on")
+
+    assert said(done) == ["success: 1 approved"]
+    assert approval(driver) == Approval.APPROVED
+
+
+def test_typed_dates_are_taken_as_people_write_them_and_a_past_one_is_warned_of(client):
+    driver = DriverFactory.create()
+    form = {"user": driver.user_id, "vehicle": driver.vehicle_id, "licence_number": "7"}
+    form |= {"changes-TOTAL_FORMS": "0", "changes-INITIAL_FORMS": "0"}
+    page = client.get(page_url(driver))
+    for inline in page.context["inline_admin_formsets"]:
+        form |= {f"{inline.formset.prefix}-{name}_FORMS": "0" for name in ("TOTAL", "INITIAL")}
+
+    saved = client.post(page_url(driver), form | {"licence_expires_on": "31.12.2027"})
+    assert saved.status_code == 302, saved.context["errors"]
+    driver.refresh_from_db()
+    assert driver.licence_expires_on == dt.date(2027, 12, 31)
+
+    warned = client.post(page_url(driver), form | {"licence_expires_on": "31/12/2020"})
+    assert any("expired on 31 Dec 2020" in words for words in said(warned))

@@ -369,7 +369,7 @@ def test_a_released_trip_is_no_longer_the_drivers(client, passenger, accepted):
 def test_a_released_trip_is_not_told_to_who_released_it_once_more(client, rival, accepted):
     """Somebody else has it: their name and number, and what the passenger wrote, are none of the former driver's."""
     step(client, accepted, "released")
-    assignment.assign(accepted.pk, rival.pk, StaffFactory())
+    assignment.assign(accepted.pk, rival.pk, StaffFactory(), "asked to")
 
     response = step(client, accepted, "released")
 

@@ -1,5 +1,6 @@
 """Who decides about a driver, and about whom nobody decides any more."""
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ from django.contrib.auth.models import Permission
 
 from drivers import approvals, availability
 from drivers.models import Approval, Driver
-from stepper.errors import DomainError
+from stepper.errors import Conflict, DomainError
 from stepper.models import User
 from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory
 
@@ -20,6 +21,7 @@ DECISIONS: list[tuple[Callable[..., Driver], Approval]] = [
     (approvals.suspend, Approval.APPROVED),
     (approvals.reinstate, Approval.SUSPENDED),
 ]
+ADMISSIONS = [one for one in DECISIONS if one[0] in (approvals.approve, approvals.reinstate)]
 
 
 def staff_with(*codenames: str) -> User:
@@ -53,9 +55,7 @@ def test_staff_do_not_decide_about_themselves(decide: Callable[..., Driver], bef
     decide(DriverFactory.create(user=superuser, approval=before).pk, superuser)
 
 
-@pytest.mark.parametrize(
-    ("decide", "before"), [(approvals.approve, Approval.PENDING), (approvals.reinstate, Approval.SUSPENDED)]
-)
+@pytest.mark.parametrize(("decide", "before"), ADMISSIONS)
 def test_nobody_is_admitted_whose_account_is_closed(decide: Callable[..., Driver], before: Approval) -> None:
     driver = DriverFactory.create(approval=before, user__is_active=False)
     assert code(decide, driver.pk, StaffFactory.create()) == "driver.account_inactive"
@@ -65,3 +65,16 @@ def test_taking_a_driver_offline_needs_the_permission() -> None:
     driver = DriverFactory.create(at=ALMATY)
     assert code(availability.take_offline, driver.pk, staff_with("view_driver")) == "auth.forbidden"
     assert not availability.take_offline(driver.pk, staff_with("change_driver")).is_online
+
+
+@pytest.mark.parametrize(("decide", "before"), ADMISSIONS)
+def test_driver_whose_licence_has_expired_is_admitted_only_by_who_knows_it(
+    decide: Callable[..., Driver], before: Approval
+) -> None:
+    driver = DriverFactory.create(approval=before, is_online=False, licence_expires_on=dt.date(2020, 12, 31))
+
+    with pytest.raises(Conflict, match="31 Dec 2020") as refused:
+        decide(driver.pk, StaffFactory.create())
+    assert refused.value.code == "driver.licence_expired"
+
+    assert decide(driver.pk, StaffFactory.create(), although_expired=True).approval == Approval.APPROVED

@@ -9,26 +9,29 @@ from allauth.mfa.models import Authenticator
 from django.test import Client
 from django.utils import timezone
 
-from drivers import availability, deletion, documents, joining, preferences, working_time
+from drivers import availability, documents, joining, preferences, working_time
 from drivers.models import Break, Driver, DriverApplication, DriverDocument, DriverPosition
 from drivers.positions.fixes import Fix
 from drivers.positions.store import write_positions
 from realtime import events
+from realtime.delivery import choices
 from realtime.models import PushSubscription
 from realtime.push import subscriptions
-from stepper.accounts import addresses, language, second_factor
+from stepper.accounts import addresses, language, profile, second_factor
 from stepper.errors import NotPermitted
 from stepper.models import AddressChange, AddressCode, User
+from stepper.personal import erasure
 from tests.factories import DriverFactory, PassengerFactory, TripFactory
 from tests.papers import VEHICLE, in_days, picture
-from trips import bookings
+from trips import bookings, ratings, saved_places
 from trips.booking_requests import BookingRequest
-from trips.models import Rating, Trip
+from trips.models import Rating, SavedPlace, Trip
 from trips.states import TripStatus
 
 pytestmark = pytest.mark.django_db
 
 HOUR = dt.timedelta(hours=1)
+PLACE = events.Place(name="Home", address="", lat=43.24, lng=76.95)
 
 
 def book(user: User) -> None:
@@ -47,7 +50,17 @@ def set_hours(user: User) -> None:
 
 
 REFILLED: tuple[Any, ...] = (
-    *(DriverDocument, DriverApplication, Break, PushSubscription, AddressChange, AddressCode, Authenticator, Trip),
+    *(
+        DriverDocument,
+        DriverApplication,
+        Break,
+        PushSubscription,
+        AddressChange,
+        AddressCode,
+        Authenticator,
+        Trip,
+        SavedPlace,
+    ),
 )
 VERBS: dict[str, Callable[[User], object]] = {
     "name": lambda user: joining._save_person(user, "Aigul Serik", None, "AB1"),
@@ -61,12 +74,15 @@ VERBS: dict[str, Callable[[User], object]] = {
     "pushes": lambda user: subscriptions._subscribe(user, "key", endpoint="https://e", p256dh="p", auth="a"),
     "kinds of pushes": lambda user: subscriptions.choose_topics(user, {}),
     "new address": lambda user: addresses._store(user, "new@example.kz", token="t", code=None),
+    "place": lambda user: saved_places.save_place(user, kind="home", label="", place=PLACE),
+    "name of the account": lambda user: profile._rename(user.pk, "Somebody Else"),
+    "choices": lambda user: choices.choose(user, sms=True),
     "second factor": lambda user: second_factor._store(user, Client().session, "A" * 32, 1),
     "booking": book,
 }
 
 
-OF_APPLICANTS = {"name", "vehicle", "application", "booking"}
+OF_APPLICANTS = {"name", "vehicle", "application", "booking", "name of the account"}
 
 
 @pytest.mark.parametrize("name", VERBS)
@@ -74,7 +90,7 @@ def test_verb_under_way_stores_nothing_for_a_deleted_account(name: str) -> None:
     who = PassengerFactory.create() if name in OF_APPLICANTS else DriverFactory.create().user
     user = User.objects.get(pk=who.pk)
     assert hasattr(user, "driver") is (name not in OF_APPLICANTS)
-    deletion._delete(user.pk)
+    erasure._erase(user.pk)
     before = Driver.objects.values().first(), User.objects.values().get(pk=user.pk)
     with pytest.raises(NotPermitted) as raised:
         VERBS[name](user)
@@ -89,6 +105,7 @@ def test_verb_under_way_stores_nothing_for_a_deleted_account(name: str) -> None:
         AddressCode,
         Authenticator,
         Trip,
+        SavedPlace,
     )
     assert [model for model in models if model.objects.exists()] == []
 
@@ -96,15 +113,15 @@ def test_verb_under_way_stores_nothing_for_a_deleted_account(name: str) -> None:
 def test_rating_under_way_is_not_given_by_a_deleted_account() -> None:
     trip = TripFactory.create(status=TripStatus.COMPLETED)
     user = User.objects.get(pk=trip.organiser_id)
-    deletion._delete(user.pk)
+    erasure._erase(user.pk)
     with pytest.raises(NotPermitted):
-        bookings.rate(trip.pk, user, stars=1, comment="Call me: +7 701 123 45 67")
+        ratings.rate(trip.pk, user, stars=1, comment="Call me: +7 701 123 45 67")
     assert not Rating.objects.exists()
 
 
 def test_language_of_a_deleted_account_stays() -> None:
     user = User.objects.get(pk=DriverFactory.create(user__language="en").user_id)
-    deletion._delete(user.pk)
+    erasure._erase(user.pk)
     language.choose(user, "kk")
     user.refresh_from_db()
     assert user.language == "en"

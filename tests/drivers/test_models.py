@@ -115,6 +115,14 @@ def test_ride_that_staff_completed_without_an_arrival_ends_then(trip: Trip) -> N
     assert seen(trip.organiser, trip) == [50]
 
 
+def test_ride_goes_on_behind_an_arrival_that_staff_took_back(trip: Trip) -> None:
+    TripTransition.objects.create(trip=trip, from_status="arrived", to_status="in_transit", role="staff")
+    trip.completed_at = began(trip) + 75 * MINUTE
+    trip.save()
+
+    assert seen(trip.organiser, trip) == [50, 60, 70]
+
+
 def test_points_of_nobody_known_are_staffs_and_implausible_ones_nobodys(trip: Trip) -> None:
     point(trip, None, 51)
     point(trip, trip.driver, 52, jumped=True)

@@ -23,7 +23,7 @@ from realtime.events import Point
 from stepper.db.transactions import run_in_thread
 from stepper.errors import NotPermitted
 from stepper.models import ServiceSettings
-from tests.factories import AIRPORT, ALMATY, MEDEU, DriverFactory, TripFactory, place
+from tests.factories import AIRPORT, ALMATY, MEDEU, DriverFactory, TripFactory, former_leg, place
 from trips.models import Trip
 
 pytestmark = pytest.mark.django_db
@@ -303,13 +303,14 @@ def test_fix_of_who_cannot_be_asked_wakes_nothing(buffer: PositionBuffer) -> Non
 @pytest.mark.parametrize("status", ["en_route", "driver_arrived", "passengers_boarded", "in_transit", "arrived"])
 def test_trail_of_a_trip_in_progress_is_kept(buffer: PositionBuffer, status: str) -> None:
     trip = TripFactory(status=status, driver=DriverFactory(), accepted_at=timezone.now() - 8 * SECOND)
+    former_leg(trip, DriverFactory())
 
     buffer.report(trip.driver.pk, [ago(4, lat=43.002), ago(6, lat=43.001), ago(3.7, lat=43.009)])
     buffer.report(trip.driver.pk, [ago(10, lat=43), ago(1, lat=43.003)])
 
     # 43 is older than the trip, 43.009 was within the same second as 43.002.
     assert list(trip.trail.order_by("recorded_at").values_list("lat", flat=True)) == [43.001, 43.002, 43.003]
-    assert set(trip.trail.values_list("driver", "leg", "jumped")) == {(trip.driver.pk, 1, False)}
+    assert set(trip.trail.values_list("driver", "leg", "jumped")) == {(trip.driver.pk, 2, False)}
 
 
 @pytest.mark.parametrize("status", ["accepted", "completed", "cancelled"])
@@ -466,7 +467,7 @@ def test_position_that_cannot_be_written_stops_no_other(
 
 
 def delete_account_of(driver: Driver) -> None:
-    """As `drivers.deletion` leaves it."""
+    """As erasing an account leaves it."""
     DriverPosition.objects.filter(driver=driver).delete()
     driver.user.is_active = False
     driver.user.save()

@@ -7,7 +7,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from drivers import approvals, deletion, joining, preferences
+from drivers import approvals, joining, preferences
 from drivers.models import (
     Approval,
     Availability,
@@ -21,8 +21,10 @@ from drivers.navigation import NavigationApp, navigation_url
 from realtime import groups
 from realtime.models import Notification
 from stepper.accounts.confirmation import CONFIRMED_AT
+from stepper.accounts.erasing import erased_address
 from stepper.errors import Conflict, InvalidInput, NotPermitted
 from stepper.models import SecurityEvent, ServiceSettings, User
+from stepper.personal import erasure
 from tests.backoffice import signed_in
 from tests.factories import ALMATY, PASSWORD, DriverFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.outbox import frames
@@ -32,7 +34,7 @@ from trips.states import TripStatus
 
 pytestmark = pytest.mark.django_db
 
-SETTINGS, DELETE = "/driver/settings/", "/driver/settings/delete/"
+SETTINGS, DELETE = "/driver/settings/", "/account/erase/"
 
 
 def confirmed(user: User) -> Client:
@@ -103,7 +105,7 @@ def test_page_shows_what_there_is_and_leads_to_the_rest() -> None:
         driver.vehicle.plate_text,
         'action="/accounts/sessions/end-all/"',
         'href="/accounts/password/change/"',
-        'href="/accounts/"',
+        'href="/account/"',
         'action="/driver/filters/"',
         'action="/driver/hours/"',
         "Being checked",
@@ -125,6 +127,11 @@ def test_document_sent_from_the_settings_leads_back_there() -> None:
 @pytest.mark.parametrize("address", [SETTINGS, DELETE])
 def test_strangers_sign_in_first(client: Client, address: str) -> None:
     assert client.get(address)["Location"].startswith("/accounts/login/")
+
+
+def test_earlier_address_leads_to_the_page_of_erasing() -> None:
+    client = signed_in(PassengerFactory.create())
+    assert client.get("/driver/settings/delete/")["Location"] == DELETE
 
 
 def test_settings_are_for_drivers() -> None:
@@ -159,7 +166,7 @@ def test_deleted_account_names_nobody_and_what_a_dispute_needs_stays() -> None:
     user.refresh_from_db()
     assert (user.name, user.email, user.phone, user.is_active) == (
         "–",
-        f"deleted-{user.pk}@account.invalid",
+        erased_address(user.pk),
         None,
         False,
     )
@@ -270,7 +277,7 @@ def test_staff_are_deleted_by_a_colleague() -> None:
     staff = StaffFactory.create()
     client = confirmed(staff)
     with pytest.raises(NotPermitted):
-        deletion.delete_account(staff, client.session)
+        erasure.erase_account(staff, client.session)
     assert client.post(DELETE).status_code == 409
 
 
@@ -279,5 +286,5 @@ def test_deleting_is_limited() -> None:
     trip = TripFactory.create(status=TripStatus.OFFERED)
     client = confirmed(trip.organiser)
     with pytest.raises(Conflict):
-        deletion.delete_account(trip.organiser, client.session)
+        erasure.erase_account(trip.organiser, client.session)
     assert client.post(DELETE).status_code == 429

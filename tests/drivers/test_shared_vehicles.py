@@ -18,7 +18,7 @@ from tests.drivers.test_admin import FORM
 from tests.factories import ALMATY, DriverFactory, OfferFactory, StaffFactory, TripFactory, VehicleFactory
 from tests.outbox import frames
 from tests.rest import as_user
-from trips import accepting, assignment, driving
+from trips import accepting, assignment, driving, steering
 from trips.models import Offer, Trip
 from trips.states import OfferStatus, TripStatus
 
@@ -75,7 +75,7 @@ def test_a_trip_under_way_keeps_the_vehicle_until_it_ends(end: str) -> None:
         approvals.suspend(first.pk, StaffFactory.create())
     assert now_is(first) == "busy"
     assert refused(second) == "vehicle.in_use"
-    driving.complete_by_staff(trip.pk, StaffFactory.create())
+    steering.complete(trip.pk, StaffFactory.create(), "phone dead")
     assert availability.set_online(second.pk, True).availability == "available"
 
 
@@ -177,7 +177,7 @@ def test_staff_cannot_assign_what_overlaps_a_trip_of_the_other() -> None:
     TripFactory.create(status=TripStatus.ACCEPTED, driver=first)
     trip = TripFactory.create(status=TripStatus.OFFERED)
     with pytest.raises(Conflict) as error:
-        assignment.assign(trip.pk, second.pk, StaffFactory.create())
+        assignment.assign(trip.pk, second.pk, StaffFactory.create(), "asked to")
     assert error.value.code == "vehicle.overlap"
     trip.refresh_from_db()
     assert trip.driver is None
@@ -189,7 +189,7 @@ def test_offers_of_the_other_that_overlap_are_withdrawn() -> None:
     later = OfferFactory.create(driver=first, trip__in_=9 * HOUR)
     of_stranger = OfferFactory.create(trip__in_=HOUR)
     trip = TripFactory.create(status=TripStatus.OFFERED)
-    assignment.assign(trip.pk, second.pk, StaffFactory.create())
+    assignment.assign(trip.pk, second.pk, StaffFactory.create(), "asked to")
     for offer in (held, later, of_stranger):
         offer.refresh_from_db()
     assert (held.status, held.reason) == (OfferStatus.WITHDRAWN, "vehicle_busy")
@@ -209,7 +209,7 @@ def test_of_drivers_of_one_vehicle_who_get_trips_at_the_same_moment_one_succeeds
         try:
             at_once.wait(timeout=20)
             if by_staff:
-                assignment.assign(offer.trip_id, offer.driver_id, staff)
+                assignment.assign(offer.trip_id, offer.driver_id, staff, "asked to")
             else:
                 accepting.accept(offer.driver_id, offer.pk)
         except Conflict as error:

@@ -267,6 +267,10 @@ def _delay(_flooder: Flooder, number: int) -> dict[str, Any]:
     return {"status": "delayed", "delay_minutes": number + 1, "delay_reason": "Traffic"}
 
 
+def _message(flooder: Flooder, _number: int) -> dict[str, Any]:
+    return {"trip_id": flooder.rows["mine"], "text": "Where are you?"}
+
+
 def _points(count: int) -> Callable[[Flooder, int], dict[str, Any]]:
     return lambda flooder, _number: {"points": [{"lat": flooder.place[0], "lng": flooder.place[1]}] * count}
 
@@ -295,6 +299,7 @@ _CROWDED = frozenset({LIMITED, "socket.too_many"})
 _FILTERS = _always({"trip_types": ["private"], "accepts_long_distance": True})
 _FAILURES, _SIGN_INS = 5, 20
 
+_TEXT = _always({"text": "Where are you?"})
 _STARS = _always({"stars": 5})
 _RADIUS = _numbered("radius_km", 60)
 _OFFER = _row("offer_id", "offer")
@@ -304,11 +309,22 @@ VERBS = (
     Verb("quote", (_rest("POST", "trips/quote", _booking), _page("/trips/quote/", _booking_form)), rows=0),
     Verb("search places", (_rest("POST", "places", _always({"q": "airprt almty"})),), most=None, rows=0),
     Verb("cancel", (_rest("POST", "trips/{waiting}/cancel"), _page("/trips/{waiting}/cancel/"))),
+    Verb("change", (_rest("PATCH", "trips/{waiting}", _numbered("bags", 0)),)),
     Verb("widen", (_rest("POST", "trips/{waiting}/widen", _RADIUS), _page("/trips/{waiting}/widen/", _RADIUS))),
     Verb("postpone", (_rest("POST", "trips/{waiting}/postpone", _later), _page("/trips/{waiting}/postpone/", _later))),
     Verb("offer again", (_rest("POST", "trips/{waiting}/broadcast-offer"), _page("/trips/{waiting}/offer-again/"))),
     Verb("rate", (_rest("POST", "trips/{done}/rate", _STARS), _page("/trips/{done}/rate/", _STARS))),
     Verb("rate a passenger", (_page("/driver/trips/{rated}/rate/", _STARS),), True),
+    Verb(
+        "message",
+        (
+            _rest("POST", "trips/{mine}/messages", _TEXT),
+            _page("/trips/{mine}/messages/", _TEXT),
+            _command("trip.message.send", _message),
+        ),
+        as_driver=True,
+    ),
+    Verb("call for help", (_rest("POST", "trips/{mine}/safety"), _page("/trips/{mine}/safety/")), as_driver=True),
     Verb("read all notifications", (_page("/notifications/read-all/"),)),
     Verb("sign in", (_signs_in(PASSWORD), _signs_in(PASSWORD, by_page=True)), attempts=25, most=_SIGN_INS),
     Verb(

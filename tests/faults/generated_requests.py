@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django import forms
+from django.db.models import Model
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.regex_helper import normalize
 from msgspec import Struct
@@ -118,7 +119,8 @@ def _of_field(random: Random, name: str, field: Any, world: World) -> Any:
     if "password" in name:
         return random.choice((PASSWORD, PASSWORD, text(random, 30)))
     if (known := existing(random, world, name)) is not None:
-        return known
+        # Of a row its key.
+        return str(known.pk) if isinstance(known, Model) else known
     match field:
         case serializers.BaseSerializer():
             return valid_body(random, type(field), world)

@@ -42,8 +42,15 @@ def ask_for_code(page: Page) -> None:
     page.get_by_test_id("phone-input").press("Enter")
 
 
+def open_wishes(page: Page) -> None:
+    page.locator("[data-testid=wishes] summary").click()
+    page.locator("[data-testid=wish-option] input").first.check()
+
+
 def send_own_code(page: Page) -> None:
-    page.locator("main button[value=send]").click()
+    """Have the code sent; a process of the last visit that waits for its code is the same page."""
+    if not page.locator("[name=code]").count():
+        page.locator("main button[value=send]").click()
 
 
 def renew_codes(page: Page) -> None:
@@ -75,6 +82,31 @@ def book_nothing(page: Page) -> None:
 def ask_to_cancel(page: Page) -> None:
     page.locator("[data-dialog=cancel-dialog]").click()
     expect(page.locator("#cancel-dialog form[method=post]")).to_be_visible()
+
+
+def change_to_nobody(page: Page) -> None:
+    """Change a trip to one that nobody travels."""
+    page.locator("[name=seats]").fill("0")
+    page.get_by_test_id("change-submit").click()
+
+
+def open_messages(page: Page) -> None:
+    page.get_by_test_id("message-open").first.click()
+    expect(page.locator("#messages-dialog .message").last).to_be_visible()
+
+
+def write_without_network(page: Page) -> None:
+    """Send a message while the network is away: it stays where it was typed."""
+    open_messages(page)
+    page.route("**/messages/", lambda route: route.abort())
+    page.get_by_test_id("message-input").fill("At the left door")
+    page.get_by_test_id("message-send").click()
+    expect(page.locator("#message-error [data-unsent]")).to_be_visible()
+
+
+def open_safety(page: Page) -> None:
+    page.get_by_test_id("safety-button").click()
+    expect(page.get_by_test_id("safety-alert")).to_be_visible()
 
 
 def accept_slowly(page: Page) -> None:
@@ -113,7 +145,7 @@ def accept_without_network(page: Page) -> None:
 def decline(page: Page) -> None:
     """Decline an offer. Nobody is told of it, not even when the page is left: the next visit opens it anew."""
     page.route("**/decline/", lambda route: route.abort())
-    page.evaluate("addEventListener('pagehide', event => event.stopImmediatePropagation(), true)")
+    page.evaluate("void (window.fetch = () => new Promise(() => {}))")
     page.get_by_test_id("offer-decline").first.click()
     expect(page.locator("[data-undo]:visible")).to_be_visible()
 
@@ -141,3 +173,46 @@ def show_keys(page: Page) -> None:
     page.locator("#driver-alerts details > summary").click()
     page.locator("[data-dialog=keys-help]").click()
     expect(page.locator("#keys-help")).to_be_visible()
+
+
+# On the card, or in the banner where it had to wait for the connection.
+REFUSED = ".trip__error:not(:empty), [data-testid=queued-refused]"
+
+
+def scroll_to(selector: str) -> Callable[[Page], None]:
+    """Look at what is below the fold."""
+
+    def act(page: Page) -> None:
+        # In one step: the snapshot that comes with the connection replaces elements.
+        page.locator(selector).wait_for()
+        page.evaluate("selector => document.querySelector(selector).scrollIntoView()", selector)
+
+    return act
+
+
+def set_sheet(height: str) -> Callable[[Page], None]:
+    """Bring the sheet over a live map to a height; on a wide screen there is none."""
+
+    def act(page: Page) -> None:
+        handle = page.get_by_test_id("sheet-handle")
+        if handle.is_visible():
+            handle.press({"peek": "End", "full": "Home"}[height])
+            page.locator(f"[data-sheet={height}]").wait_for()
+
+    return act
+
+
+def lose_the_connection(page: Page) -> None:
+    page.context.set_offline(True)
+    expect(page.get_by_test_id("trip-offline")).to_be_visible()
+
+
+def enter_no_boarding_code(page: Page) -> None:
+    """Send a code that is none, past the browser's own check of the form."""
+    page.get_by_test_id("boarding-code-input").evaluate("field => { field.form.noValidate = true; field.value = '1'; }")
+    page.get_by_test_id("trip-next-step").first.click()
+    expect(page.locator(REFUSED).first).to_be_visible()
+
+
+def try_fares(page: Page) -> None:
+    page.get_by_test_id("fares-try").click()

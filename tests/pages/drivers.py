@@ -25,11 +25,13 @@ from tests.factories import (
     DriverFactory,
     OfferFactory,
     PassengerFactory,
+    StaffFactory,
     TripFactory,
     place,
 )
-from tests.pages.cast import DAY, HOUR, LONG_DROPOFF, LONG_NAME, LONG_PICKUP, MINUTE, USUAL_DROPOFF, Person
+from tests.pages.cast import DAY, HOUR, LONG_DROPOFF, LONG_NAME, LONG_PICKUP, MINUTE, USUAL_DROPOFF, WAY, WAY_ON, Person
 from tests.papers import in_days
+from trips import handover, messages, steering
 from trips.models import Offer, Rating, Trip
 from trips.states import ASSIGNED, DRIVING, OfferStatus, Role, TripStatus, TripType, Urgency
 
@@ -106,6 +108,18 @@ def _with_offers() -> Person:
     return _as_person(found)
 
 
+def _with_stops() -> Person:
+    found = _online()
+    _offer(found, 2.4, Urgency.URGENT, seats=2, **WAY, **LONG_PICKUP, **LONG_DROPOFF)
+    return _as_person(found)
+
+
+def _among_stops() -> Person:
+    found = _online()
+    TripFactory.create(status=TripStatus.IN_TRANSIT, driver=found, seats=2, **WAY_ON, **LONG_PICKUP, **LONG_DROPOFF)
+    return _as_person(found)
+
+
 def _offer(driver: Driver, km: float, urgency: Urgency, **fields: Any) -> Offer:
     fields = {"pickup_address": "Dostyk Avenue 56", "dropoff_address": "Mailin 2, Almaty"} | fields
     trip = TripFactory.create(**fields)
@@ -177,15 +191,66 @@ def _guided() -> Person:
     trip = TripFactory.create(
         status=TripStatus.EN_ROUTE, driver=found, organiser=passenger, seats=2, bags=2, **places, **USUAL_DROPOFF
     )
+    write_messages(trip)
     at = (AIRPORT[0] - 0.02, AIRPORT[1] - 0.015)
     place(found, *at)
     return Person(found.user, {"trip": trip.pk}, at=at)
+
+
+def write_messages(trip: Trip) -> None:
+    """Write a few messages to a trip, the last ones of the passenger and the driver unread."""
+    assert trip.driver is not None
+    passenger, driver = trip.organiser, trip.driver.user
+    messages.send(trip.pk, passenger, text="We stand at the flower shop on the left, under the large green awning.")
+    messages.send(trip.pk, driver, quick="on_the_way")
+    messages.send(
+        trip.pk, passenger, text="https://example.kz/a-very-long-address-without-any-place-to-break-it/1234567"
+    )
+    messages.mark_read(trip.pk, driver, 2**60)
+    messages.send(trip.pk, driver, text="I see you.")
+    messages.send(trip.pk, passenger, quick="coming")
 
 
 def _waiting() -> Person:
     """At the pickup, where the passenger does not come."""
     found = _online()
     TripFactory.create(status=TripStatus.DRIVER_ARRIVED, driver=found, **LONG_PICKUP)
+    return _as_person(found)
+
+
+def _coded() -> Person:
+    """At the pickup of a passenger who has a boarding code."""
+    found = _online()
+    TripFactory.create(status=TripStatus.DRIVER_ARRIVED, driver=found, boarding_code="4821", **LONG_PICKUP)
+    return _as_person(found)
+
+
+def hand_over(trip: Trip, to: Driver) -> None:
+    """Hand a trip over as staff do, where its driver's vehicle broke down."""
+    handover.hand_over(trip.pk, to.pk, StaffFactory.create(), reason="Engine", place="Petrol station at km 12")
+
+
+def complete(trip: Trip) -> None:
+    Trip.objects.filter(pk=trip.pk).update(status=TripStatus.ARRIVED)
+    steering.complete(trip.pk, StaffFactory.create(), "No phone")
+
+
+def _former() -> Person:
+    """A driver who handed a trip over that has ended by now."""
+    found = _online()
+    trip = TripFactory.create(status=TripStatus.IN_TRANSIT, driver=found)
+    place(found, ALMATY[0] + 0.04, ALMATY[1] + 0.06)
+    hand_over(trip, DriverFactory.create(at=AIRPORT))
+    complete(trip)
+    return _as_person(found)
+
+
+def _taking_over() -> Person:
+    """A driver to whom a trip was just handed over."""
+    found = _online()
+    trip = TripFactory.create(status=TripStatus.IN_TRANSIT, **LONG_DROPOFF)
+    place(trip.driver, ALMATY[0] + 0.04, ALMATY[1] + 0.06)
+    hand_over(trip, found)
     return _as_person(found)
 
 
@@ -262,9 +327,14 @@ DRIVERS: dict[str, Callable[[], Person]] = {
     "warned": _warned,
     "offer": _with_offer,
     "offers": _with_offers,
+    "stops": _with_stops,
+    "among-stops": _among_stops,
     "guided": _guided,
     "waiting": _waiting,
+    "coded": _coded,
     "earner": _earner,
+    "former": _former,
+    "taking-over": _taking_over,
     **{approval.value: _of_approval(approval) for approval in Approval if approval != Approval.APPROVED},
     **{status.value: _at(status) for status in sorted(ASSIGNED)},
 }

@@ -7,7 +7,7 @@
 // sideways    the whole page scrolls sideways
 // small       something to press that is less than 44 px wide or high
 // plate       a plate on two lines
-// thousands   a thin space that does not keep thousands apart in its font
+// thousands   a narrow space that does not keep thousands apart in its font
 //
 // All details of the content are opened first; those of the header float above it and are pages of the table.
 () => {
@@ -116,6 +116,20 @@
     else if (out && !element.closest(".skip")) note("cut", `${node.data} (out of the viewport)`, element);
   }
 
+  // What is scrolled away lies on nothing.
+  function shownPart(element, rect) {
+    let { top, bottom } = rect;
+    for (let at = element; at && at !== document.body; at = at.parentElement) {
+      if (!["auto", "scroll"].includes(styleOf(at).overflowY)) continue;
+      const box = at.getBoundingClientRect();
+      [top, bottom] = [Math.max(top, box.top), Math.min(bottom, box.bottom)];
+    }
+    return bottom > top ? { left: rect.left, right: rect.right, top, bottom } : null;
+  }
+  for (const text of texts) {
+    text.rects = text.rects.map((rect) => shownPart(text.element, rect)).filter((rect) => rect);
+  }
+
   // What a field shows until something is entered, or what is chosen in it.
   const canvas = document.createElement("canvas").getContext("2d");
   for (const field of document.querySelectorAll("input[placeholder], select")) {
@@ -156,7 +170,9 @@
 
   // A text that reaches over an icon or a picture.
   const icons = [...document.querySelectorAll("svg, img")].filter((icon) => isShown(icon) && !icon.closest(".map, figure"));
-  const pictures = icons.map((icon) => ({ icon, layer: layerOf(icon), box: icon.getBoundingClientRect() }));
+  const pictures = icons
+    .map((icon) => ({ icon, layer: layerOf(icon), box: shownPart(icon, icon.getBoundingClientRect()) }))
+    .filter(({ box }) => box);
   for (const { node, element, rects } of texts) {
     // Put there on purpose, as the badge on the bell.
     if (styleOf(element).position === "absolute") continue;
@@ -201,7 +217,7 @@
       counts.plates += 1;
       if (new Set(part(match).map(({ top }) => Math.round(top))).size > 1) note("plate", match[0], element);
     }
-    for (const match of node.data.matchAll(/\u2009/g)) {
+    for (const match of node.data.matchAll(/\u202f/g)) {
       counts.thousands += 1;
       const width = part(match).reduce((sum, rect) => sum + rect.width, 0);
       if (width < THIN_EM * size) note("thousands", node.data, element);

@@ -17,7 +17,7 @@ from drivers.models import (
 from realtime.models import Notification
 from stepper.accounts import addresses
 from stepper.accounts.reset_tokens import reset_tokens
-from stepper.models import AccountSession, AddressChange, DayCount, User
+from stepper.models import AccountSession, AddressChange, DayCount, ServiceSettings, User
 from tests.factories import (
     AIRPORT,
     ALMATY,
@@ -25,17 +25,48 @@ from tests.factories import (
     MEDEU,
     DriverFactory,
     PassengerFactory,
+    StaffFactory,
     TripFactory,
     VehicleFactory,
     place,
 )
 from tests.factors import give_second_factor
-from tests.pages.cast import DAY, HOUR, LONG_DROPOFF, LONG_NAME, LONG_PICKUP, MINUTE, TOKEN, USUAL_DROPOFF, Person
-from tests.pages.drivers import driver
+from tests.pages.cast import (
+    DAY,
+    HOUR,
+    LONG_DROPOFF,
+    LONG_NAME,
+    LONG_PICKUP,
+    MINUTE,
+    TOKEN,
+    USUAL_DROPOFF,
+    WAY_ON,
+    Person,
+)
+from tests.pages.drivers import complete, driver, hand_over, write_messages
+from tests.pages.operators import operator
+from tests.pages.ops_panels import steerer
+from tests.pages.reports import finance
+from tests.pages.staff import auditor, dispatcher
 from tests.papers import accept_all, applicant, document, draft
-from trips import shares
-from trips.models import Rating, Trip, TripWatch
+from trips import changes, safety, shares
+from trips.models import Rating, SavedPlace, Trip, TripWatch, Wish
 from trips.states import ASSIGNED, Role, Stall, TripStatus
+
+
+def save_places(person: Person) -> None:
+    """Home, and another one with long words."""
+    SavedPlace.objects.filter(user=person.user).delete()
+    lat, lng = ALMATY
+    SavedPlace.objects.create(user=person.user, kind="home", place_name="Достык 85", lat=lat, lng=lng)
+    SavedPlace.objects.create(
+        user=person.user, kind="other", label=LONG_NAME[:40], place_name=LONG_PICKUP["pickup_name"], lat=lat, lng=lng
+    )
+
+
+def overseer() -> User:
+    """A member of staff who looks after the system."""
+    return StaffFactory.create(name="Yerlan Operator", email="yerlan.operator@example.test")
 
 
 class People:
@@ -45,6 +76,10 @@ class People:
         self._made: dict[str, Person] = {}
 
     def person(self, name: str) -> Person:
+        if not self._made:
+            # What pages offer where staff have switched it on.
+            offered = {"boarding_code": True, "tips_offered": True}
+            ServiceSettings.objects.update_or_create(pk=1, defaults=offered)
         if name not in self._made:
             kind, _dash, variant = name.partition(":")
             made = MAKERS[kind](variant) if variant else MAKERS[kind]()
@@ -76,6 +111,14 @@ def rider() -> Person:
         traveller_name="Nurgul Abdrakhmanova",
         traveller_phone="+77015550101",
     )
+    changed = TripFactory.create(
+        organiser=user, status=TripStatus.UNFILLED, in_=6 * HOUR, dropoff=ASTANA, **LONG_PICKUP, **LONG_DROPOFF
+    )
+    changes.change(
+        changed.pk,
+        user,
+        {"vehicle_class": "van", "bags": 3, "departure_at": changed.departure_at + DAY, "note": "Two bicycles."},
+    )
     late = TripFactory.create(
         organiser=user,
         driver=_driver_of_a_trip(),
@@ -87,7 +130,16 @@ def rider() -> Person:
     TripWatch.objects.create(
         trip=late, driver=late.driver, stall=Stall.STANDING, stalled_at=timezone.now() - 5 * MINUTE
     )
-    rated = TripFactory.create(organiser=user, driver=_driver_of_a_trip(), status=TripStatus.COMPLETED, in_=-2 * DAY)
+    coded = TripFactory.create(
+        organiser=user,
+        driver=_driver_of_a_trip(),
+        status=TripStatus.DRIVER_ARRIVED,
+        boarding_code="4821",
+        **LONG_PICKUP,
+    )
+    document(coded.driver.user, "photo", status="accepted", accepted_at=timezone.now(), expires_on=None)
+    ended = {"status": TripStatus.COMPLETED, "in_": -2 * DAY, "completed_at": timezone.now() - 2 * DAY}
+    rated = TripFactory.create(organiser=user, driver=_driver_of_a_trip(), **ended)
     Rating.objects.create(
         trip=rated,
         role=Role.ORGANISER,
@@ -95,6 +147,8 @@ def rider() -> Person:
         about=rated.driver.user,
         stars=4,
         comment="Calm, on time, and knew where to stop.",
+        tags=",safe_driving,clean_car,friendly,on_time,",
+        tip=1500,
     )
     TripFactory.create_batch(
         12,
@@ -105,7 +159,22 @@ def rider() -> Person:
         dropoff=MEDEU,
         **LONG_DROPOFF,
     )
-    return Person(user, ids | {"later": later.pk, "late": late.pk, "rated": rated.pk})
+    on_the_way = TripFactory.create(
+        organiser=user, driver=_driver_of_a_trip(), status=TripStatus.IN_TRANSIT, **LONG_DROPOFF, **WAY_ON
+    )
+    taken_over, ridden = (
+        TripFactory.create(organiser=user, driver=_driver_of_a_trip(), status=TripStatus.IN_TRANSIT, **LONG_DROPOFF)
+        for _trip in range(2)
+    )
+    for trip in (taken_over, ridden):
+        hand_over(trip, DriverFactory.create(at=AIRPORT, user__name="Askar Temirov"))
+    complete(ridden)
+    for wish in WAY_ON["wishes"]:
+        names = {f"name_{language}": name for language, name in wish["names"].items()}
+        Wish.objects.update_or_create(code=wish["code"], defaults=names)
+    more = {"later": later, "changed": changed, "late": late, "coded": coded, "rated": rated, "stops": on_the_way}
+    more |= {"taken_over": taken_over, "ridden": ridden}
+    return Person(user, ids | {name: trip.pk for name, trip in more.items()})
 
 
 def _driver_of_a_trip() -> Driver:
@@ -131,7 +200,14 @@ def guest() -> Person:
         pickup_name="Almaty airport",
         **USUAL_DROPOFF,
     )
-    return Person(user, {"trip": trip.pk, "share": shares.create_share(trip.pk, user).token})
+    write_messages(trip)
+    lost = TripFactory.create(
+        organiser=user, driver=driver, status=TripStatus.COMPLETED, completed_at=timezone.now() - HOUR, in_=-2 * HOUR
+    )
+    called = TripFactory.create(organiser=user, driver=_driver_of_a_trip(), status=TripStatus.IN_TRANSIT)
+    safety.raise_alert(called.pk, user)
+    link = shares.create_share(trip.pk, user).token
+    return Person(user, {"trip": trip.pk, "lost": lost.pk, "called": called.pk, "share": link})
 
 
 def newcomer() -> User:
@@ -296,4 +372,10 @@ MAKERS: dict[str, Callable[..., User | Person]] = {
     "mover": mover,
     "driver": driver,
     "applying": applying,
+    "operator": operator,
+    "overseer": overseer,
+    "dispatcher": dispatcher,
+    "auditor": auditor,
+    "steerer": steerer,
+    "finance": finance,
 }

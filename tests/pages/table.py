@@ -23,14 +23,17 @@ from stepper.api.errors import refusal_response
 from stepper.errors import InvalidInput, Unavailable
 from stepper.limits import too_many
 from stepper.models import User
+from stepper.ops.reports.figures import REPORTS
 from stepper.web.refusals import over_limit
-from tests.pages import acts, drivers, people
+from tests.pages import acts, drivers, operators, people, staff
 from tests.pages.cast import Person
 from trips.states import ASSIGNED, TripStatus
 
 # Somebody who is not signed in.
 STRANGER = ""
 LANDING = "/"
+# The form of a trip with as many stops as it can have, one of them where the one before is.
+BY_WAY = "/book/?from=Almaty&to=Almaty%20airport&via=Medeu&via=Medeu&via=Shymbulak"
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ def _lost_pages(who: str) -> list[Row]:
 STRANGERS = [
     Row("landing", LANDING, shows=".landing__title"),
     Row("help", "/help/"),
+    Row("privacy", "/privacy/", shows="#privacy-yours"),
     Row("landing-language-menu", LANDING, shows=".languages", act=acts.open_menu(".bar .menu")),
     Row("offline", "/offline/"),
     Row("sign-in", "/accounts/login/", shows="[name=login]"),
@@ -148,14 +152,15 @@ PASSENGERS = [
     Row("notifications-empty", "/notifications/", "newcomer", shows="#notifications-page"),
     Row("not-a-driver", "/driver/", "newcomer"),
     *_lost_pages("newcomer"),
-    Row("account", "/accounts/", "newcomer", shows="#change-email"),
+    Row("account", "/account/", "newcomer", shows="#change-email"),
     Row(
-        "account-errors", "/accounts/", "newcomer", shows=".field__error", act=acts.send_empty("form:has([name=email])")
+        "account-errors", "/account/", "newcomer", shows=".field__error", act=acts.send_empty("form:has([name=email])")
     ),
     Row("account-menu", "/trips/", "newcomer", shows=".menu[open] .menu__item", act=acts.open_menu(".menu:not(.bell)")),
-    Row("account-no-password", "/accounts/", "no-password", shows="[name=proof]"),
-    Row("account-no-proof", "/accounts/", "no-proof", shows="#change-email"),
-    Row("account-changing", "/accounts/", "mover", shows="main .alert"),
+    Row("account-no-password", "/account/", "no-password", shows="[name=proof]"),
+    Row("password-set", "/accounts/password/change/", "no-proof", shows="[name=password1]"),
+    Row("account-no-proof", "/account/", "no-proof", shows="#change-email"),
+    Row("account-changing", "/account/", "mover", shows="main .alert"),
     Row("address-confirm", "/accounts/e-mail/{token}/", "mover", shows="main form"),
     Row("address-refused", "/accounts/e-mail/an-old-link/", "mover"),
     Row("sessions", "/accounts/sessions/", "mover", shows=".sessions"),
@@ -172,7 +177,7 @@ PASSENGERS = [
         act=acts.send_own_code,
         before=people.forget_sms,
     ),
-    Row("account-unverified", "/accounts/", "unverified", shows="a[href='/accounts/phone/code/']"),
+    Row("account-unverified", "/account/", "unverified", shows="a[href='/accounts/phone/code/']"),
     Row("second-factor-unconfirmed", "/accounts/two-step/", "unconfirmed"),
     Row("confirm-no-password", "/accounts/confirm/", "no-password"),
     Row("second-factor-off", "/accounts/two-step/", "newcomer"),
@@ -195,7 +200,14 @@ PASSENGERS = [
         act=acts.send_empty("main form"),
     ),
     Row("sign-out", "/accounts/logout/", "newcomer", shows="main form"),
-    Row("account-delete", "/driver/settings/delete/", "newcomer", shows=".btn--danger"),
+    Row("account-delete", "/account/erase/", "newcomer", shows=".btn--danger"),
+    Row("account-delete-refused", "/account/erase/", "rider", shows=".alert--error"),
+    Row("account-delete-old-address", "/driver/settings/delete/", "newcomer", shows=".btn--danger"),
+    Row("account-old-address", "/accounts/", "newcomer", shows="#change-email"),
+    Row("account-export", "/account/export/", "newcomer", shows="[data-testid=account-export]"),
+    Row("places-empty", "/account/places/", "newcomer", shows=".empty"),
+    Row("places", "/account/places/", "rider", shows="[data-testid=saved-place]", before=people.save_places),
+    Row("places-errors", "/account/places/", "newcomer", shows=".field__error", act=acts.send_empty("#place-form")),
     Row("pushes", "/notifications/push/", "newcomer", shows="[data-push], main .alert"),
     Row("notifications", "/notifications/", "reader", shows=".notice", before=people.write_notifications),
     Row(
@@ -207,6 +219,7 @@ PASSENGERS = [
         act=acts.open_menu(".bell"),
     ),
     Row("trips", "/trips/", "rider", shows=".trip-row"),
+    Row("trips-filtered-empty", "/trips/?show=cancelled", "newcomer", shows=".filters__one"),
     Row("book", "/book/", "rider", shows="[data-testid=book-submit]"),
     Row("book-as-stranger", "/book/", shows="[data-testid=book-submit]"),
     Row("book-later", "/book/?from=Almaty&to=Medeu&at=2099-01-01T10:00", "rider", shows="#later .field__error"),
@@ -214,17 +227,57 @@ PASSENGERS = [
     Row("book-place", "/book/", "rider", shows=".combobox__option", act=acts.look_for_a_place),
     Row("book-nowhere", "/book/", "rider", shows="[data-testid=place-none]", act=acts.look_for_no_place),
     Row("book-priced", "/book/", "rider", shows="[data-testid=quote-total]", act=acts.price_a_trip),
+    Row("book-stops", BY_WAY, "rider", shows="[data-stop=stop3]:not([hidden])", act=acts.open_wishes),
     Row("book-errors", "/book/", "rider", shows="#pickup-error", act=acts.book_nothing),
     *(Row(f"trip-{status}", f"/trips/{{{status}}}/", "rider", shows="#trip-panel") for status in TripStatus),
     Row("trip-usual", "/trips/{trip}/", "guest", shows=".vehicle"),
+    Row("trip-messages", "/trips/{trip}/messages/", "guest", shows=".message--mine"),
+    Row("trip-messages-dialog", "/trips/{trip}/", "guest", shows=".dialog .message", act=acts.open_messages),
+    Row(
+        "trip-messages-offline",
+        "/trips/{trip}/",
+        "guest",
+        shows="#message-error [data-unsent]",
+        act=acts.write_without_network,
+    ),
+    Row("trip-messages-none", "/trips/{accepted}/messages/", "rider", shows="[data-testid=message-input]"),
+    Row("trip-messages-closed", "/trips/{rated}/messages/", "rider", shows="[data-testid=message-closed]"),
+    Row("trip-lost", "/trips/{lost}/", "guest", shows="[data-testid=message-open]"),
+    Row("trip-safety", "/trips/{trip}/safety/", "guest", shows="[data-testid=safety-alert]"),
+    Row("trip-safety-dialog", "/trips/{trip}/", "guest", shows="#safety-dialog[open]", act=acts.open_safety),
+    Row("trip-safety-called", "/trips/{called}/safety/", "guest", shows="[data-testid=safety-state]"),
     Row("trip-shared", "/t/{share}/", needs="guest", shows=".vehicle"),
     Row("trip-share-ended", "/t/no-such-link/", shows="[data-testid=share-ended]"),
     Row("trip-receipt", "/trips/{completed}/receipt/", "rider", shows="[data-testid=receipt-total]"),
     Row("trip-receipt-none", "/trips/{accepted}/receipt/", "rider"),
     Row("trip-later", "/trips/{later}/", "rider", shows="#trip-panel"),
+    Row("trip-stops", "/trips/{stops}/", "rider", shows="[data-testid=trip-wishes]"),
     Row("trip-late", "/trips/{late}/", "rider", shows="[data-testid=trip-stall]"),
+    Row("trip-boarding-code", "/trips/{coded}/", "rider", shows="[data-testid=boarding-code]"),
+    Row("trip-peek", "/trips/{coded}/", "rider", shows="#trip-eta", act=acts.set_sheet("peek")),
+    Row("trip-full", "/trips/{late}/", "rider", shows="#trip-eta", act=acts.set_sheet("full")),
+    Row(
+        "trip-offline",
+        "/trips/{in_transit}/",
+        "rider",
+        shows="[data-testid=trip-offline]",
+        act=acts.lose_the_connection,
+    ),
+    Row("trip-taken-over", "/trips/{taken_over}/", "rider", shows="#trip-panel"),
+    Row(
+        "trip-rate-both",
+        "/trips/{ridden}/",
+        "rider",
+        shows="[data-testid=former-driver]",
+        act=acts.scroll_to("[data-testid=former-driver]"),
+    ),
     Row("trip-rated", "/trips/{rated}/", "rider", shows="#rating-given"),
     Row("trip-cancel-dialog", "/trips/{accepted}/", "rider", shows="#cancel-dialog", act=acts.ask_to_cancel),
+    Row("trip-changed", "/trips/{changed}/", "rider", shows=".timeline [data-state=changed]"),
+    Row("trip-change", "/trips/{changed}/change/", "rider", shows="[data-testid=change-submit]"),
+    Row("trip-change-errors", "/trips/{changed}/change/", "rider", shows=".field__error", act=acts.change_to_nobody),
+    Row("trip-change-accepted", "/trips/{accepted}/change/", "rider", shows="[data-testid=change-submit]"),
+    Row("trip-change-over", "/trips/{completed}/change/", "rider"),
     Row("cancel", "/trips/{accepted}/cancel/", "rider", shows="main form"),
     Row("cancel-too-late", "/trips/{in_transit}/cancel/", "rider", shows="main"),
 ]
@@ -307,9 +360,20 @@ DRIVERS = [
         Row(f"driver-{status}", "/driver/", f"driver:{status}", shows=f"[data-status={status}]")
         for status in sorted(ASSIGNED)
     ),
+    Row("driver-stops", ACTIVE, "driver:among-stops", shows="[data-testid=stop-reached]"),
+    Row("driver-offer-stops", OFFERS, "driver:stops", shows="[data-testid=offer-stop]", before=drivers.renew_offers),
     Row("driver-usual", "/driver/", "driver:guided", shows="[data-status=en_route]"),
     Row(
         "driver-trip-menu", ACTIVE, f"driver:{TripStatus.ACCEPTED}", shows=".trip__menu-panel", act=acts.open_trip_menu
+    ),
+    Row("driver-messages", "/driver/", "driver:guided", shows=".dialog .message", act=acts.open_messages),
+    Row("driver-boarding-code", ACTIVE, "driver:coded", shows="[data-testid=boarding-code-input]"),
+    Row(
+        "driver-boarding-code-wrong",
+        ACTIVE,
+        "driver:coded",
+        shows=acts.REFUSED,
+        act=acts.enter_no_boarding_code,
     ),
     Row("driver-no-show", ACTIVE, "driver:waiting", shows=".trip__menu-panel", act=acts.open_trip_menu),
     Row(
@@ -320,6 +384,9 @@ DRIVERS = [
         act=acts.keep_a_step_offline,
     ),
     Row("driver-trip-seen", "/trips/{trip}/", f"driver:{TripStatus.EN_ROUTE}", shows="#trip-panel"),
+    Row("driver-taking-over", ACTIVE, "driver:taking-over", shows="[data-testid=trip-taken-over]"),
+    Row("driver-history-leg", "/driver/tab/history/", "driver:former", shows="[data-testid=history-leg]"),
+    Row("earnings-leg", "/driver/earnings/?day=", "driver:former", shows="#earnings-summary"),
     Row("driver-history", "/driver/tab/history/", "driver:earner", shows="[data-testid=history-item]"),
     *(
         Row(f"earnings-{kind}", f"/driver/earnings/?{kind}=", "driver:earner", shows="#earnings-summary")
@@ -329,8 +396,82 @@ DRIVERS = [
     Row("earnings-refused", "/driver/earnings/?month=never", "driver:new"),
     Row("settings", "/driver/settings/", "applying:approved", shows="#settings-profile"),
     Row("settings-new", "/driver/settings/", "driver:no-vehicle", shows="#settings-profile"),
-    Row("account-delete-driver", "/driver/settings/delete/", "driver:new", shows=".btn--danger"),
+    Row("account-delete-driver", "/account/erase/", "driver:new", shows=".btn--danger"),
+]
+
+STAFF = [
+    Row("ops-system", "/ops/system/", "overseer", shows="[data-testid=ops-system]"),
+    Row("ops-room", "/ops/", "dispatcher", shows="#ops-map[data-ready]"),
+    Row("ops-room-search", "/ops/", "dispatcher", shows="#ops-found:not([hidden])", act=staff.look_for_somebody),
+    Row("ops-room-list", "/ops/", "dispatcher", shows="#ops-list .words", act=staff.list_what_is_in_view),
+    Row("ops-room-take-over", "/ops/", "dispatcher", shows="#take-over[open]", act=staff.ask_to_take_over),
+    Row("ops-audit", "/ops/audit/", "auditor", shows="[data-testid=audit-older]"),
+    Row("ops-audit-none", "/ops/audit/?number=none&model=trips.trip", "auditor", shows=".empty"),
+    Row("ops-audit-wrong", "/ops/audit/?since=32.13.2026", "auditor", shows="[role=alert]"),
+]
+
+OPERATORS = [
+    Row("ops-call", "/ops/call/", "operator", shows="#call[data-ready]"),
+    Row("ops-call-caller", f"/ops/call/?phone={operators.CALLER}", "operator", shows="[data-testid=call-open]"),
+    Row("ops-call-closed", f"/ops/call/?phone={operators.CLOSED}", "operator", shows="[data-testid=call-blocked]"),
+    Row("ops-call-unproven", f"/ops/call/?phone={operators.UNPROVEN}", "operator", shows="[data-is-new]"),
+    Row(
+        "ops-call-priced",
+        f"/ops/call/?phone={operators.CALLER}",
+        "operator",
+        shows="[data-testid=call-say]",
+        act=operators.repeat_a_trip,
+    ),
+    Row(
+        "ops-call-refused",
+        "/ops/call/?phone=+77471230009",
+        "operator",
+        shows="[data-testid=call-refused]",
+        act=operators.book_nobody,
+    ),
+    Row(
+        "ops-call-booked",
+        f"/ops/call/?phone={operators.CALLER}",
+        "operator",
+        shows="[data-testid=call-booked]",
+        act=operators.book,
+    ),
+]
+
+OPS_PANELS = [
+    Row("ops-trips", "/ops/trips/", "steerer", shows="[data-testid=ops-trip-row]"),
+    Row("ops-trips-empty", "/ops/trips/?q=nobody", "steerer", shows=".empty"),
+    Row("ops-trip", "/ops/trips/{unfilled}/", "steerer", shows="[data-testid=assign]"),
+    Row("ops-trip-moved", "/ops/trips/{moved}/", "steerer", shows=".ops-entry--staff"),
+    Row("ops-trip-under-way", "/ops/trips/{under_way}/", "steerer", shows="[data-testid=trail-slider]"),
+    Row("ops-trip-history", "/ops/trips/{moved}/history/", "steerer", shows="[data-testid=ops-entry]"),
+    Row("ops-trip-pick", "/ops/trips/{unfilled}/driver/", "steerer", shows="[data-testid=assign-warning]"),
+    Row("ops-trip-hand-over", "/ops/trips/{under_way}/driver/", "steerer", shows="[name=part]"),
+    Row("ops-trip-act", "/ops/trips/{unfilled}/do/cancel/", "steerer", shows="[data-testid=act-submit]"),
+    Row("ops-trip-edit", "/ops/trips/{moved}/edit/", "steerer", shows="[name=fare]"),
+    Row("ops-drivers", "/ops/drivers/", "steerer", shows="[data-testid=ops-driver-row]"),
+    Row("ops-driver", "/ops/drivers/{driver}/", "steerer", shows="[data-testid=act-suspend]"),
+    Row("ops-driver-history", "/ops/drivers/{driver}/history/", "steerer", shows="[data-testid=ops-entry]"),
+    Row("ops-driver-act", "/ops/drivers/{driver}/do/suspend/", "steerer", shows="[data-testid=act-submit]"),
+]
+
+REPORTS_READERS = [
+    *(
+        Row(f"report-{name}", f"/ops/reports/{name}/", "finance", shows="[data-testid=report-table]")
+        for name in REPORTS
+    ),
+    Row("reports", "/ops/reports/", "finance", shows=".chart__bars"),
+    Row("reports-empty", "/ops/reports/?from=2020-01-01&to=2020-01-02", "finance", shows=".empty"),
+    Row("reports-refused", "/ops/reports/?from=never", "finance", shows="[data-testid=report-refused]"),
+    Row("statements", "/ops/reports/statements/", "finance", shows=".reports__drivers"),
+    Row("statements-nobody", "/ops/reports/statements/?q=nobody", "finance", shows=".empty"),
+    Row("statement", "/ops/reports/statements/?driver={paid}", "finance", shows="[data-testid=statement-total]"),
+    Row("fares", "/ops/settings/", "finance", shows="[data-testid=settings-versions]"),
+    Row("fares-tried", "/ops/settings/", "finance", shows="#trial", act=acts.try_fares),
 ]
 
 # The persons one after the other: each has one context, which is closed after their last page.
-PAGES = sorted([*STRANGERS, *PASSENGERS, *APPLICANTS, *DRIVERS], key=lambda row: row.who)
+PAGES = sorted(
+    [*STRANGERS, *PASSENGERS, *APPLICANTS, *DRIVERS, *STAFF, *OPERATORS, *OPS_PANELS, *REPORTS_READERS],
+    key=lambda row: row.who,
+)

@@ -21,6 +21,7 @@ Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 # The narrowest phone that is supported, a usual one, a desktop.
 HEIGHTS = {320: 640, 390: 844, 1280: 800}
+_CLOSE_SOCKET = "document.getElementById('socket') && htmx.remove(document.getElementById('socket'))"
 
 
 class Combination(NamedTuple):
@@ -44,9 +45,10 @@ class Visits:
         self._cookies: dict[str, Any] = {}
         self._context = browser.new_context(**options | {"base_url": url, "service_workers": "block"})
         self._context.set_default_timeout(PATIENCE_MS)
-        self._page = self._context.new_page()
-        self._devtools = self._context.new_cdp_session(self._page)
+        self._open_page()
         self._faults: list[str] = []
+        # Something was done on the open page, or its answer was made here.
+        self._is_acted = False
         self._context.on("weberror", lambda error: self._faults.append(str(error.error)))
 
     def __enter__(self) -> "Visits":
@@ -59,8 +61,9 @@ class Visits:
         """Open a page as its person, bring it to its state, and return it when that is shown."""
         person = self._people.person(row.who) if row.who else None
         named = self._people.person(row.needs) if row.needs else person
-        page = self._page
         self._forget()
+        page = self._page
+        self._is_acted = row.act is not None or row.answer is not None
         self._become(row.who, person)
         page.set_viewport_size({"width": combination.width, "height": HEIGHTS[combination.width]})
         page.emulate_media(color_scheme=combination.scheme, reduced_motion="reduce")
@@ -81,13 +84,31 @@ class Visits:
         return page
 
     def _forget(self) -> None:
-        """Drop what the last page kept, or what it kept without a network is sent now."""
-        # First: a request that was held back would be sent when nothing holds it any more.
-        self._page.goto("about:blank")
-        self._page.unroute_all(behavior="ignoreErrors")
+        """Drop what the last page kept, or what it kept without a network is sent now.
+
+        Only a page on which something was done is closed: another one costs a new process of the browser.
+        """
+        if self._page.url.startswith(self._url):
+            self._page.evaluate("sessionStorage.clear()")
+        if self._is_acted:
+            # A page that is left without a network does not say goodbye: the server would count its socket for a while.
+            self._page.evaluate(_CLOSE_SOCKET)
+            # First: what was held back would be sent when nothing holds it any more, also by a page that is left.
+            self._context.set_offline(True)
+            # Leaving it ends what is held; closing it alone would let it through.
+            self._page.goto("about:blank")
+            self._page.unroute_all(behavior="ignoreErrors")
+            self._page.close()
+            # A page that was offline may stay so in its next process, whatever it is told.
+            self._context.set_offline(False)
+            self._open_page()
         kept = {"origin": self._url, "storageTypes": "indexeddb,local_storage"}
         self._devtools.send("Storage.clearDataForOrigin", kept)
-        self._context.set_offline(False)
+        self._is_acted = False
+
+    def _open_page(self) -> None:
+        self._page = self._context.new_page()
+        self._devtools = self._context.new_cdp_session(self._page)
 
     def recolour(self, scheme: Scheme) -> Page:
         """Show the open page in other colours."""

@@ -313,12 +313,16 @@ async def test_sweep_publishes_what_other_processes_left(publisher: OutboxPublis
 
     await run_in_thread(publish, event, "driver.1")
 
-    assert await received(layer, channel) == {
+    message = await received(layer, channel)
+    row = await run_in_thread(Event.objects.get)
+    assert message == {
         "type": "event.logged",
         "group": "driver.1",
         "id": event.id,
         "event": "trip.offer.expired",
         "frame": events.encode(event),
+        # Of the writing process nothing else is known.
+        "committed_at": row.created_at.timestamp(),
     }
     await until_all_are_marked(publisher)
 

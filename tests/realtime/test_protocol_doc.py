@@ -25,7 +25,7 @@ from realtime import events
 from realtime.sockets import close_codes
 from stepper.api import urls
 from stepper.errors import DomainError
-from stepper.models import User
+from stepper.models import ServiceSettings, User
 from tests.factories import DriverFactory, OfferFactory, TripFactory
 from trips.serializers import TripSerializer
 from trips.states import OfferStatus, TripStatus
@@ -37,7 +37,7 @@ DOCUMENT = (ROOT / "docs" / "protocol.md").read_text()
 BLOCKS = re.findall(r"^```json\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
 COMMAND, REPLY, BROADCAST = "→", "←", "⇐"
 # What differs from one run to the next.
-VOLATILE = {"timestamp", "id", "cursor"}
+VOLATILE = {"timestamp", "id", "cursor", "message_id"}
 # The cursor of `connection.established` in the examples.
 CURSOR = "81200.1777886939"
 
@@ -95,17 +95,23 @@ class Scene(NamedTuple):
     offer_ids: dict[int, int]
 
 
-def _prepare() -> Scene:
+def _prepare(messages: list[Message]) -> Scene:
     driver = DriverFactory.create(at=(43.2475, 76.9481), user__name="Daniyar Seitkali")
     # Shortly before the points of the examples.
     DriverPosition.objects.update(recorded_at=dt.datetime(2026, 5, 4, 9, 30, tzinfo=dt.UTC))
     offered, taken = TripFactory.create(), TripFactory.create(status=TripStatus.ACCEPTED)
     later = TripFactory.create(status=TripStatus.ACCEPTED, driver=driver, in_=dt.timedelta(hours=5))
+    trip_ids = {41: offered.pk, 42: later.pk, 43: taken.pk}
+    if any(message.json.get("trip_id") == 44 for message in messages):
+        # Who is at a pickup is busy, and accepts nothing.
+        ServiceSettings(pk=1, boarding_code=True).save()
+        boarding = TripFactory.create(status=TripStatus.DRIVER_ARRIVED, driver=driver, boarding_code="4821")
+        trip_ids[44] = boarding.pk
     open_offer = OfferFactory.create(trip=offered, driver=driver)
     lost = OfferFactory.create(trip=taken, driver=driver, status=OfferStatus.WITHDRAWN, reason="accepted_by_another")
     return Scene(
         user=driver.user,
-        trip_ids={41: offered.pk, 42: later.pk, 43: taken.pk},
+        trip_ids=trip_ids,
         offer_ids={107: open_offer.pk, 109: lost.pk},
     )
 
@@ -142,7 +148,7 @@ async def _expect(client: Client, wanted: list[Frame]) -> None:
 
 @pytest.mark.parametrize("messages", COMMANDS, ids=_name)
 async def test_command_is_answered_as_documented(connect: Connect, messages: list[Message]) -> None:
-    scene = await database_sync_to_async(_prepare)()
+    scene = await database_sync_to_async(_prepare)(messages)
     client = await connect(scene.user, greeted=False)
     cursor = (await client.until("connection.established"))["cursor"]
     sent, *answers = messages
@@ -245,7 +251,9 @@ def _routes() -> Iterator[str]:
         if view is not None:
             path = re.sub(r"<[^>]*>", "<id>", str(route.pattern))
             yield from (
-                f"{verb.upper()} /api/{path}" for verb in ("get", "post", "put", "delete") if hasattr(view, verb)
+                f"{verb.upper()} /api/{path}"
+                for verb in ("get", "post", "put", "patch", "delete")
+                if hasattr(view, verb)
             )
 
 

@@ -68,6 +68,8 @@ def _scene(role: str) -> Scene:
     passenger, staff = PassengerFactory.create(), StaffFactory.create()
     Booking.objects.create(trip=trip, passenger=passenger, status=BookingStatus.CONFIRMED, amount=trip.fare)
     clerk = StaffFactory.create(is_superuser=False)
+    # For the operations room, beside the right that ends.
+    clerk.user_permissions.add(Permission.objects.get(codename="view_driver"))
     user = {"driver": trip.driver.user, "passenger": passenger, "clerk": clerk}[role]
     return Scene(trip, user, staff)
 
@@ -90,6 +92,7 @@ PATHS = {
     "trip page": "/ws/dashboard/trips/{}/",
     "trip list": "/ws/dashboard/trips/",
     "driver page": "/ws/dashboard/driver/",
+    "operations room": "/ws/dashboard/ops/",
 }
 
 # Ways by which a right ends.
@@ -243,7 +246,12 @@ WAYS: dict[str, list[Callable[[Scene, Login], None]]] = {
         demand_second_factor,
     ],
 }
-KINDS = {"driver": list(PATHS), "passenger": list(PATHS)[:-1], "clerk": list(PATHS)[:-2]}
+EVERYBODYS = ["program", "program of a page", "trip page"]
+KINDS = {
+    "driver": [*EVERYBODYS, "trip list", "driver page"],
+    "passenger": [*EVERYBODYS, "trip list"],
+    "clerk": [*EVERYBODYS, "operations room"],
+}
 CASES = [(role, kind) for role in WAYS for kind in KINDS[role]]
 
 
@@ -356,14 +364,14 @@ def _following() -> Driver:
 def _hand_over(scene: Scene) -> int:
     """Another driver gets the trip, sets off, and is somewhere."""
     following = _following()
-    assignment.assign(scene.trip.pk, following.pk, scene.staff)
+    assignment.assign(scene.trip.pk, following.pk, scene.staff, "asked to")
     driving.update_status(following.pk, scene.trip.pk, status="en_route")
     buffer.report(following.pk, [events.Point(lat=43.2221, lng=76.8512)])
     return int(following.pk)
 
 
 @pytest.mark.parametrize("way", [release, take_off])
-@pytest.mark.parametrize("kind", list(PATHS))
+@pytest.mark.parametrize("kind", KINDS["driver"])
 async def test_former_driver_learns_nothing_of_the_next_one(
     open_with: Open, kind: str, way: Callable[[Scene, Login], None]
 ) -> None:

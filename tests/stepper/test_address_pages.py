@@ -8,7 +8,7 @@ from django.core.cache import cache
 from django.test import Client
 
 from stepper.accounts.addresses import CHANGES_PER_HOUR
-from stepper.models import AddressChange, User
+from stepper.models import AddressChange, ServiceSettings, User
 from tests.factories import PASSWORD, PassengerFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,7 +35,7 @@ def without_password(**fields):
 
 
 def ask(client, email=NEW, proof=PASSWORD, **extra):
-    return client.post("/accounts/", {"email": email, "proof": proof}, **extra)
+    return client.post("/account/", {"email": email, "proof": proof}, **extra)
 
 
 def link():
@@ -44,7 +44,7 @@ def link():
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-@pytest.mark.parametrize("path", ["/accounts/", "/accounts/e-mail/code/", "/accounts/e-mail/some-token/"])
+@pytest.mark.parametrize("path", ["/account/", "/accounts/e-mail/code/", "/accounts/e-mail/some-token/"])
 def test_signed_out_people_sign_in_first_and_come_back(path, method):
     response = getattr(Client(), method)(path)
     if (path, method) == ("/accounts/e-mail/code/", "get"):
@@ -55,30 +55,31 @@ def test_signed_out_people_sign_in_first_and_come_back(path, method):
 
 def test_page_shows_address_and_phone_and_who_changes_the_phone(settings):
     settings.SMS_PROVIDER = None
+    ServiceSettings(pk=1, support_phone="+77015550000").save()
     user = PassengerFactory(email="old@example.test", phone="+77012345678")
-    page = signed_in(user).get("/accounts/").content.decode()
+    page = signed_in(user).get("/account/").content.decode()
     assert "old@example.test" in page
     assert "+77012345678" in page
     assert "Our staff change your phone number" in page
     assert "Our staff change your e-mail" not in page
     assert 'type="password"' in page
-    assert 'class="menu__item" href="/accounts/"' in page
+    assert 'class="menu__item" href="/account/"' in page
 
 
 def test_address_changes_by_the_link_and_a_button():
     user = PassengerFactory(email="old@example.test")
     client = signed_in(user)
-    assert ask(client).url == "/accounts/"
-    page = client.get("/accounts/").content.decode()
+    assert ask(client).url == "/account/"
+    page = client.get("/account/").content.decode()
     assert f"We sent a link to {NEW}" in page
     assert PASSWORD not in page
     confirmation = client.get(link())
     assert NEW in confirmation.content.decode()
     # Opened by a program that looks into mails: nothing has changed yet.
     assert User.objects.get(pk=user.pk).email == "old@example.test"
-    assert client.post(link()).url == "/accounts/"
+    assert client.post(link()).url == "/account/"
     assert User.objects.get(pk=user.pk).email == NEW
-    page = client.get("/accounts/").content.decode()
+    page = client.get("/account/").content.decode()
     assert "Your e-mail is changed." in page
     assert "It works until" not in page
 
@@ -143,7 +144,7 @@ def test_too_many_say_when_to_come_back():
 
 def test_account_without_a_password_gets_a_code_first():
     client = signed_in(without_password(email="old@example.test"))
-    page = client.get("/accounts/").content.decode()
+    page = client.get("/account/").content.decode()
     assert "We send a code to old@example.test first" in page
     assert 'autocomplete="one-time-code"' in page
     assert ask(client, proof="").status_code == 422
@@ -154,9 +155,11 @@ def test_account_without_a_password_gets_a_code_first():
     assert User.objects.get().email == NEW
 
 
-def test_account_with_neither_password_nor_address_is_sent_to_staff():
+def test_account_with_neither_password_nor_address_is_sent_to_staff(settings):
+    settings.SMS_PROVIDER = None
+    ServiceSettings(pk=1, support_phone="+77015550000").save()
     client = signed_in(without_password(email=None))
-    page = client.get("/accounts/").content.decode()
+    page = client.get("/account/").content.decode()
     assert "Ask our staff" in page
     assert 'name="proof"' not in page
     for proof in ("", "!", PASSWORD):
@@ -175,15 +178,17 @@ def test_account_with_neither_password_nor_address_is_sent_to_staff():
 def test_who_changes_what_is_said_without_a_pronoun(settings, language, address, number):
     """ "It" has a gender in Russian, and the address and the number have not the same."""
     settings.MAIL_OFFERED, settings.PUBLIC_URL, settings.SMS_PROVIDER = False, "", None
-    page = signed_in(PassengerFactory(language=language)).get("/accounts/").content.decode()
+    ServiceSettings(pk=1, support_phone="+77015550000").save()
+    page = signed_in(PassengerFactory(language=language)).get("/account/").content.decode()
     assert address in page
     assert number in page
 
 
 def test_without_a_mail_server_staff_change_it(settings):
     settings.MAIL_OFFERED, settings.PUBLIC_URL, settings.SMS_PROVIDER = False, "", None
+    ServiceSettings(pk=1, support_phone="+77015550000").save()
     client = signed_in(PassengerFactory(email="old@example.test"))
-    page = client.get("/accounts/").content.decode()
+    page = client.get("/account/").content.decode()
     assert "Our staff change your phone number" in page
     assert "Our staff change your e-mail" in page
     assert 'name="proof"' not in page
@@ -191,6 +196,6 @@ def test_without_a_mail_server_staff_change_it(settings):
     assert AddressChange.objects.count() == 0
 
 
-@pytest.mark.parametrize("path", ["/accounts/", "/accounts/e-mail/some-token/"])
+@pytest.mark.parametrize("path", ["/account/", "/accounts/e-mail/some-token/"])
 def test_pages_take_no_other_verb(path):
     assert signed_in(PassengerFactory()).delete(path).status_code == 405

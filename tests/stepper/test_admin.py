@@ -14,10 +14,10 @@ from django.utils import timezone
 
 from realtime.models import Event, Notification, ServerBeat
 from realtime.outbox import refresh_permissions
-from stepper.admin.base import normalise_phone_term
-from stepper.models import Restore, ServiceSettings, User
+from stepper.models import AuditEntry, AuditRetention, Restore, ServiceSettings, User
 from tests.backoffice import list_url, member_of_staff, page_url, queries_of, signed_in
 from tests.factories import PASSWORD, DriverFactory, PassengerFactory, StaffFactory, UserFactory
+from trips.models import DriverDay, ReportState, TripDay, TripHour, TripReason
 
 pytestmark = pytest.mark.django_db
 
@@ -75,16 +75,21 @@ def test_request_that_django_calls_suspicious_is_refused_and_no_fault(client: Cl
     assert not [record for record in caplog.records if record.levelname in {"ERROR", "CRITICAL"}]
 
 
+# The audit log has its page in the operations room, and what its triggers read is never seen.
+# The audit log, and the counts of each day: they are read in the operations room.
+ELSEWHERE = {AuditEntry, AuditRetention, DriverDay, ReportState, TripDay, TripHour, TripReason}
+
+
 def test_every_model_is_in_the_admin():
     models: list[type[Model]] = [Group]
     for name in ("stepper", "trips", "drivers", "realtime"):
         models += apps.get_app_config(name).get_models()
-    assert [model for model in models if not admin.site.is_registered(model)] == []
+    assert {model for model in models if not admin.site.is_registered(model)} == ELSEWHERE
 
 
 @pytest.mark.parametrize("name", ["stepper", "trips", "drivers", "realtime"])
 def test_every_model_can_be_searched_and_filtered(name):
-    for model in apps.get_app_config(name).get_models():
+    for model in set(apps.get_app_config(name).get_models()) - ELSEWHERE:
         page = admin.site.get_model_admin(model)
         if model is not ServiceSettings:
             assert page.search_fields, model
@@ -115,7 +120,7 @@ def make(model, number):
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize(
     ("model", "listing", "opening"),
-    [(User, 7, 8), (Group, 5, 5), (Event, 7, 4), (Notification, 7, 5), (ServerBeat, 5, 4), (Restore, 5, 4)],
+    [(User, 8, 9), (Group, 6, 6), (Event, 8, 5), (Notification, 8, 6), (ServerBeat, 6, 5), (Restore, 6, 5)],
 )
 def test_lists_and_pages_cost_the_same_for_one_row_and_three(client, query_count, model, listing, opening, rows):
     first = make(model, rows)
@@ -152,6 +157,14 @@ def test_the_first_page_warns_when_no_dispatcher_reports(client, age_s, warned):
     assert ("No dispatcher has reported" in page) is warned
 
 
+@pytest.mark.parametrize("may_change", [True, False])
+def test_first_page_asks_for_a_contact_while_none_is_set(may_change):
+    client = member_of_staff("stepper.change_servicesettings" if may_change else "trips.view_trip")
+    assert ("No contact of your staff is set" in client.get(reverse("admin:index")).content.decode()) is may_change
+    ServiceSettings(pk=1, support_phone="+77015550000").save()
+    assert "No contact of your staff is set" not in client.get(reverse("admin:index")).content.decode()
+
+
 def test_staff_sign_in_where_everybody_does():
     response = Client().get(reverse("admin:index"), follow=True)
     assert response.redirect_chain[-1][0].startswith(reverse(settings.LOGIN_URL))
@@ -167,20 +180,6 @@ def test_the_sidebar_lists_what_one_may_view():
     assert reverse("admin:trips_trip_changelist") in page
     assert reverse("admin:stepper_user_changelist") not in page
     assert client.get(reverse("admin:stepper_user_changelist")).status_code == 403
-
-
-@pytest.mark.parametrize(
-    ("term", "stored"),
-    [
-        ("8 701 123 45 67", "+77011234567"),
-        ("+7 (701) 123-45-67", "+77011234567"),
-        ("87011234567", "+77011234567"),
-        ("701 123", "701 123"),
-        ("trip.1234567890", "trip.1234567890"),
-    ],
-)
-def test_phone_numbers_are_searched_as_they_are_stored(term, stored):
-    assert normalise_phone_term(term) == stored
 
 
 # Settings

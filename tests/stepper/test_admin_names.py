@@ -67,7 +67,7 @@ def test_zone_of_the_price_is_no_time_zone() -> None:
 
 def test_trip_types_of_a_driver_are_words() -> None:
     page = DriverAdmin(Driver, admin.site)
-    assert page.trip_types_shown(Driver(trip_types=["private", "shared"])) == "Отдельная, С попутчиками"
+    assert page.trip_types_shown(Driver(trip_types=["private", "shared"])) == "Вся машина, С попутчиками"
 
 
 def test_rows_of_histories_are_named_in_words() -> None:

@@ -27,7 +27,7 @@ MODULES = [
 # Placeholders and tags: a translation that lost one shows less, one that invents one fails when it is shown.
 _PLACES = re.compile(r"%\(\w+\)[\d.]*[a-z]|\{\w+\}|</?\w+>")
 # Names, not words.
-_NAMES = re.compile(r"StepperGO|GPS|PDF|CSV|https?://\S+")
+_NAMES = re.compile(r"StepperGO|GPS|PDF|CSV|XLSX|https?://\S+")
 _SEEN_ATTRIBUTES = frozenset({"title", "alt", "placeholder", "aria-label", "aria-description", "label"})
 
 

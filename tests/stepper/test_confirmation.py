@@ -294,7 +294,7 @@ def test_staff_without_a_password_change_nobody(staff, user):
             "/accounts/password/change/",
             {"oldpassword": "", "password1": "a whole new battery", "password2": "a whole new battery"},
         ),
-        ("/accounts/", {"email": "new@example.test", "proof": ""}),
+        ("/account/", {"email": "new@example.test", "proof": ""}),
     ],
 )
 def test_recent_sign_in_does_not_replace_the_password_where_it_is_asked_for(user, path, form):

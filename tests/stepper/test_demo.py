@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from drivers.models import Approval, Driver
 from stepper.management.commands.demo import DRIVER, DRIVERS, PASSENGER, STAFF, plate
-from stepper.models import User
+from stepper.models import ServiceSettings, User
 from stepper.simulator.people import DEMO_PASSWORD
 from tests.factories import StaffFactory
 from trips.models import Booking, Rating, Trip, TripTransition
@@ -37,8 +37,12 @@ def people() -> dict[str | None, User]:
 
 def test_demo_creates_the_accounts(people: dict[str, User]) -> None:
     drivers = [f"driver{number}@demo.test" for number in range(1, 31)]
-    assert sorted(people) == sorted([*drivers, "passenger1@demo.test", "passenger2@demo.test", "staff@demo.test"])
-    assert [email for email, user in people.items() if user.is_staff or user.is_superuser] == [STAFF]
+    staff = [f"{name}@demo.test" for name in ("staff", "dispatcher", "support", "finance", "administrator")]
+    assert sorted(people) == sorted([*drivers, "passenger1@demo.test", "passenger2@demo.test", *staff])
+    assert [email for email, user in people.items() if user.is_staff] == staff
+    assert [email for email, user in people.items() if user.is_superuser] == [STAFF]
+    held = {(user.email, group.name) for user in people.values() for group in user.groups.all()}
+    assert held == {(email, f"role:{email.partition('@')[0]}") for email in staff if email != STAFF}
 
 
 def test_real_use_locks_the_accounts_of_the_demo(
@@ -55,7 +59,19 @@ def test_real_use_locks_the_accounts_of_the_demo(
     assert list(User.objects.filter(is_active=True)) == [own]
     assert f"Locked {len(people)} demo accounts" in capsys.readouterr().out
     call_command("prepare")
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
+
+
+def test_demo_has_a_contact_and_real_use_is_told_when_there_is_none(
+    people: dict[str, User], settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stepper.management.commands.prepare.call_command", lambda *_args, **_options: None)
+    assert ServiceSettings.current().support.phone
+    ServiceSettings.objects.all().delete()
+    StaffFactory(email="own@example.kz")
+    settings.DEBUG = False
+    call_command("prepare")
+    assert "No contact of your staff is set" in capsys.readouterr().err
 
 
 def test_demo_leaves_its_accounts_open(people: dict[str, User], monkeypatch: pytest.MonkeyPatch) -> None:

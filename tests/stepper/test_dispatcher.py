@@ -20,6 +20,11 @@ def points(count: int) -> None:
     TrailPoint.objects.bulk_create(TrailPoint(trip=trip, lat=43, lng=76, recorded_at=at) for _number in range(count))
 
 
+@pytest.fixture(autouse=True)
+def _prune_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "PRUNES_AFTER_S", 0.0)
+
+
 async def run_until(event: asyncio.Event) -> None:
     one = dispatcher.Dispatcher()
     one.start()

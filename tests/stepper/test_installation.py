@@ -1,5 +1,6 @@
 """The manifest, the service worker's text and the page shown offline."""
 
+import datetime as dt
 import json
 import re
 import struct
@@ -11,7 +12,7 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 
 from tests.backoffice import signed_in
-from tests.factories import DriverFactory
+from tests.factories import DriverFactory, PassengerFactory, TripFactory
 
 # The same views on both set-ups.
 pytestmark = [pytest.mark.embedded_only, pytest.mark.django_db]
@@ -30,7 +31,8 @@ def test_manifest_names_icons_of_the_sizes_that_they_have(client: Client) -> Non
     response = client.get("/manifest.webmanifest")
     assert response.headers["Content-Type"] == "application/manifest+json"
     manifest = response.json()
-    assert (manifest["start_url"], manifest["scope"], manifest["display"]) == ("/", "/", "standalone")
+    assert (manifest["start_url"], manifest["scope"], manifest["display"]) == ("/?start=app", "/", "standalone")
+    assert manifest["id"] == "/"
     sizes = {}
     for icon in manifest["icons"]:
         png = Path(str(finders.find(icon["src"].removeprefix("/static/")))).read_bytes()
@@ -43,11 +45,32 @@ def test_manifest_names_icons_of_the_sizes_that_they_have(client: Client) -> Non
     }
 
 
-def test_shortcuts_lead_to_pages_of_drivers(client: Client) -> None:
-    manifest = client.get("/manifest.webmanifest").json()
-    driver = signed_in(DriverFactory.create().user)
-    assert [one["url"] for one in manifest["shortcuts"]] == ["/driver/", "/driver/earnings/"]
-    assert {driver.get(one["url"]).status_code for one in manifest["shortcuts"]} == {200}
+@pytest.mark.parametrize(
+    ("who", "pages"), [("passenger", ["/book/", "/trips/"]), ("driver", ["/driver/", "/driver/earnings/"])]
+)
+def test_shortcuts_lead_to_pages_of_whoever_installs(who: str, pages: list[str]) -> None:
+    user = DriverFactory.create().user if who == "driver" else PassengerFactory.create()
+    client = signed_in(user)
+    named = re.search(r'<link rel="manifest" href="([^"]*)"', client.get("/trips/").content.decode())
+    assert named
+    manifest = client.get(named[1]).json()
+    assert [one["url"] for one in manifest["shortcuts"]] == pages
+    assert {client.get(one["url"]).status_code for one in manifest["shortcuts"]} == {200}
+
+
+def test_installed_application_opens_with_the_trip_at_hand(client: Client) -> None:
+    start = client.get("/manifest.webmanifest").json()["start_url"]
+    assert client.get(start).status_code == 200
+    passenger = PassengerFactory.create()
+    mine = signed_in(passenger)
+    TripFactory.create(organiser=passenger, status="accepted", in_=dt.timedelta(hours=9))
+    TripFactory.create(organiser=passenger, status="completed")
+    assert mine.get(start)["Location"] == "/trips/"
+    now = TripFactory.create(organiser=passenger, status="offered")
+    assert mine.get(start)["Location"] == f"/trips/{now.pk}/"
+    # The mark in the header leads to all trips, from the trip's page as well.
+    assert mine.get("/")["Location"] == "/trips/"
+    assert signed_in(DriverFactory.create().user).get(start)["Location"] == "/driver/"
 
 
 def test_service_worker_keeps_files_that_exist_and_none_of_staff(client: Client) -> None:

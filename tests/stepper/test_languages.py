@@ -97,13 +97,13 @@ def test_switch_stores_the_choice_and_shows_the_page_again(factory):
     row = factory()
     user = row if isinstance(row, User) else row.user
     client = signed_in(user)
-    page = client.get("/accounts/").content
+    page = client.get("/account/").content
     assert page.count(SWITCH) == 1
     response = client.post("/language/", {"language": "ru"}, headers={"Referer": "http://testserver/accounts/?x=1"})
     assert (response.status_code, response["Location"]) == (302, "/accounts/?x=1")
     user.refresh_from_db()
     assert user.language == "ru"
-    assert language_of(client, "/accounts/") == "ru"
+    assert language_of(client, "/account/") == "ru"
     # Signed out, the browser keeps it.
     client.logout()
     client.cookies[COOKIE] = response.cookies[COOKIE].value

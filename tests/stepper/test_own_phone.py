@@ -1,15 +1,22 @@
 """One's own number: proving it, proving oneself by it, and changing it; and booking, where staff ask for a proof."""
 
+import re
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from django.core import mail
 from django.core.cache import cache
 from django.test import Client, override_settings
 from rest_framework.test import APIClient
 
-from stepper.accounts import confirmation, phone_changes
+from stepper.accounts import addresses, confirmation, passwords, phone_changes
+from stepper.accounts.phone_process import PhoneCodeProcess
+from stepper.errors import InvalidInput, NotPermitted
 from stepper.models import SecurityEvent, ServiceSettings, User
 from tests.factories import PASSWORD, PassengerFactory, StaffFactory
+from tests.factors import code_at
 from tests.phones import PHONE, last_code, request_from, sign_in, texts, wrong
 from tests.rest import BOOKING, as_user
 from tests.stepper.test_sessions import age, browser
@@ -18,6 +25,7 @@ pytestmark = pytest.mark.django_db
 
 CHANGE, CODE = "/accounts/phone/", "/accounts/phone/code/"
 NEW = "+77079876543"
+PASSWORD_PAGE = "/accounts/password/change/"
 LONG_AGO = 31 * 60
 
 
@@ -42,7 +50,7 @@ def test_number_changes_with_a_code_to_the_new_one_and_the_old_one_is_told() -> 
     assert client.post(CHANGE, {"step": "phone", "phone": "8 707 987 65 43"})["Location"] == CHANGE
     assert stored(user) == (PHONE, True)
     assert [to for to, _text in texts()] == [NEW]
-    assert client.post(CHANGE, {"step": "code", "code": last_code(NEW)})["Location"] == "/accounts/"
+    assert client.post(CHANGE, {"step": "code", "code": last_code(NEW)})["Location"] == "/account/"
     assert stored(user) == (NEW, True)
     to, text = texts()[-1]
     assert to == PHONE
@@ -51,6 +59,18 @@ def test_number_changes_with_a_code_to_the_new_one_and_the_old_one_is_told() -> 
     assert SecurityEvent.objects.filter(subject=user, event="phone.changed").count() == 1
     user.refresh_from_db()
     assert user.check_password(PASSWORD)
+
+
+def test_programs_change_the_number_likewise() -> None:
+    user = PassengerFactory(phone=PHONE)
+    client = as_user(user)
+    sent = client.post("/api/account/phone/code", {"phone": NEW}, format="json")
+    assert (sent.status_code, sent.json()["expires_in"]) == (202, 600)
+    body = {"request": sent.json()["request"], "code": wrong(last_code(NEW))}
+    refused = client.post("/api/account/phone", body, format="json")
+    assert (refused.status_code, refused.json()["code"], stored(user)) == (400, "phone.code_wrong", (PHONE, True))
+    assert client.post("/api/account/phone", body | {"code": last_code(NEW)}, format="json").status_code == 204
+    assert stored(user) == (NEW, True)
 
 
 def test_wrong_code_changes_nothing() -> None:
@@ -85,7 +105,7 @@ def test_verbs_ask_for_the_proof_themselves() -> None:
         lambda: phone_changes.request_change(request, user, session, NEW),
         lambda: phone_changes.confirm_change(user, session, sent.token, last_code(NEW)),
         lambda: phone_changes.send_own_code(request, user, session),
-        lambda: phone_changes.confirm_own(user, session, sent.token, last_code(NEW)),
+        lambda: phone_changes.confirm_own(request, user, session, sent.token, last_code(NEW)),
     ]
     for verb in verbs:
         with pytest.raises(confirmation.ConfirmationRequired):
@@ -176,7 +196,7 @@ def test_staff_change_numbers_in_the_administration_still() -> None:
 def test_who_proves_password_and_number_keeps_everything() -> None:
     user = PassengerFactory(phone=PHONE, phone_verified_at=None)
     client, other = browser(user), browser(user)
-    assert CODE in client.get("/accounts/").content.decode()
+    assert CODE in client.get("/account/").content.decode()
     client.post(CODE, {"step": "send", "next": "/trips/new/"})
     assert client.post(CODE, {"step": "code", "code": last_code()})["Location"] == "/trips/new/"
     assert stored(user) == (PHONE, True)
@@ -202,8 +222,8 @@ def test_who_has_no_password_proves_the_number_and_ends_what_was_before() -> Non
     client.post(CODE, {"step": "send"})
     assert client.post(CODE, {"step": "code", "code": last_code()}).status_code == 302
     assert stored(user) == (PHONE, True)
-    assert client.get("/accounts/").status_code == 200
-    assert other.get("/accounts/").status_code == 302
+    assert client.get("/account/").status_code == 200
+    assert other.get("/account/").status_code == 302
     assert User.objects.get(pk=user.pk).email is None
 
 
@@ -297,3 +317,117 @@ def test_answer_to_programs_has_no_link() -> None:
     answer = APIClient()
     answer.force_authenticate(PassengerFactory(phone_verified_at=None))
     assert "href" not in answer.post("/api/trips", BOOKING, format="json").content.decode()
+
+
+# What an account made by phone gets by it
+
+
+def account_made_by_phone(**fields: object) -> tuple[User, Client]:
+    user = without_password(email=None, **fields)
+    client = browser(user)
+    age(client, LONG_AGO)
+    return user, client
+
+
+def confirm_by_code(client: Client, back: str = "/account/", **more: object) -> Any:
+    client.post(CODE, {"step": "send", "next": back})
+    return client.post(CODE, {"step": "code", "code": last_code(), **more})
+
+
+def events_of(user: User) -> list[str]:
+    return list(SecurityEvent.objects.filter(subject=user).order_by("pk").values_list("event", flat=True))
+
+
+def test_account_made_by_phone_sets_a_password_after_a_code_and_the_phone_is_told() -> None:
+    user, client = account_made_by_phone()
+    other = browser(user)
+    page = client.get("/account/").content.decode()
+    assert "Set a password" in page
+    assert "Change password" not in page
+    new = {"password1": "a whole new battery", "password2": "a whole new battery"}
+    assert client.post(PASSWORD_PAGE, new)["Location"].startswith("/accounts/confirm/?next=")
+    assert confirm_by_code(client, PASSWORD_PAGE)["Location"] == PASSWORD_PAGE
+    assert client.post(PASSWORD_PAGE, {"password1": "1234", "password2": "1234"}).status_code == 422
+    assert client.post(PASSWORD_PAGE, new)["Location"] == "/account/"
+    user.refresh_from_db()
+    assert user.check_password(new["password1"])
+    assert client.get("/account/").status_code == 200
+    assert other.get("/account/").status_code == 302
+    assert "has a password now" in texts()[-1][1]
+    assert {"phone.confirmed", "password.changed"} <= set(events_of(user))
+    # From now on the password is what is asked for.
+    age(client, LONG_AGO)
+    assert client.get(CHANGE)["Location"].startswith("/accounts/confirm/?next=")
+    assert client.post(CODE, {"step": "send"})["Location"].startswith("/accounts/confirm/?next=")
+
+
+def test_account_made_by_phone_gets_an_address_after_a_code_and_the_phone_is_told(
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    user, client = account_made_by_phone()
+    assert 'data-testid="email-add"' in client.get("/account/").content.decode()
+    assert client.post("/account/", {"email": "own@example.test"})["Location"].startswith("/accounts/confirm/?next=")
+    confirm_by_code(client)
+    assert 'name="proof"' not in client.get("/account/").content.decode()
+    with django_capture_on_commit_callbacks(execute=True):
+        assert client.post("/account/", {"email": "own@example.test"}).status_code == 302
+    assert User.objects.filter(pk=user.pk, email=None).exists()
+    [url] = re.findall(r"/accounts/e-mail/\S+", str(mail.outbox[-1].body))
+    client.post(url)
+    user.refresh_from_db()
+    assert user.email == "own@example.test"
+    assert "has an e-mail now" in texts()[-1][1]
+    # An address that is there is changed by a code sent to it, not by SMS.
+    assert addresses.proof_of(user) is addresses.Proof.CODE
+
+
+def test_account_made_by_phone_sets_up_two_steps_and_needs_both_codes_then() -> None:
+    _user, client = account_made_by_phone()
+    set_up = "/accounts/two-step/set-up/"
+    assert client.get(set_up)["Location"].startswith("/accounts/confirm/?next=")
+    confirm_by_code(client, set_up)
+    secret = client.get(set_up).context["offered"].secret
+    at = time.time()
+    assert client.post(set_up, {"code": code_at(at, secret)}).status_code == 200
+    age(client, LONG_AGO)
+    for second in ({}, {"second_code": "000000"}):
+        assert confirm_by_code(client, **second).status_code in (400, 422)
+        assert client.get("/account/export/")["Location"].startswith("/accounts/confirm/?next=")
+    assert confirm_by_code(client, second_code=code_at(at + 30, secret))["Location"] == "/account/"
+    assert client.get("/account/export/").status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["staff", "superuser", "unproven", "other-number"])
+def test_code_by_sms_confirms_neither_staff_nor_an_unproven_number(kind: str) -> None:
+    user, client = account_made_by_phone()
+    client.post(CODE, {"step": "send", "next": "/account/"})
+    changes: dict[str, object] = {
+        "staff": {"is_staff": True},
+        "superuser": {"is_superuser": True},
+        "unproven": {"phone_verified_at": None},
+        "other-number": {"phone": NEW, "phone_verified_at": None},
+    }[kind]  # type: ignore[assignment]
+    session = client.session
+    if kind == "unproven":
+        # A recent sign-in alone is no proof of a number that nobody has proved.
+        confirmation.note_confirmed(session)
+        session.save()
+    else:
+        process = PhoneCodeProcess.resume(session, "own")
+        assert process is not None
+        read_before = User.objects.get(pk=user.pk)
+        User.objects.filter(pk=user.pk).update(**changes)
+        if kind != "other-number":
+            read_before.refresh_from_db()
+        with pytest.raises(InvalidInput if kind == "other-number" else NotPermitted):
+            phone_changes.confirm_own(request_from(), read_before, session, process.token, last_code())
+    User.objects.filter(pk=user.pk).update(**changes)
+    user.refresh_from_db()
+    with pytest.raises(NotPermitted):
+        confirmation.require_confirmed(session, user)
+    with pytest.raises(NotPermitted):
+        passwords.set_first(user, session, "a whole new battery")
+    user.refresh_from_db()
+    assert not user.has_usable_password()
+    if kind in ("staff", "superuser"):
+        assert addresses.proof_of(user) is addresses.Proof.NONE

@@ -35,7 +35,8 @@ TEMPLATES = [
 _INLINE = re.compile(r"<script(?![^>]*\bsrc=)|<style\b|\sstyle=|\son[a-z]+=", re.IGNORECASE)
 # Their body says who it is: whoever signs in has no access token yet, whoever signs out may have none any more. Places
 # are for everybody, limited by address.
-OPEN_TO_ALL = {"token", "token/refresh", "token/revoke", "phone/code", "places", "places/at"}
+# And for a telephone exchange, which has a token of its own.
+OPEN_TO_ALL = {"token", "token/refresh", "token/revoke", "phone/code", "places", "places/at", "calls"}
 
 
 def _addresses(before: str, patterns: list[URLPattern]) -> list[str]:
@@ -57,12 +58,12 @@ ENDPOINTS = _addresses(
 
 
 def _account_routes(patterns: list[URLPattern | URLResolver], before: str = "/") -> Iterator[str]:
-    """Every route below /accounts/ that the whole table has, whichever module it is from."""
+    """Every route below /account/ and /accounts/ that the whole table has, whichever module it is from."""
     for one in patterns:
         route = before + str(one.pattern).removeprefix("^").removesuffix("$")
         if isinstance(one, URLResolver):
             yield from _account_routes(one.url_patterns, route)
-        elif route.startswith("/accounts/"):
+        elif route.startswith(("/account/", "/accounts/")):
             yield route
 
 
@@ -74,12 +75,15 @@ OPEN_ROUTES = ("signup/", "login/", "logout/", "inactive/", "password/reset/", "
 def _fill_in(route: str, number: int) -> str:
     """An address of a route: rows get the number, anything else words."""
     return re.sub(
-        r"<[^>]*>|\(\?P<\w+>\[[^)]*\)|\(\?P<\w+>\.[^)]*\)", "x1", route.replace("<row:session_id>", str(number))
+        r"<[^>]*>|\(\?P<\w+>\[[^)]*\)|\(\?P<\w+>\.[^)]*\)", "x1", re.sub("<row:(session|place)_id>", str(number), route)
     )
 
 
 ACCOUNT_PAGES = [
-    _fill_in(one, 1) for one in ACCOUNT_ROUTES if not one.removeprefix("/accounts/").startswith(OPEN_ROUTES)
+    _fill_in(one, 1)
+    for one in ACCOUNT_ROUTES
+    # The earlier address of the account page leads to the present one.
+    if one != "/accounts/" and not one.removeprefix("/accounts/").startswith(OPEN_ROUTES)
 ]
 
 
@@ -140,6 +144,8 @@ def test_nothing_but_a_static_file_is_served_as_one(client: Client, path: str) -
 _SEEN = re.compile(
     r"""UPDATE "stepper_accountsession" SET "(last_seen_at|address|user_agent)" = .* WHERE"""
     r"""|UPDATE "django_session" SET "expire_date" = [^"]* WHERE"""
+    # That staff looked, in the audit log.
+    r"""|INSERT (OR IGNORE )?INTO "stepper_auditentry" """
 )
 
 # Keeps in the session the secret that it shows, which is worth nothing until a code of it is entered.

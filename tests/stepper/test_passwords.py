@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from stepper.accounts.passwords import RESETS_PER_HOUR, request_reset
 from stepper.errors import Conflict, TooManyRequests
+from stepper.models import ServiceSettings
 from stepper.tasks.worker import MAIL
 from tests.factories import PASSWORD, PassengerFactory
 
@@ -163,6 +164,7 @@ def test_too_many_requests_say_when_to_come_back(email):
 @pytest.fixture
 def no_mail(settings):
     settings.MAIL_OFFERED = False
+    ServiceSettings(pk=1, support_phone="+77015550000").save()
 
 
 @pytest.mark.parametrize(
@@ -200,8 +202,10 @@ def test_without_mail_the_verb_refuses(no_mail):
 
 
 @pytest.mark.parametrize(("email", "says"), [("a@example.test", b"Set a password"), (None, b"Our staff set one")])
-def test_account_without_a_password_has_none_to_change(email, says):
-    user = PassengerFactory(email=email)
+def test_account_without_a_password_has_none_to_change(settings, email, says):
+    settings.SMS_PROVIDER = None
+    ServiceSettings(pk=1, support_phone="+77015550000").save()
+    user = PassengerFactory(email=email, phone="+77010000001")
     user.set_unusable_password()
     user.save()
     client = Client()

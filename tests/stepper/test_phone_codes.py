@@ -119,7 +119,7 @@ def test_without_a_provider_nothing_is_offered() -> None:
     for path in ("/accounts/login/", "/accounts/signup/"):
         assert SIGN_IN not in client.get(path).content.decode()
     client.force_login(PassengerFactory())
-    assert "/accounts/phone/" not in client.get("/accounts/").content.decode()
+    assert "/accounts/phone/" not in client.get("/account/").content.decode()
     assert client.get("/accounts/phone/").status_code == client.get("/accounts/phone/code/").status_code == 404
 
 

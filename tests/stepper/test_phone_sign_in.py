@@ -1,9 +1,11 @@
 """Signing in and up with a code by SMS: one page for everybody, the same until the code is right; and over REST."""
 
+import datetime as dt
 import re
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from stepper.accounts.sign_in import DEVICE_COOKIE
@@ -82,7 +84,9 @@ def test_page_is_the_same_for_known_and_unknown_numbers(django_assert_num_querie
         page = re.sub(
             r'name="csrfmiddlewaretoken" value="\w+"|hx-headers=\S+ \S+', "", client.get(SIGN_IN).content.decode()
         )
-        page = re.sub(r'data-now="[^"]*"|data-server-time="[^"]*"', "", page.replace(phone, "PHONE"))
+        page = re.sub(
+            r'data-now="[^"]*"|data-expires-at="[^"]*"|data-server-time="[^"]*"', "", page.replace(phone, "PHONE")
+        )
         answers.append((answer.status_code, answer["Location"], len(counted.captured_queries), page))
     assert answers[0][:3] == answers[1][:3] == answers[2][:3]
     assert answers[0][3] == answers[1][3] == answers[2][3]
@@ -288,3 +292,16 @@ def test_program_with_something_wrong_gets_no_token(changes: dict[str, str | Non
 def test_program_without_password_and_request_is_told_what_is_missing() -> None:
     answer = APIClient().post("/api/token", {"phone": PHONE, "code": "123456"}, format="json")
     assert (answer.status_code, set(answer.json()["fields"])) == (400, {"password"})
+
+
+def test_page_says_when_another_code_can_be_sent_and_shows_how_numbers_are_written() -> None:
+    client = Client()
+    for page in ("/accounts/signup/", SIGN_IN):
+        assert 'placeholder="+7 701 234 56 78"' in client.get(page).content.decode()
+    before = timezone.now()
+    ask(client)
+    html = client.get(SIGN_IN).content.decode()
+    found = re.search(r'class="again" data-expires-at="([^"]+)".*data-countdown.*value="again"', html, re.DOTALL)
+    assert found
+    wait = dt.datetime.fromisoformat(found[1]) - before
+    assert dt.timedelta(seconds=29) < wait < dt.timedelta(seconds=60)

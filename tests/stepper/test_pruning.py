@@ -18,8 +18,8 @@ from django.utils import timezone
 
 from drivers import metrics
 from drivers.models import Availability, Break, TrailPoint
-from realtime.models import Event, ServerBeat
-from stepper.models import ServiceSettings
+from realtime.models import Event, Notification, ServerBeat
+from stepper.models import AuditEntry, ServiceSettings
 from stepper.models.settings import KeptSettings
 from stepper.server import pruning
 from stepper.server.pruning import RULES, WITHOUT_RULE, Pruner
@@ -66,6 +66,7 @@ def keep(**settings: int) -> None:
 # The settings of all cases at once, and the least that staff can set.
 ALL_CASES: dict[str, int] = {
     "disputes_kept_days": 40,
+    "messages_kept_days": 35,
     "trail_kept_days": 10,
     "rounds_kept_days": 10,
     "offers_kept_days": 40,
@@ -76,6 +77,7 @@ ALL_CASES: dict[str, int] = {
     "read_notifications_kept_days": 10,
     "security_log_kept_days": 60,
     "event_log_hours": 12,
+    "claim_kept_min": 240,
 }
 LEAST: dict[str, int] = {
     field.name: next(one.limit_value for one in field.validators if isinstance(one, MinValueValidator))
@@ -598,3 +600,18 @@ def test_page_of_a_trip_opens_after_its_history_has_gone(client: Client, status:
     assert client.get(f"/trips/{trip.pk}/").status_code == 200
     client.force_login(StaffFactory())
     assert client.get(f"/admin/trips/trip/{trip.pk}/change/").status_code == 200
+
+
+def test_what_went_in_a_day_is_in_the_audit_log() -> None:
+    keep(**ALL_CASES)
+    for _number in range(3):
+        notification(400 * DAY)
+    clock = Clock()
+    pruner = Pruner([rule for rule in RULES if rule.model is Notification], clock=clock)
+    pruner.prune_due()
+    assert not AuditEntry.objects.exists()
+    clock.now += pruning.WALK_S
+    pruner.prune_due()
+    (said,) = AuditEntry.objects.all()
+    assert (said.action, said.actor, said.model) == ("prune", None, "realtime.notification")
+    assert said.fields == {"rows": [3, None]}

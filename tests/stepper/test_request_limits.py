@@ -412,9 +412,10 @@ def test_flood_of_requests_whose_answers_nobody_reads_is_cut_off(server: LiveSer
     before = memory(server)
     request = b"GET /large/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with Raw(server) as client:
+        # Before it sends anything: the server may be done with it sooner than its connections are listed.
+        eventually(lambda: client.port in ports(server))
         sending = threading.Thread(target=client.flood, args=(request * 1000, 50 * MIB))
         sending.start()
-        eventually(lambda: client.port in ports(server))
         eventually(lambda: client.port not in ports(server))
         sending.join()
         assert client.sent < BUFFERS + 8 * MIB

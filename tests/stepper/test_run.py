@@ -31,7 +31,7 @@ class Demo:
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "run", "--port", str(self.port), "--drivers", "2", *arguments],
             cwd=ROOT,
-            env=os.environ | {"DATA_DIR": str(data_dir), "DEBUG": "1"},
+            env=os.environ | {"DATA_DIR": str(data_dir), "DEBUG": "1", "PUBLIC_URL": ""},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -93,6 +93,9 @@ def test_run_serves_and_ends_on_ctrl_c(run_demo: Callable[..., Demo]) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{demo.port}/") as response:
         assert response.status == 200
     assert len(demo.family) == 3  # itself, the server, the city
+    # Else the SMS to travellers are not sent: they have a link.
+    links = {process.environ().get("PUBLIC_URL", "") for process in demo.family}
+    assert f"http://127.0.0.1:{demo.port}" in links
 
     os.killpg(demo.process.pid, signal.SIGINT)
     demo.read_rest()

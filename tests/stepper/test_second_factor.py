@@ -72,7 +72,7 @@ def demand(demanded: bool = True) -> None:
 
 def test_page_sets_it_up_and_shows_recovery_codes_once(user):
     client = browser(user)
-    assert 'href="/accounts/two-step/"' in client.get("/accounts/").content.decode()
+    assert 'href="/accounts/two-step/"' in client.get("/account/").content.decode()
     assert f'href="{SET_UP}"' in client.get(PAGE).content.decode()
     _secret, codes = set_up(client)
     assert len(set(codes)) == 10

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,13 +120,59 @@ def staff() -> User:
 def test_staff_are_signed_out_without_activity(staff: User) -> None:
     with time_machine.travel(NOW, tick=False) as clock:
         client = signed_in(staff)
+        for _visit in range(3):
+            assert _is_in(client, "/admin/")
+            clock.shift(dt.timedelta(minutes=59))
         assert _is_in(client, "/admin/")
-        clock.shift(dt.timedelta(hours=11))
-        assert _is_in(client, "/admin/")
-        clock.shift(dt.timedelta(hours=11))
-        assert _is_in(client, "/admin/")
-        clock.shift(dt.timedelta(hours=13))
+        clock.shift(dt.timedelta(minutes=61))
         assert not _is_in(client, "/admin/")
+
+
+def test_staff_sign_in_again_after_twelve_hours_whatever_they_do(staff: User) -> None:
+    with time_machine.travel(NOW, tick=False) as clock:
+        client, made = signed_in(staff), tokens.sign_in(staff)
+        for _half_hour in range(23):
+            clock.shift(dt.timedelta(minutes=30))
+            assert _is_in(client, "/admin/")
+            assert _asks(made["access"])
+            made = tokens.refresh_tokens(made["refresh"])
+        clock.shift(dt.timedelta(minutes=31))
+        assert not _is_in(client, "/admin/")
+        assert not _asks(made["access"])
+        with pytest.raises(NotSignedIn):
+            tokens.refresh_tokens(made["refresh"])
+
+
+def test_somebody_who_has_become_staff_since_signing_in_long_ago_signs_in_again() -> None:
+    user = PassengerFactory.create()
+    with time_machine.travel(NOW, tick=False) as clock:
+        client = signed_in(user)
+        clock.shift(dt.timedelta(days=2))
+        assert _is_in(client, "/trips/")
+        user.is_staff = True
+        user.save()
+        client.get("/trips/")
+        assert not _is_in(client, "/trips/")
+
+
+def test_what_a_page_asks_for_by_itself_is_no_activity(staff: User) -> None:
+    with time_machine.travel(NOW, tick=False) as clock:
+        client = signed_in(staff)
+        assert _is_in(client, "/admin/")
+        for _minutes in range(5):
+            clock.shift(dt.timedelta(minutes=11))
+            assert client.get("/notifications/", headers={"X-Automatic": "1"}).status_code == 200
+        clock.shift(dt.timedelta(minutes=6))
+        assert not _is_in(client, "/admin/")
+
+
+def test_parts_of_pages_that_are_fetched_without_a_press_say_so(staff: User) -> None:
+    """Whatever htmx fetches for an event of a script, or every few seconds."""
+    pages = Path(django_settings.BASE_DIR, "templates").rglob("*.html")
+    tags = [tag for page in pages for tag in re.findall(r"<[^<>]*hx-trigger=[^<>]*", page.read_text())]
+    by_themselves = [tag for tag in tags if re.search(r'hx-trigger="[^"]*(refresh|every |load|revealed)', tag)]
+    assert by_themselves
+    assert [tag for tag in by_themselves if "X-Automatic" not in tag] == []
 
 
 def test_staff_session_that_is_saved_meanwhile_ends_all_the_same(staff: User) -> None:
@@ -134,7 +182,7 @@ def test_staff_session_that_is_saved_meanwhile_ends_all_the_same(staff: User) ->
         session = client.session
         session["something"] = "new"
         session.save()
-        clock.shift(dt.timedelta(hours=13))
+        clock.shift(dt.timedelta(minutes=61))
         assert not _is_in(client, "/admin/")
 
 
@@ -156,7 +204,7 @@ def test_use_of_a_session_is_written_every_few_minutes_only(staff: User) -> None
     session_store._touched.clear()
     client.get("/admin/")
     assert Session.objects.get().expire_date > first
-    assert Session.objects.get().expire_date < timezone.now() + dt.timedelta(hours=12)
+    assert Session.objects.get().expire_date < timezone.now() + dt.timedelta(hours=1)
 
 
 def test_staff_session_in_use_does_not_end_however_short_its_time_is(staff: User, settings: Any) -> None:
@@ -197,7 +245,7 @@ def test_program_of_somebody_who_has_become_staff_ends_without_activity(settings
         session_store._touched.clear()
         assert _asks(made["access"])
         pair = tokens.refresh_tokens(made["refresh"])
-        clock.shift(dt.timedelta(hours=13))
+        clock.shift(dt.timedelta(minutes=61))
         with pytest.raises(NotSignedIn):
             tokens.refresh_tokens(pair["refresh"])
 

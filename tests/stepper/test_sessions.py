@@ -121,7 +121,7 @@ def test_lists_cost_the_same_for_one_session_and_three(user, query_count, rows):
     for _more in range(rows - 1):
         browser(user, IPHONE)
     page.get(LIST)
-    with query_count(6, 6):
+    with query_count(7, 7):
         page.get(LIST)
     with query_count(4, 4):
         client.get("/api/sessions")

@@ -226,7 +226,7 @@ async def waits(courtesy: Courtesy, offered: events.OfferCreated) -> float:
 @pytest.mark.django_db(transaction=True)
 async def test_bots_leave_an_offer_to_the_person_for_a_while(bot, person, persons):
     courtesy = Courtesy(persons, alone_for=dt.timedelta(seconds=1))
-    trip = await run_in_thread(TripFactory)
+    trip = await run_in_thread(partial(TripFactory, organiser=bot.user))
     assert await waits(courtesy, card(trip, clock.now())) < 0.5
     await run_in_thread(partial(OfferFactory, trip=trip, driver=person))
     assert await waits(courtesy, card(trip, clock.now())) >= 0.9
@@ -234,7 +234,21 @@ async def test_bots_leave_an_offer_to_the_person_for_a_while(bot, person, person
     assert await waits(courtesy, card(trip, clock.now())) < 0.5
     await run_in_thread(partial(Offer.objects.filter(driver=person).update, created_at=clock.now()))
     assert await waits(courtesy, card(trip, clock.now() - dt.timedelta(seconds=60))) < 0.5
+    assert await courtesy.may_decline(card(trip, clock.now()))
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_bots_leave_the_trip_of_a_person_to_persons_while_one_can_take_it(bot, person, persons):
+    courtesy = Courtesy(persons, switching=dt.timedelta(seconds=1), booked_alone_for=dt.timedelta(seconds=30))
+    trip = await run_in_thread(TripFactory)
     assert not await courtesy.may_decline(card(trip, clock.now()))
+    # Nobody is there to take it: time to change windows, then it is a bot's.
+    assert 0.9 <= await waits(courtesy, card(trip, clock.now())) < 2
+    await run_in_thread(partial(OfferFactory, trip=trip, driver=person))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(courtesy.wait(card(trip, clock.now() - dt.timedelta(seconds=60))), 2)
+    # Rather a bot than nobody, before the offer ends.
+    assert await waits(courtesy, card(trip, clock.now() - dt.timedelta(seconds=118))) < 0.5
 
 
 # Against a real server
@@ -324,6 +338,16 @@ async def test_virtual_people_take_a_trip_from_booking_to_rating(live, driver, p
     assert await run_in_thread(driven_by, trip.trip_id) == (driver.pk, list(STEPS))
     assert city.driver.completed == 1
     assert clock.km_between(city.driver.spot, Spot(*MEDEU)) == 0
+    assert city.tally.total == 0
+
+
+@pytest.mark.embedded_only
+async def test_virtual_driver_goes_by_way_of_the_stops(live, driver, passenger):
+    stops = [Spot(43.2304, 76.9569), Spot(43.2000, 77.0000)]
+    async with City(live.url, driver, passenger) as city:
+        trip = await city.passenger.book(Spot(*ALMATY), Spot(*MEDEU), names=("Almaty", "Medeu"), stops=stops)
+        await city.until(TripStatus.COMPLETED)
+    assert (await Trip.objects.aget(pk=trip.trip_id)).stops_reached == 2
     assert city.tally.total == 0
 
 

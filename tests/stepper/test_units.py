@@ -11,7 +11,7 @@ from django.utils.dates import WEEKDAYS_ABBR
 from django.utils.translation import override
 
 from stepper.dates import short_date
-from stepper.templatetags.units import km_exactly, time_spent, when, when_within
+from stepper.templatetags.units import clock, km_exactly, time_spent, when, when_within
 from tests.catalogues import PACKAGES, ROOT
 
 ALMATY = "Asia/Almaty"
@@ -36,6 +36,20 @@ def test_a_day_is_named_by_the_zone_and_its_place_in_the_sentence(at, by_itself,
 
         assert when(instant, ALMATY) == by_itself
         assert when_within(instant, ALMATY) == in_a_sentence
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        ("2026-05-20 18:30", "18:30"),
+        ("2026-05-21 00:05", "00:05, 21 May"),
+        ("2026-05-19 23:59", "23:59, 19 May"),
+        ("2027-01-02 06:40", "06:40, 2 Jan 2027"),
+    ],
+)
+def test_a_time_elsewhere_than_today_carries_its_date(at, words):
+    with time_machine.travel(dt.datetime(2026, 5, 19, 21, 0, tzinfo=dt.UTC), tick=False):
+        assert clock(dt.datetime.fromisoformat(at).replace(tzinfo=ZoneInfo(ALMATY)), ALMATY) == words
 
 
 def test_times_have_twenty_four_hours_where_no_page_of_ours_says_how():

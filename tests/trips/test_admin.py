@@ -11,13 +11,31 @@ from drivers.models import Approval, Driver
 from realtime.models import Event
 from tests.backoffice import action_url, list_url, member_of_staff, page_url, queries_of, run_on_list, said, signed_in
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
-from trips.admin.histories import end_in_words, round_in_words
-from trips.models import Booking, DispatchRound, Offer, Rating, Trip, TripTransition
+from tests.stepper.test_confirmation import LONG_AGO, leads_to_form
+from tests.stepper.test_sessions import age
+from trips.history_words import end_in_words, round_in_words
+from trips.models import (
+    Booking,
+    DispatchRound,
+    DispatchRule,
+    Offer,
+    PickupArea,
+    Rating,
+    Trip,
+    TripLeg,
+    TripTransition,
+)
 from trips.states import BookingStatus, OfferStatus, Role, TripStatus
 
 pytestmark = pytest.mark.django_db
 
-ACTIONS = ["assign", "offer_again", "take_off", "complete", "cancel"]
+ACTIONS = ["assign", "offer_again", "take_off", "take_back_arrival", "hand_over", "complete", "cancel"]
+# Where else than after the acceptance an action makes sense.
+BEFORE = {
+    "take_back_arrival": TripStatus.ARRIVED,
+    "complete": TripStatus.ARRIVED,
+    "hand_over": TripStatus.IN_TRANSIT,
+}
 HISTORIES = [Booking, Offer, DispatchRound, TripTransition, Rating]
 TOMORROW = dt.timedelta(days=1)
 
@@ -64,12 +82,12 @@ def make(number):
 @pytest.mark.parametrize(
     ("model", "listing", "opening"),
     [
-        (Trip, 7, 15),
-        (Booking, 7, 6),
-        (Offer, 7, 7),
-        (DispatchRound, 7, 5),
-        (TripTransition, 7, 6),
-        (Rating, 8, 7),
+        (Trip, 8, 20),
+        (Booking, 8, 7),
+        (Offer, 8, 9),
+        (DispatchRound, 8, 7),
+        (TripTransition, 8, 8),
+        (Rating, 9, 8),
     ],
 )
 def test_lists_and_pages_cost_the_same_for_one_row_and_three(client, query_count, model, listing, opening, rows):
@@ -172,7 +190,7 @@ def test_trips_are_neither_added_nor_deleted(client):
 
 # Editing
 
-INLINES = ["bookings", "offers", "rounds", "transitions", "ratings"]
+INLINES = ["bookings", "changes", "staff_assignments", "offers", "rounds", "transitions", "ratings", "messages"]
 
 
 def form(trip, **changes):
@@ -289,8 +307,8 @@ def test_only_an_approved_driver_can_be_chosen(client, approval):
     trip = TripFactory.create()
     other = DriverFactory.create(approval=approval)
     response = client.post(action_url(trip, "assign"), {"driver": other.pk})
-    assert response.status_code == 200
-    assert "driver" in response.context["form"].errors
+    assert said(response)[0].startswith("error: 1 refused: ")
+    assert "This driver is not approved" in said(response)[0]
     assert status(trip) == TripStatus.OFFERED
 
 
@@ -394,16 +412,30 @@ def test_complete_a_trip_that_has_arrived(client):
     trip = TripFactory.create(status=TripStatus.ARRIVED)
     assert client.get(action_url(trip, "complete")).status_code == 200
     assert status(trip) == TripStatus.ARRIVED
-    client.post(action_url(trip, "complete"))
+    client.post(action_url(trip, "complete"), {"reason": "phone dead"})
     assert status(trip) == TripStatus.COMPLETED
     assert Booking.objects.get().status == BookingStatus.COMPLETED
 
 
-def test_complete_is_refused_on_the_way(client):
-    trips = [TripFactory.create(status=TripStatus.ARRIVED), TripFactory.create(status=TripStatus.IN_TRANSIT)]
-    response = run_on_list(client, "complete", trips)
+def test_complete_is_refused_before_the_boarding_and_asks_why(client):
+    trips = [TripFactory.create(status=TripStatus.ARRIVED), TripFactory.create(status=TripStatus.EN_ROUTE)]
+    assert "reason" in run_on_list(client, "complete", trips, confirmed="yes").context["form"].errors
+    response = run_on_list(client, "complete", trips, confirmed="yes", reason="phone dead")
     assert said(response)[0].startswith("warning: 1 completed, 1 refused: ")
-    assert status(trips[1]) == TripStatus.IN_TRANSIT
+    assert status(trips[1]) == TripStatus.EN_ROUTE
+
+
+def test_hand_over_and_take_back_from_the_page(client, driver):
+    trip = TripFactory.create(status=TripStatus.ARRIVED)
+    response = client.post(action_url(trip, "take_back_arrival"), {"reason": "tapped too early"})
+    assert (said(response), status(trip)) == (["success: 1 under way again"], TripStatus.IN_TRANSIT)
+    page = client.get(action_url(trip, "hand_over")).content.decode()
+    assert "The passenger pays the whole fare to the new driver" in page.replace("\n", " ")
+    asked = {"driver": driver.pk, "place": "43.30, 76.95", "part": "500", "reason": "engine"}
+    assert said(client.post(action_url(trip, "hand_over"), asked)) == ["success: 1 handed over"]
+    leg = TripLeg.objects.get()
+    assert (Trip.objects.get().driver, leg.driver, leg.fare) == (driver, trip.driver, 500)
+    assert "part of the fee" in client.get(page_url(trip)).content.decode()
 
 
 @pytest.mark.parametrize("before", [TripStatus.OFFERED, TripStatus.ACCEPTED, TripStatus.IN_TRANSIT])
@@ -444,6 +476,29 @@ def test_cancelling_twice_changes_nothing_the_second_time(client):
     assert (saved.version, saved.cancel_reason) == (version, "road closed")
 
 
+def test_a_report_counts_what_an_action_changed(client):
+    trips = [TripFactory.create(), TripFactory.create(), TripFactory.create(status=TripStatus.CANCELLED)]
+
+    both = run_on_list(client, "cancel", trips[1:], confirmed="yes", reason="road closed")
+    again = run_on_list(client, "cancel", trips[1:], confirmed="yes", reason="road closed")
+
+    assert said(both) == ["success: 1 cancelled, 1 as before: nothing was to be changed"]
+    assert said(again)[-1] == "info: 2 as before: nothing was to be changed"
+    assert [row.object_id for row in LogEntry.objects.all()] == [str(trips[1].pk)]
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"considered": 0, "looked_km": 50}, "nobody online within 50 km"),
+        ({"considered": 3, "reasons": {"position_dark": 3}}, "3 considered, none asked: 3 position dark"),
+        ({"considered": 3, "offered": 2, "reasons": {"busy": 1}}, "3 considered: 2 offered, 1 on a trip"),
+    ],
+)
+def test_what_a_search_found_is_said_in_words(found, words):
+    assert round_in_words(DispatchRound(**found)) == words
+
+
 def test_too_many_rows_at_once_are_refused(client, monkeypatch):
     monkeypatch.setattr("stepper.admin.base.ROWS_AT_ONCE", 1)
     trips = [TripFactory.create(status=TripStatus.UNFILLED), TripFactory.create(status=TripStatus.UNFILLED)]
@@ -457,7 +512,7 @@ def test_too_many_rows_at_once_are_refused(client, monkeypatch):
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_viewing_is_not_doing(driver, action):
-    trip = TripFactory.create(status=TripStatus.ARRIVED if action == "complete" else TripStatus.ACCEPTED, in_=TOMORROW)
+    trip = TripFactory.create(status=BEFORE.get(action, TripStatus.ACCEPTED), in_=TOMORROW)
     viewer = member_of_staff("trips.view_trip", "drivers.view_driver")
     data = {"driver": driver.pk, "reason": "because"}
     assert action_url(trip, action) not in viewer.get(page_url(trip)).content.decode()
@@ -482,8 +537,9 @@ def test_passengers_and_strangers_are_kept_out(action):
         (TripStatus.OFFERED, {"assign", "offer_again", "cancel"}),
         (TripStatus.UNFILLED, {"assign", "offer_again", "cancel"}),
         (TripStatus.ACCEPTED, {"take_off", "cancel"}),
-        (TripStatus.IN_TRANSIT, {"cancel"}),
-        (TripStatus.ARRIVED, {"complete"}),
+        (TripStatus.DRIVER_ARRIVED, {"take_back_arrival", "cancel"}),
+        (TripStatus.IN_TRANSIT, {"hand_over", "complete", "cancel"}),
+        (TripStatus.ARRIVED, {"take_back_arrival", "complete"}),
         (TripStatus.COMPLETED, set()),
     ],
 )
@@ -491,3 +547,13 @@ def test_the_page_offers_what_makes_sense_now(client, before, offered):
     trip = TripFactory.create(status=before)
     page = client.get(page_url(trip)).content.decode()
     assert {action for action in ACTIONS if action_url(trip, action) in page} == offered
+
+
+@pytest.mark.parametrize("model", [DispatchRule, PickupArea])
+def test_rules_of_dispatch_and_pickup_areas_need_the_password_once_more(client, model):
+    """As the settings, which they override."""
+    add = f"{list_url(model)}add/"
+    assert client.get(add).status_code == 200
+    age(client, LONG_AGO)
+    assert leads_to_form(client.get(add), add)
+    assert leads_to_form(client.post(add, {}, headers={"referer": f"http://testserver{add}"}), add)

@@ -221,6 +221,8 @@ def test_quote_shows_the_split_and_books_nothing(client):
         "platform_fee",
         "driver_earnings",
         "seat_price",
+        "quote",
+        "kept_until",
     }
     assert quote.json()["fare"] == book(client)["fare"]
     assert Trip.objects.count() == 1

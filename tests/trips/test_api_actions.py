@@ -12,7 +12,7 @@ from stepper.models import ServiceSettings, User
 from tests.drives import step_there
 from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.rest import as_user, book
-from trips import accepting, assignment, driving
+from trips import accepting, assignment, steering
 from trips.models import Offer, Rating, Trip
 from trips.states import STEPS, OfferStatus, TripStatus
 
@@ -76,11 +76,11 @@ def test_verbs_of_staff_are_for_who_may_change_trips(driver):
     clerk = StaffFactory(is_superuser=False)
     clerk.user_permissions.add(Permission.objects.get(codename="view_trip"))
 
-    for verb in (assignment.take_off, driving.complete_by_staff):
+    for verb in (assignment.take_off, steering.complete, steering.take_back_arrival):
         with pytest.raises(NotPermitted):
-            verb(trip.pk, clerk)
+            verb(trip.pk, clerk, "because")
     with pytest.raises(NotPermitted):
-        assignment.assign(TripFactory(status="unfilled").pk, driver.pk, clerk)
+        assignment.assign(TripFactory(status="unfilled").pk, driver.pk, clerk, "asked to")
 
 
 # Cancel

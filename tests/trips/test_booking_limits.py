@@ -15,7 +15,7 @@ from stepper.errors import Conflict, InvalidInput, TooManyRequests
 from stepper.models import ServiceSettings, User
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.rest import BOOKING, as_user
-from trips import accepting, access, assignment, bookings, driving, unfilled
+from trips import accepting, access, assignment, bookings, driving, ratings, unfilled
 from trips.booking_requests import BookingRequest, Traveller
 from trips.models import Trip, TripTransition
 from trips.panel import Panel
@@ -455,9 +455,9 @@ def test_staff_are_not_limited(verb: str) -> None:
 def test_rating_has_a_limit() -> None:
     ServiceSettings.objects.create(pk=1, changes_per_min=1)
     done = TripFactory(status="completed")
-    bookings.rate(done.pk, done.organiser, stars=5)
+    ratings.rate(done.pk, done.organiser, stars=5)
     with pytest.raises(TooManyRequests):
-        bookings.rate(done.pk, done.organiser, stars=5)
+        ratings.rate(done.pk, done.organiser, stars=5)
 
 
 @pytest.mark.parametrize("verb", [accepting.accept, accepting.decline])

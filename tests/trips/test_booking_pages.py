@@ -52,9 +52,15 @@ def test_stranger_sees_form_and_price(client: Client) -> None:
     assert 'data-testid="quote-wait"' in quote
 
 
-def test_stranger_who_books_signs_up_and_books_what_was_entered(client: Client) -> None:
+@pytest.mark.parametrize("is_by_phone", [True, False])
+def test_stranger_who_books_signs_up_and_books_what_was_entered(
+    client: Client, is_by_phone: bool, settings: Any
+) -> None:
+    if not is_by_phone:
+        settings.SMS_PROVIDER = None
     asked = client.post("/book/", FORM)
-    assert asked["Location"] == "/accounts/signup/?next=%2Fbook%2F"
+    way = "/accounts/sign-in/phone/" if is_by_phone else "/accounts/signup/"
+    assert asked["Location"] == f"{way}?next=%2Fbook%2F"
     assert "Your trip is not booked yet" in text(client.get(asked["Location"]))
     assert not Trip.objects.exists()
 

@@ -13,7 +13,7 @@ from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted
 from stepper.models import ServiceSettings
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.outbox import frames, types
-from trips import bookings
+from trips import bookings, ratings
 from trips.models import Rating, Trip
 
 pytestmark = pytest.mark.django_db
@@ -205,7 +205,7 @@ def done() -> Trip:
 
 
 def test_passenger_rates_the_driver(done: Trip) -> None:
-    rating = bookings.rate(done.pk, done.organiser, stars=4, comment="Kind")
+    rating = ratings.rate(done.pk, done.organiser, stars=4, comment="Kind")
 
     assert (rating.role, rating.by, rating.about) == ("organiser", done.organiser, done.driver.user)
     assert (rating.stars, rating.comment) == (4, "Kind")
@@ -214,7 +214,7 @@ def test_passenger_rates_the_driver(done: Trip) -> None:
 
 
 def test_driver_rates_the_passenger(done: Trip) -> None:
-    rating = bookings.rate(done.pk, done.driver.user, stars=5)
+    rating = ratings.rate(done.pk, done.driver.user, stars=5)
 
     assert (rating.role, rating.about) == ("driver", done.organiser)
     done.organiser.refresh_from_db()
@@ -227,7 +227,7 @@ def test_rating_is_the_average_to_one_decimal() -> None:
     driver = DriverFactory()
     for stars in (5, 4, 4):
         trip = TripFactory(status="completed", driver=driver)
-        bookings.rate(trip.pk, trip.organiser, stars=stars)
+        ratings.rate(trip.pk, trip.organiser, stars=stars)
 
     driver.refresh_from_db()
     assert driver.rating == 4.3
@@ -237,7 +237,7 @@ def test_rating_is_the_average_to_one_decimal() -> None:
 def test_rating_is_changed_within_ten_minutes(done: Trip, side: str) -> None:
     user, other = (done.organiser, done.driver) if side == "organiser" else (done.driver.user, done.organiser)
     for stars, comment in ((5, ""), (2, "Late"), (2, "Late"), (3, "")):
-        bookings.rate(done.pk, user, stars=stars, comment=comment)
+        ratings.rate(done.pk, user, stars=stars, comment=comment)
         rating = Rating.objects.get()
         assert (rating.stars, rating.comment) == (stars, comment)
         other.refresh_from_db()
@@ -249,10 +249,10 @@ def test_rating_is_changed_within_ten_minutes(done: Trip, side: str) -> None:
 @pytest.mark.parametrize("side", ["organiser", "driver"])
 def test_stars_alone_leave_the_comment_that_was_given(done: Trip, side: str) -> None:
     user = done.organiser if side == "organiser" else done.driver.user
-    bookings.rate(done.pk, user, stars=2, comment="Late")
+    ratings.rate(done.pk, user, stars=2, comment="Late")
 
-    assert bookings.rate(done.pk, user, stars=2).comment == "Late"
-    bookings.rate(done.pk, user, stars=3)
+    assert ratings.rate(done.pk, user, stars=2).comment == "Late"
+    ratings.rate(done.pk, user, stars=3)
 
     assert [(rating.stars, rating.comment) for rating in Rating.objects.all()] == [(3, "Late")]
     # Stars that are the same changed nothing.
@@ -260,14 +260,14 @@ def test_stars_alone_leave_the_comment_that_was_given(done: Trip, side: str) -> 
 
 
 def test_rating_is_fixed_after_ten_minutes(done: Trip) -> None:
-    bookings.rate(done.pk, done.organiser, stars=5)
-    bookings.rate(done.pk, done.driver.user, stars=5)
+    ratings.rate(done.pk, done.organiser, stars=5)
+    ratings.rate(done.pk, done.driver.user, stars=5)
     Rating.objects.update(created_at=timezone.now() - dt.timedelta(minutes=10))
 
     for user in (done.organiser, done.driver.user):
-        assert bookings.rate(done.pk, user, stars=5).stars == 5
+        assert ratings.rate(done.pk, user, stars=5).stars == 5
         with pytest.raises(Conflict) as refused:
-            bookings.rate(done.pk, user, stars=1)
+            ratings.rate(done.pk, user, stars=1)
         assert refused.value.code == "rating.already_given"
     assert Rating.objects.count() == 2
     done.driver.refresh_from_db()
@@ -279,7 +279,7 @@ def test_rating_waits_for_completion(status: str) -> None:
     trip = TripFactory(status=status)
 
     with pytest.raises(Conflict) as refused:
-        bookings.rate(trip.pk, trip.organiser, stars=5)
+        ratings.rate(trip.pk, trip.organiser, stars=5)
 
     assert refused.value.code == "rating.too_early"
 
@@ -287,7 +287,7 @@ def test_rating_waits_for_completion(status: str) -> None:
 @pytest.mark.parametrize("stars", [0, 6, -1, True])
 def test_rating_is_one_to_five(done: Trip, stars: int) -> None:
     with pytest.raises(InvalidInput) as refused:
-        bookings.rate(done.pk, done.organiser, stars=stars)
+        ratings.rate(done.pk, done.organiser, stars=stars)
 
     assert list(refused.value.fields) == ["stars"]
     assert not Rating.objects.exists()
@@ -295,9 +295,9 @@ def test_rating_is_one_to_five(done: Trip, stars: int) -> None:
 
 def test_rating_is_not_for_strangers(done: Trip) -> None:
     with pytest.raises(NotFound):
-        bookings.rate(done.pk, PassengerFactory(), stars=5)
+        ratings.rate(done.pk, PassengerFactory(), stars=5)
 
 
 def test_rating_is_not_for_staff(done: Trip) -> None:
     with pytest.raises(NotPermitted):
-        bookings.rate(done.pk, StaffFactory(), stars=5)
+        ratings.rate(done.pk, StaffFactory(), stars=5)

@@ -21,7 +21,7 @@ from tests.factories import (
     TripFactory,
 )
 from tests.outbox import frames, types
-from trips import accepting, deadlines, dispatch, offers
+from trips import accepting, changes, deadlines, dispatch, offers
 from trips.models import DispatchRound, Offer, Trip
 
 pytestmark = pytest.mark.django_db
@@ -204,22 +204,72 @@ def test_nobody_eligible_leaves_the_trip_unfilled_with_the_next_look(trip: Trip)
     trip.refresh_from_db()
     assert trip.status == "unfilled"
     assert trip.next_look_at is not None
-    assert 15 * MINUTE <= trip.next_look_at - before < 16 * MINUTE
+    assert MINUTE <= trip.next_look_at - before < 2 * MINUTE
     assert types(groups.trip(trip.pk)) == ["trip.status.updated"]
 
 
 def test_nobody_again_says_when_it_is_tried_next() -> None:
     trip = TripFactory(status="unfilled", version=4)
-    configure(retry_min=7)
     before = timezone.now()
 
     dispatch.start_round(trip.pk)
 
     trip.refresh_from_db()
     assert (trip.status, trip.version) == ("unfilled", 5)
-    assert 7 * MINUTE <= trip.next_look_at - before < 8 * MINUTE
+    assert MINUTE <= trip.next_look_at - before < 2 * MINUTE
     (frame,) = frames(groups.trip(trip.pk))
     assert (frame.previous, frame.new, frame.version) == ("unfilled", "unfilled", 5)
+
+
+def pause_after(look: Any) -> int:
+    """Minutes from a look to the next."""
+    before = timezone.now()
+    look()
+    trip = Trip.objects.get()
+    assert trip.next_look_at is not None
+    return round((trip.next_look_at - before) / MINUTE)
+
+
+def look_when_due() -> None:
+    let_the_look_come_due()
+    assert deadlines.start_due_rounds() == 1
+
+
+def test_trip_that_nobody_can_take_is_looked_at_less_and_less_often(trip: Trip) -> None:
+    DriverFactory(at=ALMATY, vehicle=None)
+
+    pauses = [pause_after(lambda: dispatch.start_round(trip.pk)), *(pause_after(look_when_due) for _look in range(5))]
+
+    assert pauses == [1, 2, 4, 8, 15, 15]
+    # The rounds are numbered, and the trip's is the last of them.
+    trip.refresh_from_db()
+    assert list(trip.rounds.values_list("number", flat=True)) == [1, 2, 3, 4, 5, 6]
+    assert trip.round_number == 6
+
+
+def test_pause_between_looks_is_never_longer_than_the_setting(trip: Trip) -> None:
+    configure(retry_min=3)
+    assert [pause_after(look_when_due) for _look in range(4)] == [1, 2, 3, 3]
+
+
+def test_change_of_what_is_asked_begins_with_the_shortest_pause_again(trip: Trip) -> None:
+    for _look in range(3):
+        look_when_due()
+
+    changes.change(trip.pk, trip.organiser, {"bags": 1})
+
+    trip.refresh_from_db()
+    assert trip.next_look_at is not None
+    assert trip.next_look_at <= timezone.now() + MINUTE
+    assert pause_after(look_when_due) == 2  # the change was a look
+
+
+def test_trip_that_drivers_were_asked_about_waits_the_whole_pause(trip: Trip) -> None:
+    DriverFactory(at=ALMATY)
+    dispatch.start_round(trip.pk)
+    accepting.decline(trip.offers.get().driver_id, trip.offers.get().pk)
+
+    assert [pause_after(look_when_due) for _look in range(3)] == [15, 15, 15]
 
 
 def test_unfilled_trip_is_offered_when_its_look_is_due() -> None:

@@ -167,7 +167,7 @@ def test_assign_gives_the_trip_to_a_driver(staff: User, status: str) -> None:
     trip, driver = TripFactory(status=status), DriverFactory()
     other = OfferFactory(trip=trip)
 
-    assigned = assignment.assign(trip.pk, driver.pk, staff)
+    assigned = assignment.assign(trip.pk, driver.pk, staff, "asked to")
 
     assert (assigned.status, assigned.driver, assigned.vehicle) == ("accepted", driver, driver.vehicle)
     assert assigned.transitions.get().role == "staff"
@@ -176,18 +176,20 @@ def test_assign_gives_the_trip_to_a_driver(staff: User, status: str) -> None:
     assert "notification.driver" in types(groups.user(driver.user_id))
 
 
-def test_assign_to_who_was_asked_settles_their_offer(offer: Offer, staff: User) -> None:
+def test_assign_to_who_was_asked_ends_their_offer_without_an_answer_of_theirs(offer: Offer, staff: User) -> None:
     assignment.assign(offer.trip.pk, offer.driver.pk, staff)
 
     offer.refresh_from_db()
-    assert offer.status == "accepted"
+    assert (offer.status, offer.reason) == ("withdrawn", "assigned")
+    # Their tap comes a moment later: they have what they want.
+    assert accepting.accept(offer.driver.pk, offer.pk).driver_id == offer.driver.pk
 
 
 def test_assign_takes_back_what_overlaps(offer: Offer, staff: User) -> None:
     overlapping = OfferFactory(driver=offer.driver)
     later = OfferFactory(driver=offer.driver, trip=TripFactory(status="offered", in_=48 * HOUR))
 
-    assignment.assign(offer.trip.pk, offer.driver.pk, staff)
+    assignment.assign(offer.trip.pk, offer.driver.pk, staff, "asked to")
 
     overlapping.refresh_from_db()
     later.refresh_from_db()
@@ -196,9 +198,9 @@ def test_assign_takes_back_what_overlaps(offer: Offer, staff: User) -> None:
 
 
 def test_assign_twice_changes_nothing(offer: Offer, staff: User) -> None:
-    first = assignment.assign(offer.trip.pk, offer.driver.pk, staff)
+    first = assignment.assign(offer.trip.pk, offer.driver.pk, staff, "asked to")
 
-    assert assignment.assign(offer.trip.pk, offer.driver.pk, staff).version == first.version
+    assert assignment.assign(offer.trip.pk, offer.driver.pk, staff, "asked to").version == first.version
 
 
 def test_assign_refuses_who_cannot_drive_it(staff: User) -> None:
@@ -219,7 +221,7 @@ def test_assign_refuses_who_cannot_drive_it(staff: User) -> None:
 def test_assign_may_give_a_smaller_class(staff: User) -> None:
     trip = TripFactory(status="unfilled", vehicle_class="van")
 
-    assert assignment.assign(trip.pk, DriverFactory().pk, staff).status == "accepted"
+    assert assignment.assign(trip.pk, DriverFactory().pk, staff, "asked to").status == "accepted"
 
 
 # What staff change about a driver
@@ -307,7 +309,7 @@ def test_take_off_offers_the_trip_again_but_not_to_them(staff: User, django_capt
 
 def test_take_off_after_assigning_is_not_offered_to_them(staff: User, django_capture_on_commit_callbacks: Any) -> None:
     trip, driver = TripFactory(status="unfilled"), DriverFactory(at=ALMATY)
-    assignment.assign(trip.pk, driver.pk, staff)
+    assignment.assign(trip.pk, driver.pk, staff, "asked to")
 
     with django_capture_on_commit_callbacks(execute=True):
         assignment.take_off(trip.pk, staff)
@@ -319,7 +321,7 @@ def test_take_off_and_assign_may_be_repeated(staff: User, django_capture_on_comm
     trip, driver = TripFactory(status="unfilled"), DriverFactory(at=ALMATY)
     for _time in range(3):
         with django_capture_on_commit_callbacks(execute=True):
-            assignment.assign(trip.pk, driver.pk, staff)
+            assignment.assign(trip.pk, driver.pk, staff, "asked to")
             assignment.take_off(trip.pk, staff)
 
     trip.refresh_from_db()
@@ -335,13 +337,13 @@ def test_assign_and_take_off_are_for_staff_alone() -> None:
     trip, driver = TripFactory(status="unfilled"), DriverFactory()
     for user in (trip.organiser, driver.user, PassengerFactory()):
         with pytest.raises(NotPermitted):
-            assignment.assign(trip.pk, driver.pk, user)
+            assignment.assign(trip.pk, driver.pk, user, "asked to")
         with pytest.raises(NotPermitted):
             assignment.take_off(trip.pk, user)
 
 
 def test_assign_of_what_does_not_exist_is_not_found(staff: User) -> None:
     with pytest.raises(NotFound):
-        assignment.assign(12345, DriverFactory().pk, staff)
+        assignment.assign(12345, DriverFactory().pk, staff, "asked to")
     with pytest.raises(NotFound):
-        assignment.assign(TripFactory().pk, 12345, staff)
+        assignment.assign(TripFactory().pk, 12345, staff, "asked to")

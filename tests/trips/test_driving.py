@@ -11,9 +11,9 @@ from django.utils import timezone
 from drivers.models import Driver
 from realtime import groups
 from realtime.models import Notification
-from stepper.errors import Conflict, DomainError, InvalidInput, NotFound, NotPermitted
+from stepper.errors import Conflict, DomainError, InvalidInput, NotFound
 from stepper.models import ServiceSettings
-from tests.factories import ALMATY, DriverFactory, OfferFactory, StaffFactory, TripFactory
+from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
 from tests.outbox import frames, types
 from trips import driving
 from trips.models import Trip, TripTransition
@@ -348,30 +348,3 @@ def test_no_show_twice_changes_nothing() -> None:
 @pytest.mark.parametrize("status", ["accepted", "en_route", "passengers_boarded", "completed"])
 def test_no_show_only_at_the_pickup(status: str) -> None:
     assert code_of(TripFactory(status=status), "no_show") == "trip.transition_refused"
-
-
-def test_staff_complete_a_trip_that_has_arrived() -> None:
-    trip = TripFactory(status="arrived")
-    staff = StaffFactory()
-
-    assert driving.complete_by_staff(trip.pk, staff).status == "completed"
-    assert driving.complete_by_staff(trip.pk, staff).status == "completed"
-
-    assert trip.transitions.get().role == "staff"
-    trip.driver.refresh_from_db()
-    assert trip.driver.availability == "available"
-
-
-@pytest.mark.parametrize("status", ["offered", "accepted", "in_transit", "cancelled"])
-def test_staff_cannot_complete_what_has_not_arrived(status: str) -> None:
-    with pytest.raises(Conflict) as refused:
-        driving.complete_by_staff(TripFactory(status=status).pk, StaffFactory())
-
-    assert refused.value.code == "trip.transition_refused"
-
-
-def test_completing_for_others_is_for_staff_alone() -> None:
-    trip = TripFactory(status="arrived")
-
-    with pytest.raises(NotPermitted):
-        driving.complete_by_staff(trip.pk, trip.organiser)

@@ -21,6 +21,7 @@ from tests.factories import (
     OfferFactory,
     TripFactory,
     VehicleFactory,
+    former_leg,
     place,
 )
 from tests.nearest import nearest_drivers
@@ -74,6 +75,13 @@ def test_already_asked_about_another_trip_is_no_reason(trip: Trip) -> None:
     OfferFactory(driver=there(), round_number=2)
 
     assert reason(trip) is None
+
+
+def test_had_trip(trip: Trip) -> None:
+    """Staff handed it over to another driver on the way, and took it off that one."""
+    former_leg(trip, there())
+
+    assert reason(trip) == "had_trip"
 
 
 def test_declined_before(trip: Trip) -> None:

@@ -9,7 +9,7 @@ from django.test import Client
 from drivers.geo import distance_km
 from drivers.positions.tracking import last_known
 from stepper.models import ServiceSettings
-from stepper.templatetags.units import clock
+from stepper.templatetags.units import clock, time_of_day
 from tests.factories import AIRPORT, ALMATY, MEDEU, TripFactory, place
 from trips import driving, eta
 from trips.models import Trip
@@ -118,7 +118,7 @@ def test_delay_of_a_later_trip_counts_from_its_departure() -> None:
 
     assert trip.delayed_until == trip.departure_at + 20 * MINUTE
     panel = Panel(trip, trip.organiser)
-    assert panel.headline.figure == clock(trip.departure_at + 20 * MINUTE, trip.timezone)
+    assert panel.headline.figure == time_of_day(trip.departure_at + 20 * MINUTE, trip.timezone)
     assert panel.headline.figure in panel.headline.sentence
 
 

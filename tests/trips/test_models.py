@@ -44,7 +44,7 @@ def refuses(constraint: str, write: Callable[[], Any], or_else: str = "") -> Non
         "offer_asked_once_a_round": "trips_offer.trip_id, trips_offer.driver_id, trips_offer.round_number",
         "offer_asked_again_once_a_round": "trips_offer.trip_id, trips_offer.driver_id, trips_offer.round_number",
         "offer_one_winner_per_trip": "trips_offer.trip_id",
-        "rating_once_each": "trips_rating.trip_id, trips_rating.by_id",
+        "rating_of_last_leg_once": "trips_rating.trip_id, trips_rating.by_id",
         "user_email_unique_ci": "user_email_unique_ci",
     }
     columns = unique.get(constraint)
@@ -270,7 +270,7 @@ def test_rating_is_given_once() -> None:
     sides = {"trip": trip, "role": Role.ORGANISER, "by": trip.organiser, "about": trip.driver.user}
     Rating.objects.create(**sides, stars=5)
 
-    refuses("rating_once_each", lambda: Rating.objects.create(**sides, stars=1))
+    refuses("rating_of_last_leg_once", lambda: Rating.objects.create(**sides, stars=1))
 
 
 @pytest.mark.parametrize("approval", ["pending", "rejected", "suspended"])

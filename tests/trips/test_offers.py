@@ -232,7 +232,8 @@ def test_wider_filters_have_the_trips_around_looked_at(
     driver: Driver, before: dict[str, Any], after: dict[str, Any], woken: bool
 ) -> None:
     Driver.objects.filter(pk=driver.pk).update(**before)
-    waiting = TripFactory(status="unfilled", next_look_at=timezone.now() + HOUR)
+    trip_type = after.get("trip_types", ["private"])[0]
+    waiting = TripFactory(status="unfilled", trip_type=trip_type, next_look_at=timezone.now() + HOUR)
 
     availability.set_filters(driver.pk, Filters(**after))
 

@@ -75,7 +75,7 @@ def test_suggestions_cost_the_same_for_1_and_3_trips(django_assert_num_queries: 
         TripFactory.create(organiser=user)
     client = as_user(user)
     client.get("/api/places")
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         client.get("/api/places")
 
 

@@ -97,6 +97,15 @@ def test_wait_leaves_out_whoever_the_rules_refuse() -> None:
     assert waits(seats=5, vehicle_class="suv")["suv"] is None
 
 
+def test_wait_leaves_out_whoever_earns_too_little_by_their_filter() -> None:
+    """An imagined trip has all that the rules read, also what only a filter asks for."""
+    DriverFactory(at=ALMATY, min_earnings=100_000)
+    assert waits()["sedan"] is None
+
+    DriverFactory(at=ALMATY, min_earnings=1)
+    assert waits()["sedan"] == 5
+
+
 def test_later_has_no_wait_and_says_when_drivers_are_asked() -> None:
     DriverFactory(at=ALMATY)
     tomorrow, in_a_week = database_now() + dt.timedelta(days=1), database_now() + dt.timedelta(days=7)

@@ -43,20 +43,28 @@ def test_page_says_who_drove_where_and_for_how_much(client: Client, passenger: U
         "Medeu",
         "Dana Akhmetova",
         trip.driver.user.short_name,
-        trip.vehicle.plate_text,
-        "₸9\u2009180",
+        trip.vehicle.plate_text.replace(" ", "\N{NO-BREAK SPACE}"),
+        "₸9\u202f180",
         f"/trips/{trip.pk}/receipt.pdf",
     ):
         assert said in page, said
 
 
 @pytest.mark.parametrize(
-    ("language", "total"), [("en", "₸9\u2009180"), ("ru", "9\u2009180\u00a0₸"), ("kk", "9\u2009180\u00a0₸")]
+    ("language", "total", "places"),
+    [
+        ("en", "₸9\u202f180", ("From", "To")),
+        ("ru", "9\u202f180\u00a0₸", ("Откуда", "Куда")),
+        ("kk", "9\u202f180\u00a0₸", ("Қайдан", "Қайда")),
+    ],
 )
-def test_receipt_is_in_the_readers_language(language: str, total: str, passenger: User, trip: Trip) -> None:
+def test_receipt_is_in_the_readers_language(
+    language: str, total: str, places: tuple[str, str], passenger: User, trip: Trip
+) -> None:
     with translation.override(language):
         found = receipts.read_receipt(passenger, trip.pk)
         assert found.total == total
+        assert set(places) <= {label for label, _value in found.rows}
         assert receipts.write_pdf(passenger, trip.pk).content.startswith(b"%PDF-")
 
 

@@ -10,6 +10,7 @@ from stepper.errors import Conflict, NotFound
 from stepper.models import User
 from tests.factories import DriverFactory, PassengerFactory, StaffFactory, TripFactory, place
 from tests.outbox import frames, rechecked, types
+from tests.rest import as_user
 from trips import bookings, driving, shares
 from trips.models import Booking, Trip, TripShare
 from trips.states import FINISHED, BookingStatus, TripStatus
@@ -46,7 +47,7 @@ def test_page_of_a_link_needs_no_account_and_says_no_more_than_it_should(client:
     assert trip.vehicle
     for said in ("Aigerim", trip.vehicle.plate_text, trip.vehicle.label, "Dana", "9 min", trip.dropoff_name):
         assert said in page, said
-    for hidden in ("Sadykova", "Akhmetova", "7701", "701 000", "blue door", "9\u2009180", "flat tyre", "Aigerim S."):
+    for hidden in ("Sadykova", "Akhmetova", "7701", "701 000", "blue door", "9\u202f180", "flat tyre", "Aigerim S."):
         assert hidden not in page, hidden
 
 
@@ -202,3 +203,23 @@ def test_page_of_a_link_costs_the_same_for_any_trip(client: Client, trip: Trip, 
     client.get(address)
     with django_assert_num_queries(4):
         client.get(address)
+
+
+# REST
+
+
+def test_programs_list_make_and_end_links() -> None:
+    trip = TripFactory.create(status=TripStatus.EN_ROUTE)
+    client, address = as_user(trip.organiser), f"/api/trips/{trip.pk}/shares"
+    assert client.get(address).json() == {"shares": []}
+    made = client.post(address, format="json")
+    assert made.status_code == 201
+    assert Client().get(made.json()["path"]).status_code == 200
+    [listed] = client.get(address).json()["shares"]
+    assert (listed["id"], listed["opened"]) == (made.json()["id"], 1)
+    assert "path" not in listed
+    for _time in range(2):
+        assert client.delete(f"{address}/{listed['id']}").status_code == 204
+    assert Client().get(made.json()["path"]).status_code == 410
+    stranger = as_user(PassengerFactory.create())
+    assert [one.status_code for one in (stranger.get(address), stranger.post(address, format="json"))] == [404, 404]

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db.models import Count, F, Q
+from django.db import connection
+from django.db.models import Count, Exists, F, OuterRef, Q
 from django.utils import timezone
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -26,10 +27,11 @@ from stepper.models import DispatchMode, ServiceSettings, User
 from stepper.server import dispatcher
 from tests.drives import step_there
 from tests.factories import AIRPORT, ALMATY, DriverFactory, PassengerFactory, StaffFactory
-from trips import accepting, assignment, bookings, driving, review
+from tests.flushing import without_triggers
+from trips import accepting, assignment, bookings, driving, handover, review, steering
 from trips.booking_requests import BookingRequest
-from trips.models import Booking, Offer, Trip
-from trips.states import ASSIGNED, DRIVING, FINISHED, OPEN, OfferStatus, TripStatus, next_step
+from trips.models import Booking, Offer, Trip, TripLeg
+from trips.states import ABOARD, ASSIGNED, DRIVING, FINISHED, OPEN, OfferStatus, TripStatus, next_step
 
 HISTORIES = int(os.environ.get("STEPPER_STATEFUL", "6"))
 STEPS = 25
@@ -44,7 +46,8 @@ class City(RuleBasedStateMachine):
     @initialize(mode=st.sampled_from(DispatchMode.values), size=st.sampled_from([1, 2, 50]))
     def begin(self, mode: str, size: int) -> None:
         # Real commits, so nothing is rolled back between two histories.
-        call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
+        with connection.cursor() as cursor, without_triggers(cursor, True):
+            call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
         self.staff = StaffFactory()
         paced = dict.fromkeys(("bookings_per_min", "changes_per_min", "answers_per_min", "status_per_min"), 10_000)
         ServiceSettings.objects.create(pk=1, dispatch_mode=mode, round_size=size, match_window_s=1, **paced)
@@ -104,7 +107,12 @@ class City(RuleBasedStateMachine):
     @rule(which=pick, who=pick)
     def assign(self, which: int, who: int) -> None:
         if trip := self.some(Trip.objects.filter(status__in=sorted(OPEN)), which):
-            self.attempt(assignment.assign, trip.pk, self.driver(who), self.staff)
+            self.attempt(assignment.assign, trip.pk, self.driver(who), self.staff, "asked to")
+
+    @rule(which=pick, who=pick)
+    def reassign(self, which: int, who: int) -> None:
+        if trip := self.some(Trip.objects.filter(status__in=sorted(ASSIGNED)), which):
+            self.attempt(assignment.reassign, trip.pk, self.driver(who), self.staff, "nearer")
 
     @rule(which=pick)
     def cancel(self, which: int) -> None:
@@ -143,6 +151,21 @@ class City(RuleBasedStateMachine):
     def confirm_an_arrival(self, which: int) -> None:
         if trip := self.some(Trip.objects.filter(status__in=sorted(ASSIGNED)), which):
             self.attempt(driving.confirm_arrival, trip.pk, self.staff, "seen")
+
+    @rule(which=pick)
+    def take_back_an_arrival(self, which: int) -> None:
+        if trip := self.some(Trip.objects.filter(status__in=sorted(ASSIGNED)), which):
+            self.attempt(steering.take_back_arrival, trip.pk, self.staff, "too early")
+
+    @rule(which=pick)
+    def complete_by_staff(self, which: int) -> None:
+        if trip := self.some(Trip.objects.filter(status__in=sorted(ABOARD)), which):
+            self.attempt(steering.complete, trip.pk, self.staff, "phone dead")
+
+    @rule(which=pick, who=pick, part=st.sampled_from([None, 0, 500, 1_000_000]))
+    def hand_over(self, which: int, who: int, part: int | None) -> None:
+        if trip := self.some(Trip.objects.filter(status__in=sorted(ABOARD)), which):
+            self.attempt(handover.hand_over, trip.pk, self.driver(who), self.staff, reason="engine", part=part)
 
     @rule(which=pick, active=st.booleans())
     def change_account(self, which: int, active: bool) -> None:
@@ -194,12 +217,21 @@ class City(RuleBasedStateMachine):
         held = Q(status__in=sorted(ASSIGNED)) | Q(status=TripStatus.COMPLETED)
         assert not Trip.objects.filter(held, driver__isnull=True).exists()
         assert not Trip.objects.filter(status__in=sorted(OPEN), driver__isnull=False).exists()
-        winners = Q(offers__status=OfferStatus.ACCEPTED, offers__released_at__isnull=True)
-        assert not Trip.objects.annotate(winners=Count("offers", filter=winners)).filter(winners__gt=1).exists()
-        wrong = Offer.objects.filter(
-            status=OfferStatus.ACCEPTED, released_at__isnull=True, trip__status__in=sorted(ASSIGNED)
-        ).exclude(driver=F("trip__driver"))
-        assert not wrong.exists()
+        # The offers of former legs were not taken back from who accepted them.
+        former = TripLeg.objects.filter(trip=OuterRef("trip"), driver=OuterRef("driver"))
+        won = Offer.objects.filter(~Exists(former), status=OfferStatus.ACCEPTED, released_at__isnull=True)
+        assert not won.values("trip").annotate(winners=Count("pk")).filter(winners__gt=1).exists()
+        assert not won.filter(trip__status__in=sorted(ASSIGNED)).exclude(driver=F("trip__driver")).exists()
+
+    @invariant()
+    def parts_of_all_drivers_add_up(self) -> None:
+        for trip in Trip.objects.exclude(former_legs=0):
+            legs = list(trip.legs.order_by("number"))
+            assert [leg.number for leg in legs] == list(range(1, trip.leg))
+            assert sum(leg.fare for leg in legs) == trip.former_fare <= trip.fare
+            assert sum(leg.fee for leg in legs) == trip.former_fee <= trip.platform_fee
+            assert trip.own_earnings >= 0
+            assert trip.driver_id not in {leg.driver_id for leg in legs}
 
     @invariant()
     def no_driver_has_trips_that_overlap(self) -> None:

@@ -23,12 +23,21 @@ unfilled: accepted staff
 accepted: offered driver staff
 en_route: offered driver staff
 accepted: en_route driver
+accepted: accepted staff
+en_route: accepted staff
+driver_arrived: accepted staff
 accepted: driver_arrived driver staff
 en_route: driver_arrived driver staff
 driver_arrived: passengers_boarded driver
 passengers_boarded: in_transit driver
 in_transit: arrived driver
 arrived: completed driver staff
+driver_arrived: en_route staff
+arrived: in_transit staff
+passengers_boarded: accepted staff
+in_transit: accepted staff
+passengers_boarded: completed staff
+in_transit: completed staff
 draft: cancelled organiser staff system
 published: cancelled organiser staff system
 offered: cancelled organiser staff system
@@ -62,7 +71,7 @@ PERMITTED = _permitted()
 def test_table_knows_every_status_and_role() -> None:
     assert TripStatus.values == STATUSES
     assert Role.values == ROLES
-    assert len(PERMITTED) == 48
+    assert len(PERMITTED) == 57
 
 
 @pytest.mark.parametrize(("current", "wanted", "role"), list(itertools.product(STATUSES, STATUSES, ROLES)))

@@ -16,7 +16,7 @@ from stepper.models import ServiceSettings, User
 from stepper.server.dispatcher import supervise_due
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.outbox import frames, types
-from trips import accepting, deadlines, unfilled, waking
+from trips import accepting, changes, deadlines, unfilled, waking
 from trips.models import Trip
 
 pytestmark = pytest.mark.django_db
@@ -184,7 +184,7 @@ def test_putting_off_asks_anew_with_the_new_time() -> None:
     unfilled.postpone(trip.pk, trip.organiser, later)
 
     offer.refresh_from_db()
-    assert (offer.status, offer.reason) == ("withdrawn", "cancelled")
+    assert (offer.status, offer.reason) == ("withdrawn", "changed")
     trip.refresh_from_db()
     assert (trip.status, trip.departure_at, trip.is_now, trip.search_until) == ("offered", later, False, later)
     assert trip.ends_at == later + trip.duration_min * MINUTE
@@ -319,3 +319,16 @@ def test_page_says_when_drivers_are_asked_about_a_trip_far_ahead(ahead: dt.timed
 
     assert ("Drivers are asked from" in page) != asked
     assert ("Asking drivers nearby" in page) == asked
+
+
+def test_trip_put_off_far_ahead_is_booked_and_not_without_a_driver() -> None:
+    """Nobody could be asked for the first time; drivers are asked about the new one later."""
+    trip = TripFactory(status="unfilled", in_=HOUR)
+    client = signed_in(trip.organiser)
+    assert "Try again now" in client.get(f"/trips/{trip.pk}/").content.decode()
+
+    changes.change(trip.pk, trip.organiser, {"departure_at": timezone.now() + 14 * 24 * HOUR})
+
+    page = client.get(f"/trips/{trip.pk}/").content.decode()
+    assert "Drivers are asked from" in page
+    assert [words for words in ("No driver yet", "Try again now", "Or go later") if words in page] == []

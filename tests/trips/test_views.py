@@ -21,7 +21,7 @@ from tests.factories import (
     place,
 )
 from trips import fragments
-from trips.models import Offer, Rating, Trip
+from trips.models import Booking, Offer, Rating, Trip
 from trips.panel import Panel
 from trips.states import TripStatus
 
@@ -117,7 +117,7 @@ def test_page_has_no_inline_script_or_style(client, passenger):
 def test_quote_shows_the_price_before_booking(client):
     response = client.post("/trips/quote/", FORM)
     assert 'data-testid="quote-total"' in text(response)
-    assert "₸1\u2009781" in text(response)
+    assert "₸1\u202f781" in text(response)
     assert not Trip.objects.exists()
 
 
@@ -130,8 +130,9 @@ def test_quote_keeps_places_out_of_the_address(client):
 
 def test_quote_answers_pages_of_the_release_before(client):
     """They send a GET, to any server while old and new ones run."""
-    assert text(client.get("/trips/quote/", FORM)) == text(client.post("/trips/quote/", FORM))
-    assert 'data-testid="quote-total"' in text(client.get("/trips/quote/", FORM))
+    asked, sent = client.get("/trips/quote/", FORM), client.post("/trips/quote/", FORM)
+    assert asked.context["quotes"].classes == sent.context["quotes"].classes
+    assert 'data-testid="quote-total"' in text(asked)
 
 
 def test_quote_waits_for_both_ends(client):
@@ -219,8 +220,8 @@ def test_book_offers_the_trip_to_who_is_near(client):
 
 
 def test_page_says_the_day_of_a_try_that_is_days_ahead(client, passenger):
-    trip = TripFactory(organiser=passenger, status="unfilled", in_=dt.timedelta(days=9))
-    at = timezone.now() + dt.timedelta(days=6)
+    trip = TripFactory(organiser=passenger, status="unfilled", in_=dt.timedelta(hours=70))
+    at = timezone.now() + dt.timedelta(days=2)
     Trip.objects.update(next_look_at=at)
     assert f"next try {units.when_within(at, trip.timezone)}" in text(client.get(f"/trips/{trip.pk}/"))
 
@@ -305,6 +306,7 @@ def test_cancel_on_the_open_page_answers_with_the_panel(client, passenger):
 
 
 def test_cancel_too_late_says_whom_to_ask(client, passenger):
+    ServiceSettings(pk=1, support_phone="+77015550000").save()
     trip = TripFactory(organiser=passenger, status=TripStatus.DRIVER_ARRIVED)
     assert "ask the driver or our staff" in text(client.get(f"/trips/{trip.pk}/cancel/"))
     response = client.post(f"/trips/{trip.pk}/cancel/")
@@ -422,13 +424,44 @@ def test_list_pages_through_the_past(client, passenger):
     assert len(client.get("/trips/?page=2").context["past"]) == 2
 
 
+def test_list_shows_some_of_the_past(client, passenger):
+    completed = TripFactory(organiser=passenger, status=TripStatus.COMPLETED)
+    cancelled = TripFactory(organiser=passenger, status=TripStatus.CANCELLED)
+    shared = TripFactory(status=TripStatus.COMPLETED)
+    Booking.objects.create(trip=shared, passenger=passenger, amount=1, status="completed")
+    wanted = {
+        "": {completed, cancelled, shared},
+        "completed": {completed, shared},
+        "cancelled": {cancelled},
+        "booked": {completed, cancelled},
+        "nonsense": {completed, cancelled, shared},
+    }
+    shown = {show: set(client.get("/trips/", {"show": show}).context["past"]) for show in wanted}
+    assert shown == wanted
+
+
+def test_list_keeps_what_is_shown_from_page_to_page(client, passenger):
+    for _number in range(11):
+        TripFactory(organiser=passenger, status=TripStatus.CANCELLED)
+    page = text(client.get("/trips/?show=cancelled"))
+    assert 'href="?show=cancelled&amp;page=2"' in page
+    assert 'id="trips-past-cancelled-1"' in page
+
+
+def test_list_says_that_there_are_none_of_a_kind(client, passenger):
+    TripFactory(organiser=passenger, status=TripStatus.COMPLETED)
+    page = text(client.get("/trips/?show=cancelled"))
+    assert "No past trips of this kind." in page
+    assert "No trips yet" not in page
+
+
 @pytest.mark.parametrize("rows", [1, 3])
 def test_list_costs_the_same_for_any_number_of_trips(rows, client, passenger, django_assert_num_queries):
     for _number in range(rows):
         TripFactory(organiser=passenger, status=TripStatus.ACCEPTED)
         TripFactory(organiser=passenger, status=TripStatus.COMPLETED)
-    # session, user, active, past count, past, unread, is a driver
-    with django_assert_num_queries(7):
+    # session, user, active, past count, past, unread messages, unread, is a driver
+    with django_assert_num_queries(8):
         client.get("/trips/")
 
 
@@ -532,3 +565,15 @@ def test_price_alone_says_what_keeps_it_away(client):
     page = text(client.post("/trips/quote/", {**FORM, "seats": ""}))
     assert "This field is required." in page
     assert "Correct what is marked" not in page
+
+
+@pytest.mark.parametrize(
+    ("ordered", "comes", "said"), [("sedan", "suv", True), ("sedan", "sedan", False), ("van", "van", False)]
+)
+def test_page_says_that_a_higher_class_comes_at_the_same_price(ordered: str, comes: str, said: bool) -> None:
+    driver = DriverFactory(vehicle__vehicle_class=comes)
+    trip = TripFactory(driver=driver, status="accepted", vehicle_class=ordered)
+    client = Client()
+    client.force_login(trip.organiser)
+
+    assert ("SUV: a class higher, same price" in client.get(f"/trips/{trip.pk}/").content.decode()) == said

@@ -36,6 +36,9 @@ FOREIGN_KEY = (
 RELIED_ON = "the last release may rely on it"
 COLUMN_TYPE = "the table is written anew under a lock, and what the last release writes may not fit"
 BY_HAND = "cannot be judged: say what it does to rows that the last release reads and writes, and for how long it locks"
+TABLES = (
+    "changes {tables} in one transaction: who reads them in another order is caught in a deadlock; one migration each"
+)
 STALE = "upgrade_reasons answers what is not asked: remove it"
 
 
@@ -67,13 +70,25 @@ class Steps:
         for migration in migrations:
             where = f"{migration.app_label}.{migration.name}"
             reasons: dict[str, str] = getattr(migration, "upgrade_reasons", {})
+            locked = self._list_locked(migration)
             asked = [Problem(where, *one) for one in self._judge_all(migration.app_label, migration.operations)]
+            if len(locked) > 1 and migration.atomic:
+                asked.append(Problem(where, "tables", TABLES.format(tables=" and ".join(locked))))
             found += [one for one in asked if not reasons.get(one.key)]
             found += [Problem(where, key, STALE) for key in reasons.keys() - {one.key for one in asked}]
             answered |= {(migration.app_label, key) for key in reasons}
         # What several operations together leave: a default may be given and taken away again.
         left = self._find_missing_defaults()
         return found + [one for one in left if (one.where, one.key) not in answered and not _is_among(one, found)]
+
+    def _list_locked(self, migration: Migration) -> list[str]:
+        """Return the tables of the last release that a migration locks against readers."""
+        names = {
+            step.model_name_lower
+            for step in migration.operations
+            if isinstance(step, (operations.AddField, operations.AlterField, operations.RemoveField))
+        }
+        return sorted(name for name in names if (migration.app_label, name) in self._old.models)
 
     def _judge_all(self, app: str, steps: Iterable[Operation]) -> Iterator[tuple[str, str]]:
         for step in steps:

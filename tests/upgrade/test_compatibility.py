@@ -32,6 +32,7 @@ def released() -> ProjectState:
         ("kind", models.CharField(max_length=10, db_default="a")),
     ]
     state.add_model(ModelState("trips", "Trip", fields, {"indexes": [models.Index(fields=["note"], name="by_note")]}))
+    state.add_model(ModelState("trips", "Rating", [("id", models.BigAutoField(primary_key=True))]))
     return state
 
 
@@ -167,3 +168,12 @@ def test_empty_reason_is_none() -> None:
 
 def test_reason_for_nothing_is_found() -> None:
     assert judge(reasons={"trip.seats": "was there once"}) == [Problem(WHERE, "trip.seats", compatibility.STALE)]
+
+
+def test_two_tables_that_are_locked_together_are_asked_about() -> None:
+    steps = [operations.AddField(name, "tip", models.IntegerField(null=True)) for name in ("trip", "rating")]
+    assert [(one.key, one.text) for one in judge(*steps)] == [
+        ("tables", compatibility.TABLES.format(tables="rating and trip"))
+    ]
+    assert judge(*steps, reasons={"tables": "nobody reads both"}) == []
+    assert judge(steps[0]) == []

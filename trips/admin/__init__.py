@@ -1,5 +1,5 @@
 """The administration of trips, offers, rounds and their histories; Django finds it here."""
 
-from . import histories, places, trips
+from . import conversations, drivers_of_trip, histories, places, saved_places, trips, wishes
 
-__all__ = ["histories", "places", "trips"]
+__all__ = ["conversations", "drivers_of_trip", "histories", "places", "saved_places", "trips", "wishes"]

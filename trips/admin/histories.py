@@ -3,17 +3,20 @@
 They answer the field's commonest question, why a driver did or did not get a trip, in words.
 """
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from stepper.admin.base import COLOURS, HistoryAdmin, HistoryInline, Label, StaffAdmin, format_instant
+from stepper.admin import searching
+from stepper.admin.base import COLOURS, HistoryAdmin, HistoryInline, Label, format_instant
+from stepper.admin.confirmed import ConfirmedAdmin
 from stepper.templatetags.units import duration, km, money
-from trips.eligibility import in_words
 from trips.explain import parts_in_words
+from trips.history_words import change_for_staff, doubt_in_words, end_in_words, round_in_words
 from trips.models import (
     AppliedCommand,
     Booking,
@@ -22,10 +25,11 @@ from trips.models import (
     Offer,
     PickupArea,
     Rating,
+    TripChange,
     TripShare,
     TripTransition,
 )
-from trips.states import DeclineReason, Doubt, TripStatus
+from trips.states import TAGS, TripStatus
 
 STATUS_COLOURS = {
     TripStatus.DRAFT.value: "default",
@@ -49,36 +53,6 @@ OFFER_COLOURS = {
     "withdrawn": "default",
 }
 BOOKING_COLOURS = {"pending": "info", "confirmed": "success", "cancelled": "danger", "completed": "default"}
-
-
-def round_in_words(row: DispatchRound) -> str:
-    """Return a wave as `17 considered: 9 offered, 3 too far for the driver, 2 position dark, 3 later`."""
-    found = [_("%(count)d offered") % {"count": row.offered}]
-    if row.reasons:
-        found.append(in_words(row.reasons))
-    later = row.considered - row.offered - sum(row.reasons.values())
-    if later > 0:
-        found.append(_("%(count)d later, if nobody takes it") % {"count": later})
-    return _("%(count)d considered: %(found)s") % {"count": row.considered, "found": ", ".join(found)}
-
-
-OFFER_ENDS = {
-    "timeout": gettext_lazy("not answered in time"),
-    "accepted_by_another": gettext_lazy("another driver was faster"),
-    "cancelled": gettext_lazy("the trip was cancelled"),
-    "driver_busy": gettext_lazy("the driver took another trip"),
-    "vehicle_busy": gettext_lazy("another driver of the vehicle took a trip"),
-    "no_longer_eligible": gettext_lazy("the driver went offline, or filters, licence or vehicle do not fit any more"),
-    **{reason.value: reason.label for reason in DeclineReason},
-}
-
-
-def end_in_words(offer: Offer) -> str:
-    """Return why an offer ended: the words of its code, or the driver's own."""
-    words = [str(OFFER_ENDS.get(offer.reason, offer.reason))] if offer.reason else []
-    if offer.released_at:
-        words.append(_("given back %(at)s") % {"at": format_instant(offer.released_at)})
-    return ", ".join(words) or "–"
 
 
 class BookingInline(HistoryInline):
@@ -140,14 +114,6 @@ class RoundInline(HistoryInline):
         return super().get_queryset(request).order_by("-created_at", "-pk")
 
 
-def doubt_in_words(row: TripTransition) -> str:
-    """Return a doubt as `Far away (3.4 km)` or `No position`; `–`: confirmed, or not judged."""
-    if not row.doubt:
-        return "–"
-    label = str(Doubt(row.doubt).label)
-    return f"{label} ({km(row.away_km)})" if row.away_km is not None else label
-
-
 class TransitionInline(HistoryInline):
     model = TripTransition
     fields = ["at", "from_status", "to_status", "role", "by", "note", "doubt_shown"]
@@ -165,9 +131,53 @@ class TransitionInline(HistoryInline):
         return doubt_in_words(row)
 
 
-class RatingInline(HistoryInline):
+class ChangeInline(HistoryInline):
+    model = TripChange
+    fields = ["at", "role", "by", "what"]
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TripChange]:
+        return super().get_queryset(request).select_related("by", "trip")
+
+    @display(description=gettext_lazy("at"))
+    def at(self, row: TripChange) -> str:
+        return format_instant(row.created_at)
+
+    @display(description=gettext_lazy("what"))
+    def what(self, row: TripChange) -> str:
+        return change_for_staff(row)
+
+
+@admin.register(TripChange)
+class TripChangeAdmin(HistoryAdmin):
+    list_display = ["id", "trip", "role", "by", "created_at", "what"]
+    list_filter = ["role", "created_at"]
+    list_select_related = ["trip", "by"]
+    search_fields = ["=trip__id", *searching.person("by")]
+    date_hierarchy = "created_at"
+    ordering = ["-pk"]
+    fields = ["trip", ("role", "by"), "created_at", "what"]
+
+    @display(description=gettext_lazy("what"))
+    def what(self, row: TripChange) -> str:
+        return change_for_staff(row)
+
+
+class RatingWords:
+    """The columns of a rating that are not stored as people read them."""
+
+    @display(description=gettext_lazy("tags"))
+    def tags_shown(self, row: Rating) -> str:
+        return ", ".join(row.tag_labels) or "–"
+
+    @display(description=gettext_lazy("tip noted"))
+    def tip_shown(self, row: Rating) -> str:
+        return money(row.tip) if row.tip else "–"
+
+
+class RatingInline(RatingWords, HistoryInline):
     model = Rating
-    fields = ["role", "by", "about", "stars", "comment", "created_at"]
+    fields = ["role", "by", "about", "stars", "tags_shown", "comment", "tip_shown", "created_at"]
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Rating]:
@@ -179,7 +189,7 @@ class BookingAdmin(HistoryAdmin):
     list_display = ["id", "trip", "passenger", "status_shown", "seats", "amount_shown", "created_at"]
     list_filter = ["status", "created_at"]
     list_select_related = ["trip", "passenger"]
-    search_fields = ["=id", "=trip__id", "passenger__name", "passenger__phone", "passenger__email"]
+    search_fields = ["=id", "=trip__id", *searching.person("passenger")]
     date_hierarchy = "created_at"
     ordering = ["-pk"]
 
@@ -210,7 +220,7 @@ class OfferAdmin(HistoryAdmin):
     linked_by = ["driver__id__exact"]
     list_filter = ["status", "urgency", "difficulty"]
     list_select_related = ["trip", "driver__user"]
-    search_fields = ["=id", "=trip__id", "driver__user__name", "driver__user__phone"]
+    search_fields = ["=id", "=trip__id", *searching.driver()]
     date_hierarchy = "created_at"
     ordering = ["-pk"]
 
@@ -224,7 +234,7 @@ class OfferAdmin(HistoryAdmin):
 
 
 @admin.register(DispatchRule)
-class DispatchRuleAdmin(StaffAdmin):
+class DispatchRuleAdmin(ConfirmedAdmin):
     list_display = ["__str__", "mode", "wave_rings_km", "round_size", "answer_s"]
     list_filter = ["trip_type", "urgency", "mode"]
     search_fields = ["trip_type", "urgency", "mode"]
@@ -239,7 +249,7 @@ class DispatchRuleAdmin(StaffAdmin):
 
 
 @admin.register(PickupArea)
-class PickupAreaAdmin(StaffAdmin):
+class PickupAreaAdmin(ConfirmedAdmin):
     list_display = ["name", "lat", "lng", "radius_m", "arrival_radius_m"]
     list_filter = ["arrival_radius_m"]
     search_fields = ["name"]
@@ -267,7 +277,7 @@ class TripTransitionAdmin(HistoryAdmin):
     list_display = ["id", "trip", "from_status", "to_shown", "role", "by", "created_at", "note", "doubt_shown"]
     list_filter = ["to_status", "role", "doubt"]
     list_select_related = ["trip", "by"]
-    search_fields = ["=trip__id", "by__name", "by__phone", "note"]
+    search_fields = ["=trip__id", *searching.person("by"), "note"]
     date_hierarchy = "created_at"
     ordering = ["-pk"]
 
@@ -280,14 +290,26 @@ class TripTransitionAdmin(HistoryAdmin):
         return doubt_in_words(row)
 
 
+class TagFilter(admin.SimpleListFilter):
+    title = gettext_lazy("tag")
+    parameter_name = "tag"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list({tag.value: tag.label for tags in TAGS.values() for tag in tags}.items())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Rating]) -> QuerySet[Rating]:
+        return queryset.filter(tags__contains=f",{self.value()},") if self.value() else queryset
+
+
 @admin.register(Rating)
-class RatingAdmin(HistoryAdmin):
-    list_display = ["id", "trip", "role", "by", "about", "stars", "comment", "created_at"]
-    list_filter = ["stars", "role"]
+class RatingAdmin(RatingWords, HistoryAdmin):
+    list_display = ["id", "trip", "role", "by", "about", "stars", "tags_shown", "comment", "tip_shown", "created_at"]
+    list_filter = ["stars", "role", TagFilter]
     list_select_related = ["trip", "by", "about"]
-    search_fields = ["=trip__id", "by__name", "about__name", "comment"]
+    search_fields = ["=trip__id", *searching.person("by"), *searching.person("about"), "comment"]
     date_hierarchy = "created_at"
     ordering = ["-pk"]
+    fields = ["trip", "role", ("by", "about"), "stars", "tags_shown", "comment", "tip_shown", "created_at"]
 
 
 @admin.register(AppliedCommand)
@@ -297,7 +319,7 @@ class AppliedCommandAdmin(HistoryAdmin):
     list_display = ["created_at", "driver", "about"]
     list_filter = ["created_at"]
     list_select_related = ["driver__user"]
-    search_fields = ["about", "driver__user__name"]
+    search_fields = ["about", *searching.driver()]
     ordering = ["-created_at", "-pk"]
 
 
@@ -306,7 +328,7 @@ class TripShareAdmin(HistoryAdmin):
     list_display = ["id", "trip", "created_by", "created_at", "opened"]
     list_filter = ["created_at"]
     list_select_related = ["trip", "created_by"]
-    search_fields = ["=id", "=trip__id", "created_by__name"]
+    search_fields = ["=id", "=trip__id", *searching.person("created_by")]
     date_hierarchy = "created_at"
     ordering = ["-pk"]
     fields = list_display

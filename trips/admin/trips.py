@@ -5,7 +5,7 @@ are words: the note and the names and addresses of the places.
 """
 
 import datetime as dt
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
@@ -13,32 +13,44 @@ from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.html import format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from drivers.models import Approval, Driver
-from stepper.admin.base import COLOURS, Label, StaffAdmin, choose_by_search, staff_action
+from stepper.admin import searching
+from stepper.admin.base import COLOURS, Label, StaffAdmin, staff_action
 from stepper.errors import Conflict
-from stepper.models import User
-from stepper.templatetags.units import clock, money, when
+from stepper.models import ServiceSettings, User
+from stepper.templatetags.units import clock, in_language, money, when
 from stepper.texts import PlainTextInput
 from trips import assignment, bookings, driving
 from trips.admin import why as admin_why
-from trips.admin.attention import FAR_STEP, AttentionFilter, attention
+from trips.admin.assigning import AssigningActions
+from trips.admin.attention import AttentionFilter
+from trips.admin.conversations import MessageInline
+from trips.admin.drivers_of_trip import AssignmentInline, LegInline
 from trips.admin.histories import (
     STATUS_COLOURS,
     BookingInline,
+    ChangeInline,
     OfferInline,
     RatingInline,
     RoundInline,
     TransitionInline,
 )
+from trips.admin.steering import SteeringActions
+from trips.admin.steering import sensible as sensible_steering
+from trips.attention import CALL_FOR_HELP, FAR_STEP
+from trips.attention_words import attention
+from trips.changes import record_change
 from trips.eligibility import in_words
+from trips.history_words import nobody_online
 from trips.models import Trip
-from trips.states import ASSIGNED, EXPECTED, OPEN, Role, TripStatus, allowed
+from trips.policy import radius_of
+from trips.states import ASSIGNED, BEFORE_BOARDING, EXPECTED, OPEN, Role, TripStatus, allowed
 
 
 class DepartureFilter(admin.SimpleListFilter):
@@ -72,32 +84,12 @@ class DepartureFilter(admin.SimpleListFilter):
         return queryset
 
 
-class AssignForm(forms.Form):
-    driver = forms.ModelChoiceField(
-        queryset=Driver.objects.filter(
-            approval=Approval.APPROVED, vehicle__isnull=False, user__is_active=True
-        ).select_related("user"),
-        label=gettext_lazy("Driver"),
-        help_text=gettext_lazy("Approved drivers with a vehicle; search by name, phone or plate."),
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        choose_by_search(self, "driver", Trip._meta.get_field("driver"))
-
-
 class CancelForm(forms.Form):
     reason = PlainTextInput(
         label=gettext_lazy("Reason"),
         max_length=200,
         help_text=gettext_lazy("The passenger and the driver read it."),
         widget=UnfoldAdminTextInputWidget,
-    )
-
-
-class TakeOffForm(forms.Form):
-    reason = PlainTextInput(
-        label=gettext_lazy("Reason"), max_length=200, required=False, widget=UnfoldAdminTextInputWidget
     )
 
 
@@ -111,7 +103,7 @@ class ConfirmArrivalForm(forms.Form):
 
 
 @admin.register(Trip)
-class TripAdmin(StaffAdmin):
+class TripAdmin(AssigningActions, SteeringActions, StaffAdmin):
     list_display = [
         "id",
         "route",
@@ -125,24 +117,31 @@ class TripAdmin(StaffAdmin):
     ]
     list_display_links = ["id", "route"]
     linked_by = ["driver__id__exact"]
-    list_filter = [AttentionFilter, "status", "trip_type", "vehicle_class", DepartureFilter]
+    list_filter = [AttentionFilter, "status", "cancel_code", "trip_type", "vehicle_class", DepartureFilter]
     search_fields = [
         "=id",
-        "organiser__name",
-        "organiser__phone",
-        "organiser__email",
+        *searching.person("organiser"),
         "traveller_name",
         "traveller_phone",
-        "driver__user__name",
-        "driver__user__phone",
+        *searching.person("driver__user"),
         "vehicle__plate",
         "pickup_name",
         "dropoff_name",
     ]
     search_help_text = gettext_lazy("Id, passenger or driver, phone, plate or place")
     date_hierarchy = "departure_at"
-    ordering = ["-created_at", "-pk"]
-    inlines = [BookingInline, OfferInline, RoundInline, TransitionInline, RatingInline]
+    # The order in which they were booked; of a million no other index is needed.
+    ordering = ["-pk"]
+    inlines = [
+        BookingInline,
+        ChangeInline,
+        AssignmentInline,
+        OfferInline,
+        RoundInline,
+        TransitionInline,
+        RatingInline,
+        MessageInline,
+    ]
     fieldsets: Any = [
         (
             None,
@@ -164,6 +163,7 @@ class TripAdmin(StaffAdmin):
                     ("pickup_name", "pickup_address"),
                     ("dropoff_name", "dropoff_address"),
                     ("pickup_point", "dropoff_point"),
+                    ("stops_shown", "wishes_shown"),
                     ("distance_km", "duration_min"),
                     "note",
                 ]
@@ -188,18 +188,32 @@ class TripAdmin(StaffAdmin):
                     ("created_at", "accepted_at"),
                     ("ends_at", "search_until"),
                     ("completed_at", "cancelled_at"),
-                    ("cancel_reason", "version"),
+                    ("cancel_code", "cancel_reason"),
+                    "version",
                 ]
             },
         ),
     ]
     editable = ["pickup_name", "pickup_address", "dropoff_name", "dropoff_address", "note"]
-    actions = ["assign", "offer_again", "take_off", "confirm_arrival", "complete", "cancel"]
-    actions_detail = ["why", "assign", "offer_again", "take_off", "confirm_arrival", "complete", "cancel"]
+    actions = [
+        "assign",
+        "offer_again",
+        "take_off",
+        "confirm_arrival",
+        "waive_code",
+        "take_back_arrival",
+        "complete",
+        "cancel",
+    ]
+    # Moving a trip to another driver and handing it over are for one trip: a driver is chosen by where they are.
+    actions_detail = ["why", *actions, "reassign", "hand_over"]
+
+    def get_inlines(self, request: HttpRequest, obj: Trip | None) -> list[Any]:
+        return [*self.inlines, LegInline] if obj is not None and obj.former_legs else self.inlines
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Trip]:
         trips = super().get_queryset(request).select_related("organiser", "driver__user", "vehicle", "watch")
-        return trips.annotate(has_far_step=FAR_STEP)
+        return trips.annotate(has_far_step=FAR_STEP, has_call_for_help=CALL_FOR_HELP)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Trip | None = None) -> list[str]:
         return [name for name in flatten_fieldsets(self.fieldsets) if name not in self.editable]
@@ -217,11 +231,13 @@ class TripAdmin(StaffAdmin):
     def actions_for(self, obj: Trip) -> set[str]:
         sensible = {
             "why": True,
-            "assign": allowed(obj.status, TripStatus.ACCEPTED, role=Role.STAFF),
+            "assign": obj.status in OPEN,
+            "reassign": obj.status in BEFORE_BOARDING,
             "offer_again": obj.status in OPEN,
             "take_off": obj.status in ASSIGNED and allowed(obj.status, TripStatus.OFFERED, role=Role.STAFF),
             "confirm_arrival": obj.status in EXPECTED or obj.awaits_confirmation,
-            "complete": allowed(obj.status, TripStatus.COMPLETED, role=Role.STAFF),
+            "waive_code": bool(obj.boarding_code) and obj.status in BEFORE_BOARDING,
+            **sensible_steering(obj),
             "cancel": allowed(obj.status, TripStatus.CANCELLED, role=Role.STAFF),
         }
         return {name for name, applies in sensible.items() if applies}
@@ -232,7 +248,8 @@ class TripAdmin(StaffAdmin):
         if not words:
             return
         trip = Trip.objects.select_related("driver__user").locked().get(pk=obj.pk)
-        trip.amend(**words)
+        record_change(trip, words, cast("User", request.user))
+        trip.amend(**words, changed_version=trip.version + 1)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """Save nothing: the tables under a trip are histories."""
@@ -292,24 +309,25 @@ class TripAdmin(StaffAdmin):
     def dropoff_point(self, trip: Trip) -> str:
         return f"{trip.dropoff_lat:.5f}, {trip.dropoff_lng:.5f}"
 
+    @display(description=gettext_lazy("stops"))
+    def stops_shown(self, trip: Trip) -> str:
+        """Write the stops with their coordinates, and when each was reached."""
+        lines = []
+        for number, stop in enumerate(trip.stop_list, 1):
+            at = clock(stop.reached_at, trip.timezone) if stop.reached_at else "–"
+            lines.append((number, stop.name, f"{stop.lat:.5f}, {stop.lng:.5f}", at))
+        return format_html_join("\n", "<p>{}. {} ({}) · {}</p>", lines) or "–"
+
+    @display(description=gettext_lazy("wishes"))
+    def wishes_shown(self, trip: Trip) -> str:
+        return ", ".join(in_language(wish.names) for wish in trip.wish_list) or "–"
+
     @action(description=gettext_lazy("Why not?"), icon="help", permissions=["why"])
     def why(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return admin_why.of_trip(self, request, object_id)
 
     def has_why_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(self.has_view_permission(request, obj)) and request.user.has_perm("drivers.view_driver")
-
-    @staff_action(
-        gettext_lazy("Assign a driver"),
-        done=gettext_lazy("assigned"),
-        effect=gettext_lazy("The driver gets the trip without being asked; open offers are withdrawn."),
-        icon="person_add",
-        variant=ActionVariant.PRIMARY,
-        form=AssignForm,
-        permission="assign",
-    )
-    def assign(self, trip_id: int, user: User, driver: Driver) -> None:
-        assignment.assign(trip_id, driver.pk, user)
 
     @staff_action(
         gettext_lazy("Offer again"),
@@ -320,19 +338,9 @@ class TripAdmin(StaffAdmin):
     def offer_again(self, trip_id: int, user: User) -> None:
         result = assignment.offer_again(trip_id, user)
         if not result.drivers_notified:
-            why = in_words(result.reasons) or _("no driver online around the pickup")
+            trip = Trip.objects.get(pk=trip_id)
+            why = in_words(result.reasons) or nobody_online(radius_of(trip, ServiceSettings.current()))
             raise Conflict("dispatch.nobody", _("nobody else can be asked now (%(why)s).") % {"why": why})
-
-    @staff_action(
-        gettext_lazy("Take off the driver"),
-        done=gettext_lazy("taken off the driver"),
-        effect=gettext_lazy("The driver loses the trip and is told; it is offered to others at once, never to them."),
-        icon="person_remove",
-        variant=ActionVariant.DANGER,
-        form=TakeOffForm,
-    )
-    def take_off(self, trip_id: int, user: User, reason: str) -> None:
-        assignment.take_off(trip_id, user, reason)
 
     @staff_action(
         gettext_lazy("Confirm arrival"),
@@ -348,14 +356,16 @@ class TripAdmin(StaffAdmin):
         driving.confirm_arrival(trip_id, user, reason)
 
     @staff_action(
-        gettext_lazy("Complete"),
-        done=gettext_lazy("completed"),
-        effect=gettext_lazy("For a trip that has arrived whose driver cannot say so: it is completed and paid."),
-        icon="done_all",
-        variant=ActionVariant.SUCCESS,
+        gettext_lazy("Board without the code"),
+        done=gettext_lazy("boards without a code"),
+        effect=gettext_lazy(
+            "The driver is not asked for the passenger's code any more. Make sure that it is the right passenger."
+        ),
+        icon="pin",
+        form=ConfirmArrivalForm,
     )
-    def complete(self, trip_id: int, user: User) -> None:
-        driving.complete_by_staff(trip_id, user)
+    def waive_code(self, trip_id: int, user: User, reason: str) -> None:
+        driving.waive_boarding_code(trip_id, user, reason)
 
     @staff_action(
         gettext_lazy("Cancel the trip"),

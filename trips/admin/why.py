@@ -18,11 +18,13 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from drivers.models import Driver
-from stepper.admin.base import StaffAdmin, choose_by_search, format_instant
+from stepper.admin.base import StaffAdmin, format_instant
+from stepper.admin.choosing import choose_by_search
 from stepper.templatetags.units import km
 from trips import explain
-from trips.admin.histories import end_in_words, round_in_words
-from trips.models import DispatchRound, Offer, Trip
+from trips.admin.drivers_of_trip import AssignmentWords
+from trips.history_words import end_in_words, round_in_words
+from trips.models import DispatchRound, Offer, StaffAssignment, Trip
 
 # Waves shown on a trip's page, the newest; each may have considered hundreds of drivers.
 ROUNDS_SHOWN, DRIVERS_SHOWN = 20, 200
@@ -57,7 +59,8 @@ def of_trip(page: StaffAdmin, request: HttpRequest, object_id: str) -> HttpRespo
         raise Http404
     form = DriverForm(request.GET if "driver" in request.GET else None)
     answer = _answer(trip, form.cleaned_data["driver"]) if form.is_bound and form.is_valid() else None
-    return _render(page, request, trip, form, answer, [] if answer else _round_tables(trip))
+    assignments = answer["assignments"] if answer else explain.staff_assignments(trip)
+    return _render(page, request, trip, form, answer, [] if answer else _round_tables(trip), assignments)
 
 
 def of_driver(page: StaffAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -67,11 +70,17 @@ def of_driver(page: StaffAdmin, request: HttpRequest, object_id: str) -> HttpRes
         raise Http404
     form = TripForm(request.GET if "trip" in request.GET else None)
     answer = _answer(form.cleaned_data["trip"], driver) if form.is_bound and form.is_valid() else None
-    return _render(page, request, driver, form, answer, [])
+    return _render(page, request, driver, form, answer, [], answer["assignments"] if answer else [])
 
 
 def _render(
-    page: StaffAdmin, request: HttpRequest, row: Any, form: forms.Form, answer: Any, rounds: list[Any]
+    page: StaffAdmin,
+    request: HttpRequest,
+    row: Any,
+    form: forms.Form,
+    answer: dict[str, Any] | None,
+    rounds: list[Any],
+    assignments: Iterable[StaffAssignment],
 ) -> HttpResponse:
     context = {
         **page.admin_site.each_context(request),
@@ -82,6 +91,7 @@ def _render(
         "form": form,
         "answer": answer,
         "rounds": rounds,
+        "assignments": _assignments_table(assignments),
         "media": page.media + form.media,
         "back": reverse(f"admin:{page.opts.app_label}_{page.opts.model_name}_change", args=[row.pk]),
     }
@@ -121,6 +131,18 @@ def _round_tables(trip: Trip) -> list[dict[str, Any]]:
     ]
 
 
+def _assignments_table(assignments: Iterable[StaffAssignment]) -> dict[str, Any]:
+    """Return what staff did about who drives the trip, as a table."""
+    words = AssignmentWords()
+    return {
+        "headers": [_("Driver"), _("Assigned"), _("Why"), _("Taken off"), _("Why taken off")],
+        "rows": [
+            [_link(row.driver), words.given(row), words.why(row), words.ended(row), words.end_why(row)]
+            for row in assignments
+        ],
+    }
+
+
 def _when(row: DispatchRound) -> str:
     values = {"round": row.number, "wave": row.wave, "at": format_instant(row.created_at)}
     return _("%(at)s, round %(round)d, wave %(wave)d") % values
@@ -136,6 +158,7 @@ def _answer(trip: Trip, driver: Driver) -> dict[str, Any]:
         "status": trip.get_status_display(),
         "now": None if found.now is None else _codes_in_words(found.now),
         "away": None if found.km is None else km(found.km),
+        "assignments": found.assignments,
         "table": {
             "headers": [_("Wave"), _("Away"), _("Rank, km"), _("Outcome")],
             "rows": [[_when(one.round), *_cells(one)] for one in found.verdicts],

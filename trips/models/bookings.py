@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from stepper.texts import PlainTextField
 from trips.models.trip import Trip
-from trips.states import BookingStatus, Role
+from trips.states import TAGS, BookingStatus, Role
 
 
 class Booking(models.Model):
@@ -61,20 +61,41 @@ class Rating(models.Model):
     )
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="ratings_given")
     about = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="ratings_received")
+    # The former leg (TripLeg) whose driver gave or got it; 0: the leg of the last driver, or the only one.
+    leg = models.PositiveSmallIntegerField(_("leg"), default=0, db_default=0)
     stars = models.PositiveSmallIntegerField(_("stars"), validators=[MinValueValidator(1), MaxValueValidator(5)])
     comment = PlainTextField(_("comment"), max_length=500, blank=True, multiline=True)
+    # Values of trips.states.TAGS in their order, each between commas: ",clean_car,on_time,".
+    tags = models.CharField(_("tags"), max_length=200, blank=True, default="", db_default="")
+    # What the passenger says that they gave the driver, in whole tenge: a note that no sum of money counts.
+    tip = models.PositiveIntegerField(_("tip noted, ₸"), null=True, blank=True)
     created_at = models.DateTimeField(_("at"), auto_now_add=True)
 
     class Meta:
         verbose_name = _("rating")
         verbose_name_plural = _("ratings")
         constraints = [
-            models.UniqueConstraint(fields=["trip", "by"], name="rating_once_each"),
+            models.UniqueConstraint(fields=["trip", "by"], condition=Q(leg=0), name="rating_of_last_leg_once"),
+            models.UniqueConstraint(fields=["trip", "by", "leg"], condition=Q(leg__gt=0), name="rating_of_leg_once"),
             models.CheckConstraint(condition=Q(stars__gte=1, stars__lte=5), name="rating_1_to_5"),
+        ]
+        indexes = [
+            # The ratings of a day (trips.reports).
+            models.Index(fields=["created_at"], name="rating_at"),
         ]
 
     def __str__(self) -> str:
         return f"{self.stars} ★"
+
+    @property
+    def tag_values(self) -> list[str]:
+        return [value for value in self.tags.split(",") if value]
+
+    @property
+    def tag_labels(self) -> list[str]:
+        """Return the tags for people; one that is no longer chosen from keeps its value."""
+        labels = dict(TAGS[self.role].choices)
+        return [str(labels.get(value, value)) for value in self.tag_values]
 
     @property
     def fixed_at(self) -> dt.datetime:

@@ -46,11 +46,13 @@ class Offer(models.Model):
     created_at = models.DateTimeField(_("offered"), db_default=Now())
     expires_at = models.DateTimeField(_("answer until"))
     responded_at = models.DateTimeField(_("settled"), null=True, blank=True)
-    # The driver's words when declining, or why it ended: timeout, accepted_by_another, cancelled, driver_busy,
-    # vehicle_busy, no_longer_eligible.
+    # The driver's words when declining, or why it ended: timeout, accepted_by_another, assigned (staff gave the trip to
+    # this driver), cancelled, changed, driver_busy, vehicle_busy, no_longer_eligible.
     reason = PlainTextField(_("reason"), max_length=200, blank=True)
-    # When the driver, who had accepted, gave the trip back; they are not asked about it again.
+    # When the driver, who had accepted, gave the trip back, or staff took it off them; they are not asked again.
     released_at = models.DateTimeField(_("released"), null=True, blank=True)
+    # It was staff: that is no fault of the driver's (drivers.metrics).
+    taken_off = models.BooleanField(_("taken off by staff"), default=False, db_default=False)
 
     objects = OfferQuerySet.as_manager()
 

@@ -18,6 +18,8 @@ class TripShare(models.Model):
     # SHA-256 of the link's token in hexadecimal: whoever reads the table cannot open the link.
     token_digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(_("shared at"), auto_now_add=True)
+    # The traveller's number, where the link went to them by SMS.
+    sent_to = models.CharField(_("sent to"), max_length=16, default="", db_default="", blank=True, editable=False)
     opened = models.PositiveIntegerField(_("opened"), default=0, db_default=0)
 
     class Meta:

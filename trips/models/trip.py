@@ -3,6 +3,7 @@
 import datetime as dt
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -14,14 +15,16 @@ from realtime.outbox import publish, refresh_permissions
 from stepper.db.clock import database_now
 from stepper.errors import Conflict
 from stepper.models import short_name
+from stepper.monitoring import figures
 from stepper.texts import PlainTextField, clean_text
+from trips.models.outcome import TripOutcome
 from trips.states import (
+    ABOARD,
     ASSIGNED,
     DRIVING,
     EXPECTED,
     FINISHED,
     OPEN,
-    PASSENGER_WORDS,
     Doubt,
     Role,
     TripStatus,
@@ -30,6 +33,9 @@ from trips.states import (
     allowed,
 )
 
+from .legs import FormerLegs
+from .route import Route
+
 if TYPE_CHECKING:
     from .watch import TripWatch
 
@@ -37,6 +43,16 @@ if TYPE_CHECKING:
 NO_WAVE: dict[str, Any] = {"wave": 0, "reach_km": None, "next_look_at": None}
 # A trip's columns while its driver has announced no delay.
 NO_DELAY: dict[str, Any] = {"delay_minutes": 0, "delay_reason": "", "delayed_until": None}
+
+# A trip's columns while nobody is to be asked for a boarding code (trips.boarding).
+NO_CODE: dict[str, Any] = {"boarding_code": "", "wrong_codes": 0, "codes_refused_until": None}
+
+
+# The indexes of the operations room's lists: by departure, and of those few trips that are not over.
+_OF_LISTS = (
+    models.Index(fields=["departure_at", "id"], name="trip_by_departure"),
+    models.Index(fields=["departure_at", "id"], condition=~Q(status__in=sorted(FINISHED)), name="trip_unfinished"),
+)
 
 
 class TransitionRefused(Conflict):
@@ -68,7 +84,7 @@ class TripQuerySet(models.QuerySet["Trip"]):
         return self.filter(status__in=ASSIGNED, departure_at__lt=ends_at + margin, ends_at__gt=starts_at - margin)
 
 
-class Trip(models.Model):
+class Trip(Route, TripOutcome, FormerLegs):
     organiser = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="trips", verbose_name=_("passenger")
     )
@@ -80,17 +96,6 @@ class Trip(models.Model):
     request_key = models.CharField(max_length=64, null=True, blank=True, editable=False)
     # Digest of the request made with `request_key`: the same key for another request is refused.
     request_digest = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
-
-    pickup_name = PlainTextField(_("pickup"), max_length=120)
-    pickup_address = PlainTextField(_("pickup address"), max_length=200, blank=True)
-    pickup_lat = models.FloatField()
-    pickup_lng = models.FloatField()
-    # Grid cell of the pickup: finds the waiting trips around a driver who comes online.
-    pickup_cell = models.BigIntegerField()
-    dropoff_name = PlainTextField(_("dropoff"), max_length=120)
-    dropoff_address = PlainTextField(_("dropoff address"), max_length=200, blank=True)
-    dropoff_lat = models.FloatField()
-    dropoff_lng = models.FloatField()
 
     is_now = models.BooleanField(_("for now"), default=True)
     departure_at = models.DateTimeField(_("departure"))
@@ -107,6 +112,9 @@ class Trip(models.Model):
     available_seats = models.PositiveSmallIntegerField(_("seats left"), default=0)
     bags = models.PositiveSmallIntegerField(_("bags"), default=0)
     note = PlainTextField(_("note to the driver"), max_length=300, blank=True, multiline=True)
+
+    # Wishes that were chosen, as events.Wish: as they were called then, whatever staff do to the list (trips.wishes).
+    wishes = models.JSONField(_("wishes"), default=list, db_default=[], blank=True)
 
     # Who travels where it is not the organiser; the number in E.164. Both or neither.
     traveller_name = PlainTextField(_("traveller"), max_length=80, blank=True, default="", db_default="")
@@ -131,8 +139,6 @@ class Trip(models.Model):
     busy_until = models.DateTimeField(null=True, blank=True)
     accepted_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
-    cancelled_at = models.DateTimeField(null=True, blank=True)
-    cancel_reason = PlainTextField(_("cancelled because"), max_length=200, blank=True)
     delay_minutes = models.PositiveSmallIntegerField(_("delay, min"), default=0)
     delay_reason = PlainTextField(_("reason for the delay"), max_length=200, blank=True)
     # When the next stop is reached after the announced delay: what was expected then, and the delay.
@@ -154,9 +160,15 @@ class Trip(models.Model):
     watch_at = models.DateTimeField(null=True, blank=True)
     # Somebody has a link to the live page of the trip, or had one (trips.shares).
     is_shared = models.BooleanField(default=False, db_default=False, editable=False)
+    # What the passenger says to the driver at boarding (trips.boarding); empty: nobody asks.
+    boarding_code = models.CharField(max_length=4, blank=True, default="", db_default="", editable=False)
+    wrong_codes = models.PositiveSmallIntegerField(_("wrong codes"), default=0, db_default=0, editable=False)
+    codes_refused_until = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("booked"), auto_now_add=True)
 
     objects = TripQuerySet.as_manager()
+    # How many messages of it somebody has not read; trips.messages.set_unread says whose.
+    unread_messages = 0
 
     class Meta:
         verbose_name = _("trip")
@@ -197,12 +209,17 @@ class Trip(models.Model):
                 condition=Q(completed_at__isnull=False),
                 name="trip_completed_of_driver",
             ),
+            # Days of the reports: the trips that ended on one (trips.reports); by departure they have the lists' index.
+            models.Index(fields=["completed_at"], condition=Q(completed_at__isnull=False), name="trip_completed"),
             # The dispatcher's query for trips whose next round or wave is due.
             models.Index(fields=["next_look_at"], condition=Q(next_look_at__isnull=False), name="trip_due_look"),
             # Trips that have just got a driver or whose driver has set off.
             models.Index(fields=["watch_at"], condition=Q(watch_at__isnull=False), name="trip_to_watch"),
             # Trips waiting around a driver who comes online.
             models.Index(fields=["pickup_cell"], condition=Q(status__in=sorted(OPEN)), name="trip_waiting_cell"),
+            # What the operations room shows: trips that are published and not over.
+            models.Index(fields=["departure_at"], condition=Q(status__in=sorted(OPEN | ASSIGNED)), name="trip_live"),
+            *_OF_LISTS,
             # The dispatcher's query for trips nobody took in time.
             models.Index(fields=["search_until"], condition=Q(status__in=sorted(OPEN)), name="trip_due_give_up"),
         ]
@@ -211,8 +228,8 @@ class Trip(models.Model):
         return f"{self.pk}: {self.title}"
 
     @property
-    def title(self) -> str:
-        return f"{self.pickup_name} → {self.dropoff_name}"
+    def wish_list(self) -> list[events.Wish]:
+        return msgspec.convert(self.wishes, list[events.Wish])
 
     @property
     def traveller_short_name(self) -> str:
@@ -248,16 +265,6 @@ class Trip(models.Model):
         """Return the number of the round that drivers are asked in now: the one that runs, else the next."""
         return self.round_number if self.wave else self.round_number + 1
 
-    @property
-    def passenger_status(self) -> str:
-        """The status in the passenger's words."""
-        status = TripStatus(self.status)
-        return str(PASSENGER_WORDS.get(status, status.label))
-
-    @property
-    def is_finished(self) -> bool:
-        return self.status in FINISHED
-
     def move(
         self,
         to: TripStatus,
@@ -265,6 +272,7 @@ class Trip(models.Model):
         *,
         by_id: int | None = None,
         note: str = "",
+        announced: str | None = None,
         lat: float | None = None,
         lng: float | None = None,
         doubt: str = "",
@@ -277,7 +285,8 @@ class Trip(models.Model):
         2. Compare-and-set status and version; `changes` are further columns of the same statement.
         3. Write the history: `lat` and `lng` are what the client said, `doubt` and `away_km` what the driver's
            position says of the step (trips.arrival).
-        4. Publish `trip.status.updated` to the trip, its driver and staff, on commit.
+        4. Publish `trip.status.updated` to the trip, its driver and staff, on commit, with the note, or with
+           `announced` in its place.
 
         Call it inside `atomic()`, the row locked where a decision was read from it.
 
@@ -289,12 +298,11 @@ class Trip(models.Model):
             raise TransitionRefused(previous, to)
         if to in EXPECTED:
             changes.setdefault("watch_at", database_now())
-        if to in (TripStatus.DRIVER_ARRIVED, TripStatus.ARRIVED) or "driver" in changes:
-            # What was announced for a stop, or by another driver, says nothing of what comes next.
-            changes = NO_DELAY | changes
+        changes = _columns_put_back(to, is_another_driver="driver" in changes) | changes
         former_driver_id = self.driver_id
         former = self.driver if "driver" in changes else None
         self._set_status(previous, to, changes)
+        figures.count_after_commit(figures.TRIPS, status=to.value)
         TripTransition.objects.create(
             trip=self,
             from_status=previous,
@@ -307,7 +315,7 @@ class Trip(models.Model):
             doubt=doubt,
             away_km=away_km,
         )
-        self.announce(previous, note, former_driver_id=former_driver_id)
+        self.announce(previous, note if announced is None else announced, former_driver_id=former_driver_id)
         if "driver" in changes:
             # All of their sockets, whatever those show: one loses the trip, the other may watch it now.
             refresh_permissions(*(groups.user(driver.user_id) for driver in (former, self.driver) if driver))
@@ -358,6 +366,7 @@ class Trip(models.Model):
                 delay_minutes=self.delay_minutes,
                 delay_reason=self.delay_reason,
                 arrival_confirmed=not self.awaits_confirmation,
+                stops_reached=self.stops_reached,
             ),
             *audience,
         )
@@ -368,11 +377,23 @@ class Trip(models.Model):
             )
 
 
+def _columns_put_back(to: TripStatus, *, is_another_driver: bool) -> dict[str, Any]:
+    """Return the columns that a move puts back, unless it says otherwise of them itself."""
+    columns: dict[str, Any] = {}
+    if to in (TripStatus.DRIVER_ARRIVED, TripStatus.ARRIVED) or is_another_driver:
+        # What was announced for a stop, or by another driver, says nothing of what comes next.
+        columns |= NO_DELAY
+    if to in ABOARD | FINISHED or is_another_driver:
+        # A former driver knows the code, or nobody asks for it any more.
+        columns |= NO_CODE
+    return columns
+
+
 class TripTransition(models.Model):
     """History of a trip's status: who moved it, when, from where. Never changed.
 
     Written by `Trip.move`; a row from driver_arrived to driver_arrived is a flagged arrival that was confirmed
-    (trips.arrival).
+    (trips.arrival), one from in_transit to in_transit a stop that was reached (trips.driving).
     """
 
     trip = models.ForeignKey(Trip, models.CASCADE, related_name="transitions")

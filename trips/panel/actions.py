@@ -1,21 +1,32 @@
-"""What the viewer may do with the trip: cancel it, have it searched otherwise, rate it."""
+"""What the viewer may do with the trip: change it, cancel it, have it searched otherwise, rate it."""
 
 import datetime as dt
 from functools import cached_property
+from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from msgspec import Struct
 
 from stepper.templatetags.units import when_within
-from trips import unfilled
+from trips import booking_limits, unfilled
 from trips.bookings import cancel_refusal
-from trips.models import Rating
-from trips.states import OPEN, Role, TripStatus, allowed
+from trips.models import Rating, TripLeg
+from trips.states import BEFORE_BOARDING, EXPECTED, OPEN, Role, TripStatus, allowed
 
-from .viewing import Viewing
+from .viewing import Viewing, first_name
 
 # How much later a trip that nobody takes may go, as offered to its passenger.
 LATER_MIN = (30, 60, 120)
+
+
+class FormerDriver(Struct, frozen=True):
+    """A driver who handed the trip over, and what the passenger gave them."""
+
+    leg: TripLeg
+    name: str
+    rating: Rating | None
+    may_rate: bool
 
 
 class Actions:
@@ -24,6 +35,18 @@ class Actions:
     def __init__(self, viewing: Viewing) -> None:
         self.viewing = viewing
         self.trip = viewing.trip
+
+    # Changing
+
+    @property
+    def can_change(self) -> bool:
+        """Say whether anything of the trip can change: all of it while it is open, then words to the driver."""
+        return self.viewing.may_manage and self.trip.status in OPEN | BEFORE_BOARDING
+
+    @property
+    def has_calendar(self) -> bool:
+        """Say whether to offer the trip for a calendar: one for later that is ahead."""
+        return not (self.trip.is_now or self.trip.former_legs) and self.trip.status in OPEN | EXPECTED
 
     # Cancelling
 
@@ -52,21 +75,43 @@ class Actions:
         """Say what cancelling will do."""
         if self.trip.driver:
             words = _("%(name)s is told at once and will not come. You owe nothing. This cannot be undone.")
-            per_day = self.viewing.settings.late_cancels_per_day
-            counted = ngettext(
-                "Who cancels %(number)d trip after a driver accepted cannot book for a day.",
-                "Who cancels %(number)d trips in a day after a driver accepted cannot book for the rest of it.",
-                per_day,
-            )
-            return f"{words % {'name': self.viewing.driver_name}} {counted % {'number': per_day}}"
+            parts = [words % {"name": self.viewing.driver_name}]
+            # What staff cancel counts against nobody, and they can do it later as well.
+            if not self.viewing.viewer.may_steer_trips:
+                parts += [self._cancel_until, self._cancels_counted]
+            return " ".join(part for part in parts if part)
+        if not self.trip.wave:
+            return _("You owe nothing. This cannot be undone.")
         return _("The drivers who were asked are told at once. You owe nothing. This cannot be undone.")
+
+    @property
+    def _cancel_until(self) -> str:
+        """Say until when the passenger can cancel by themselves; "" for a trip for now: until the driver is there."""
+        if self.trip.is_now:
+            return ""
+        free = dt.timedelta(minutes=self.viewing.settings.free_cancel_min)
+        until = when_within(self.trip.departure_at - free, self.trip.timezone)
+        return _("You can cancel here until %(when)s, afterwards only the driver or our staff can.") % {"when": until}
+
+    @property
+    def _cancels_counted(self) -> str:
+        """Say what cancelling counts against, and how often the passenger has in the last 24 h. One query."""
+        limit, number = booking_limits.late_cancels(self.viewing.viewer, self.viewing.settings)
+        counted = ngettext(
+            "Who cancels %(number)d trip after a driver accepted cannot book for a day.",
+            "Who cancels %(number)d trips in a day after a driver accepted cannot book for the rest of it.",
+            limit,
+        )
+        so_far = ngettext("You have cancelled %(number)d so far.", "You have cancelled %(number)d so far.", number)
+        words = counted % {"number": limit}
+        return f"{words} {so_far % {'number': number}}" if number else words
 
     # Nobody takes it
 
     @property
     def can_search_again(self) -> bool:
         """Say whether the next round can be started now."""
-        return self.viewing.may_manage and self.trip.status == TripStatus.UNFILLED
+        return self.viewing.may_manage and self.trip.status == TripStatus.UNFILLED and not self.viewing.asked_from
 
     @property
     def can_change_search(self) -> bool:
@@ -74,6 +119,7 @@ class Actions:
         return (
             self.viewing.may_manage
             and self.trip.status in OPEN
+            and not self.viewing.asked_from
             and (self.trip.status == TripStatus.UNFILLED or self.trip.escalated_at is not None)
         )
 
@@ -101,7 +147,7 @@ class Actions:
     def my_rating(self) -> Rating | None:
         if self.trip.status != TripStatus.COMPLETED:
             return None
-        return Rating.objects.filter(trip=self.trip, by=self.viewing.viewer).first()
+        return Rating.objects.filter(trip=self.trip, by=self.viewing.viewer, leg=0).first()
 
     @property
     def can_rate(self) -> bool:
@@ -109,6 +155,33 @@ class Actions:
         on_it = self.viewing.is_organiser or self.viewing.is_driver
         return self.trip.status == TripStatus.COMPLETED and on_it and self.my_rating is None
 
+    @cached_property
+    def former_drivers(self) -> list[FormerDriver]:
+        """Return the drivers whom the passenger rates beside the last one. A query more where there are any."""
+        completed = self.trip.status == TripStatus.COMPLETED
+        if not (completed and self.viewing.is_organiser and self.viewing.former_legs):
+            return []
+        mine = Rating.objects.filter(trip=self.trip, by=self.viewing.viewer, leg__gt=0)
+        given = {rating.leg: rating for rating in mine}
+        return [
+            FormerDriver(
+                leg,
+                first_name(leg.driver.user),
+                rating=given.get(leg.number),
+                may_rate=leg.number not in given or given[leg.number].may_change(self.viewing.now),
+            )
+            for leg in self.viewing.former_legs
+        ]
+
     @property
     def can_change_rating(self) -> bool:
         return self.my_rating is not None and self.my_rating.may_change(self.viewing.now)
+
+    @property
+    def rating_choices(self) -> dict[str, Any]:
+        """Return what the form of the rating offers (trips.forms.RatingForm)."""
+        is_driver = self.viewing.is_driver
+        return {
+            "role": Role.DRIVER if is_driver else Role.ORGANISER,
+            "with_tip": not is_driver and self.viewing.settings.tips_offered,
+        }

@@ -6,16 +6,13 @@ from functools import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from stepper.templatetags.units import clock, duration, km, money, when, when_in_words, when_within
+from stepper.templatetags.units import clock, duration, km, money, time_of_day, when, when_in_words, when_within
 from trips.models import Offer
 from trips.states import OPEN, Stall, TripStatus
 
 from .location import DriverLocation
 from .timeline import Timeline
 from .viewing import Viewing
-
-# A passenger whose drivers are asked within this reads that it is happening.
-SOON = dt.timedelta(minutes=3)
 
 
 class Headline:
@@ -41,8 +38,9 @@ class Headline:
         """Return the largest words of the page."""
         if self.location.eta_min is not None:
             return duration(self.location.eta_min)
-        if self.trip.status == TripStatus.ACCEPTED and not self.trip.is_now:
-            return clock(self.trip.pickup_expected_at, self.trip.timezone)
+        if self.trip.status == TripStatus.ACCEPTED and not (self.trip.is_now or self.trip.former_legs):
+            # The sentence below it says the day.
+            return time_of_day(self.trip.pickup_expected_at, self.trip.timezone)
         if self.asked_from:
             return _("Booked")
         if self.trip.awaits_confirmation:
@@ -54,7 +52,7 @@ class Headline:
             TripStatus.UNFILLED: _("No driver yet"),
             TripStatus.ACCEPTED: _("Accepted"),
             TripStatus.EN_ROUTE: _("On the way"),
-            TripStatus.DRIVER_ARRIVED: _("Here"),
+            TripStatus.DRIVER_ARRIVED: _("Your driver is here"),
             TripStatus.PASSENGERS_BOARDED: _("On board"),
             TripStatus.IN_TRANSIT: _("On the road"),
             TripStatus.ARRIVED: _("Arrived"),
@@ -68,6 +66,7 @@ class Headline:
         """Say what a person would say about the trip."""
         trip = self.trip
         values = {"name": self.viewing.driver_name, "dropoff": trip.dropoff_name, "pickup": trip.pickup_name}
+        traveller = values["traveller"] = self.viewing.traveller
         if trip.status == TripStatus.OFFERED and self.offers_open:
             return ngettext("Asking %(count)d driver nearby", "Asking %(count)d drivers nearby", self.offers_open) % {
                 "count": self.offers_open
@@ -76,14 +75,26 @@ class Headline:
             return _("Drivers are asked from %(when)s") % {"when": when_in_words(self.asked_from, trip.timezone)}
         if not self.viewing.is_passenger:
             return str(TripStatus(trip.status).label)
+        if trip.status == TripStatus.ACCEPTED and trip.former_legs:
+            return _("%(name)s takes over and drives you on to %(dropoff)s") % values
         if trip.status == TripStatus.ACCEPTED and not trip.is_now:
-            return _("%(name)s picks you up %(when)s") % {
-                **values,
-                "when": when_within(trip.pickup_expected_at, trip.timezone),
-            }
+            picks_up = (
+                _("%(name)s picks up %(traveller)s %(when)s") if traveller else _("%(name)s picks you up %(when)s")
+            )
+            return picks_up % {**values, "when": when_within(trip.pickup_expected_at, trip.timezone)}
+        if trip.status == TripStatus.IN_TRANSIT and trip.stops_ahead:
+            theirs = _("%(traveller)s is on the way to %(stop)s, then to %(dropoff)s")
+            way = theirs if traveller else _("You are on the way to %(stop)s, then to %(dropoff)s")
+            return way % {**values, "stop": trip.stops_ahead[0].name}
         if trip.awaits_confirmation:
             return _("%(name)s says they are at the pickup") % values
-        words = {
+        words = self._words_about_traveller if traveller else self._words
+        return words[TripStatus(trip.status)] % values
+
+    @property
+    def _words(self) -> dict[TripStatus, str]:
+        """Say to who travels what is going on; also of a trip that is not under way yet."""
+        return {
             TripStatus.DRAFT: _("Nobody has been asked yet"),
             TripStatus.PUBLISHED: _("Asking drivers nearby"),
             TripStatus.OFFERED: _("Asking drivers nearby"),
@@ -97,7 +108,19 @@ class Headline:
             TripStatus.COMPLETED: _("You arrived at %(dropoff)s"),
             TripStatus.CANCELLED: _("This trip does not take place"),
         }
-        return words[TripStatus(trip.status)] % values
+
+    @property
+    def _words_about_traveller(self) -> dict[TripStatus, str]:
+        """Say to who booked for somebody else what is going on with them."""
+        return self._words | {
+            TripStatus.UNFILLED: _("Nobody nearby can take %(traveller)s at the moment"),
+            TripStatus.ACCEPTED: _("%(name)s drives %(traveller)s and sets off soon"),
+            TripStatus.EN_ROUTE: _("%(name)s is on the way to %(traveller)s"),
+            TripStatus.PASSENGERS_BOARDED: _("%(traveller)s is on board, %(name)s sets off to %(dropoff)s"),
+            TripStatus.IN_TRANSIT: _("%(traveller)s is on the way to %(dropoff)s"),
+            TripStatus.ARRIVED: _("%(traveller)s is at %(dropoff)s"),
+            TripStatus.COMPLETED: _("%(traveller)s arrived at %(dropoff)s"),
+        }
 
     @property
     def line(self) -> str:
@@ -109,8 +132,11 @@ class Headline:
         if self.asked_from:
             return _("departure %(when)s") % {"when": when(trip.departure_at, trip.timezone)}
         if trip.status in (TripStatus.PUBLISHED, TripStatus.OFFERED):
-            return _("since %(time)s · the first to accept drives you") % {
-                "time": clock(self.timeline.entered_at(TripStatus.OFFERED) or trip.created_at, trip.timezone)
+            theirs = _("since %(time)s · the first to accept drives %(traveller)s")
+            words = theirs if self.viewing.traveller else _("since %(time)s · the first to accept drives you")
+            return words % {
+                "traveller": self.viewing.traveller,
+                "time": clock(self.timeline.entered_at(TripStatus.OFFERED) or trip.created_at, trip.timezone),
             }
         if trip.status == TripStatus.UNFILLED and trip.next_look_at:
             next_at = max(trip.next_look_at, self.viewing.now)
@@ -124,6 +150,8 @@ class Headline:
                 else _("no position confirms it")
             )
         if trip.status == TripStatus.DRIVER_ARRIVED and trip.vehicle and self.viewing.is_passenger:
+            if self.viewing.traveller:
+                return trip.vehicle.label
             return _("look for a %(vehicle)s") % {"vehicle": trip.vehicle.label}
         if trip.status == TripStatus.ARRIVED:
             return _("%(money)s in cash to the driver") % {"money": money(trip.fare)}
@@ -131,10 +159,18 @@ class Headline:
             return when(trip.completed_at, trip.timezone)
         if trip.status == TripStatus.CANCELLED:
             at = when(trip.cancelled_at, trip.timezone) if trip.cancelled_at else ""
-            return " · ".join(part for part in (self.timeline.cancelled_by, at, trip.cancel_reason) if part)
+            return " · ".join(part for part in (self.timeline.cancelled_by, at, self._cancelled_because) if part)
         if trip.status == TripStatus.ACCEPTED and not trip.is_now:
             return _("at %(pickup)s") % {"pickup": trip.pickup_name}
         return ""
+
+    @property
+    def _cancelled_because(self) -> str:
+        """Return why the trip was cancelled: to who booked it and staff what was chosen and what was written."""
+        trip = self.trip
+        if not (trip.cancel_code and (self.viewing.is_organiser or self.viewing.viewer.may_see_trips)):
+            return trip.cancel_words
+        return ": ".join(part for part in (str(trip.get_cancel_code_display()), trip.cancel_reason) if part)
 
     @property
     def line_template(self) -> str:
@@ -143,13 +179,8 @@ class Headline:
 
     @property
     def asked_from(self) -> dt.datetime | None:
-        """Return when drivers will be asked about a trip that leaves too far ahead; None: they are or were asked."""
-        trip = self.trip
-        if trip.status not in (TripStatus.PUBLISHED, TripStatus.OFFERED) or trip.is_now or trip.next_look_at is None:
-            return None
-        if trip.wave:  # asked at once, because somebody wanted it
-            return None
-        return trip.next_look_at if trip.next_look_at > self.viewing.now + SOON else None
+        """Return when drivers will be asked, as in `Viewing.asked_from`."""
+        return self.viewing.asked_from
 
     @property
     def given_back_note(self) -> str:
@@ -163,8 +194,9 @@ class Headline:
             else _("%(name)s had to give the trip back at %(time)s.")
         )
         said = words % {"name": last.name, "time": clock(last.at, self.trip.timezone)}
-        # Who is asked now, or when, stands above it.
-        return f"{said} {_('We are finding you another driver.')}" if self.viewing.is_passenger else said
+        # When drivers are asked, if not now, stands above it.
+        searches_now = self.viewing.is_passenger and not self.asked_from
+        return f"{said} {_('We are finding you another driver.')}" if searches_now else said
 
     @cached_property
     def stall_note(self) -> str:

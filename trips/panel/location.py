@@ -5,11 +5,10 @@ from functools import cached_property
 
 from django.utils.translation import gettext as _
 
-from drivers.geo import distance_km
 from drivers.models import DriverPosition
 from drivers.positions import privacy, tracking
 from stepper.templatetags.units import clock
-from trips import access
+from trips import access, eta
 from trips.states import ASSIGNED, TripStatus
 
 from .viewing import Viewing
@@ -60,12 +59,12 @@ class DriverLocation:
 
     @cached_property
     def away_km(self) -> float | None:
-        """Return the distance to the target; None: there is no target, or no position that tells."""
+        """Return the distance to the target, by way of the stops; None: no target, or no position that tells."""
         if not self.target or self.position is None or self.is_dark:
             return None
-        lat: float = getattr(self.trip, f"{self.target}_lat")
-        lng: float = getattr(self.trip, f"{self.target}_lng")
-        return distance_km(self.position.lat, self.position.lng, lat, lng)
+        trip = self.trip
+        way = trip.points_ahead if self.target == "dropoff" else [(trip.pickup_lat, trip.pickup_lng)]
+        return sum(eta.parts_km([(self.position.lat, self.position.lng), *way]))
 
     @cached_property
     def eta_min(self) -> int | None:

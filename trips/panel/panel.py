@@ -6,6 +6,7 @@ from stepper.models import User
 from trips.models import Trip
 
 from .actions import Actions
+from .contact import Contact
 from .headline import Headline
 from .location import DriverLocation
 from .timeline import Timeline
@@ -22,3 +23,4 @@ class Panel:
         self.timeline = Timeline(self.viewing, self.location)
         self.headline = Headline(self.viewing, self.location, self.timeline)
         self.actions = Actions(self.viewing)
+        self.contact = Contact(self.viewing)

@@ -77,6 +77,25 @@ def read_curated() -> list[Place]:
         ]
 
 
+@functools.cache
+def _by_words() -> dict[str, dict[str, str]]:
+    """Return names and addresses, by language, by each of them; without those that several places have differently."""
+    found: dict[str, dict[str, str]] = {}
+    doubtful: set[str] = set()
+    for place in read_curated():
+        for part in ("name", "address"):
+            words = {language: getattr(place, f"{part}_{language}") for language in ("en", "ru", "kk")}
+            for text in filter(None, words.values()):
+                if found.setdefault(text, words) != words:
+                    doubtful.add(text)
+    return {text: words for text, words in found.items() if text not in doubtful}
+
+
+def in_readers_language(text: str) -> str:
+    """Return the name or address of a place that comes with the project in the active language; others as they are."""
+    return _by_words().get(text, {}).get((get_language() or "en")[:2]) or text
+
+
 class Written(Struct):
     """How many rows an import added and changed, and how many it left to whom they belong."""
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from stepper import limits
 from stepper.models import User
-from trips.models import Trip
+from trips.models import SavedPlace, Trip
 
 from . import geocoder, lookup
 from .index import LatLng
@@ -53,7 +53,7 @@ class Found(Struct, frozen=True):
 def find_places(searcher: Searcher, text: str, near: LatLng | None = None) -> Found:
     """Search for places to begin or end a trip at: own ones, then addresses near `near`.
 
-    Empty text: places of the account's last trips, then popular ones.
+    The account's saved places are first. Empty text: all of them, then those of its last trips, then popular ones.
 
     Raises:
         TooManyRequests: of this account, or of strangers from this network.
@@ -63,6 +63,7 @@ def find_places(searcher: Searcher, text: str, near: LatLng | None = None) -> Fo
     if not text:
         return Found(_suggest(searcher.user), None, "not_asked" if geocoder.is_configured() else "off")
     own, named = lookup.search(text, near), lookup.named(text)
+    own = _saved(searcher.user, text) + own
     if not geocoder.is_configured():
         return Found(own, named, "off")
     if len(text) < _ADDRESS_FROM:
@@ -93,10 +94,23 @@ def find_at(searcher: Searcher, lat: float, lng: float) -> FoundPlace:
 
 
 def _suggest(user: User | None) -> list[FoundPlace]:
-    popular = lookup.search("")
-    recent = [] if user is None else _recent(user)
-    names = {place.name for place in recent}
-    return recent + [place for place in popular if place.name not in names][: lookup.SHOWN - len(recent)]
+    own = [] if user is None else _saved(user)
+    points = {(place.lat, place.lng) for place in own}
+    own += [] if user is None else [place for place in _recent(user) if (place.lat, place.lng) not in points]
+    names = {place.name for place in own}
+    popular = [place for place in lookup.search("") if place.name not in names]
+    return own + popular[: max(0, lookup.SHOWN - len(own))]
+
+
+def _saved(user: User | None, text: str = "") -> list[FoundPlace]:
+    """Return somebody's saved places that have the text in their name; empty: all."""
+    rows = [] if user is None else SavedPlace.objects.list_of(user.pk)
+    wanted = text.casefold()
+    return [
+        FoundPlace(row.place_name, row.address, row.lat, row.lng, "saved", row.title)
+        for row in rows
+        if wanted in row.title.casefold() or wanted in row.place_name.casefold()
+    ]
 
 
 def _recent(user: User) -> list[FoundPlace]:

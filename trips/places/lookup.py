@@ -12,7 +12,7 @@ from trips.models import Place
 
 from . import index
 from .curated import country_name, regions
-from .index import Entry, LatLng
+from .index import Entry, Index, LatLng
 
 # What a page shows of the own places.
 SHOWN: Final = 7
@@ -22,10 +22,11 @@ SNAP_KM, NAMED_KM = 0.25, 150.0
 _PLAINLY_GREATER: Final = 10
 
 
-class FoundPlace(Struct, frozen=True):
+class FoundPlace(Struct, frozen=True, omit_defaults=True):
     """A place to begin or end a trip at.
 
-    `kind`: that of a `Place`; `address`: a geocoder's; `recent`: of an earlier trip; `point`: of the map.
+    `kind`: that of a `Place`; `address`: a geocoder's; `recent`: of an earlier trip; `point`: of the map; `saved`: the
+    account's own, which calls it `label`.
     """
 
     name: str
@@ -33,6 +34,7 @@ class FoundPlace(Struct, frozen=True):
     lat: float
     lng: float
     kind: str
+    label: str = ""
 
 
 def search(text: str, near: LatLng | None = None, limit: int = SHOWN) -> list[FoundPlace]:
@@ -43,12 +45,12 @@ def search(text: str, near: LatLng | None = None, limit: int = SHOWN) -> list[Fo
     return [describe(entry) for entry in known.search(text, near=near, limit=limit)]
 
 
-def named(text: str) -> FoundPlace | None:
+def named(text: str, known: Index | None = None) -> FoundPlace | None:
     """Return the place of exactly this name, or the only one found by the text; None: there is no single one.
 
-    Of several with the name it is the one that is plainly the greatest.
+    Of several with the name it is the one that is plainly the greatest. `known`: the index, for whoever asks often.
     """
-    known = index.current()
+    known = known or index.current()
     found = known.named(text)
     if len(found) > 1 and found[0].place.rank - found[1].place.rank >= _PLAINLY_GREATER:
         found = found[:1]
@@ -77,13 +79,15 @@ def _address(entry: Entry) -> str:
     return ", ".join(parts)
 
 
-def describe_point(lat: float, lng: float, street: FoundPlace | None = None) -> FoundPlace:
+def describe_point(
+    lat: float, lng: float, street: FoundPlace | None = None, *, known: Index | None = None
+) -> FoundPlace:
     """Name a point for people: the place at it, its street (a geocoder's), else how far it is from which place.
 
-    The address has the coordinates, unless the point is the place.
+    The address has the coordinates, unless the point is the place. `known`: the index, for whoever asks often.
     """
     coordinates = f"{lat:.5f}, {lng:.5f}"
-    nearest = index.current().nearest((lat, lng))
+    nearest = (known or index.current()).nearest((lat, lng))
     if nearest is not None and nearest[1] <= SNAP_KM:
         place = describe(nearest[0])
         return FoundPlace(place.name, place.address, lat, lng, place.kind)

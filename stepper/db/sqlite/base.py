@@ -3,6 +3,8 @@
 SQLite lets one connection write at a time and the others poll with growing pauses until their time-out, which is
 unfair: with 200 threads some starve. Here whoever starts an outermost write transaction first waits for a lock of
 this process, so inside one process nobody ever polls.
+
+Lookups without case fold the letters of every alphabet (stepper.db.letters).
 """
 
 import contextlib
@@ -12,6 +14,9 @@ from typing import Any
 
 from django.db import OperationalError
 from django.db.backends.sqlite3 import base
+from django.db.backends.sqlite3.operations import DatabaseOperations as SQLiteOperations
+
+from stepper.db.letters import LOOKUPS, fold_case
 
 _write_lock = threading.Lock()
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
@@ -34,15 +39,31 @@ class CursorWrapper(base.SQLiteCursorWrapper):
         return self._run(super().executemany, query, param_list)
 
 
+class DatabaseOperations(SQLiteOperations):
+    compiler_module = "stepper.db.sqlite.compiler"
+
+    def lookup_cast(self, lookup_type: str, internal_type: str | None = None) -> str:
+        cast: str = super().lookup_cast(lookup_type, internal_type)
+        return f"FOLD_CASE({cast})" if lookup_type in LOOKUPS else cast
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
+    ops_class = DatabaseOperations
     holds_write_lock = False
+    # The value, and a column that is compared with another one.
+    operators = base.DatabaseWrapper.operators | dict.fromkeys(LOOKUPS, r"LIKE FOLD_CASE(%s) ESCAPE '\'")
+    pattern_ops = base.DatabaseWrapper.pattern_ops | {
+        name: base.DatabaseWrapper.pattern_ops[name].replace("UPPER", "FOLD_CASE") for name in LOOKUPS
+    }
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Open the database; its file is made for its owner only, and so are SQLite's own ones beside it."""
         if not str(conn_params["database"]).startswith((":memory:", "file:")):
             with contextlib.suppress(OSError):
                 os.close(os.open(conn_params["database"], os.O_CREAT | os.O_EXCL, 0o600))
-        return super().get_new_connection(conn_params)
+        connection = super().get_new_connection(conn_params)
+        connection.create_function("FOLD_CASE", 1, fold_case, deterministic=True)
+        return connection
 
     def create_cursor(self, name: str | None = None) -> CursorWrapper:
         cursor = self.connection.cursor(factory=CursorWrapper)

@@ -3,6 +3,7 @@
 It stands in for django-tasks' own command, which knows neither several threads nor limits for a host.
 """
 
+import asyncio
 import signal
 import threading
 from argparse import ArgumentParser
@@ -11,6 +12,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from stepper.management.starting import require, warn_of_root
+from stepper.monitoring.exposition import metrics_port
+from stepper.monitoring.processes import processes
 from stepper.tasks.worker import QUEUES, worker
 
 
@@ -29,5 +32,13 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
         worker.open(tuple(queue for queue in QUEUES if queue_name is None or queue.name in queue_name))
-        stopped.wait()
+        metrics_port.open()
+        asyncio.run(self._report_until(stopped))
+        metrics_port.close()
         worker.close()
+
+    async def _report_until(self, stopped: threading.Event) -> None:
+        """Show the figures of this process to the others until it is stopped."""
+        processes.open("db_worker")
+        await asyncio.to_thread(stopped.wait)
+        await processes.close()

@@ -1,4 +1,4 @@
-"""Create demo people to sign in as: thirty drivers, two passengers, one member of staff, all with one password.
+"""Create demo people to sign in as: thirty drivers, two passengers, staff of each role, all with one password.
 
 Refuses where DEBUG is off, because everybody knows the password. Repeating it adds only who is missing; the
 history of driver1 and passenger1 is written when driver1 is created, so that their pages have something to show.
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.db.models import Manager, Q
@@ -19,6 +20,7 @@ from django.utils import timezone
 
 from drivers.geo import cell
 from drivers.models import Approval, Driver, Vehicle
+from stepper import roles
 from stepper.models import ServiceSettings, User
 from stepper.simulator.people import DEMO_DOMAIN, DEMO_PASSENGERS, DEMO_PASSWORD, TRIPS_AT_ONCE
 from trips import eta, pricing
@@ -26,6 +28,13 @@ from trips.models import Booking, DispatchRound, Offer, PickupArea, Rating, Trip
 from trips.states import STEPS, BookingStatus, OfferStatus, Role, TripStatus, Urgency, VehicleClass
 
 DRIVER, PASSENGER, STAFF = (f"{name}@{DEMO_DOMAIN}" for name in ("driver1", "passenger1", "staff"))
+# Of each role one; `staff` is a superuser beside them.
+STAFF_BY_ROLE = {
+    "dispatcher": "Zhanar Dispatcher",
+    "support": "Ilyas Support",
+    "finance": "Laura Finance",
+    "administrator": "Murat Administrator",
+}
 
 DRIVERS = (
     "Daniyar Seitkali", "Aigerim Nurlanova", "Yerlan Abdrakhmanov", "Sergey Kim", "Nurlan Akhmetov",
@@ -36,6 +45,7 @@ DRIVERS = (
     "Serik Mukanov", "Natalya Kovaleva", "Azamat Yessimov", "Galym Orazbayev", "Pavel Morozov",
 )  # fmt: skip
 PASSENGERS = ("Aliya Karimova", "Anton Vlasov")
+FIRST_STAFF = len(DRIVERS) + len(PASSENGERS)
 
 
 class Car(NamedTuple):
@@ -124,9 +134,18 @@ class Command(BaseCommand):
                 "Repeat with --yes if you mean it."
             )
         created = create_people()
+        add_sample_contact()
         if verbosity:
             found = "all there already" if not created else f"{created} created"
             self.stdout.write(f"Demo accounts: {found}; password {DEMO_PASSWORD}")
+
+
+def add_sample_contact() -> None:
+    """Enter a contact of the staff, where there is none: pages send people to it. No such number is in use."""
+    settings_row = ServiceSettings.current()
+    if not settings_row.support:
+        settings_row.support_phone, settings_row.support_hours = "+77015550000", "08:00–22:00"
+        settings_row.save()
 
 
 class Account(NamedTuple):
@@ -148,6 +167,7 @@ def _all_accounts() -> list[Account]:
         [(f"driver{number}@{DEMO_DOMAIN}", name) for number, name in enumerate(DRIVERS, 1)]
         + [(f"passenger{number}@{DEMO_DOMAIN}", name) for number, name in enumerate(PASSENGERS, 1)]
         + [(STAFF, "Asem Staff")]
+        + [(f"{role}@{DEMO_DOMAIN}", name) for role, name in STAFF_BY_ROLE.items()]
     )
     return [Account(position, email, name) for position, (email, name) in enumerate(people)]
 
@@ -178,6 +198,7 @@ def create_people() -> int:
         defaults={"lat": AIRPORT.lat, "lng": AIRPORT.lng, "radius_m": 1500, "arrival_radius_m": 1500},
     )
     users = _create_users(missing)
+    _give_roles(users)
     _give_vehicles([(account.position, user) for account, user in zip(missing, users, strict=True)])
     if any(account.email == DRIVER for account in missing):
         driver = Driver.objects.select_related("user").get(user__email=DRIVER)
@@ -195,12 +216,20 @@ def _create_users(accounts: Sequence[Account]) -> list[User]:
             phone_verified_at=timezone.now(),
             name=account.name,
             password=password,
-            is_staff=account.email == STAFF,
+            is_staff=account.position >= FIRST_STAFF,
             is_superuser=account.email == STAFF,
             max_overlapping_trips=TRIPS_AT_ONCE if account.email in DEMO_PASSENGERS else None,
         )
         for account in accounts
     )
+
+
+def _give_roles(users: Sequence[User]) -> None:
+    roles.make_groups()
+    for user in users:
+        role = roles.BY_KEY.get(str(user.email).partition("@")[0])
+        if role is not None:
+            user.groups.add(Group.objects.get(name=role.group_name))
 
 
 def _give_vehicles(users: list[tuple[int, User]]) -> None:

@@ -9,6 +9,8 @@ from django.core.management.base import BaseCommand
 
 from realtime.outbox import publisher
 from stepper.management.starting import require, warn_of_root
+from stepper.monitoring.exposition import metrics_port
+from stepper.monitoring.processes import processes
 from stepper.server.dispatcher import Dispatcher
 
 
@@ -30,7 +32,11 @@ class Command(BaseCommand):
         if settings.REDIS_URL:
             # Its events reach the servers at once; without a bus their sweep takes them.
             await publisher.open()
+        metrics_port.open()
+        processes.open("dispatcher")
         dispatcher.start()
         await stopped.wait()
         await dispatcher.stop()
+        metrics_port.close()
+        await processes.close()
         await publisher.close()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import httpx
 import psycopg
 import redis
 from django.conf import settings
@@ -27,7 +28,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from stepper.models import DispatchMode, ServiceSettings
-from stepper.simulator import chart, optimum, people, pickups, report, servers
+from stepper.simulator import agreement, chart, optimum, people, pickups, report, servers
 from stepper.simulator.clock import Clock, Spot
 from stepper.simulator.playback import AWAY_S, NotServed, Playback, Progress
 from trips.models import Trip
@@ -132,7 +133,10 @@ class Command(BaseCommand):
                 raise SystemExit(130) from None
         for mode, one in played.items():
             console.print(self._table(one.report, f"Replay, {mode}" if mode else "Replay"))
-        found: dict[str, Any] = {name: one.report.as_json() for name, one in played.items()}
+        found: dict[str, Any] = {
+            name: {**one.report.as_json(), "figures": one.report.figures, "differ": one.report.differences}
+            for name, one in played.items()
+        }
         if options["compare"]:
             found |= self._compare(console, played, rides=rides, options=options)
         self.stdout.write(json.dumps(found if options["compare"] else next(iter(found.values()))))
@@ -251,7 +255,9 @@ class Command(BaseCommand):
                 say=lambda text: bars.console.print(text, markup=False, highlight=False, soft_wrap=True),
             )
             asyncio.run(playback.play())
+        compared: tuple[agreement.Figures, agreement.Differences] = {}, {}
         if stage.processes is not None:
+            compared = self._compare_figures(stage, stage.processes, playback)
             stage.ended = stage.processes.ended()
             stage.processes.stop()
         result = self._with_database(
@@ -259,7 +265,21 @@ class Command(BaseCommand):
             lambda: report.read(Trip.objects.using(stage.using).filter(organiser__email__in=crowd.passengers)),
         )
         result.trouble = stage.trouble() + playback.tally.trouble
+        result.figures, result.differences = compared
         return Played(result, playback.homes)
+
+    def _compare_figures(
+        self, stage: Stage, processes: servers.Processes, playback: Playback
+    ) -> tuple[agreement.Figures, agreement.Differences]:
+        """Compare the figures of the processes with the database while they run; without one that has ended."""
+        if processes.ended():
+            return {}, {}
+        try:
+            return self._with_database(
+                stage.using, lambda: agreement.compare(processes.read_figures, stage.using, playback.tally.refused)
+            )
+        except httpx.HTTPError:
+            return {}, {}
 
     def _with_database(self, using: str, work: Callable[[], T]) -> T:
         """Run work on the database, again while the database is away; so it must be able to run twice."""

@@ -66,7 +66,9 @@ class Command(BaseCommand):
         stopped = asyncio.create_task(stop.wait())
         children: list[tuple[Process, float]] = []
         try:
-            server = await _spawn(["serve", "--host", HOST, "--port", str(self.port), "--verbosity", "0"])
+            server = await _spawn(
+                ["serve", "--host", HOST, "--port", str(self.port), "--verbosity", "0"], public_url=self.url
+            )
             children.append((server, SERVER_GRACE_S))
             server_ended = asyncio.create_task(server.wait())
             answered = asyncio.create_task(self._wait_for_answer())
@@ -129,13 +131,15 @@ def _data() -> str:
     return f"{directory.relative_to(here) if directory.is_relative_to(here) else directory}/."
 
 
-async def _spawn(arguments: list[str]) -> Process:
+async def _spawn(arguments: list[str], *, public_url: str = "") -> Process:
+    """Start a command. `public_url`: what its links begin with unless settings say; without it no SMS has a link."""
+    links = {"PUBLIC_URL": public_url} if public_url and not settings.PUBLIC_URL else {}
     return await asyncio.create_subprocess_exec(
         sys.executable,
         sys.argv[0],
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **links},
         process_group=0,
         preexec_fn=_die_with_parent if sys.platform == "linux" else None,
     )

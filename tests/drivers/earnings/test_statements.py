@@ -12,10 +12,11 @@ import time_machine
 from django.utils.translation import override
 from pypdf import PdfReader
 
-from drivers.earnings import listing, statement_csv, statements
+from drivers.earnings import listing, statements
 from drivers.earnings.statements import Statement
 from drivers.models import Driver
 from stepper.errors import InvalidInput, NotFound, TooManyRequests
+from stepper.web import spreadsheets
 from tests.factories import ALMATY, DriverFactory, TripFactory
 from trips.models import Trip
 from trips.states import TripStatus
@@ -101,7 +102,7 @@ def test_csv_is_written_for_spreadsheets_of_the_language(driver: Driver) -> None
     ],
 )
 def test_cell_is_no_formula(text: str, cell: str) -> None:
-    assert statement_csv.safe_cell(text) == cell
+    assert spreadsheets.safe_cell(text) == cell
 
 
 def test_csv_has_no_formula_of_a_passenger(driver: Driver) -> None:

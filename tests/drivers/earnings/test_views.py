@@ -14,9 +14,11 @@ from django.utils import timezone
 from drivers.earnings import listing, page, periods, ranking
 from drivers.earnings.periods import Kind
 from drivers.models import Driver, DriverMetrics
-from realtime import events
+from drivers.updates import publish_update
+from realtime import events, groups
 from stepper.models import ServiceSettings
-from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
+from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory, former_leg
+from tests.outbox import frames
 from trips.cards import offer_card
 from trips.models import Offer, Trip
 from trips.states import TripStatus
@@ -48,12 +50,12 @@ def test_page_shows_the_day_with_fare_fee_share_and_cash(signed_in: Client, driv
     completed(DriverFactory(at=ALMATY))
     response = signed_in.get(EARNINGS)
     words = text(response)
-    assert 'data-testid="earnings-total">₸1\u2009700</p>' in response.content.decode()
+    assert 'data-testid="earnings-total">₸1\u202f700</p>' in response.content.decode()
     assert "Today · your share" in words
-    assert "1 trip, fare ₸2\u2009000, fee ₸300" in words
-    assert "Cash collected ₸2\u2009000 Of it fees you owe ₸300" in words
+    assert "1 trip, fare ₸2\u202f000, fee ₸300" in words
+    assert "Cash collected ₸2\u202f000 Of it you owe the service ₸300" in words
     assert shown_trips(response) == [trip.pk]
-    assert "fare ₸2\u2009000 fee ₸300 cash ₸2\u2009000" in words
+    assert "fare ₸2\u202f000 fee ₸300 cash ₸2\u202f000" in words
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -181,13 +183,22 @@ def status_event(trip: Trip, new: str) -> events.TripStatusUpdated:
     return events.TripStatusUpdated(trip_id=trip.pk, version=1, previous="", new=new)
 
 
+def test_end_of_a_trip_that_was_handed_over_draws_all_regions(driver: Driver) -> None:
+    trip = TripFactory(status=TripStatus.COMPLETED)
+    leg = former_leg(trip, driver)
+    publish_update(driver, "trips")
+    (frame,) = frames(groups.driver(driver.pk))
+    assert isinstance(frame, events.DriverUpdated)
+    assert f'id="earned-{leg.trip_id}"' in page.render(frame, *ids(driver))
+
+
 def test_completed_trip_draws_all_regions_and_a_step_only_the_switch(driver: Driver) -> None:
     trip = completed(driver)
     drawn = page.render(status_event(trip, "completed"), *ids(driver))
     assert re.findall(r'id="(earnings-\w+|availability)"[^>]*hx-swap-oob', drawn) == [
         *("earnings-summary", "earnings-chart", "earnings-table", "earnings-trips", "earnings-ranking", "availability")
     ]
-    assert "₸1\u2009700" in drawn
+    assert "₸1\u202f700" in drawn
     step = page.render(status_event(trip, "en_route"), *ids(driver))
     assert re.findall(r'id="([\w-]+)"[^>]*hx-swap-oob', step) == ["availability"]
 

@@ -1,0 +1,182 @@
+"""What the operations room shows of one driver: how they stand now, what they have and had, their actions."""
+
+import datetime as dt
+from collections.abc import Iterator
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+from django.db.models import Q, QuerySet
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from drivers.board import CAUSE_LABELS
+from drivers.document_models import DriverDocument
+from drivers.earnings import hours, periods
+from drivers.earnings.hours import Hours
+from drivers.earnings.periods import Kind
+from drivers.models import Availability, AvailabilityChange, Cause, Driver, DriverMetrics, DriverPosition
+from stepper.audit.looks import looked_at
+from stepper.db.clock import database_now
+from stepper.errors import NotFound
+from stepper.models import ServiceSettings, User
+from stepper.ops import actions
+from stepper.ops.history import Entry, HistoryPage, Line, Reader, page_of
+from stepper.ops.trip_history import name_of
+from stepper.templatetags.units import duration, km
+from trips import explain
+from trips.history_words import end_in_words
+from trips.models import StaffAssignment, Trip
+from trips.states import ASSIGNED, OfferStatus, Role
+
+SEE_TRIPS = "trips.view_trip"
+SEE_DOCUMENTS = "drivers.view_driverdocument"
+TRIPS_SHOWN = 20
+
+
+class DriverPanel:
+    """A driver as a member of staff sees them."""
+
+    def __init__(self, driver: Driver, viewer: User) -> None:
+        self.driver, self.viewer = driver, viewer
+
+    @classmethod
+    def of(cls, driver_id: int, viewer: User) -> "DriverPanel":
+        """Read a driver. Raises NotFound, NotPermitted: they may not see drivers."""
+        viewer.require_staff(actions.SEE_DRIVERS)
+        rows = Driver.objects.select_related("user", "vehicle", "position", "metrics")
+        driver = rows.filter(pk=driver_id).first()
+        if driver is None:
+            raise NotFound("driver.not_found", _("There is no such driver."))
+        looked_at(viewer, [driver.user_id], "drivers.driver", driver.pk)
+        return cls(driver, viewer)
+
+    @cached_property
+    def settings(self) -> ServiceSettings:
+        return ServiceSettings.current()
+
+    @cached_property
+    def now(self) -> dt.datetime:
+        return database_now()
+
+    @cached_property
+    def since(self) -> dt.datetime | None:
+        """When their availability changed last; None: never, or it is not kept any more."""
+        changes = self.driver.availability_changes.order_by("-pk")
+        return changes.values_list("created_at", flat=True).first()
+
+    @property
+    def position(self) -> DriverPosition | None:
+        return getattr(self.driver, "position", None)
+
+    @property
+    def is_dark(self) -> bool:
+        return self.position is not None and not self.position.is_fresh(self.settings.position_fresh_s)
+
+    @property
+    def metrics(self) -> DriverMetrics | None:
+        return getattr(self.driver, "metrics", None)
+
+    @property
+    def acceptance_percent(self) -> int | None:
+        found = self.metrics
+        return None if found is None or found.acceptance is None else round(found.acceptance * 100)
+
+    @cached_property
+    def worked(self) -> Hours | None:
+        """How long they were online and on trips today, by their time zone."""
+        period = periods.current(Kind.DAY, ZoneInfo(self.driver.timezone), self.now)
+        return hours.worked(self.driver, period, now=self.now, settings=self.settings)
+
+    @cached_property
+    def may_see_trips(self) -> bool:
+        return self.viewer.has_perm(SEE_TRIPS)
+
+    @cached_property
+    def trips(self) -> list[Trip]:
+        """Their trips that are not over, and those of today, the next departure first."""
+        zone = ZoneInfo(self.driver.timezone)
+        today = self.now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        span = Q(departure_at__gte=today, departure_at__lt=today + dt.timedelta(days=1))
+        mine = Trip.objects.filter(Q(status__in=sorted(ASSIGNED)) | span, driver=self.driver)
+        return list(mine.select_related("organiser").order_by("departure_at", "pk")[:TRIPS_SHOWN])
+
+    @cached_property
+    def documents(self) -> list[DriverDocument]:
+        if not self.viewer.has_perm(SEE_DOCUMENTS):
+            return []
+        newest = DriverDocument.objects.filter(owner=self.driver.user_id).order_by("kind", "-pk")
+        return list({row.kind: row for row in reversed(newest)}.values())
+
+    @cached_property
+    def actions(self) -> list[actions.Action]:
+        return actions.available(actions.DRIVER_ACTIONS, self.driver, self.viewer)
+
+    @cached_property
+    def history(self) -> HistoryPage:
+        return read_history(self.driver, self.viewer)
+
+
+def read_history(driver: Driver, viewer: User, before: dt.datetime | None = None) -> HistoryPage:
+    """Return the newest page of what happened to a driver, or the one before an instant."""
+    return page_of(_Reader(driver, viewer, before).entries())
+
+
+class _Reader(Reader):
+    def __init__(self, driver: Driver, viewer: User, before: dt.datetime | None) -> None:
+        super().__init__(viewer, before)
+        self.driver = driver
+
+    def entries(self) -> Iterator[Entry]:
+        yield from self._availability()
+        if self.viewer.has_perm(SEE_TRIPS):
+            yield from self._offers()
+            yield from self._assignments()
+            yield from self._ratings()
+
+    def _availability(self) -> Iterator[Entry]:
+        rows: QuerySet[AvailabilityChange] = self.newest(
+            self.driver.availability_changes.select_related("by"), "created_at"
+        )
+        for row in rows:
+            labels = [str(Availability(one).label) for one in (row.previous, row.availability)]
+            title = " → ".join(labels if row.previous != row.availability else labels[:1])
+            details = [str(CAUSE_LABELS[Cause(row.cause)]) if row.cause != Cause.DRIVER else _("by the driver")]
+            details += [row.note] if row.note else []
+            yield Entry(row.created_at, "step", "power", title, name_of(row.by), details)
+
+    def _offers(self) -> Iterator[Entry]:
+        for offer in self.newest(self.driver.offers.select_related("trip"), "created_at"):
+            status = str(OfferStatus(offer.status).label).lower()
+            title = _("Offer: %(outcome)s") % {"outcome": status}
+            details = [f"{offer.trip.title} · {km(offer.distance_km)}, {duration(offer.pickup_min)}"]
+            details += [end_in_words(offer)] if offer.reason or offer.released_at else []
+            yield Entry(offer.created_at, "offer", "radar", title, "", details, [_trip_line(offer.trip)])
+
+    def _assignments(self) -> Iterator[Entry]:
+        rows: QuerySet[StaffAssignment] = self.newest(
+            self.driver.staff_assignments.select_related("trip", "assigned_by", "ended_by"), "assigned_at"
+        )
+        for row in rows:
+            line = [_trip_line(row.trip)]
+            if row.assigned_by is not None:
+                why = explain.given_in_words(row)
+                details = [] if why == "–" else [why]
+                title = _("A trip was assigned")
+                yield Entry(row.assigned_at, "staff", "user-plus", title, name_of(row.assigned_by), details, line)
+            if row.ended_at is not None and self.is_before(row.ended_at):
+                by_driver = row.ended_as == Role.DRIVER
+                title = _("A trip was given back") if by_driver else _("A trip was taken off")
+                who = "" if by_driver else name_of(row.ended_by)
+                details = [row.end_reason] if row.end_reason else []
+                yield Entry(row.ended_at, "staff", "user-minus", title, who, details, line)
+
+    def _ratings(self) -> Iterator[Entry]:
+        about = self.driver.user.ratings_received.filter(role=Role.ORGANISER).select_related("by", "trip")
+        for row in self.newest(about, "created_at"):
+            details = [one for one in (", ".join(row.tag_labels), row.comment) if one]
+            title = _("Rated: %(stars)d ★") % {"stars": row.stars}
+            yield Entry(row.created_at, "rating", "star", title, name_of(row.by), details, [_trip_line(row.trip)])
+
+
+def _trip_line(trip: Trip) -> Line:
+    return Line(f"#{trip.pk}", trip.title, reverse("ops:trip", args=[trip.pk]))

@@ -1,0 +1,107 @@
+"""The forms of the panels of a trip and of a driver."""
+
+from typing import Any, Self
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from stepper.ops.actions import Action, Picking
+from stepper.texts import PlainTextInput
+from trips.change_forms import ChangeForm
+from trips.editing import MOST_FARE
+from trips.models import Trip
+
+REASON_LENGTH = 200
+# No larger id is in either database.
+_LARGEST_ID = 2**63 - 1
+
+
+def _hidden_id() -> forms.IntegerField:
+    return forms.IntegerField(required=False, min_value=1, max_value=_LARGEST_ID, widget=forms.HiddenInput)
+
+
+class ActionForm(forms.Form):
+    """The reason of an action, where it takes one; and whose trip it was when the page was shown."""
+
+    reason = PlainTextInput(
+        label=_("Reason"), max_length=REASON_LENGTH, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+    shown = _hidden_id()
+
+    def __init__(self, action: Action, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if action.reason is None:
+            del self.fields["reason"]
+        else:
+            self.fields["reason"].required = action.reason.needed
+            self.fields["reason"].help_text = str(action.reason.help)
+
+
+class PickForm(forms.Form):
+    """Which driver gets the trip. `mode`: what the page that was shown would do."""
+
+    mode = forms.ChoiceField(choices=Picking.choices, widget=forms.HiddenInput)
+    driver = forms.IntegerField(
+        min_value=1, max_value=_LARGEST_ID, error_messages={"required": _("Choose a driver.")}, label=_("Driver")
+    )
+    shown = _hidden_id()
+    place = PlainTextInput(
+        label=_("Where the passengers wait"),
+        max_length=120,
+        required=False,
+        help_text=_(
+            "Empty: where the present driver's phone was last. Or coordinates (43.25, 76.95), a known place, or words "
+            "about where that phone is: “petrol station at km 84”."
+        ),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    part = forms.IntegerField(
+        label=_("Part of the fare for the present driver, ₸"),
+        min_value=0,
+        max_value=MOST_FARE,
+        required=False,
+        help_text=_("Empty: by the kilometres driven and left. The fee is split alike; the new driver has the rest."),
+        widget=forms.NumberInput(attrs={"inputmode": "numeric"}),
+    )
+    reason = PlainTextInput(
+        label=_("Reason"),
+        max_length=REASON_LENGTH,
+        required=False,
+        help_text=_("Needed where something speaks against the driver. Staff alone read it."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+    def __init__(self, *args: Any, mode: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if mode == Picking.HAND_OVER:
+            self.fields["reason"].required = True
+            self.fields["reason"].help_text = _("For the trip's history, which staff alone read.")
+        else:
+            del self.fields["place"], self.fields["part"]
+
+
+class EditForm(ChangeForm):
+    """The booking form filled with a trip, for staff: with a fare of their own, and why."""
+
+    fare = forms.IntegerField(
+        label=_("Fare, ₸"),
+        min_value=1,
+        max_value=MOST_FARE,
+        required=False,
+        help_text=_("Empty: by the tariff. It stays as it is while way, class and seats stay."),
+        widget=forms.NumberInput(attrs={"inputmode": "numeric"}),
+    )
+    reason = PlainTextInput(
+        label=_("Reason"),
+        max_length=REASON_LENGTH,
+        help_text=_("For the trip's history, which staff alone read."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+    @classmethod
+    def of(cls, trip: Trip) -> Self:
+        form = super().of(trip)
+        # Bound, as its parent has it, without saying at once that the reason is missing.
+        form.is_valid()
+        form.errors.pop("reason", None)
+        return form

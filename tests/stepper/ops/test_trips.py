@@ -1,0 +1,352 @@
+"""The trips of the operations room: the list, the panel of one trip, what staff do on it, and who may."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from drivers.models import Driver, TrailPoint
+from stepper.models import User
+from stepper.ops.history import PAGE
+from stepper.ops.keyset import PAGE as ROWS
+from stepper.ops.trip_list import TripFilter, find_trips
+from tests.backoffice import staff_with
+from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
+from tests.plans import full_scans, plan, statements
+from trips import assignment, changes
+from trips.dispatch import start_round
+from trips.models import Trip, TripMessage, TripTransition
+
+pytestmark = pytest.mark.django_db
+
+HTMX = {"HX-Request": "true"}
+DISPATCHER = ("view_trip", "change_trip", "view_driver")
+
+
+@pytest.fixture
+def staff() -> User:
+    return staff_with(*DISPATCHER)
+
+
+@pytest.fixture
+def desk(client: Client, staff: User) -> Client:
+    client.force_login(staff)
+    return client
+
+
+def read(desk: Client, path: str) -> str:
+    response = desk.get(path)
+    assert response.status_code == 200, (path, response.status_code)
+    return response.content.decode()
+
+
+# The list
+
+
+def rows_of(html: str) -> int:
+    return html.count('data-testid="ops-trip-row"')
+
+
+def test_list_shows_what_is_not_over_the_next_departure_first(desk: Client) -> None:
+    later = TripFactory(status="unfilled", in_=dt.timedelta(hours=5))
+    sooner = TripFactory(status="unfilled", in_=dt.timedelta(hours=2))
+    TripFactory(status="completed")
+    html = read(desk, "/ops/trips/")
+    assert rows_of(html) == 2
+    assert html.index(f"/ops/trips/{sooner.pk}/") < html.index(f"/ops/trips/{later.pk}/")
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("show=open", {"open"}),
+        ("show=assigned", {"driven"}),
+        ("show=completed", {"past"}),
+        ("show=all", {"open", "driven", "past"}),
+        ("attention=unfilled", {"open"}),
+        ("attention=any", {"open"}),
+        ("attention=help", set()),
+        ("since=2999-01-01", set()),
+        ("until=2000-01-01&show=all", set()),
+        ("since=nonsense&show=nonsense&attention=nonsense", {"open", "driven"}),
+        ("q=Berik", {"driven"}),
+        ("q=passenger%20of%20past", {"past"}),
+        ("q=nobody", set()),
+    ],
+)
+def test_list_filters_and_searches(desk: Client, query: str, found: set[str]) -> None:
+    driver = DriverFactory(user__name="Berik Omarov")
+    trips = {
+        "open": TripFactory(status="unfilled", escalated_at=timezone.now()),
+        "driven": TripFactory(status="accepted", driver=driver),
+        "past": TripFactory(status="completed", organiser=PassengerFactory(name="The passenger of past")),
+    }
+    html = read(desk, f"/ops/trips/?{query}")
+    assert {name for name, trip in trips.items() if f'href="/ops/trips/{trip.pk}/"' in html} == found
+    assert ("ops-trips-empty" in html) == (not found)
+
+
+def test_list_finds_a_trip_by_its_number(desk: Client) -> None:
+    wanted = TripFactory(status="completed")
+    TripFactory(status="unfilled")
+    html = read(desk, f"/ops/trips/?q=%23{wanted.pk}")
+    assert rows_of(html) == 1
+    assert f"/ops/trips/{wanted.pk}/" in html
+
+
+def test_list_goes_on_behind_the_last_row_also_where_departures_are_equal(desk: Client) -> None:
+    at = timezone.now() + dt.timedelta(hours=3)
+    first = TripFactory(status="unfilled")
+    passenger = first.organiser
+    TripFactory.create_batch(ROWS, status="unfilled", organiser=passenger)
+    Trip.objects.update(departure_at=at, ends_at=at + dt.timedelta(hours=1))
+    html = read(desk, "/ops/trips/")
+    assert rows_of(html) == ROWS
+    more = html.split('hx-get="?', 1)[1].split('"', 1)[0].replace("&amp;", "&")
+    response = desk.get(f"/ops/trips/?{more}", headers=HTMX)
+    assert rows_of(response.content.decode()) == 1
+    assert "<html" not in response.content.decode()
+
+
+def queries(desk: Client, path: str) -> int:
+    with CaptureQueriesContext(connection) as asked:
+        read(desk, path)
+    return len([one for one in asked if one["sql"].startswith(("SELECT", "WITH"))])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_list_costs_the_same_for_any_number_of_rows(desk: Client, count: int) -> None:
+    for number in range(count):
+        TripFactory(status="accepted", driver=DriverFactory(), in_=dt.timedelta(hours=3 + number))
+    # Session, user, two for permissions, whether they need a second factor (twice), the rows, the bell.
+    assert queries(desk, "/ops/trips/") == 8
+
+
+@pytest.mark.scaled_only
+@pytest.mark.parametrize("query", ["", "show=open", "show=assigned", "show=completed", "show=all", "since=2026-01-01"])
+@pytest.mark.parametrize("after", ["", "1700000000000000-4"])
+def test_list_reads_an_index_in_its_order_however_many_trips_there_are(query: str, after: str) -> None:
+    TripFactory(status="unfilled")
+    wanted = TripFilter.of(dict(parse_qsl(query)))
+    asked = [one for one in statements(lambda: find_trips(wanted, after)) if '"trips_trip"."departure_at"' in one[0]]
+    assert len(asked) == 1
+    lines = plan(*asked[0], is_large=True)
+    assert full_scans(lines) == [], lines
+
+
+# The panel
+
+
+def busy_trip(staff: User) -> Trip:
+    """A trip to which as much happened as there are kinds of it."""
+    driver, other = DriverFactory(at=ALMATY, user__name="Aida Nurlan"), DriverFactory(at=ALMATY)
+    trip: Trip = TripFactory(status="published", next_look_at=None)
+    start_round(trip.pk)
+    trip.refresh_from_db()
+    changes.change(trip.pk, staff, {"note": "at the gate"})
+    assignment.assign(trip.pk, driver.pk, staff, "knows the place")
+    assignment.reassign(trip.pk, other.pk, staff, "nearer")
+    TripMessage.objects.create(
+        trip=trip, driver=other, sender=trip.organiser, role="organiser", key="1", text="I wear red"
+    )
+    trip.refresh_from_db()
+    return trip
+
+
+def test_panel_tells_everything_in_order(desk: Client, staff: User) -> None:
+    trip = busy_trip(staff)
+    html = read(desk, f"/ops/trips/{trip.pk}/")
+    told = ["Booked", "Round 1, wave 1", "Changed", "Assigned to Aida Nurlan", "Taken off Aida Nurlan"]
+    places = [html.index(words) for words in told]
+    assert places == sorted(places)
+    assert "knows the place" in html
+    assert f"tel:{trip.organiser.phone.as_e164}" in html
+    assert "distance " in html  # the parts of the score of who was asked
+
+
+@pytest.mark.parametrize("permission", ["view_tripmessage", "view_notification"])
+def test_messages_and_what_people_were_told_are_shown_by_permission(client: Client, permission: str) -> None:
+    trip = busy_trip(staff_with(*DISPATCHER))
+    shown = {"view_tripmessage": "I wear red", "view_notification": "A trip was assigned to you"}[permission]
+    client.force_login(staff_with(*DISPATCHER))
+    assert shown not in read(client, f"/ops/trips/{trip.pk}/")
+    client.force_login(staff_with(*DISPATCHER, permission))
+    assert shown in read(client, f"/ops/trips/{trip.pk}/")
+
+
+def test_panel_costs_the_same_however_long_its_history_is(desk: Client, staff: User) -> None:
+    trip = busy_trip(staff)
+    before = queries(desk, f"/ops/trips/{trip.pk}/")
+    rows = [
+        TripTransition(trip=trip, from_status="offered", to_status="unfilled", role="system")
+        for _number in range(3 * PAGE)
+    ]
+    TripTransition.objects.bulk_create(rows)
+    assert queries(desk, f"/ops/trips/{trip.pk}/") == before == 17
+
+
+def test_a_long_history_comes_in_pages_and_nothing_twice(desk: Client) -> None:
+    trip = TripFactory(status="unfilled")
+    begin = timezone.now() - dt.timedelta(hours=1)
+    TripTransition.objects.filter(trip=trip).delete()
+    for number in range(PAGE + 5):
+        row = TripTransition.objects.create(
+            trip=trip, from_status="offered", to_status="unfilled", role="system", note=f"step {number:03}"
+        )
+        TripTransition.objects.filter(pk=row.pk).update(created_at=begin + dt.timedelta(seconds=number))
+    Trip.objects.filter(pk=trip.pk).update(created_at=begin - dt.timedelta(hours=1))
+    html = read(desk, f"/ops/trips/{trip.pk}/")
+    earlier = html.split('hx-get="/ops/trips/')[1]
+    path = html.split("/history/?before=", 1)[1].split('"', 1)[0]
+    assert earlier
+    response = desk.get(f"/ops/trips/{trip.pk}/history/?before={path}", headers=HTMX).content.decode()
+    told = [f"step {number:03}" for number in range(PAGE + 5)]
+    assert [words in response for words in told] == [words not in html for words in told]
+    assert "Booked" in response
+    assert desk.get(f"/ops/trips/{trip.pk}/history/?before=nonsense").status_code == 400
+    assert "step 000" in read(desk, f"/ops/trips/{trip.pk}/history/?before={path}")
+
+
+def test_trail_is_sent_in_order_for_the_slider(desk: Client) -> None:
+    trip = TripFactory(status="in_transit", driver=DriverFactory(at=ALMATY))
+    at = timezone.now().replace(microsecond=0)
+    for seconds in (20, 0, 10):
+        TrailPoint.objects.create(
+            trip=trip, driver=trip.driver, lat=43.0 + seconds, lng=76.0, recorded_at=at + dt.timedelta(seconds=seconds)
+        )
+    points = desk.get(f"/ops/trips/{trip.pk}/trail/").json()["points"]
+    start = int(at.timestamp())
+    assert points == [[43.0, 76.0, start], [53.0, 76.0, start + 10], [63.0, 76.0, start + 20]]
+
+
+def test_who_may_only_look_is_shown_no_action_and_refused(client: Client) -> None:
+    trip = TripFactory(status="unfilled")
+    client.force_login(staff_with("view_trip"))
+    html = read(client, f"/ops/trips/{trip.pk}/")
+    assert "data-action" not in html
+    for path in ("driver/", "edit/", "do/cancel/"):
+        assert client.get(f"/ops/trips/{trip.pk}/{path}").status_code == 403
+        assert client.post(f"/ops/trips/{trip.pk}/{path}", {"reason": "no"}).status_code == 403
+    trip.refresh_from_db()
+    assert trip.status == "unfilled"
+
+
+@pytest.mark.parametrize("path", ["", "history/", "trail/", "driver/", "edit/", "do/cancel/", "do/nothing/"])
+def test_there_is_no_such_trip_or_action(desk: Client, path: str) -> None:
+    assert desk.get(f"/ops/trips/4000/{path}").status_code == 404
+
+
+# Choosing a driver
+
+
+Give = Callable[..., Any]
+
+
+@pytest.fixture
+def give(desk: Client) -> Give:
+    def post(trip: Trip, driver: Driver, mode: str, **fields: Any) -> Any:
+        data = {"mode": mode, "driver": driver.pk, "reason": "", **fields}
+        return desk.post(f"/ops/trips/{trip.pk}/driver/", data, headers=HTMX)
+
+    return post
+
+
+def test_an_open_trip_is_given_to_the_nearest_driver(desk: Client, give: Give) -> None:
+    trip, driver = TripFactory(status="unfilled"), DriverFactory(at=ALMATY)
+    html = desk.get(f"/ops/trips/{trip.pk}/driver/", headers=HTMX).content.decode()
+    assert html.count('data-testid="assign-candidate"') == 1
+    assert 'value="assign"' in html
+    answer = give(trip, driver, "assign")
+    assert answer.status_code == 200
+    assert "The trip has its driver." in answer.content.decode()
+    trip.refresh_from_db()
+    assert (trip.status, trip.driver) == ("accepted", driver)
+
+
+def test_what_speaks_against_a_driver_needs_a_reason(desk: Client, give: Give) -> None:
+    trip, driver = TripFactory(status="unfilled", vehicle_class="suv"), DriverFactory(at=ALMATY)
+    assert "assign-warning" in desk.get(f"/ops/trips/{trip.pk}/driver/").content.decode()
+    answer = give(trip, driver, "assign")
+    assert answer.status_code == 400
+    assert "smaller vehicle class" in answer.content.decode()
+    assert give(trip, driver, "assign", reason="the passenger agrees").status_code == 200
+
+
+def test_a_page_that_showed_another_driver_moves_nothing(give: Give, staff: User) -> None:
+    first, second, third = (DriverFactory(at=ALMATY) for _number in range(3))
+    trip = TripFactory(status="accepted", driver=first)
+    assert give(trip, second, "reassign", shown=first.pk).status_code == 200
+    answer = give(trip, third, "reassign", shown=first.pk)
+    assert answer.status_code == 409
+    assert "Somebody else moved this trip meanwhile" in answer.content.decode()
+    trip.refresh_from_db()
+    assert trip.driver == second
+
+
+def test_a_trip_with_passengers_on_board_is_handed_over_with_a_split(desk: Client, give: Give) -> None:
+    first, second = DriverFactory(at=ALMATY), DriverFactory(at=ALMATY)
+    trip = TripFactory(status="in_transit", driver=first)
+    html = desk.get(f"/ops/trips/{trip.pk}/driver/", headers=HTMX).content.decode()
+    assert 'name="part"' in html
+    assert give(trip, second, "hand-over", shown=first.pk).status_code == 422  # without a reason
+    answer = give(trip, second, "hand-over", shown=first.pk, part="100", place="Almaty", reason="engine")
+    assert answer.status_code == 200, answer.content
+    trip.refresh_from_db()
+    assert (trip.driver, trip.former_fare) == (second, 100)
+
+
+def test_who_takes_passengers_on_is_near_to_where_they_are(desk: Client) -> None:
+    there = (ALMATY[0] + 0.2, ALMATY[1])
+    trip = TripFactory(status="in_transit", driver=DriverFactory(at=there))
+    DriverFactory(at=ALMATY, user__name="At the pickup")
+    DriverFactory(at=there, user__name="Beside them")
+    html = read(desk, f"/ops/trips/{trip.pk}/driver/")
+    assert html.index("Beside them") < html.index("At the pickup")
+
+
+def test_drivers_are_found_by_name(desk: Client) -> None:
+    trip = TripFactory(status="unfilled")
+    DriverFactory(user__name="Aida Nurlan")
+    DriverFactory(user__name="Berik Omarov")
+    html = read(desk, f"/ops/trips/{trip.pk}/driver/?q=berik")
+    assert html.count('data-testid="assign-candidate"') == 1
+    assert "Berik Omarov" in html
+
+
+# Actions
+
+
+def test_an_action_says_what_it_will_do_and_does_it(desk: Client) -> None:
+    trip = TripFactory(status="unfilled")
+    path = f"/ops/trips/{trip.pk}/do/cancel/"
+    assert "offers are withdrawn" in read(desk, path)
+    refused = desk.post(path, {"reason": ""}, headers=HTMX)
+    assert refused.status_code == 422
+    assert desk.post(path, {"reason": "asked by phone"})["Location"] == f"/ops/trips/{trip.pk}/"
+    trip.refresh_from_db()
+    assert (trip.status, trip.cancel_reason) == ("cancelled", "asked by phone")
+
+
+def test_an_action_on_another_drivers_trip_than_was_shown_does_nothing(desk: Client) -> None:
+    trip, former = TripFactory(status="accepted", driver=DriverFactory()), DriverFactory()
+    data = {"reason": "late", "shown": former.pk}
+    answer = desk.post(f"/ops/trips/{trip.pk}/do/take-off/", data, headers=HTMX)
+    assert answer.status_code == 409
+    trip.refresh_from_db()
+    assert trip.status == "accepted"
+
+
+def test_only_what_makes_sense_is_offered(desk: Client) -> None:
+    offered = OfferFactory(trip__status="offered").trip
+    html = read(desk, f"/ops/trips/{offered.pk}/")
+    assert 'data-testid="act-offer-again"' in html
+    assert 'data-testid="assign"' in html
+    assert 'data-testid="act-complete"' not in html
+    finished = TripFactory(status="completed")
+    assert "data-action" not in read(desk, f"/ops/trips/{finished.pk}/")
