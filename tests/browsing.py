@@ -126,6 +126,11 @@ def is_in_view(element: Locator) -> bool:
     return bool(element.evaluate(_IN_VIEW))
 
 
+def comes_into_view(page: Page, test_id: str) -> None:
+    """Wait until an element can be read as `is_in_view` says; a layout that just changed takes a frame or two."""
+    page.wait_for_function(f"id => ({_IN_VIEW})(document.querySelector(`[data-testid=${{id}}]`))", arg=test_id)
+
+
 def session_cookie(user: User, url: str) -> Any:
     """The cookie of a session in which `user` is signed in; what a sign-in form would have led to."""
     session = SessionStore()

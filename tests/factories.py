@@ -5,6 +5,7 @@ Everybody's password is `PASSWORD`, hashed once.
 
 import datetime as dt
 from functools import cache
+from string import ascii_uppercase
 from typing import Any
 
 import factory
@@ -62,7 +63,8 @@ class VehicleFactory(DjangoModelFactory[Vehicle]):
     make = "Toyota"
     model = "Camry"
     colour = "White"
-    plate = factory.Sequence(lambda n: f"{n:03} ABX 02")
+    # Three digits, as plates have: a suite makes more than a thousand of them.
+    plate = factory.Sequence(lambda n: f"{n % 1000:03} AB{ascii_uppercase[-(n // 1000) % 26 - 3]} 02")
     vehicle_class = VehicleClass.SEDAN
     seats = 4
 

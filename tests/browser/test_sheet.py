@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browsing import PHONE, is_in_view, is_live
+from tests.browsing import PHONE, comes_into_view, is_in_view, is_live
 from tests.factories import ALMATY, DriverFactory, TripFactory, place
 from trips import driving
 
@@ -84,7 +84,7 @@ def test_sheet_is_dragged_pressed_and_kept_while_the_trip_goes_on(open_as: Open)
     expect(side).to_have_attribute("data-sheet", "peek")
     page.set_viewport_size({"width": 1280, "height": 800})
     expect(handle).to_be_hidden()
-    assert is_in_view(page.get_by_test_id("trip-eta"))
+    comes_into_view(page, "trip-eta")
 
 
 def test_connection_that_is_lost_is_said_and_nothing_passes_for_live(open_as: Open) -> None:
