@@ -15,7 +15,7 @@ from django.db.models import Case, DateTimeField, Exists, F, Q, QuerySet, Subque
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
-from drivers.models import Driver, TrailPoint
+from drivers.models import Approval, Driver, TrailPoint
 from stepper.audit.looks import looked_at
 from stepper.db.clock import database_now
 from stepper.errors import Conflict, NotFound, NotPermitted, Text
@@ -26,13 +26,14 @@ from trips.states import OPEN, BookingStatus, TripStatus
 # Stands for the user's id in a statement that is built once; no row has this id.
 _USER_PLACEHOLDER = -1
 # What a row of `own_unfinished` is about.
-_ON_IT, _DRIVER_ROW, _DRIVES_IT = 0, 1, 2
+_ON_IT, _DRIVER_ROW, _DRIVES_IT, _SUSPENDED_ROW = 0, 1, 2, 3
 
 
 class OwnTrips(NamedTuple):
     """A user's own trips, which their sockets watch without a command. `driver_id` None: the user is not a driver."""
 
     driver_id: int | None
+    suspended: bool
     # Unfinished trips that they organised or have seats on.
     on_ids: set[int]
     driven_ids: set[int]
@@ -115,7 +116,8 @@ def own_unfinished(user: User) -> OwnTrips:
         cursor.execute(sql, [user.pk if param == _USER_PLACEHOLDER else param for param in params])
         rows: list[tuple[int, int]] = cursor.fetchall()
     return OwnTrips(
-        driver_id=next((pk for what, pk in rows if what == _DRIVER_ROW), None),
+        driver_id=next((pk for what, pk in rows if what in (_DRIVER_ROW, _SUSPENDED_ROW)), None),
+        suspended=any(what == _SUSPENDED_ROW for what, _pk in rows),
         on_ids={pk for what, pk in rows if what == _ON_IT},
         driven_ids={pk for what, pk in rows if what == _DRIVES_IT},
     )
@@ -129,7 +131,8 @@ def _own_unfinished_sql() -> tuple[str, tuple[Any, ...]]:
     """
     parts = ((_ON_IT, _organised_by), (_ON_IT, _booked_by), (_DRIVES_IT, _driven_by))
     trips = (part(_USER_PLACEHOLDER).unfinished().order_by().values_list(Value(what), "pk") for what, part in parts)
-    drivers = Driver.objects.filter(user=_USER_PLACEHOLDER).order_by().values_list(Value(_DRIVER_ROW), "pk")
+    kind = Case(When(approval=Approval.SUSPENDED, then=Value(_SUSPENDED_ROW)), default=Value(_DRIVER_ROW))
+    drivers = Driver.objects.filter(user=_USER_PLACEHOLDER).order_by().values_list(kind, "pk")
     return drivers.union(*trips).query.sql_with_params()
 
 

@@ -33,6 +33,8 @@ class Rights(Struct, frozen=True):
     """What a user's sockets may join now. `driver_id` None: the user is not a driver."""
 
     driver_id: int | None
+    # Whether the driver is suspended.
+    suspended: bool
     trip_ids: set[int]
     # Of `trip_ids`, those that the socket may see only because its user drives them.
     driven_ids: set[int]
@@ -63,7 +65,8 @@ def read_rights(user: User, watched: frozenset[int]) -> Rights:
     if others := watched - trip_ids:
         trip_ids |= _visible_among(user, others)
     sees_all = user.may_see_trips
-    return Rights(own.driver_id, trip_ids, set() if sees_all else own.driven_ids - own.on_ids, sees_all)
+    driven_ids = set() if sees_all else own.driven_ids - own.on_ids
+    return Rights(own.driver_id, own.suspended, trip_ids, driven_ids, sees_all)
 
 
 def _visible_among(user: User, trip_ids: Iterable[int]) -> set[int]:

@@ -21,11 +21,17 @@ from realtime.auth import Identity
 from realtime.layer.hub import HubChannelLayer
 from realtime.layer.mailbox import Mailbox
 from realtime.outbox import NOTHING_TO_DRAW, PERMISSIONS_REFRESH
-from realtime.sockets.close_codes import CLOSE_FAULT, CLOSE_NOT_PERMITTED, CLOSE_NOT_SIGNED_IN, CLOSE_TRY_AGAIN
+from realtime.sockets.close_codes import (
+    CLOSE_FAULT,
+    CLOSE_NOT_PERMITTED,
+    CLOSE_NOT_SIGNED_IN,
+    CLOSE_SUSPENDED,
+    CLOSE_TRY_AGAIN,
+)
 from realtime.sockets.errors import error_frame
 from realtime.sockets.writer import SocketWriter
 from stepper.db.transactions import run_in_thread
-from stepper.errors import DomainError, NotSignedIn
+from stepper.errors import DomainError, NotPermitted, NotSignedIn
 from stepper.monitoring import log_ids
 from stepper.monitoring.figures import deliveries, traffic
 from stepper.server.frames import Connection, encode_text_frame
@@ -51,6 +57,8 @@ class ForwardingConsumer(AsyncConsumer):
 
     identity: Identity
     driver_id: int | None = None
+    # Whether that driver is suspended.
+    suspended = False
     # Set by `_attach`.
     _writer: SocketWriter
     # Connections of our own servers accept frames by a call. None: another server, which has only its `send`.
@@ -209,8 +217,9 @@ class ForwardingConsumer(AsyncConsumer):
             self._changing = asyncio.Lock()
         return self._changing
 
-    def drive_as(self, driver_id: int | None) -> None:
+    def drive_as(self, driver_id: int | None, *, suspended: bool = False) -> None:
         """Set whose positions this socket sends; None: nobody's."""
+        self.suspended = suspended
         if driver_id != self.driver_id:
             if self.driver_id is not None:
                 buffer.facts.detach_socket(self.driver_id)
@@ -302,17 +311,26 @@ class ForwardingConsumer(AsyncConsumer):
         """Redraw the page, as an older release's permissions refresh asks: anything on it may have changed."""
 
     async def refresh_permissions(self) -> None:
-        """Read the user and their session again and join the groups they may see now; close if they may see none."""
+        """Read the user and their session again and join the groups they may see now; close if they may see none.
+
+        It also closes where the driver has just been suspended: whatever the client still shows, offers or a map of
+        work, is gone with the connection. The next one says why, and has the trip that is still to be finished.
+        """
         identity = await run_in_thread(self.identity.renewed)
         if identity is None:
             await self._refuse(NotSignedIn("auth.required", _("Please sign in.")), CLOSE_NOT_SIGNED_IN)
             return
         # `prepare` checks the rights of this identity, so set the new one first.
         self.identity = identity
+        was_suspended = self.suspended
         try:
             await self._prepare()
         except DomainError as error:
             await self._refuse(error, CLOSE_NOT_PERMITTED)
+            return
+        if self.suspended and not was_suspended:
+            words = _("Your account is suspended.")
+            await self._refuse(NotPermitted("driver.not_approved", words), CLOSE_SUSPENDED)
 
     # To the client
 

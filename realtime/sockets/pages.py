@@ -102,7 +102,8 @@ class DriverPageConsumer(PageConsumer):
         return (self.driver_id,)
 
     async def prepare(self) -> None:
-        self.drive_as((await run_in_thread(commands.read_rights, self.identity.user, frozenset())).driver_id)
+        rights = await run_in_thread(commands.read_rights, self.identity.user, frozenset())
+        self.drive_as(rights.driver_id, suspended=rights.suspended)
         if self.driver_id is None:
             raise NotPermitted("driver.not_a_driver", _("This page is for drivers."))
         await self._set({groups.user(self.identity.user.pk), groups.driver(self.driver_id)})

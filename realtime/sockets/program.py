@@ -26,7 +26,7 @@ class ProgramConsumer(SocketConsumer):
 
     async def prepare(self) -> None:
         rights = await run_in_thread(commands.read_rights, self.identity.user, frozenset(self._watched))
-        self.drive_as(rights.driver_id)
+        self.drive_as(rights.driver_id, suspended=rights.suspended)
         self._watched &= rights.trip_ids
         self._left &= rights.trip_ids
         self._driven = {groups.trip(pk): rights.driver_id for pk in rights.driven_ids if rights.driver_id is not None}

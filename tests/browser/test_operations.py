@@ -185,7 +185,7 @@ def _hand_over(page: Page, trip: Trip, board: Page, next_board: Page) -> None:
 # Support
 
 
-def test_support_suspends_a_driver_and_closing_the_account_closes_the_socket(live: LiveServer, open_as: Open) -> None:
+def test_support_suspends_a_driver_whose_socket_closes_and_closes_the_account(live: LiveServer, open_as: Open) -> None:
     driver = beside(ALMATY, 0, "Daniyar Seitkali")
     OfferFactory.create(driver=driver)
     board = open_as(driver.user, "/driver/", viewport=PHONE)
@@ -202,19 +202,20 @@ def test_support_suspends_a_driver_and_closing_the_account_closes_the_socket(liv
     is_live(page)
     mark(page, "act-suspend").click()
     page.get_by_label("Reason").fill("complaints")
-    mark(page, "act-submit").click()
+    with opened.value.expect_event("close"), board.expect_websocket() as after:
+        mark(page, "act-submit").click()
     expect(mark(page, "ops-approval")).to_have_attribute("data-approval", "suspended")
     expect(mark(board, "approval-notice")).to_contain_text("Your account is suspended.")
     expect(mark(board, "offer-card")).to_have_count(0)
     expect(mark(board, "availability-toggle")).to_be_disabled()
 
-    # The page stays live for as long as they may read it: not any more once the account is closed.
+    # It connects again, to read why and finish a trip: not any more once the account is closed.
     is_live(board)
     expect(mark(page, "ops-work")).to_be_empty()
     mark(page, "act-deactivate").click()
     expect(page.get_by_role("heading", name="Close the account")).to_be_visible()
     page.get_by_label("Reason").fill("complaints proven")
-    with opened.value.expect_event("close"):
+    with after.value.expect_event("close"):
         mark(page, "act-submit").click()
     expect(mark(board, "connection-state")).not_to_contain_text("Live")
     # The page goes to the sign-in by itself.

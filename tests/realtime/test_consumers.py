@@ -647,8 +647,29 @@ async def test_suspended_driver_cannot_send_positions(connect: Connect) -> None:
     client = await connect(driver.user)
     await run(approvals.suspend)(driver.pk, await run(StaffFactory.create)())
     await client.until("notification.driver")
-    await client.send(type="driver.location.update", points=[{"lat": 1, "lng": 1}], ref="x")
     assert (await client.until("error"))["code"] == "driver.not_approved"
+    assert await client.closed_with() == 4410
+
+    again = await connect(driver.user)
+    await again.send(type="driver.location.update", points=[{"lat": 1, "lng": 1}], ref="x")
+    assert (await again.until("error", ref="x"))["code"] == "driver.not_approved"
+
+
+async def test_suspended_driver_has_the_trip_that_is_to_be_finished(connect: Connect) -> None:
+    trip = await run(TripFactory.create)(status="in_transit", driver=await run(DriverFactory.create)(at=ALMATY))
+    client = await connect(trip.driver.user)
+    await run(approvals.suspend)(trip.driver.pk, await run(StaffFactory.create)())
+    await client.until("error")
+    assert await client.closed_with() == 4410
+
+    again = await connect(trip.driver.user)
+    assert (await again.until("trip.snapshot"))["trip_id"] == trip.pk
+    await again.send(type="trip.status.update", trip_id=trip.pk, status="arrived", ref="there")
+    await again.until("ack", ref="there")
+    # Another change of their rights does not close what they have been left with.
+    await run(refresh_permissions)(f"driver.{trip.driver.pk}")
+    await run(notify)(trip.driver.user, "Something happened", audience="driver")
+    await again.until("notification.driver", title="Something happened")
 
 
 async def test_revoked_token_closes_the_socket(server: None) -> None:

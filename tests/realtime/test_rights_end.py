@@ -29,6 +29,7 @@ from drivers.positions import buffer
 from realtime import events, groups
 from realtime.sockets import base
 from realtime.sockets.base import SocketConsumer, open_sockets
+from realtime.sockets.close_codes import CLOSE_SUSPENDED
 from stepper.accounts import sessions
 from stepper.api.tokens import end_session, sign_in, token_claims
 from stepper.asgi import application
@@ -252,6 +253,8 @@ KINDS = {
     "passenger": [*EVERYBODYS, "trip list"],
     "clerk": [*EVERYBODYS, "operations room"],
 }
+# Sockets of drivers at work: closed by a suspension, and what a new one has is less.
+OF_DRIVERS = ["program", "program of a page", "driver page"]
 CASES = [(role, kind) for role in WAYS for kind in KINDS[role]]
 
 
@@ -343,6 +346,9 @@ async def _end_right(open_with: Open, role: str, kind: str, way: Callable[[Scene
         if refused is not None:
             closed_with = await client.closed_with()
             return None if closed_with == refused else f"closed with {closed_with}, not {refused}"
+        if way is suspend and kind in OF_DRIVERS:
+            closed_with = await client.closed_with()
+            return None if closed_with == CLOSE_SUSPENDED else f"closed with {closed_with}"
         fresh = _the_other(socket)
         await eventually(lambda: socket.joined == fresh.joined)
     except TimeoutError:
