@@ -20,9 +20,12 @@ from stepper.web.requests import SignedInRequest
 
 def _panel(request: SignedInRequest, driver_id: int) -> DriverPanel:
     try:
-        return DriverPanel.of(driver_id, request.user)
+        panel = DriverPanel.of(driver_id, request.user)
     except NotFound as error:
         raise Http404 from error
+    # Of their trips, which name passengers.
+    looked_at_list(request, "trips.trip")
+    return panel
 
 
 @require_safe

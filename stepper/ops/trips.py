@@ -36,9 +36,12 @@ from trips.models import Trip
 
 def _panel(request: SignedInRequest, trip_id: int) -> TripPanel:
     try:
-        return TripPanel.of(trip_id, request.user)
+        panel = TripPanel.of(trip_id, request.user)
     except NotFound as error:
         raise Http404 from error
+    # Of those who were asked, and who are around; whoever is on the trip is looked at by name.
+    looked_at_list(request, "drivers.driver")
+    return panel
 
 
 @require_safe

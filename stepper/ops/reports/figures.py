@@ -316,6 +316,10 @@ class Entry(NamedTuple):
     build: Callable[..., Report]
     permissions: tuple[str, ...] = ()
 
+    @property
+    def names_drivers(self) -> bool:
+        return DRIVERS in self.permissions
+
     def is_for(self, user: User) -> bool:
         return not self.permissions or any(user.has_perm(permission) for permission in self.permissions)
 

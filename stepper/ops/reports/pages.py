@@ -10,6 +10,7 @@ from django.utils.translation import pgettext
 from django.views.decorators.http import require_safe
 
 from stepper import limits, security_log
+from stepper.audit.looks import looked_at_list
 from stepper.dates import short_date
 from stepper.db.clock import database_now
 from stepper.errors import InvalidInput, NotPermitted, TooManyRequests
@@ -108,6 +109,8 @@ def _read(request: HttpRequest, name: str) -> tuple[Report, Scope]:
         security_log.count(SecurityEventCode.PERMISSION_REFUSED, details=request.path_info)
         raise PermissionDenied
     scope = parse_scope(request.GET, day_of(database_now()))
+    if REPORTS[name].names_drivers:
+        looked_at_list(request, "drivers.driver")
     return read_report(user, name, scope), scope
 
 

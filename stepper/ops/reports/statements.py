@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 from drivers.earnings import statements
 from drivers.models import Driver
 from stepper.admin import searching
+from stepper.audit.looks import looked_at_list
 from stepper.db.clock import database_now
 from stepper.errors import InvalidInput, NotFound, TooManyRequests
 from stepper.ops.access import ops_page
@@ -34,6 +35,7 @@ def statement(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"tabs": tabs_of(request.user), "text": text, "statements": True}
     if not request.GET.get("driver"):
         context["drivers"] = _search(text)
+        looked_at_list(request, "drivers.driver")
         return render(request, "ops/reports/statement.html", context)
     try:
         found = _read(request)

@@ -1,20 +1,25 @@
 """Looks of staff at people's data: a row a quarter of an hour, for each member of staff and person."""
 
 import datetime as dt
+import html
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.core.cache import cache
 from django.db import connections
 from django.test import Client, RequestFactory
+from django.urls import reverse
 from django.utils import timezone
 
 from stepper.audit import looks
 from stepper.models import AuditEntry, User
+from stepper.ops import urls as ops_urls
 from tests.backoffice import list_url, member_of_staff, page_url, signed_in
-from tests.factories import DriverFactory, PassengerFactory, StaffFactory, TripFactory
+from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.papers import document
+from trips.reports import keeping
 
 pytestmark = pytest.mark.django_db
 
@@ -85,6 +90,91 @@ def test_refused_page_is_no_look() -> None:
     person = PassengerFactory.create()
     assert member_of_staff("trips.view_trip").get(page_url(person)).status_code == 403
     assert seen() == []
+
+
+# How each page of the operations room is asked for, as whoever works there does. POST: data; else a query.
+OPS_PAGES: dict[str, dict[str, Any]] = {
+    "room": {},
+    "system": {},
+    "stay": {"data": {}},
+    "queue": {},
+    "claim": {"args": ["trip", "{trip}"], "data": {"action": "claim"}},
+    "search": {"query": "q=Unmistakable"},
+    "in-view": {"query": "w=76&s=43&e=78&n=44"},
+    "map-driver": {"args": ["{driver}"]},
+    "map-trip": {"args": ["{trip}"]},
+    "audit": {"query": "q={passenger}"},
+    "audit-export": {"query": "q={passenger}"},
+    # The number is the one that was typed; who has it is asked by the page.
+    "call": {},
+    "call-caller": {"data": {"phone": "{phone}"}},
+    "call-quote": {"data": {"phone": "{phone}"}},
+    "call-book": {"data": {"phone": "{phone}"}},
+    "trips": {"query": "q=Unmistakable"},
+    "trip": {"args": ["{trip}"]},
+    "trip-history": {"args": ["{trip}"], "query": "before={later}"},
+    "trip-trail": {"args": ["{trip}"]},
+    "trip-pick": {"args": ["{trip}"]},
+    "trip-edit": {"args": ["{trip}"]},
+    "trip-act": {"args": ["{trip}", "cancel"]},
+    "drivers": {"query": "q=Unmistakable"},
+    "driver": {"args": ["{driver}"]},
+    "driver-history": {"args": ["{driver}"], "query": "before={later}"},
+    "driver-act": {"args": ["{driver}", "suspend"]},
+    "reports": {},
+    "report": {"args": ["drivers"]},
+    "report-file": {"args": ["drivers", "csv"]},
+    "report-statement": {"query": "q=Unmistakable"},
+    "report-statement-file": {"args": ["csv"], "query": "driver={driver}"},
+    "fares": {},
+}
+
+
+def test_every_page_of_the_operations_room_that_names_somebody_is_a_look() -> None:
+    """Whose name, phone or plate the answer has, of them there is a look, or one at a list of their kind."""
+    assert {str(pattern.name) for pattern in ops_urls.urlpatterns} == set(OPS_PAGES)
+    drivers = [DriverFactory.create(at=ALMATY, user__name=f"{name} Unmistakable") for name in ("Daniyar", "Erlan")]
+    passenger = PassengerFactory.create(name="Zhanar Unmistakable")
+    trip = TripFactory.create(status="accepted", driver=drivers[0], organiser=passenger)
+    OfferFactory.create(trip=trip, driver=drivers[1], status="declined")
+    TripFactory.create(status="completed", driver=drivers[1], organiser=passenger)
+    keeping.rebuild()
+    values = {
+        "{trip}": str(trip.pk),
+        "{driver}": str(drivers[0].pk),
+        "{passenger}": str(passenger.pk),
+        "{phone}": str(passenger.phone),
+        "{later}": (timezone.now() + dt.timedelta(days=1)).isoformat(),
+    }
+
+    def filled(text: str) -> str:
+        for mark, value in values.items():
+            text = text.replace(mark, value)
+        return text
+
+    naming, unseen = set(), {}
+    for name, asked in OPS_PAGES.items():
+        staff = StaffFactory.create()
+        client = signed_in(staff)
+        address = reverse(f"ops:{name}", args=[filled(one) for one in asked.get("args", [])])
+        if "data" in asked:
+            response = client.post(address, {key: filled(one) for key, one in asked["data"].items()})
+        else:
+            response = client.get(f"{address}?{quote(filled(asked.get('query', '')), safe='=&')}")
+        assert response.status_code < 500, name
+        shown = html.unescape(response.getvalue().decode())
+        named = {
+            person.pk
+            for person in (passenger, *(driver.user for driver in drivers))
+            if any(str(mark) in shown for mark in (person.name, person.phone))
+        }
+        looked = set(AuditEntry.objects.filter(action="look", actor=staff).values_list("person", flat=True))
+        if named:
+            naming.add(name)
+        if named - looked and None not in looked:
+            unseen[name] = named - looked
+    assert not unseen
+    assert {"search", "trip", "trip-pick", "drivers", "report", "report-statement", "call-caller"} <= naming
 
 
 def request_of(user: User) -> Any:
