@@ -21,6 +21,7 @@ from realtime.models import PushSubscription
 from realtime.outbox import refresh_permissions
 from stepper.accounts.sign_in import forget_failures
 from stepper.models import ServiceSettings, User, credentials_removed, rights_changed
+from stepper.models.users import SECOND_FACTORS
 
 _CHANGED = {"post_add", "post_remove", "post_clear"}
 
@@ -97,7 +98,7 @@ def _on_session_deleted(instance: Session, using: str, **_more: Any) -> None:
 
 
 def _on_second_factor_changed(instance: Authenticator, using: str, **_more: Any) -> None:
-    if using == DEFAULT_DB_ALIAS and instance.type == Authenticator.Type.TOTP:
+    if using == DEFAULT_DB_ALIAS and instance.type in SECOND_FACTORS:
         _refresh_users([instance.user_id])
 
 

@@ -18,6 +18,7 @@ from django.db.models.signals import m2m_changed, post_delete, post_save, pre_de
 from stepper import security_log
 from stepper.models import SecurityEventCode as Code
 from stepper.models import ServiceSettings, User, account_changed
+from stepper.models.users import SECOND_FACTORS
 
 # What staff tune: the settings, and what says otherwise for some trips and places.
 TUNED = ("stepper.ServiceSettings", "trips.DispatchRule", "trips.PickupArea")
@@ -106,15 +107,19 @@ def _account_events(fields: dict[str, tuple[Any, Any]]) -> list[tuple[Code, str]
 
 
 def _on_second_factor_saved(instance: Authenticator, created: bool, using: str, raw: bool, **_more: Any) -> None:
-    if created and not raw and using == DEFAULT_DB_ALIAS and instance.type == Authenticator.Type.TOTP:
-        security_log.record(Code.SECOND_FACTOR_SET_UP, subject_id=instance.user_id)
+    if created and not raw and using == DEFAULT_DB_ALIAS and instance.type in SECOND_FACTORS:
+        code = Code.SECOND_FACTOR_SET_UP if instance.type == Authenticator.Type.TOTP else Code.PASSKEY_ADDED
+        security_log.record(code, subject_id=instance.user_id)
 
 
 def _on_second_factor_deleted(instance: Authenticator, using: str, origin: Any, **_more: Any) -> None:
-    """Record that it was removed; with the account it goes without saying."""
+    """Record that it was removed, and whether another one is left; with the account it goes without saying."""
     of_account = isinstance(origin, User) or getattr(origin, "model", None) is User
-    if using == DEFAULT_DB_ALIAS and instance.type == Authenticator.Type.TOTP and not of_account:
-        security_log.record(Code.SECOND_FACTOR_REMOVED, subject_id=instance.user_id)
+    if using != DEFAULT_DB_ALIAS or instance.type not in SECOND_FACTORS or of_account:
+        return
+    code = Code.SECOND_FACTOR_REMOVED if instance.type == Authenticator.Type.TOTP else Code.PASSKEY_REMOVED
+    others = Authenticator.objects.filter(user_id=instance.user_id, type__in=SECOND_FACTORS)
+    security_log.record(code, subject_id=instance.user_id, details="others are left" if others.exists() else "")
 
 
 def _differences(changed: dict[str, tuple[Any, Any]]) -> str:

@@ -256,6 +256,7 @@ STAFF_SESSION_S = env.int("STAFF_SESSION_S", 12 * 60 * 60)
 STAFF_SESSION_IDLE_S = env.int("STAFF_SESSION_IDLE_S", 60 * 60)
 
 ACCOUNT_ADAPTER = "stepper.accounts.adapter.AccountAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", *(["webauthn"] if HTTPS else [])]  # passkeys need TLS
 ACCOUNT_LOGIN_METHODS = {"email", "phone"}
 ACCOUNT_SIGNUP_FIELDS = ["phone", "email", "password1*"]
 # A link ends with the password, with the address it was sent to and with a restore. allauth's would count its aliases.

@@ -16,6 +16,7 @@ from stepper import security_log
 from stepper.accounts.factor_adapter import SecretUnreadable
 from stepper.db.transactions import in_transaction
 from stepper.models import SecurityEventCode, User
+from stepper.models.users import SECOND_FACTORS
 
 logger = logging.getLogger("stepper.accounts.codes")
 
@@ -28,8 +29,17 @@ def authenticators_of(user_id: int) -> QuerySet[Authenticator]:
     return found
 
 
+def factors_of(user: User) -> list[str]:
+    """Return the type of each second factor, one for each passkey; recovery codes are none."""
+    return list(authenticators_of(user.pk).filter(type__in=SECOND_FACTORS).values_list("type", flat=True))
+
+
 def has_second_factor(user: User) -> bool:
-    """Return whether an authenticator app is set up; recovery codes alone are none."""
+    """Return whether an authenticator app or a passkey is set up; recovery codes alone are none."""
+    return authenticators_of(user.pk).filter(type__in=SECOND_FACTORS).exists()
+
+
+def has_app(user: User) -> bool:
     return authenticators_of(user.pk).filter(type=Authenticator.Type.TOTP).exists()
 
 
@@ -53,10 +63,10 @@ def use_code(user: User, code: str) -> bool:
     """
     rows = {row.type: row for row in authenticators_of(user.pk).select_for_update()}
     app, recovery = rows.get(Authenticator.Type.TOTP), rows.get(Authenticator.Type.RECOVERY_CODES)
-    if app is None:
+    if rows.keys().isdisjoint(SECOND_FACTORS):
         return False
     try:
-        if _use_app_code(app, code):
+        if app is not None and _use_app_code(app, code):
             return True
         if recovery is None or not RecoveryCodes(recovery).validate_code(code):
             return False

@@ -21,6 +21,7 @@ from stepper.sms import sending
 # When the password, or a code to the phone, was last checked in this session, Unix time.
 CONFIRMED_AT = "confirmed_at"
 CONFIRMED_FOR_S = 15 * 60
+PASSKEY_REFUSED = _("The passkey was not accepted. Try again, or enter a code.")
 # A form that was opened in time may be sent for so long.
 FORM_OPEN_S = 15 * 60
 
@@ -91,8 +92,12 @@ def require_confirmed(session: SessionBase, user: User, *, opens_form: bool = Fa
         raise ConfirmationRequired()
 
 
-def confirm(request: HttpRequest, session: SessionBase, user: User, password: str, code: str = "") -> None:
-    """Check the password of a signed-in user, and the code where they have a second factor; note it in their session.
+def confirm(
+    request: HttpRequest, session: SessionBase, user: User, password: str, code: str = "", passkey: str = ""
+) -> None:
+    """Check the password of a signed-in user, and the second factor where they have one; note it in their session.
+
+    `passkey`: what the browser answered to `passkey_proofs.make_request`, in place of a code.
 
     Both are counted like a sign-in. `request` says from which device and address they are tried.
 
@@ -108,10 +113,10 @@ def confirm(request: HttpRequest, session: SessionBase, user: User, password: st
         message = _("This is not your password.")
         raise InvalidInput("auth.password_wrong", message, {"password": [message]})
     if codes.has_second_factor(user):
-        if not code:
+        if not (code or passkey):
             message = _("Enter the code of your authenticator app, or a recovery code.")
             raise InvalidInput("auth.code_required", message, {"code": [message]})
-        if not sign_in.check_code(request, user, code):
-            message = _("This code is wrong or was used before.")
+        if not sign_in.check_factor(request, user, code=code, passkey=passkey):
+            message = PASSKEY_REFUSED if passkey else _("This code is wrong or was used before.")
             raise InvalidInput("auth.code_invalid", message, {"code": [message]})
     note_confirmed(session)

@@ -2,6 +2,7 @@
 
 import base64
 
+from allauth.mfa import app_settings
 from allauth.mfa.adapter import DefaultMFAAdapter
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -28,8 +29,12 @@ class FactorAdapter(DefaultMFAAdapter):
         except InvalidToken as error:
             raise SecretUnreadable from error
 
+    def _get_site_name(self) -> str:
+        """Name the service to who makes a passkey, whatever name it is reached by."""
+        return str(app_settings.TOTP_ISSUER)
+
     def _get_user_identifier(self, user: object) -> str:
-        """Name the account in the authenticator app by what its user signs in with."""
+        """Name the account in the authenticator app, and to who chooses a passkey, by what its user signs in with."""
         return str(getattr(user, "email", None) or getattr(user, "phone", None) or user)
 
 

@@ -15,8 +15,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from stepper.accounts import phone_changes
-from stepper.accounts.code_stage import CodeField
+from stepper.accounts import passkey_proofs, phone_changes
+from stepper.accounts.code_stage import CodeField, PasskeyField, describe_code
 from stepper.accounts.confirmation import (
     ConfirmationRequired,
     NothingToConfirmWith,
@@ -40,17 +40,22 @@ class OwnCodeForm(SmsCodeForm):
     """The code from the SMS, and that of the authenticator app where the account has one."""
 
     second_code = CodeField(
-        label=gettext_lazy("Code of your authenticator app"), help_text=gettext_lazy("Or a recovery code.")
+        label=gettext_lazy("Code of your authenticator app"),
+        required=False,
+        help_text=gettext_lazy("Or a recovery code."),
     )
+    passkey = PasskeyField()
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not phone_changes.needs_second_code(user):
-            del self.fields["second_code"]
+            del self.fields["second_code"], self.fields["passkey"]
+        else:
+            describe_code(self.fields["second_code"], user)
 
 
 @never_cache
-@sensitive_post_parameters("code", "second_code")
+@sensitive_post_parameters("code", "second_code", "passkey")
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def confirm(request: SignedInRequest) -> HttpResponse:
@@ -87,8 +92,10 @@ def confirm(request: SignedInRequest) -> HttpResponse:
 
 
 def _confirm_own(request: SignedInRequest, process: PhoneCodeProcess, form: OwnCodeForm) -> None:
-    code, second_code = form.cleaned_data["code"], form.cleaned_data.get("second_code", "")
-    phone_changes.confirm_own(request, request.user, request.session, process.token, code, second_code)
+    second = {name: form.cleaned_data.get(name, "") for name in ("second_code", "passkey")}
+    phone_changes.confirm_own(
+        request, request.user, request.session, process.token, form.cleaned_data["code"], **second
+    )
 
 
 def _confirm_page(
@@ -99,9 +106,14 @@ def _confirm_page(
         "form": form,
         "process": process,
         "next": wanted if is_ours(request, wanted) else "",
+        "passkey_request": _make_request(request.user) if process is not None else None,
         "removes": confirms_by_code(request.user) and not request.user.has_verified_phone,
     }
     return render(request, "account/phone_confirm.html", context, status=status)
+
+
+def _make_request(user: User) -> str | None:
+    return passkey_proofs.make_request(user) if phone_changes.needs_second_code(user) else None
 
 
 @never_cache

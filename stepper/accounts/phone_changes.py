@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from stepper import security_log
 from stepper.accounts import codes, phone_codes, phone_proofs, sign_in
-from stepper.accounts.confirmation import confirms_by_code, note_confirmed, require_confirmed
+from stepper.accounts.confirmation import PASSKEY_REFUSED, confirms_by_code, note_confirmed, require_confirmed
 from stepper.accounts.phone_codes import Sent
 from stepper.db.transactions import in_transaction
 from stepper.errors import InvalidInput, NotPermitted, Text
@@ -41,12 +41,20 @@ def needs_second_code(user: User) -> bool:
 
 
 def confirm_own(
-    request: HttpRequest, user: User, session: SessionBase, token: str, code: str, second_code: str = ""
+    request: HttpRequest,
+    user: User,
+    session: SessionBase,
+    token: str,
+    code: str,
+    *,
+    second_code: str = "",
+    passkey: str = "",
 ) -> None:
     """Take the code sent to the account's number: the number is verified, and the user of this session confirmed.
 
     Where the number was not verified and nobody proved a password, what was from before is removed; this session stays.
-    `second_code`: of the authenticator app, where `needs_second_code`; whoever has the SIM card alone confirms nothing.
+    `second_code`: of the authenticator app, where `needs_second_code`, or `passkey`, what the browser answered to
+    `passkey_proofs.make_request`; whoever has the SIM card alone confirms nothing.
 
     Raises:
         ConfirmationRequired, NothingToConfirmWith: as `require_confirmed`, where there is a password.
@@ -58,11 +66,12 @@ def confirm_own(
     if not by_code:
         require_confirmed(session, user)
     if needs_second_code(user):
-        if not second_code:
+        if not (second_code or passkey):
             raise _second_code_refused("auth.code_required", _("Enter the code of your authenticator app."))
         phone = phone_codes.check(token, code, PhonePurpose.OWN, user, uses_up=False)
-        if not sign_in.check_code(request, user, second_code):
-            raise _second_code_refused("auth.code_invalid", _("This code is wrong or was used before."))
+        if not sign_in.check_factor(request, user, code=second_code, passkey=passkey):
+            message = PASSKEY_REFUSED if passkey else _("This code is wrong or was used before.")
+            raise _second_code_refused("auth.code_invalid", message)
         phone_codes.use_up(token)
     else:
         phone = phone_codes.check(token, code, PhonePurpose.OWN, user)

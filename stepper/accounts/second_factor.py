@@ -1,8 +1,8 @@
-"""Two-step sign-in: setting up a second factor, its recovery codes, and taking it away.
+"""Two-step sign-in: setting up an authenticator app, the recovery codes, and taking all of it away.
 
-Whoever sets it up or takes it away is signed out everywhere else, programs too. So every session of an account with a
-second factor was opened with a code, or is the one that set it up, and whether staff's rights count is a property of
-the account (`User.may_act_as_staff`).
+Passkeys are `stepper.accounts.passkeys`. Whoever sets the first factor up or takes one away is signed out everywhere
+else, programs too. So every session of an account with a second factor was opened with one, or is the one that set it
+up, and whether staff's rights count is a property of the account (`User.may_act_as_staff`).
 """
 
 import base64
@@ -17,8 +17,8 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.utils.translation import gettext_lazy as _
 
 from stepper import limits, security_log
-from stepper.accounts import sessions
-from stepper.accounts.codes import LAST_STEP, authenticators_of, find_step, has_second_factor
+from stepper.accounts import factor_mails, sessions
+from stepper.accounts.codes import LAST_STEP, authenticators_of, find_step, has_app, has_second_factor
 from stepper.accounts.confirmation import require_confirmed
 from stepper.accounts.factor_adapter import SecretUnreadable
 from stepper.db.transactions import in_transaction
@@ -50,7 +50,7 @@ def offer_secret(user: User, session: SessionBase) -> Offered:
         Conflict: second_factor.exists.
     """
     require_confirmed(session, user)
-    if has_second_factor(user):
+    if has_app(user):
         raise _exists()
     secret = _pending_secret(session)
     if secret is None:
@@ -70,11 +70,11 @@ def _pending_secret(session: SessionBase) -> str | None:
 
 
 def _exists() -> Conflict:
-    return Conflict("second_factor.exists", _("Two-step sign-in is on already."))
+    return Conflict("second_factor.exists", _("An authenticator app is set up already."))
 
 
 def set_up(user: User, session: SessionBase, code: str) -> list[str]:
-    """Switch two-step sign-in on with a code made from the secret offered, and return the recovery codes.
+    """Add the app with a code made from the secret offered; return the recovery codes if two-step sign-in was off.
 
     Raises:
         ConfirmationRequired, NothingToConfirmWith: as `require_confirmed`.
@@ -84,7 +84,7 @@ def set_up(user: User, session: SessionBase, code: str) -> list[str]:
     """
     require_confirmed(session, user)
     limits.count_call("second_factor.set_up", user.pk, setting="changes_per_min")
-    if has_second_factor(user):
+    if has_app(user):
         raise _exists()
     secret = _pending_secret(session)
     step = find_step(secret, code) if secret is not None else None
@@ -98,20 +98,25 @@ def set_up(user: User, session: SessionBase, code: str) -> list[str]:
 
 @in_transaction
 def _store(user: User, session: SessionBase, secret: str, step: int) -> list[str]:
-    """Store secret and recovery codes under the lock of the account, and end its other sessions."""
+    """Store it under the lock of the account; as the first factor with recovery codes, ending the other sessions."""
     User.objects.lock_active(user.pk)
-    if has_second_factor(user):
+    if has_app(user):
         raise _exists()
+    was_on = has_second_factor(user)
     # The code that confirmed it is used up.
     row = TOTP.activate(user, secret).instance
     row.data[LAST_STEP] = step
     row.save(update_fields=["data"])
-    recovery_codes = _new_recovery_codes(user)
+    factor_mails.tell(user, "app_added")
+    if was_on:
+        return []
+    recovery_codes = make_recovery_codes(user)
     sessions.end_sessions_of(user.pk, keep=session)
     return recovery_codes
 
 
-def _new_recovery_codes(user: User) -> list[str]:
+def make_recovery_codes(user: User) -> list[str]:
+    """Replace the recovery codes of an account, whose row is locked."""
     authenticators_of(user.pk).filter(type=Authenticator.Type.RECOVERY_CODES).delete()
     recovery_codes: list[str] = RecoveryCodes.activate(user).generate_codes()
     return recovery_codes
@@ -144,7 +149,7 @@ def _renew(user: User) -> list[str]:
     User.objects.lock_active(user.pk)
     if not has_second_factor(user):
         raise _missing()
-    recovery_codes = _new_recovery_codes(user)
+    recovery_codes = make_recovery_codes(user)
     security_log.record(SecurityEventCode.RECOVERY_CODES_RENEWED, subject_id=user.pk)
     return recovery_codes
 
@@ -153,8 +158,34 @@ def _missing() -> Conflict:
     return Conflict("second_factor.missing", _("Two-step sign-in is off."))
 
 
+def remove_app(user: User, session: SessionBase) -> None:
+    """Remove the authenticator app of an account that goes on with passkeys, and end its other sessions.
+
+    Raises:
+        ConfirmationRequired, NothingToConfirmWith: as `require_confirmed`.
+        Conflict: second_factor.missing, there is no app; second_factor.only_app, there are no passkeys.
+        TooManyRequests: rate.limited.
+    """
+    require_confirmed(session, user)
+    limits.count_call("second_factor.remove_app", user.pk, setting="changes_per_min")
+    _remove_app(user, session)
+
+
+@in_transaction
+def _remove_app(user: User, session: SessionBase) -> None:
+    User.objects.lock_active(user.pk)
+    types = set(authenticators_of(user.pk).values_list("type", flat=True))
+    if Authenticator.Type.TOTP not in types:
+        raise Conflict("second_factor.missing", _("No authenticator app is set up."))
+    if Authenticator.Type.WEBAUTHN not in types:
+        raise Conflict("second_factor.only_app", _("You have no passkey. Switch two-step sign-in off instead."))
+    authenticators_of(user.pk).filter(type=Authenticator.Type.TOTP).delete()
+    sessions.end_sessions_of(user.pk, keep=session)
+    factor_mails.tell(user, "app_removed")
+
+
 def turn_off(user: User, session: SessionBase) -> None:
-    """Switch two-step sign-in off, and end the account's other sessions.
+    """Switch two-step sign-in off: remove app, passkeys and recovery codes, and end the account's other sessions.
 
     Raises:
         ConfirmationRequired, NothingToConfirmWith: as `require_confirmed`.
@@ -167,7 +198,7 @@ def turn_off(user: User, session: SessionBase) -> None:
 
 
 def remove_by_staff(user_id: int, staff: User) -> None:
-    """Take away the second factor of somebody who has lost their phone and recovery codes, and end their sessions.
+    """Take away app and passkeys of somebody who has lost them and their recovery codes, and end their sessions.
 
     Raises:
         NotFound: user.not_found.
@@ -180,17 +211,17 @@ def remove_by_staff(user_id: int, staff: User) -> None:
 
 @in_transaction
 def remove(user_id: int, *, keep: SessionBase | None = None) -> None:
-    """Delete a second factor with its recovery codes, and end the account's sessions but the one to keep.
+    """Delete app, passkeys and recovery codes, and end the account's sessions but the one to keep.
 
     Raises:
         Conflict: second_factor.missing.
     """
-    User.objects.select_for_update(no_key=True).get(pk=user_id)
-    rows = authenticators_of(user_id)
-    if not rows.filter(type=Authenticator.Type.TOTP).exists():
+    user = User.objects.select_for_update(no_key=True).get(pk=user_id)
+    if not has_second_factor(user):
         raise _missing()
-    rows.delete()
+    authenticators_of(user_id).delete()
     sessions.end_sessions_of(user_id, keep=keep)
+    factor_mails.tell(user, "off")
 
 
 def require_own_to_demand(user: User) -> None:

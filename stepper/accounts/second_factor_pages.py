@@ -6,6 +6,7 @@ What shows a secret asks for the password first (`stepper.accounts.confirmation`
 from typing import Any
 from urllib.parse import quote
 
+from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -17,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from stepper.accounts import codes, second_factor
+from stepper.accounts import codes, passkey_proofs, second_factor
 from stepper.accounts.code_stage import CodeField
 from stepper.accounts.confirmation import is_confirmed
 from stepper.errors import Conflict, DomainError, InvalidInput, TooManyRequests
@@ -35,8 +36,15 @@ class SetUpForm(forms.Form):
 def overview(request: SignedInRequest) -> HttpResponse:
     """Say whether two-step sign-in is on, and what can be done."""
     user = request.user
-    is_on = codes.has_second_factor(user)
-    context: dict[str, Any] = {"is_on": is_on, "is_confirmed": is_confirmed(request.session, user, opens_form=True)}
+    factors = codes.factors_of(user)
+    is_on = bool(factors)
+    context: dict[str, Any] = {
+        "is_on": is_on,
+        "has_app": Authenticator.Type.TOTP in factors,
+        "passkeys": factors.count(Authenticator.Type.WEBAUTHN),
+        "passkeys_offered": passkey_proofs.are_offered(),
+        "is_confirmed": is_confirmed(request.session, user, opens_form=True),
+    }
     if is_on:
         context["codes_left"] = second_factor.count_recovery_codes(user)
     return render(request, "account/second_factor.html", context)
@@ -53,16 +61,16 @@ def set_up(request: SignedInRequest) -> HttpResponse:
     try:
         if form.is_valid():
             recovery_codes = second_factor.set_up(request.user, request.session, form.cleaned_data["code"])
-            return _show_codes(request, recovery_codes, is_new=True)
+            return show_first_codes(request, recovery_codes, _("The authenticator app is set up."))
     except Conflict as error:
-        return _lead_back(request, error)
+        return lead_back(request, error)
     except (InvalidInput, TooManyRequests) as error:
         refusal = error
         form.add_error("code" if error.fields else None, error.reasons)
     try:
         offered = second_factor.offer_secret(request.user, request.session)
     except Conflict as error:
-        return _lead_back(request, error)
+        return lead_back(request, error)
     context = {"form": form, "offered": offered}
     response = render(request, "account/second_factor_set_up.html", context, status=422 if form.errors else 200)
     return with_retry_after(response, refusal)
@@ -76,7 +84,7 @@ def renew_codes(request: SignedInRequest) -> HttpResponse:
     try:
         recovery_codes = second_factor.renew_recovery_codes(request.user, request.session)
     except Conflict as error:
-        return _lead_back(request, error)
+        return lead_back(request, error)
     return _show_codes(request, recovery_codes, is_new=False)
 
 
@@ -87,14 +95,34 @@ def turn_off(request: SignedInRequest) -> HttpResponse:
     try:
         second_factor.turn_off(request.user, request.session)
     except Conflict as error:
-        return _lead_back(request, error)
+        return lead_back(request, error)
     messages.success(request, _("Two-step sign-in is off. You were signed out everywhere else."))
     return redirect("stepper:second-factor")
 
 
-def _lead_back(request: SignedInRequest, error: Conflict) -> HttpResponse:
+@require_POST
+@login_required
+def remove_app(request: SignedInRequest) -> HttpResponse:
+    """Remove the authenticator app; passkeys stay."""
+    try:
+        second_factor.remove_app(request.user, request.session)
+    except Conflict as error:
+        return lead_back(request, error)
+    messages.success(request, _("The authenticator app is removed. You were signed out everywhere else."))
+    return redirect("stepper:second-factor")
+
+
+def lead_back(request: SignedInRequest, error: Conflict) -> HttpResponse:
     """Lead to the overview, which shows how it is: pressed twice, or on two devices."""
     messages.info(request, str(error.message))
+    return redirect("stepper:second-factor")
+
+
+def show_first_codes(request: SignedInRequest, recovery_codes: list[str], added: str) -> HttpResponse:
+    """Show the recovery codes that came with the first factor; a further one came with none: lead to the overview."""
+    if recovery_codes:
+        return _show_codes(request, recovery_codes, is_new=True)
+    messages.success(request, added)
     return redirect("stepper:second-factor")
 
 

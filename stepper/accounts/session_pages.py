@@ -16,12 +16,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from stepper.accounts import codes, confirmation, sessions, sign_in
-from stepper.accounts.code_stage import CodeField
+from stepper.accounts import codes, confirmation, passkey_proofs, sessions, sign_in
+from stepper.accounts.code_stage import CodeField, PasskeyField, describe_code
 from stepper.accounts.devices import describe_device
 from stepper.accounts.views import clear_site_data
 from stepper.errors import DomainError, NotFound
-from stepper.models import AccountSession
+from stepper.models import AccountSession, User
 from stepper.web.confirmation import is_ours, resolve_home
 from stepper.web.refusals import with_retry_after
 from stepper.web.requests import SignedInRequest
@@ -42,38 +42,37 @@ class ConfirmForm(forms.Form):
         required=False,
         help_text=gettext_lazy("From your authenticator app. Without your phone: a recovery code."),
     )
+    passkey = PasskeyField()
     next = forms.CharField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, has_second_factor: bool, **kwargs: Any) -> None:
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if not has_second_factor:
-            del self.fields["code"]
+        if codes.has_second_factor(user):
+            describe_code(self.fields["code"], user)
+        else:
+            del self.fields["code"], self.fields["passkey"]
 
 
 @never_cache
-@sensitive_post_parameters("password", "code")
+@sensitive_post_parameters("password", "code", "passkey")
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def confirm(request: SignedInRequest) -> HttpResponse:
-    """Ask for the password, and the code of a second factor; note that they were right, and lead back."""
+    """Ask for the password, and the second factor; note that they were right, and lead back."""
     wanted = request.POST.get("next") or request.GET.get("next", "")
     back = wanted if is_ours(request, wanted) else resolve_home()
     if confirmation.confirms_by_code(request.user):
         return redirect(f"{reverse('stepper:phone-confirm')}?{urlencode({'next': back})}")
     if not request.user.has_usable_password():
         return render(request, "account/password_none.html", status=403)
-    form = ConfirmForm(
-        request.POST if request.method == "POST" else None,
-        initial={"next": back},
-        has_second_factor=codes.has_second_factor(request.user),
-    )
+    form = ConfirmForm(request.user, request.POST if request.method == "POST" else None, initial={"next": back})
     if request.method != "POST":
-        return render(request, "account/confirm.html", {"form": form, "back": back})
+        return _confirm_page(request, form, 200)
     refusal = None
     if form.is_valid():
         try:
-            password, code = form.cleaned_data["password"], form.cleaned_data.get("code", "")
-            confirmation.confirm(request, request.session, request.user, password, code)
+            given = {name: form.cleaned_data.get(name, "") for name in ("password", "code", "passkey")}
+            confirmation.confirm(request, request.session, request.user, **given)
         except DomainError as error:
             refusal = error
             form.add_error(next(iter(error.fields), None), error.reasons)
@@ -83,8 +82,12 @@ def confirm(request: SignedInRequest) -> HttpResponse:
             # Not by `redirect`, which takes an address without a slash for the name of a view.
             return HttpResponseRedirect(back)
     status = refusal.status if refusal is not None else 422
-    response = render(request, "account/confirm.html", {"form": form, "back": back}, status=status)
-    return with_retry_after(response, refusal)
+    return with_retry_after(_confirm_page(request, form, status), refusal)
+
+
+def _confirm_page(request: SignedInRequest, form: ConfirmForm, status: int) -> HttpResponse:
+    context = {"form": form, "passkey_request": passkey_proofs.make_request(request.user)}
+    return render(request, "account/confirm.html", context, status=status)
 
 
 @never_cache

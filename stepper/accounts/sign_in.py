@@ -1,7 +1,7 @@
 """Signing in with a password: one verb for every way in, with its limits.
 
 Whoever asks for a password (the page, the administration, `POST /api/token`, a form that wants it once more) comes
-through `authenticate` or `check_password`; whoever asks for a code of a second factor, through `check_code`.
+through `authenticate` or `check_password`; whoever asks for a second factor, through `check_code` or `check_factor`.
 
 - Failures are counted by account, whatever name it was called by, else by the login as it would be stored; and by the
   client's address. A login without an account is counted, answered and hashed like one with an account.
@@ -32,7 +32,7 @@ from django.utils.translation import ngettext
 from redis.exceptions import RedisError
 
 from stepper import security_log
-from stepper.accounts import codes
+from stepper.accounts import codes, passkey_proofs
 from stepper.errors import TooManyRequests
 from stepper.limits import Window, digest, too_many
 from stepper.models import SecurityEventCode, User
@@ -98,6 +98,20 @@ def check_code(request: HttpRequest, user: User, code: str) -> bool:
         RedisError: the counters are away.
     """
     return _check(request, user, login="", verify=lambda: codes.use_code(user, code), is_code=True)
+
+
+def check_factor(request: HttpRequest, user: User, *, code: str, passkey: str = "") -> bool:
+    """Check a code as `check_code` does, or what the browser answered to `passkey_proofs.make_request` if it did.
+
+    A passkey that is refused is counted like a wrong code.
+
+    Raises:
+        TooManyRequests: rate.limited
+        RedisError: the counters are away.
+    """
+    if not passkey:
+        return check_code(request, user, code)
+    return _check(request, user, login="", verify=lambda: passkey_proofs.use(user, passkey), is_code=True)
 
 
 def count_sign_up(request: HttpRequest) -> None:

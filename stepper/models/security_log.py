@@ -21,6 +21,8 @@ class SecurityEventCode(models.TextChoices):
     SESSIONS_ENDED = "sessions.ended", _("all or all other sessions ended")
     SECOND_FACTOR_SET_UP = "second_factor.set_up", _("two-step sign-in set up")
     SECOND_FACTOR_REMOVED = "second_factor.removed", _("two-step sign-in removed")
+    PASSKEY_ADDED = "passkey.added", _("passkey added")
+    PASSKEY_REMOVED = "passkey.removed", _("passkey removed")
     RECOVERY_CODE_USED = "recovery_code.used", _("recovery code used")
     RECOVERY_CODES_RENEWED = "recovery_codes.renewed", _("recovery codes renewed")
     TOKEN_REFRESHED = "token.refreshed", _("token refreshed")

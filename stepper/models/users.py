@@ -32,6 +32,8 @@ account_changed = Signal()
 # Sent in the transaction that takes away everything by which an account was opened: `user_id`.
 credentials_removed = Signal()
 WATCHED = RIGHTS | {"email", "phone", "max_overlapping_trips"}
+# Types of allauth's authenticators that are one; recovery codes stand in for them.
+SECOND_FACTORS = ("totp", "webauthn")
 
 
 class Theme(models.TextChoices):
@@ -64,7 +66,7 @@ class UserQuerySet(models.QuerySet["User"]):
     def with_demanded_factor(self) -> "UserQuerySet":
         """Leave out those without a second factor where the settings demand one of staff."""
         demanded = ServiceSettings.objects.using(self.db).filter(staff_second_factor=True)
-        own = User._base_manager.using(self.db).filter(pk=OuterRef("pk"), authenticator__type="totp")
+        own = User._base_manager.using(self.db).filter(pk=OuterRef("pk"), authenticator__type__in=SECOND_FACTORS)
         return self.filter(~Exists(demanded) | Exists(own))
 
 

@@ -133,6 +133,10 @@ def _position_of_caller(call: dict[str, Any]) -> dict[str, Any]:
     return call if call["position_of"] == PositionOf.SENDER else call | {"lat": None, "lng": None}
 
 
+def _name_alone(data: dict[str, Any]) -> dict[str, Any]:
+    return {"name": data["name"]} if "name" in data else {}
+
+
 def _not_as_staff(person: Person) -> Q:
     """What somebody did to others' trips as staff is about those, and has their names and numbers."""
     return Q(by=person.user_id) & ~Q(role=Role.STAFF)
@@ -156,7 +160,8 @@ SECTIONS: Final[tuple[Section, ...]] = (
     Section("email_changes", AddressChange, _of_user("user"), ("user",), hidden=("password_digest", "token_digest")),
     Section("email_codes", AddressCode, _of_user("user"), ("user",), hidden=("code_digest",)),
     Section("phone_codes", PhoneCode, _of_user("user"), ("user",), hidden=("token_digest", "code_digest")),
-    Section("second_factors", Authenticator, _of_user("user"), ("user",), hidden=("data",)),
+    # Of the keys and secrets only what a passkey is called.
+    Section("second_factors", Authenticator, _of_user("user"), ("user",), instead={"data": _name_alone}),
     Section("sessions", AccountSession, _of_user("user"), ("user",), hidden=("session", "auth_hash")),
     Section("security_log", SecurityEvent, _of_user("subject"), ("subject",), hidden=("login_digest", "actor")),
     # That staff looked at or changed something of theirs, and when; not who did, nor what was about others, too.

@@ -11,14 +11,14 @@ from django.http import HttpRequest, HttpResponseBase
 
 from stepper.web.static_files import StaticFileResponse
 
-# Pages ask for the position, of drivers and of who books; the dashboard keeps the screen on while online. What
-# browsers would allow beside that is off (sound after a touch is allowed without it); not named are features that not
-# every Chromium knows, as it would write a warning about each page.
-_ON = ("geolocation", "screen-wake-lock")
+# Pages ask for the position, of drivers and of who books; the dashboard keeps the screen on while online; signing in
+# uses passkeys. What browsers would allow beside that is off (sound after a touch is allowed without it); not named are
+# features that not every Chromium knows, as it would write a warning about each page.
+_ON = ("geolocation", "publickey-credentials-get", "screen-wake-lock")
 _OFF = (
     *("accelerometer", "autoplay", "browsing-topics", "camera", "display-capture", "encrypted-media"),
     *("fullscreen", "gamepad", "gyroscope", "hid", "idle-detection", "local-fonts", "magnetometer", "microphone"),
-    *("midi", "otp-credentials", "payment", "picture-in-picture", "publickey-credentials-get"),
+    *("midi", "otp-credentials", "payment", "picture-in-picture"),
     *("serial", "storage-access", "usb", "window-management", "xr-spatial-tracking"),
 )
 PERMISSIONS_POLICY = ", ".join([*(f"{name}=(self)" for name in _ON), *(f"{name}=()" for name in _OFF)])

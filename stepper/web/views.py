@@ -6,7 +6,14 @@ from django.urls import path
 from django.views.decorators.http import require_safe
 
 from drivers.models import Driver
-from stepper.accounts import address_pages, own_phone_pages, phone_pages, second_factor_pages, session_pages
+from stepper.accounts import (
+    address_pages,
+    own_phone_pages,
+    passkey_pages,
+    phone_pages,
+    second_factor_pages,
+    session_pages,
+)
 from stepper.models import ServiceSettings
 from stepper.personal import pages as personal
 from stepper.web import health, installation, languages
@@ -66,6 +73,11 @@ urlpatterns = [
     path("accounts/two-step/set-up/", second_factor_pages.set_up, name="second-factor-set-up"),
     path("accounts/two-step/recovery-codes/", second_factor_pages.renew_codes, name="recovery-codes-renew"),
     path("accounts/two-step/turn-off/", second_factor_pages.turn_off, name="second-factor-turn-off"),
+    path("accounts/two-step/app/remove/", second_factor_pages.remove_app, name="second-factor-remove-app"),
+    path("accounts/two-step/passkeys/", passkey_pages.listing, name="passkeys"),
+    path("accounts/two-step/passkeys/add/", passkey_pages.add, name="passkey-add"),
+    path("accounts/two-step/passkeys/<row:passkey_id>/", passkey_pages.edit, name="passkey"),
+    path("accounts/two-step/passkeys/<row:passkey_id>/remove/", passkey_pages.remove, name="passkey-remove"),
     path("manifest.webmanifest", installation.manifest, name="manifest"),
     path("sw.js", installation.service_worker, name="service-worker"),
     path("offline/", installation.offline, name="offline"),

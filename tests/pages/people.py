@@ -16,6 +16,7 @@ from drivers.models import (
 )
 from realtime.models import Notification
 from stepper.accounts import addresses
+from stepper.accounts.passkeys import passkeys_of
 from stepper.accounts.reset_tokens import reset_tokens
 from stepper.models import AccountSession, AddressChange, DayCount, ServiceSettings, User
 from tests.factories import (
@@ -49,6 +50,7 @@ from tests.pages.ops_panels import steerer
 from tests.pages.reports import finance
 from tests.pages.staff import auditor, dispatcher
 from tests.papers import accept_all, applicant, document, draft
+from tests.passkeys import give_passkey
 from trips import changes, safety, shares
 from trips.models import Rating, SavedPlace, Trip, TripWatch, Wish
 from trips.states import ASSIGNED, Role, Stall, TripStatus
@@ -252,6 +254,16 @@ def two_step() -> User:
     return user
 
 
+def with_passkeys() -> Person:
+    """Somebody with an app and two passkeys, one of which has as long a name as can be."""
+    user = two_step_of("passkeys")
+    for name in ("Phone", f"{LONG_NAME} {LONG_NAME}"[:60]):
+        give_passkey(user, name)
+    first = passkeys_of(user)[0]
+    first.record_usage()
+    return Person(user, {"passkey": first.pk})
+
+
 def unconfirmed() -> Person:
     """Somebody who signed in a while ago: what changes the account asks for the password first."""
     person = Person(two_step_of("unconfirmed"), is_confirmed=False)
@@ -365,6 +377,7 @@ MAKERS: dict[str, Callable[..., User | Person]] = {
     "reader": reader,
     "two-step": two_step,
     "unconfirmed": unconfirmed,
+    "passkeys": with_passkeys,
     "no-password": no_password,
     "no-proof": no_proof,
     "unverified": unverified,

@@ -19,6 +19,8 @@ from drivers.earnings.periods import Kind
 from drivers.models import Approval
 from drivers.papers import STEPS
 from drivers.views import TABS
+from stepper.accounts.code_stage import CodeForm
+from stepper.accounts.passkey_pages import AddForm
 from stepper.api.errors import refusal_response
 from stepper.errors import InvalidInput, Unavailable
 from stepper.limits import too_many
@@ -89,6 +91,18 @@ def _too_many(request: HttpRequest) -> HttpResponse:
     return over_limit(request, too_many(60))
 
 
+def _lists_no_passkey(request: HttpRequest) -> HttpResponse:
+    return render(request, "account/passkeys.html", {"is_offered": True, "has_room": True})
+
+
+def _offers_a_passkey(request: HttpRequest) -> HttpResponse:
+    return render(request, "account/passkey_add.html", {"form": AddForm(), "offered": "{}"})
+
+
+def _asks_for_a_passkey(request: HttpRequest) -> HttpResponse:
+    return render(request, "account/code.html", {"form": CodeForm(User()), "passkey_request": "{}"})
+
+
 def _sends_no_sms(request: HttpRequest) -> HttpResponse:
     return render(request, "account/phone_not_offered.html", status=404)
 
@@ -120,6 +134,12 @@ STRANGERS = [
         shows="[name=cancel]",
         needs="two-step",
         act=acts.sign_in_with_password,
+    ),
+    Row(
+        "sign-in-second-step-passkey",
+        "/accounts/login/second-step/",
+        shows="[data-passkey-start]",
+        answer=_asks_for_a_passkey,
     ),
     Row("sign-in-second-step-left", "/accounts/login/second-step/", shows="[name=login]"),
     Row("phone-sign-in", "/accounts/sign-in/phone/", shows="[data-testid=phone-input]"),
@@ -190,6 +210,13 @@ PASSENGERS = [
         act=acts.enter_wrong_code,
     ),
     Row("second-factor-on", "/accounts/two-step/", "two-step", shows="#recovery-codes"),
+    Row("second-factor-passkeys", "/accounts/two-step/", "passkeys", shows="#remove-app"),
+    Row("passkeys-without-https", "/accounts/two-step/passkeys/", "passkeys", shows="[data-testid=passkey-list]"),
+    Row("passkeys-empty", "/accounts/two-step/passkeys/", "newcomer", answer=_lists_no_passkey),
+    Row("passkey", "/accounts/two-step/passkeys/{passkey}/", "passkeys", shows="#remove"),
+    Row(
+        "passkey-add", "/accounts/two-step/passkeys/add/", "newcomer", shows="[data-passkey]", answer=_offers_a_passkey
+    ),
     Row("recovery-codes", "/accounts/two-step/", "two-step", shows=".recovery-codes", act=acts.renew_codes),
     Row("password-change", "/accounts/password/change/", "newcomer", shows="[type=password]"),
     Row(

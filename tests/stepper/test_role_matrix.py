@@ -12,6 +12,7 @@ from http.cookies import SimpleCookie
 from typing import Any
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
@@ -35,6 +36,7 @@ from tests.backoffice import said
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory, former_leg
 from tests.old_rows import CASES, DAY
 from tests.papers import document
+from tests.passkeys import give_passkey
 from tests.role_matrix import STAFF, WHO, Operation, Table, compare, give_role, part_of
 from trips import shares
 from trips.models import (
@@ -152,6 +154,7 @@ class Cast:
                 "session_id": AccountSession.objects.filter(user=user)[0].pk,
                 "place_id": SavedPlace.objects.create(user=user, kind="home", place_name="A", lat=43.2, lng=76.9).pk,
                 "document_id": document(user, "licence").pk,
+                "passkey_id": self._give_passkey(user),
             }
         pause = Break.objects.create(driver=self.driver, starts_at=now + DAY, ends_at=now + 2 * DAY)
         self.own["driver"]["break_id"] = pause.pk
@@ -180,6 +183,11 @@ class Cast:
         PickupArea.objects.create(name="Airport", lat=43.35, lng=77.04)
         Place.objects.get_or_create(slug="x", defaults={"name_en": "X", "lat": 43.2, "lng": 76.9})
         Wish.objects.get_or_create(code="child_seat", defaults={"name_en": "Child seat"})
+
+    @staticmethod
+    def _give_passkey(user: User) -> int:
+        give_passkey(user)
+        return int(Authenticator.objects.get(user=user, type="webauthn").pk)
 
     def row_of(self, model: type[Any]) -> Any:
         """Return a row of a table: of accounts the passenger's, of groups one that staff made."""
@@ -218,7 +226,9 @@ class Cast:
             "app_label": "trips",
             "url": "nowhere/",
             "content_type_id": ContentType.objects.get_for_model(Trip).pk,
-            **self.own.get(who, {"notification_id": 1, "session_id": 1, "place_id": 1, "document_id": 1}),
+            **self.own.get(
+                who, dict.fromkeys(("notification_id", "session_id", "place_id", "document_id", "passkey_id"), 1)
+            ),
         }
         found = re.match(r"admin/(\w+)/(\w+)/<", route)
         row = self.row_of(apps.get_model(found[1], found[2])) if found is not None else self.trip

@@ -134,7 +134,7 @@ def test_setting_up_twice_leads_to_how_it_is(user):
     secret, _codes = set_up(client)
     for response in (client.get(SET_UP), client.post(SET_UP, {"code": code_now(secret, 1)})):
         assert response["Location"] == PAGE
-        assert said(response)[-1] == "info: Two-step sign-in is on already."
+        assert said(response)[-1] == "info: An authenticator app is set up already."
     assert Authenticator.objects.filter(user=user).count() == 2
 
 
