@@ -64,7 +64,8 @@ class NotificationAdmin(HistoryAdmin):
     list_display = ["title", "user", "category", "priority_shown", "created_at", "read_at"]
     list_filter = ["category", "priority", ("read_at", admin.EmptyFieldListFilter)]
     list_select_related = ["user"]
-    search_fields = ["title", "message", *searching.person("user")]
+    search_fields = [*searching.person("user"), *searching.newest("title", "message")]
+    search_help_text = searching.NEWEST_HELP
     date_hierarchy = "created_at"
     ordering = ["-created_at", "-pk"]
 

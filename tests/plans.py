@@ -23,9 +23,10 @@ def statements(work: Callable[[], object]) -> list[Statement]:
     return found
 
 
-def plan(sql: str, params: Any, *, is_large: bool = False) -> list[str]:
+def plan(sql: str, params: Any, *, is_large: bool = False, bitmaps: bool = False) -> list[str]:
     """Return the lines of a statement's plan. `is_large`: plan as for tables that are too large to be read as a whole.
 
+    `bitmaps`: then a table may be read by several indexes, as for conditions of which one is enough.
     The statement itself is not carried out. The test's transaction takes the statistics back, so call it inside one.
     """
     with connection.cursor() as cursor:
@@ -40,12 +41,13 @@ def plan(sql: str, params: Any, *, is_large: bool = False) -> list[str]:
                 "reltuples = CASE WHEN pg_relation_size(oid) > 0 THEN 1e9 ELSE -1 END "
                 "WHERE relkind = 'r' AND oid >= 16384"
             )
-            for step in ("seqscan", "sort", "hashjoin", "mergejoin", "bitmapscan"):
+            steps = ["seqscan", "sort", "hashjoin", "mergejoin", *([] if bitmaps else ["bitmapscan"])]
+            for step in steps:
                 cursor.execute(f"SET enable_{step} = off")
         cursor.execute(f"EXPLAIN {sql}", params)
         lines = [str(row[0]) for row in cursor.fetchall()]
         if is_large:
-            for step in ("seqscan", "sort", "hashjoin", "mergejoin", "bitmapscan"):
+            for step in steps:
                 cursor.execute(f"RESET enable_{step}")
         return lines
 

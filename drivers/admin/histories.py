@@ -77,7 +77,8 @@ class TrailPointAdmin(HistoryAdmin):
     list_display = ["id", "trip", "driver", "leg", "recorded_at", "where", "jumped"]
     list_filter = ["jumped", "recorded_at"]
     list_select_related = ["trip", "driver__user"]
-    search_fields = ["=trip__id", *searching.driver()]
+    search_fields = ["=trip__id", *searching.newest(*searching.driver())]
+    search_help_text = searching.NEWEST_HELP
     date_hierarchy = "recorded_at"
     ordering = ["-pk"]
 

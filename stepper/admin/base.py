@@ -111,7 +111,16 @@ class StaffAdmin(LogsLooks, ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        return searching.search(queryset, self.get_search_fields(request), search_term)
+        found = searching.search(queryset, self.get_search_fields(request), search_term)
+        request.search_is_cut = found.is_cut  # type: ignore[attr-defined]
+        return found.rows, False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list; say so where a search found more than it shows."""
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        if isinstance(response, TemplateResponse) and getattr(request, "search_is_cut", False):
+            messages.info(request, searching.CUT)
+        return response
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         """Return the class of the list, one that reads the periods to choose from off two rows."""
@@ -120,7 +129,7 @@ class StaffAdmin(LogsLooks, ModelAdmin):
         def get_queryset(listing: Any, *args: Any, **options: Any) -> QuerySet[Any]:
             rows: QuerySet[Any] = made.get_queryset(listing, *args, **options)
             if listing.date_hierarchy:
-                list_periods_between_ends(rows, listing.date_hierarchy)
+                list_periods_between_ends(rows, listing.date_hierarchy, are_few=bool(listing.query))
             return rows
 
         return type(made.__name__, (made,), {"get_queryset": get_queryset})

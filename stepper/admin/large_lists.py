@@ -14,6 +14,8 @@ from django.db.models import DateTimeField, QuerySet
 from django.utils import timezone
 
 COUNTED: Final = 10_000
+# More than a search of the administration shows in a large list.
+_FEW: Final = 2_000
 # More than the days of a month or the years of a service; whatever is wrong with a row's date, no page gets longer.
 _MOST_PERIODS: Final = 100
 
@@ -27,13 +29,14 @@ class CountedPaginator(Paginator):
         rows = self.object_list
         if not isinstance(rows, QuerySet):
             return len(rows)
-        return int(rows.order_by()[:COUNTED].count())
+        # The key alone: else what the list computes of each row is computed of those that are counted.
+        return int(rows.order_by().values("pk")[:COUNTED].count())
 
 
-def list_periods_between_ends(rows: QuerySet[Any], name: str) -> None:
+def list_periods_between_ends(rows: QuerySet[Any], name: str, *, are_few: bool = False) -> None:
     """Have a list's rows answer what the choice of periods asks of them (the tag `date_hierarchy`) from two rows.
 
-    `name`: the column of the choice. Copies of the rows are not changed.
+    `name`: the column of the choice; `are_few`: the rows are what a search found. Copies of the rows are not changed.
     """
     if not isinstance(rows.model._meta.get_field(name), DateTimeField):
         return
@@ -41,7 +44,7 @@ def list_periods_between_ends(rows: QuerySet[Any], name: str) -> None:
     found: list[dict[str, dt.datetime | None]] = []
 
     def ends(**_asked: Any) -> dict[str, dt.datetime | None]:
-        found[:] = found or [_ends(rows, name)]
+        found[:] = found or [(_ends_of_few(rows, name) if are_few else None) or _ends(rows, name)]
         return found[0]
 
     def periods(_name: str, kind: str) -> list[dt.datetime]:
@@ -58,6 +61,18 @@ def _ends(rows: QuerySet[Any], name: str) -> dict[str, dt.datetime | None]:
     by = name if name in indexed else "pk"
     dated = rows.filter(**{f"{name}__isnull": False}).values_list(name, flat=True)
     return {"first": dated.order_by(by).first(), "last": dated.order_by(f"-{by}").first()}
+
+
+def _ends_of_few(rows: QuerySet[Any], name: str) -> dict[str, dt.datetime | None] | None:
+    """Return the first and the last value of a few rows by reading all; None: there are too many.
+
+    For one of them in the order of an index, PostgreSQL reads the index until it meets it: a year of newer rows.
+    """
+    values = list(rows.order_by().values_list(name, flat=True)[: _FEW + 1])
+    if len(values) > _FEW:
+        return None
+    dated = [value for value in values if value is not None]
+    return {"first": min(dated, default=None), "last": max(dated, default=None)}
 
 
 def _between(first: dt.datetime, last: dt.datetime, kind: str) -> Iterator[dt.datetime]:

@@ -38,7 +38,4 @@ class DriverFilter(NamedTuple):
 def find_drivers(wanted: DriverFilter, after: str = "") -> ListPage:
     """Return a page of the drivers that are wanted, the newest first; `after`: the cursor of the page before."""
     rows = Driver.objects.select_related("user", "vehicle", "position").filter(**SHOWN[wanted.show][1])
-    if wanted.text:
-        condition = searching.condition_of(Driver, COLUMNS, wanted.text)
-        rows = rows.none() if condition is None else rows.filter(condition)
-    return page_by_id(rows, after)
+    return page_by_id(searching.search(rows, COLUMNS, wanted.text).rows, after)

@@ -15,10 +15,14 @@ _CURSOR = re.compile(r"([0-9]{1,17})-([0-9]{1,18})")
 
 
 class ListPage(NamedTuple):
-    """A page of a list. `more`: the cursor of the next page; empty: this is the last."""
+    """A page of a list. `more`: the cursor of the next page; empty: this is the last.
+
+    `is_cut`: a search found more than the pages show.
+    """
 
     rows: Sequence[Any]
     more: str
+    is_cut: bool = False
 
 
 def page_by_instant(rows: QuerySet[Any], at: str, after: str, *, latest_first: bool, size: int = PAGE) -> ListPage:

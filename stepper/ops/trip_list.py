@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -10,19 +10,16 @@ from django.db.models import Q, QuerySet
 from django.utils.dateparse import parse_date
 from django.utils.translation import gettext_lazy as _
 
-from drivers.models import Driver
 from stepper.admin import searching
 from stepper.dates import midnight_of
 from stepper.errors import Text
-from stepper.models import User
 from stepper.ops.keyset import ListPage, page_by_instant
 from stepper.ops.trip_panel import trips_for_panel
 from trips.attention_words import NEEDS_ATTENTION, attention, attention_condition
 from trips.models import SafetyAlert, Trip
 from trips.states import ASSIGNED, FINISHED, OPEN, TripStatus
 
-# A search reads the trips of so many people, and so many of each kind, the newest.
-PEOPLE_READ, TRIPS_READ = 200, 500
+COLUMNS = ["=id", *searching.person("organiser"), *searching.person("driver__user"), "driver__vehicle__plate"]
 ALERTS_READ = 500
 
 
@@ -100,9 +97,8 @@ def find_trips(wanted: TripFilter, after: str = "") -> ListPage:
         rows = rows.filter(departure_at__gte=_begin(wanted.since))
     if wanted.until is not None:
         rows = rows.filter(departure_at__lt=_begin(wanted.until) + dt.timedelta(days=1))
-    if wanted.text:
-        rows = rows.filter(pk__in=_search(wanted.text))
-    found = page_by_instant(rows, "departure_at", after, latest_first=latest_first)
+    rows, is_cut = searching.search(rows, COLUMNS, wanted.text)
+    found = page_by_instant(rows, "departure_at", after, latest_first=latest_first)._replace(is_cut=is_cut)
     for trip in found.rows:
         label = attention(trip)
         trip.attention = label.text if label is not None else ""
@@ -123,25 +119,3 @@ def _needing(rows: QuerySet[Trip], wanted: str) -> QuerySet[Trip]:
     if wanted == "help":
         return rows.filter(calling)
     return rows.filter(calling | (~Q(status__in=sorted(FINISHED)) & NEEDS_ATTENTION))
-
-
-def _search(text: str) -> list[int]:
-    """Return the ids of trips by number, passenger or driver (name, phone, e-mail, plate), the newest of each."""
-    found: set[int] = set()
-    number = text.lstrip("#№")
-    if number.isascii() and number.isdecimal() and len(number) <= searching.KEY_DIGITS:
-        found.update(Trip.objects.filter(pk=int(number)).values_list("pk", flat=True))
-    people = _people(User, searching.person(), text)
-    drivers = _people(Driver, [*searching.person("user"), "vehicle__plate"], text)
-    for condition in (Q(organiser__in=people) if people else None, Q(driver__in=drivers) if drivers else None):
-        if condition is not None:
-            newest = Trip.objects.filter(condition).order_by("-pk")
-            found.update(newest.values_list("pk", flat=True)[:TRIPS_READ])
-    return sorted(found)
-
-
-def _people(model: Any, columns: list[str], text: str) -> list[int]:
-    condition = searching.condition_of(model, columns, text)
-    if condition is None:
-        return []
-    return list(model.objects.filter(condition).order_by("-pk").values_list("pk", flat=True)[:PEOPLE_READ])

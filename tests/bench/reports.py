@@ -93,12 +93,9 @@ def _pages(today: dt.date, trips: int) -> Iterator[tuple[str, str]]:
         "trips, cancelled": "trips/trip/?status__exact=cancelled",
         "trips, of today": "trips/trip/?departs=today",
         "trips, need attention": "trips/trip/?attention=unfilled",
-        "trips, a phone looked for": "trips/trip/?q=%2B77050103000",
-        "trips, a name looked for": "trips/trip/?q=Passenger100077",
         "trip": f"trips/trip/{trip}/change/",
         "offers": "trips/offer/",
         "offers, accepted": "trips/offer/?status__exact=accepted",
-        "offers, looked for": f"trips/offer/?q={trip}",
         "rounds": "trips/dispatchround/",
         "transitions": "trips/triptransition/",
         "bookings": "trips/booking/",
@@ -108,8 +105,47 @@ def _pages(today: dt.date, trips: int) -> Iterator[tuple[str, str]]:
         "availability": "drivers/availabilitychange/",
         "people": "stepper/user/",
         "people, a phone looked for": "stepper/user/?q=77050103000",
+        "drivers, a plate looked for": "drivers/driver/?q=B77",
     }.items():
         yield f"admin: {name}", f"/admin/{path}"
+    yield from _searches(trip)
+
+
+def _searches(trip: int) -> Iterator[tuple[str, str]]:
+    # One passenger, all of them, all drivers, one vehicle, a passenger's phone, a part of it, and people of both kinds.
+    looked_for = {
+        "a name": "Passenger100077",
+        "everybody's name": "Aliya",
+        "all drivers' name": "Daniyar",
+        "two names": "Aliya Passenger100077",
+        "passenger and driver": "Daniyar Passenger100077",
+        "two common names": "Aliya Daniyar",
+        "a plate": "B77",
+        "a phone": "%2B77050103000",
+        "a part of phones": "7050103",
+        "number of a trip": str(trip),
+        "what is nowhere": "Zhanibek",
+    }
+    lists = {
+        "trips": "trips/trip",
+        "offers": "trips/offer",
+        "bookings": "trips/booking",
+        "ratings": "trips/rating",
+        "transitions": "trips/triptransition",
+        "rounds": "trips/dispatchround",
+        "availability": "drivers/availabilitychange",
+    }
+    for name, path in lists.items():
+        for what, term in looked_for.items():
+            yield f"admin: {name}, {what}", f"/admin/{path}/?q={term}"
+    yield "admin: trips, all drivers' name, cancelled", "/admin/trips/trip/?q=Daniyar&status__exact=cancelled"
+    yield "ops: trips", "/ops/trips/"
+    yield "ops: trips, all", "/ops/trips/?show=all"
+    yield "ops: drivers", "/ops/drivers/"
+    for what, term in looked_for.items():
+        yield f"ops: trips, {what}", f"/ops/trips/?q={term}"
+        yield f"ops: drivers, {what}", f"/ops/drivers/?q={term}"
+        yield f"ops: found, {what}", f"/ops/search/?q={term}"
 
 
 def _measure_page(name: str, path: str, make_staff: Any) -> dict[str, Any]:

@@ -59,3 +59,19 @@ def test_list_of_trips_is_in_the_order_of_its_key_and_neither_sorted_nor_grouped
     for sql, params in found:
         lines = plan(sql, params, is_large=True)
         assert [line for line in lines if "Sort" in line or "TEMP B-TREE" in line] == [], sql
+
+
+@pytest.mark.parametrize("few", [1, 2])
+def test_periods_of_what_a_search_found_are_read_off_the_rows_themselves(
+    few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_lists, "_FEW", few)
+    for year in (2024, 2026):
+        at = dt.datetime(year, 3, 8, 12, tzinfo=HOME)
+        TripFactory(departure_at=at, ends_at=at, organiser__name="Aidana")
+    client = signed_in(StaffFactory())
+    found = statements(lambda: client.get("/admin/trips/trip/?q=Aidana"))
+    ordered = [sql for sql, _params in found if "IS NOT NULL) ORDER BY" in sql and sql.endswith("LIMIT 1")]
+    assert len(ordered) == {1: 2, 2: 0}[few]
+    page = client.get("/admin/trips/trip/?q=Aidana").content.decode()
+    assert [year for year in range(2023, 2028) if f"departure_at__year={year}" in page] == [2024, 2025, 2026]

@@ -44,7 +44,8 @@ class TripMessageAdmin(HistoryAdmin):
     list_display = ["id", "trip", "sender", "role", "said_shown", "sent_at", "state"]
     list_filter = [("reported_at", admin.EmptyFieldListFilter), ("hidden_at", admin.EmptyFieldListFilter), "role"]
     list_select_related = ["trip", "sender"]
-    search_fields = ["=id", "=trip__id", *searching.person("sender"), "text"]
+    search_fields = ["=id", "=trip__id", *searching.person("sender"), *searching.newest("text")]
+    search_help_text = searching.NEWEST_HELP
     date_hierarchy = "sent_at"
     ordering = ["-pk"]
     fields = ["trip", ("sender", "role"), "driver", "said_shown", ("sent_at", "read_at"), "reported_at", "hidden_shown"]
@@ -103,7 +104,7 @@ class SafetyAlertAdmin(HistoryAdmin):
     list_display = ["id", "state", "trip", "raised_by", "raised_at", "place", "handled_by"]
     list_filter = [("handled_at", admin.EmptyFieldListFilter), "raised_at"]
     list_select_related = ["trip", "raised_by", "handled_by"]
-    search_fields = ["=id", "=trip__id", *searching.person("raised_by")]
+    search_fields = ["=id", "=trip__id", *searching.newest(*searching.person("raised_by"))]
     date_hierarchy = "raised_at"
     ordering = ["-pk"]
     fields = ["state", "trip", "raised_by", "phone", "raised_at", "place", ("handled_at", "handled_by")]

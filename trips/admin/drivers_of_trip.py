@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
+from stepper.admin import searching
 from stepper.admin.base import HistoryAdmin, HistoryInline, format_instant
 from stepper.templatetags.units import km, money
 from trips.explain import given_in_words
@@ -57,14 +58,8 @@ class StaffAssignmentAdmin(AssignmentWords, HistoryAdmin):
     linked_by = ["driver__id__exact"]
     list_filter = ["assigned_at", "ended_as"]
     list_select_related = ["trip", "driver__user", "assigned_by", "ended_by"]
-    search_fields = [
-        "=trip__id",
-        "driver__user__name",
-        "driver__user__phone",
-        "driver__user__email",
-        "reason",
-        "end_reason",
-    ]
+    search_fields = ["=trip__id", *searching.person("driver__user"), *searching.newest("reason", "end_reason")]
+    search_help_text = searching.NEWEST_HELP
     date_hierarchy = "assigned_at"
     ordering = ["-pk"]
     fields = ["trip", "driver", "given", "why", "ended", "end_why"]
@@ -119,13 +114,7 @@ class TripLegAdmin(LegWords, HistoryAdmin):
     linked_by = ["driver__id__exact"]
     list_filter = ["ended_at"]
     list_select_related = ["trip", "driver__user", "vehicle"]
-    search_fields = [
-        "=trip__id",
-        "driver__user__name",
-        "driver__user__phone",
-        "driver__user__email",
-        "vehicle__plate",
-    ]
+    search_fields = ["=trip__id", *searching.person("driver__user"), "vehicle__plate"]
     date_hierarchy = "ended_at"
     ordering = ["-pk"]
     fields = [

@@ -262,7 +262,8 @@ class DispatchRoundAdmin(HistoryAdmin):
     list_display = ["trip", "number", "wave", "mode", "created_at", "result"]
     list_filter = ["created_at", "mode", "more"]
     list_select_related = ["trip"]
-    search_fields = ["=trip__id", "trip__pickup_name"]
+    search_fields = ["=trip__id", *searching.newest("trip__pickup_name")]
+    search_help_text = searching.NEWEST_HELP
     date_hierarchy = "created_at"
     ordering = ["-pk"]
     fields = ["trip", ("number", "wave"), "mode", "created_at", "result"]
@@ -277,7 +278,8 @@ class TripTransitionAdmin(HistoryAdmin):
     list_display = ["id", "trip", "from_status", "to_shown", "role", "by", "created_at", "note", "doubt_shown"]
     list_filter = ["to_status", "role", "doubt"]
     list_select_related = ["trip", "by"]
-    search_fields = ["=trip__id", *searching.person("by"), "note"]
+    search_fields = ["=trip__id", *searching.person("by"), *searching.newest("note")]
+    search_help_text = searching.NEWEST_HELP
     date_hierarchy = "created_at"
     ordering = ["-pk"]
 
@@ -306,7 +308,8 @@ class RatingAdmin(RatingWords, HistoryAdmin):
     list_display = ["id", "trip", "role", "by", "about", "stars", "tags_shown", "comment", "tip_shown", "created_at"]
     list_filter = ["stars", "role", TagFilter]
     list_select_related = ["trip", "by", "about"]
-    search_fields = ["=trip__id", *searching.person("by"), *searching.person("about"), "comment"]
+    search_fields = ["=trip__id", *searching.person("by"), *searching.person("about"), *searching.newest("comment")]
+    search_help_text = searching.NEWEST_HELP
     date_hierarchy = "created_at"
     ordering = ["-pk"]
     fields = ["trip", "role", ("by", "about"), "stars", "tags_shown", "comment", "tip_shown", "created_at"]
@@ -319,7 +322,8 @@ class AppliedCommandAdmin(HistoryAdmin):
     list_display = ["created_at", "driver", "about"]
     list_filter = ["created_at"]
     list_select_related = ["driver__user"]
-    search_fields = ["about", *searching.driver()]
+    search_fields = [*searching.driver(), *searching.newest("about")]
+    search_help_text = searching.NEWEST_HELP
     ordering = ["-created_at", "-pk"]
 
 

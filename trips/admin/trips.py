@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html_join
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
@@ -121,14 +122,14 @@ class TripAdmin(AssigningActions, SteeringActions, StaffAdmin):
     search_fields = [
         "=id",
         *searching.person("organiser"),
-        "traveller_name",
-        "traveller_phone",
         *searching.person("driver__user"),
         "vehicle__plate",
-        "pickup_name",
-        "dropoff_name",
+        *searching.newest("traveller_name", "traveller_phone", "pickup_name", "dropoff_name"),
     ]
-    search_help_text = gettext_lazy("Id, passenger or driver, phone, plate or place")
+    search_help_text = format_lazy(
+        gettext_lazy("Id, passenger or driver, phone or plate; traveller and places of the newest {count} trips only"),
+        count=f"{searching.NEWEST:,}",
+    )
     date_hierarchy = "departure_at"
     # The order in which they were booked; of a million no other index is needed.
     ordering = ["-pk"]

@@ -82,7 +82,7 @@ def _read(request: HttpRequest) -> statements.Statement:
 def _search(text: str) -> list[Driver]:
     drivers: Any = Driver.objects.select_related("user", "vehicle").order_by("user__name", "pk")
     if text:
-        drivers, _duplicates = searching.search(drivers, ["user__name", "user__phone", "vehicle__plate"], text)
+        drivers = searching.search(drivers, ["user__name", "user__phone", "vehicle__plate"], text).rows
     return list(drivers[:_FOUND])
 
 

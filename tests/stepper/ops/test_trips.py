@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from drivers.models import Driver, TrailPoint
+from stepper.admin import searching
 from stepper.models import User
 from stepper.ops.history import PAGE
 from stepper.ops.keyset import PAGE as ROWS
@@ -98,6 +99,16 @@ def test_list_finds_a_trip_by_its_number(desk: Client) -> None:
     html = read(desk, f"/ops/trips/?q=%23{wanted.pk}")
     assert rows_of(html) == 1
     assert f"/ops/trips/{wanted.pk}/" in html
+
+
+def test_list_says_below_its_last_row_that_a_search_found_more(desk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    passenger = PassengerFactory(name="Aidana")
+    for _number in range(2):
+        TripFactory(status="completed", organiser=passenger)
+    assert "ops-trips-cut" not in read(desk, "/ops/trips/?q=Aidana")
+    monkeypatch.setattr(searching, "ROWS_SHOWN", 1)
+    html = read(desk, "/ops/trips/?q=Aidana")
+    assert (rows_of(html), "ops-trips-cut" in html) == (1, True)
 
 
 def test_list_goes_on_behind_the_last_row_also_where_departures_are_equal(desk: Client) -> None:
