@@ -57,8 +57,7 @@ class ForwardingConsumer(AsyncConsumer):
 
     identity: Identity
     driver_id: int | None = None
-    # Whether that driver is suspended.
-    suspended = False
+    suspended = False  # that driver
     # Set by `_attach`.
     _writer: SocketWriter
     # Connections of our own servers accept frames by a call. None: another server, which has only its `send`.
@@ -311,11 +310,7 @@ class ForwardingConsumer(AsyncConsumer):
         """Redraw the page, as an older release's permissions refresh asks: anything on it may have changed."""
 
     async def refresh_permissions(self) -> None:
-        """Read the user and their session again and join the groups they may see now; close if they may see none.
-
-        It also closes where the driver has just been suspended: whatever the client still shows, offers or a map of
-        work, is gone with the connection. The next one says why, and has the trip that is still to be finished.
-        """
+        """Read the user and their session again and join the groups they may see now; close if they may see none."""
         identity = await run_in_thread(self.identity.renewed)
         if identity is None:
             await self._refuse(NotSignedIn("auth.required", _("Please sign in.")), CLOSE_NOT_SIGNED_IN)
@@ -329,8 +324,8 @@ class ForwardingConsumer(AsyncConsumer):
             await self._refuse(error, CLOSE_NOT_PERMITTED)
             return
         if self.suspended and not was_suspended:
-            words = _("Your account is suspended.")
-            await self._refuse(NotPermitted("driver.not_approved", words), CLOSE_SUSPENDED)
+            # What a client shows of offers and work goes with the connection; the next one has the trip to finish.
+            await self._refuse(NotPermitted("driver.not_approved", _("Your account is suspended.")), CLOSE_SUSPENDED)
 
     # To the client
 

@@ -33,9 +33,9 @@ from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
-from stepper.admin import searching, told_changes
+from stepper.admin import told_changes
 from stepper.admin.choosing import SearchSelect, SearchSelectMultiple
-from stepper.admin.large_lists import CountedPaginator, list_periods_between_ends
+from stepper.admin.large_lists import ListsLargeTables
 from stepper.admin.looks import LogsLooks
 from stepper.admin.lookups import is_offered
 from stepper.admin.searching import KEY_DIGITS
@@ -92,13 +92,10 @@ def _require_utc(text: str) -> None:
             instant.astimezone(dt.UTC)
 
 
-class StaffAdmin(LogsLooks, ModelAdmin):
+class StaffAdmin(LogsLooks, ListsLargeTables, ModelAdmin):
     """Base of every page of the admin."""
 
     list_per_page = 50
-    paginator: Any = CountedPaginator
-    # It would cost a second COUNT over the whole table and help no search.
-    show_full_result_count = False
     warn_unsaved_form = True
     # Lookups by which links of other pages filter this list, beside its own filters.
     linked_by: Sequence[str] = ()
@@ -107,32 +104,6 @@ class StaffAdmin(LogsLooks, ModelAdmin):
         """Refuse to filter by what no page of ours offers; Django's own rule allows every column."""
         filters = self.get_list_filter(request)
         return is_offered(lookup, filters=filters, date_hierarchy=self.date_hierarchy, links=self.linked_by)
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        found = searching.search(queryset, self.get_search_fields(request), search_term)
-        request.search_is_cut = found.is_cut  # type: ignore[attr-defined]
-        return found.rows, False
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list; say so where a search found more than it shows."""
-        response: HttpResponse = super().changelist_view(request, extra_context)
-        if isinstance(response, TemplateResponse) and getattr(request, "search_is_cut", False):
-            messages.info(request, searching.CUT)
-        return response
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
-        """Return the class of the list, one that reads the periods to choose from off two rows."""
-        made = super().get_changelist(request, **kwargs)
-
-        def get_queryset(listing: Any, *args: Any, **options: Any) -> QuerySet[Any]:
-            rows: QuerySet[Any] = made.get_queryset(listing, *args, **options)
-            if listing.date_hierarchy:
-                list_periods_between_ends(rows, listing.date_hierarchy, are_few=bool(listing.query))
-            return rows
-
-        return type(made.__name__, (made,), {"get_queryset": get_queryset})
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Return the list that the address asks for.

@@ -5,13 +5,18 @@ from are those between the first row and the last, whether each has rows or not.
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final
 
+from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import DateTimeField, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils import timezone
+
+from stepper.admin import searching
 
 COUNTED: Final = 10_000
 # More than a search of the administration shows in a large list.
@@ -90,3 +95,38 @@ def _between(first: dt.datetime, last: dt.datetime, kind: str) -> Iterator[dt.da
         else:
             months = at.year * 12 + at.month - 1 + (12 if kind == "year" else 1)
             at = at.replace(year=months // 12, month=months % 12 + 1)
+
+
+class ListsLargeTables:
+    """Part of a list of the administration: its pages, periods and search cost the same in a table of millions."""
+
+    paginator: Any = CountedPaginator
+    # It would cost a second COUNT over the whole table and help no search.
+    show_full_result_count = False
+    get_search_fields: Callable[[HttpRequest], Sequence[str]]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        found = searching.search(queryset, self.get_search_fields(request), search_term)
+        request.search_is_cut = found.is_cut  # type: ignore[attr-defined]
+        return found.rows, False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list; say so where a search found more than it shows."""
+        response: HttpResponse = super().changelist_view(request, extra_context)  # type: ignore[misc]
+        if isinstance(response, TemplateResponse) and getattr(request, "search_is_cut", False):
+            messages.info(request, searching.CUT)
+        return response
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        """Return the class of the list, one that reads the periods to choose from off two rows."""
+        made = super().get_changelist(request, **kwargs)  # type: ignore[misc]
+
+        def get_queryset(listing: Any, *args: Any, **options: Any) -> QuerySet[Any]:
+            rows: QuerySet[Any] = made.get_queryset(listing, *args, **options)
+            if listing.date_hierarchy:
+                list_periods_between_ends(rows, listing.date_hierarchy, are_few=bool(listing.query))
+            return rows
+
+        return type(made.__name__, (made,), {"get_queryset": get_queryset})

@@ -35,7 +35,7 @@ NEWEST_HELP = format_lazy(
     count=f"{NEWEST:,}",
 )
 # Of so many rows that have one part of what was typed, the newest, the other parts are read.
-CANDIDATES: Final = 5_000
+CANDIDATES: Final = 2_000
 # Tables that are not large, and whose lists show everything that is found.
 _READ_IN_FULL: Final = frozenset({"stepper.User", "drivers.Driver", "drivers.Vehicle"})
 # A number of more digits is too large for a key.

@@ -87,7 +87,7 @@ def make(number):
         (Offer, 8, 9),
         (DispatchRound, 8, 7),
         (TripTransition, 8, 8),
-        (Rating, 9, 8),
+        (Rating, 8, 8),
     ],
 )
 def test_lists_and_pages_cost_the_same_for_one_row_and_three(client, query_count, model, listing, opening, rows):

@@ -303,10 +303,23 @@ class TagFilter(admin.SimpleListFilter):
         return queryset.filter(tags__contains=f",{self.value()},") if self.value() else queryset
 
 
+class StarsFilter(admin.SimpleListFilter):
+    """One to five, without reading which of them there are."""
+
+    title = gettext_lazy("stars")
+    parameter_name = "stars"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(stars), str(stars)) for stars in range(1, 6)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Rating]) -> QuerySet[Rating]:
+        return queryset.filter(stars=self.value()) if self.value() else queryset
+
+
 @admin.register(Rating)
 class RatingAdmin(RatingWords, HistoryAdmin):
     list_display = ["id", "trip", "role", "by", "about", "stars", "tags_shown", "comment", "tip_shown", "created_at"]
-    list_filter = ["stars", "role", TagFilter]
+    list_filter = [StarsFilter, "role", TagFilter]
     list_select_related = ["trip", "by", "about"]
     search_fields = ["=trip__id", *searching.person("by"), *searching.person("about"), *searching.newest("comment")]
     search_help_text = searching.NEWEST_HELP
