@@ -8,7 +8,7 @@ drivers.positions.privacy.
 import functools
 import operator
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django.db import connection
 from django.db.models import Case, DateTimeField, Exists, F, Q, QuerySet, Subquery, Value, When
@@ -25,6 +25,8 @@ from trips.states import OPEN, BookingStatus, TripStatus
 
 # Stands for the user's id in a statement that is built once; no row has this id.
 _USER_PLACEHOLDER = -1
+# Stands for the driver whom a page showed, where it showed that the trip has none; no row has this id.
+NOBODY: Final = 0
 # What a row of `own_unfinished` is about.
 _ON_IT, _DRIVER_ROW, _DRIVES_IT, _SUSPENDED_ROW = 0, 1, 2, 3
 
@@ -170,18 +172,25 @@ def require_searching(trip: Trip, user: User, refused: Text) -> None:
 
 
 def require_as_shown(trip: Trip, shown_driver_id: int | None) -> None:
-    """Refuse to move a trip whose driver is not the one whom the member of staff saw; None: whoever it is.
+    """Refuse to do something to a trip whose driver is not the one whom the member of staff saw.
 
-    Two who move a trip at the same moment would otherwise move it twice: the second from the driver of the first.
+    `shown_driver_id`: NOBODY where they saw that it has none; None: whoever it is. Of the locked row, or of one whose
+    driver is compared with the locked row's. Two who move a trip at the same moment would otherwise move it twice, the
+    second from the driver of the first; and an arrival, a code or a cancellation would be the next driver's.
 
     Raises:
         Conflict: assignment.changed_meanwhile
     """
-    if shown_driver_id is not None and trip.driver_id != shown_driver_id:
+    if shown_driver_id is not None and shown_driver(trip) != shown_driver_id:
         raise Conflict(
             "assignment.changed_meanwhile",
-            _("Somebody else moved this trip meanwhile; nothing of yours was done. Look at who has it now."),
+            _("The driver of this trip is another one meanwhile; nothing of yours was done. Look at who has it now."),
         )
+
+
+def shown_driver(trip: Trip) -> int:
+    """Return what a page keeps of the driver whom it shows: their id, or NOBODY."""
+    return trip.driver_id or NOBODY
 
 
 # Where the vehicle went

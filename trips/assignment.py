@@ -46,15 +46,20 @@ from trips.states import ASSIGNED_BY_STAFF, BEFORE_BOARDING, OPEN, OfferStatus, 
 _DRIVER_FOUND = gettext_lazy("Driver found")
 
 
-def offer_again(trip_id: int, user: User) -> RoundResult:
+def offer_again(trip_id: int, user: User, *, shown_driver_id: int | None = None) -> RoundResult:
     """Start the next round of an open trip now, for its organiser or staff.
 
+    A trip that gets a driver between the checks and the round stays as it is: only open trips have rounds.
+    `shown_driver_id`: see `access.require_as_shown`.
+
     Raises:
-        NotFound, NotPermitted, Conflict (trip.transition_refused): it has a driver or is over
+        NotFound, NotPermitted
+        Conflict: trip.transition_refused, it has a driver or is over; assignment.changed_meanwhile
         TooManyRequests: more than `changes_per_min`
     """
     limits.count_call_of(user, "offer_again", "changes_per_min")
     trip = trip_for(user, trip_id)
+    require_as_shown(trip, shown_driver_id)
     require_searching(trip, user, _("Only who booked the trip can have it offered again."))
     if trip.status != TripStatus.UNFILLED:
         return start_round(trip_id, at_once=True)
@@ -187,7 +192,7 @@ def take_off(trip_id: int, user: User, reason: str = "", *, shown_driver_id: int
     """Take the trip off its driver, by staff: it is offered to others, not to them, and counts against nobody.
 
     Others are asked at once, or, of a trip that leaves much later, when drivers are (`next_look_at`).
-    `shown_driver_id`: who had it when the member of staff saw it; None: whoever has it now.
+    `shown_driver_id`: see `access.require_as_shown`.
 
     Raises:
         NotFound, NotPermitted, Conflict (trip.transition_refused, assignment.changed_meanwhile)
@@ -196,11 +201,11 @@ def take_off(trip_id: int, user: User, reason: str = "", *, shown_driver_id: int
     unlocked = trip_for(user, trip_id)
     if unlocked.driver_id is None:
         raise Conflict("trip.transition_refused", _("This trip has no driver."))
-    require_as_shown(unlocked, shown_driver_id)
     driver = lock_driver(unlocked.driver_id)
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
     if trip.driver_id != unlocked.driver_id:
         raise Stale
+    require_as_shown(trip, shown_driver_id)
     _give_back(
         trip,
         driver,
@@ -384,7 +389,7 @@ def reassign(trip_id: int, driver_id: int, user: User, reason: str = "", *, show
     """Move the trip from its driver to another, by staff, before anybody has boarded. It is offered to nobody between.
 
     Both drivers and the passenger are told once; it counts against nobody. Repeating it changes nothing.
-    `shown_driver_id`: who had it when the member of staff saw it; None: whoever has it now.
+    `shown_driver_id`: see `access.require_as_shown`.
 
     Raises:
         as `assign`; Conflict (trip.transition_refused): the trip has no driver, or passengers on board;

@@ -76,9 +76,14 @@ def waiting(settings: ServiceSettings, now: dt.datetime) -> Q:
     return Q(status__in=sorted(OPEN), escalated_at__isnull=True) & soon & booked
 
 
+def without_driver(settings: ServiceSettings, now: dt.datetime) -> Q:
+    """Return the condition on trips that have been without a driver for long, also those that staff are told of."""
+    return UNFILLED | waiting(settings, now)
+
+
 def needs_person(settings: ServiceSettings, now: dt.datetime) -> Q:
     """Return the condition on the trips of the queue; calls for help are rows of their own in it."""
-    return UNFILLED | LATE | STALLED | UNCONFIRMED | waiting(settings, now)
+    return LATE | STALLED | UNCONFIRMED | without_driver(settings, now)
 
 
 # As `matter_of` tells them.

@@ -20,7 +20,7 @@ from stepper.errors import Conflict, DomainError, InvalidInput, NotPermitted, Te
 from stepper.models import ServiceSettings, User
 from stepper.texts import clean_text
 from trips import booking_limits, cards, kept_quotes, pricing, shares, wishes
-from trips.access import trip_for
+from trips.access import require_as_shown, trip_for
 from trips.booking_requests import BookingRequest, check_request, zone_of
 from trips.dispatch import first_search_at, start_round
 from trips.ending import end_trip
@@ -298,17 +298,20 @@ def cancel_refusal(trip: Trip, user: User, *, settings: ServiceSettings, now: dt
     return None
 
 
-def cancel(trip_id: int, user: User, reason: str = "", *, reason_code: str = "") -> Trip:
+def cancel(
+    trip_id: int, user: User, reason: str = "", *, reason_code: str = "", shown_driver_id: int | None = None
+) -> Trip:
     """Cancel a trip for its organiser (by `cancel_refusal`) or staff. Repeating it gives the same answer.
 
     `reason_code`: a CancelReason; then `reason` is for staff and the organiser alone, and the driver reads what was
-    chosen. Without one the driver reads `reason`.
+    chosen. Without one the driver reads `reason`. `shown_driver_id`: see `access.require_as_shown`.
 
     A trip that a passenger cancels after a driver accepted it counts against the account's next bookings
     (booking_limits).
 
     Raises:
-        NotFound, NotPermitted, Conflict (trip.cancel_too_late, trip.transition_refused)
+        NotFound, NotPermitted
+        Conflict: trip.cancel_too_late, trip.transition_refused, assignment.changed_meanwhile
         InvalidInput: there is no such reason_code
         TooManyRequests: more than `changes_per_min`
     """
@@ -316,11 +319,11 @@ def cancel(trip_id: int, user: User, reason: str = "", *, reason_code: str = "")
     if reason_code and reason_code not in CancelReason.values:
         unknown: dict[str, list[Text]] = {"reason_code": [_("There is no such reason.")]}
         raise InvalidInput("input.invalid", _("Please correct what is marked."), unknown)
-    return _cancel(trip_id, user, reason, reason_code)
+    return _cancel(trip_id, user, reason, reason_code, shown_driver_id)
 
 
 @in_transaction
-def _cancel(trip_id: int, user: User, reason: str, reason_code: str) -> Trip:
+def _cancel(trip_id: int, user: User, reason: str, reason_code: str, shown_driver_id: int | None) -> Trip:
     """Lock driver and trip, check that the user may cancel it, and end it."""
     unlocked = trip_for(user, trip_id)
     if unlocked.driver_id:
@@ -328,6 +331,7 @@ def _cancel(trip_id: int, user: User, reason: str, reason_code: str) -> Trip:
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
     if trip.driver_id != unlocked.driver_id:
         raise Stale
+    require_as_shown(trip, shown_driver_id)
     if trip.status == TripStatus.CANCELLED:
         return trip
     refusal = cancel_refusal(trip, user, settings=ServiceSettings.current(), now=database_now())

@@ -359,13 +359,14 @@ def _next_stop_expected_at(trip: Trip, settings: ServiceSettings) -> dt.datetime
 
 
 @in_transaction
-def confirm_arrival(trip_id: int, user: User, reason: str = "") -> Trip:
+def confirm_arrival(trip_id: int, user: User, reason: str = "", *, shown_driver_id: int | None = None) -> Trip:
     """Confirm by staff that the driver is at the pickup: clear the flag, or take the step for the driver.
 
     The wait for the passenger begins now. If the arrival is confirmed already, nothing changes.
+    `shown_driver_id`: see `access.require_as_shown`.
 
     Raises:
-        NotFound, NotPermitted, Conflict (trip.transition_refused, driver.busy)
+        NotFound, NotPermitted, Conflict (trip.transition_refused, assignment.changed_meanwhile, driver.busy)
     """
     access.require_staff(user)
     unlocked = trip_for(user, trip_id)
@@ -374,6 +375,7 @@ def confirm_arrival(trip_id: int, user: User, reason: str = "") -> Trip:
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
     if trip.driver_id != unlocked.driver_id:
         raise Stale
+    access.require_as_shown(trip, shown_driver_id)
     if trip.awaits_confirmation:
         arrival.confirm(trip, Role.STAFF, by_id=user.pk, note=reason)
     elif trip.status in EXPECTED:
@@ -386,15 +388,19 @@ def confirm_arrival(trip_id: int, user: User, reason: str = "") -> Trip:
 
 
 @in_transaction
-def waive_boarding_code(trip_id: int, user: User, reason: str = "") -> Trip:
+def waive_boarding_code(trip_id: int, user: User, reason: str = "", *, shown_driver_id: int | None = None) -> Trip:
     """Let the driver board without the code, by staff: the passenger's phone is empty. Repeating it changes nothing.
 
+    `shown_driver_id`: see `access.require_as_shown`.
+
     Raises:
-        NotFound, NotPermitted, Conflict (trip.transition_refused): nobody waits to board
+        NotFound, NotPermitted
+        Conflict: trip.transition_refused, nobody waits to board; assignment.changed_meanwhile
     """
     access.require_staff(user)
     trip_for(user, trip_id)
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
+    access.require_as_shown(trip, shown_driver_id)
     if trip.status not in BEFORE_BOARDING:
         raise Conflict("trip.transition_refused", _("Nobody waits to board this trip."))
     if trip.boarding_code:

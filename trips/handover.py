@@ -75,8 +75,7 @@ def hand_over(
     `place`: where the passengers wait, as coordinates, the name of a known place, or words about where the first
     driver's position is; "": there. `part`: what of the fare the first driver drove for, in whole tenge; None: by the
     kilometres driven and left. The first driver goes offline, and nothing of it counts against them. The passengers pay
-    who brings them to the destination. `shown_driver_id`: who drove it when the member of staff saw it; None: whoever
-    drives it now.
+    who brings them to the destination. `shown_driver_id`: see `access.require_as_shown`.
 
     Raises:
         NotFound, NotPermitted

@@ -39,18 +39,18 @@ def require_reason(reason: str) -> str:
 
 
 @in_transaction
-def take_back_arrival(trip_id: int, user: User, reason: str) -> Trip:
+def take_back_arrival(trip_id: int, user: User, reason: str, *, shown_driver_id: int | None = None) -> Trip:
     """Take back an arrival at the pickup or at the destination that the driver reported by mistake.
 
-    Repeating it changes nothing.
+    Repeating it changes nothing. `shown_driver_id`: see `access.require_as_shown`.
 
     Raises:
         NotFound, NotPermitted
         InvalidInput: input.invalid, there is no reason
-        Conflict: trip.transition_refused, the trip stands at no arrival
+        Conflict: trip.transition_refused, the trip stands at no arrival; assignment.changed_meanwhile
     """
     reason = require_reason(reason)
-    trip = _lock_trip(trip_id, user)
+    trip = _lock_trip(trip_id, user, shown_driver_id)
     wanted = TAKEN_BACK.get(TripStatus(trip.status))
     if wanted is None:
         if _was_taken_back(trip):
@@ -67,16 +67,18 @@ def _was_taken_back(trip: Trip) -> bool:
 
 
 @in_transaction
-def complete(trip_id: int, user: User, reason: str) -> Trip:
+def complete(trip_id: int, user: User, reason: str, *, shown_driver_id: int | None = None) -> Trip:
     """Complete a trip with passengers on board whose driver cannot say so. Repeating it changes nothing.
+
+    `shown_driver_id`: see `access.require_as_shown`.
 
     Raises:
         NotFound, NotPermitted
         InvalidInput: input.invalid, there is no reason
-        Conflict: trip.transition_refused, nobody is on board
+        Conflict: trip.transition_refused, nobody is on board; assignment.changed_meanwhile
     """
     reason = require_reason(reason)
-    trip = _lock_trip(trip_id, user)
+    trip = _lock_trip(trip_id, user, shown_driver_id)
     if trip.status == TripStatus.COMPLETED:
         return trip
     end_trip(trip, TripStatus.COMPLETED, role=Role.STAFF, by_id=user.pk, note=reason, is_note_private=True)
@@ -88,8 +90,8 @@ def complete(trip_id: int, user: User, reason: str) -> Trip:
     return trip
 
 
-def _lock_trip(trip_id: int, user: User) -> Trip:
-    """Lock the driver and the trip for staff. Raises NotFound, NotPermitted."""
+def _lock_trip(trip_id: int, user: User, shown_driver_id: int | None) -> Trip:
+    """Lock the driver and the trip for staff. Raises NotFound, NotPermitted, Conflict: as the verbs."""
     access.require_staff(user)
     unlocked = access.trip_for(user, trip_id)
     if unlocked.driver_id:
@@ -97,6 +99,7 @@ def _lock_trip(trip_id: int, user: User) -> Trip:
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
     if trip.driver_id != unlocked.driver_id:
         raise Stale
+    access.require_as_shown(trip, shown_driver_id)
     return trip
 
 

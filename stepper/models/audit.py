@@ -72,6 +72,8 @@ class AuditEntry(InsertOnly):
             models.Index(fields=["actor", "-at", "-id"], name="auditentry_actor"),
             models.Index(fields=["person", "-at", "-id"], name="auditentry_person"),
             models.Index(fields=["model", "object_id", "-at", "-id"], name="auditentry_object"),
+            # A search by the number alone, whatever kind of row has it.
+            models.Index(fields=["object_id", "-at", "-id"], name="auditentry_number"),
             models.Index(fields=["action", "-at", "-id"], name="auditentry_action"),
         ]
 

@@ -9,17 +9,16 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.cache import never_cache
 
-from stepper import security_log
 from stepper.admin.confirmed import require_staff_confirmed
 from stepper.admin.second_factor import lead_to_set_up
-from stepper.models import SecurityEventCode
 from stepper.ops.sections import Section
 
 View = Callable[..., HttpResponseBase]
 
 
 def ops_page(section: Section, *permissions: str, confirmed: bool = False) -> Callable[[View], View]:
-    """Open a view to staff with the permissions of its section and `permissions`; others get a 403, which is logged.
+    """Open a view to staff with the permissions of its section and `permissions`; others get a 403, which the
+    middleware of the security log counts.
 
     Staff without the second factor that is demanded of them are led to the page that sets it up. `confirmed`: what it
     does, or gives away of many people, needs a recent sign-in, or the password once more.
@@ -34,7 +33,6 @@ def ops_page(section: Section, *permissions: str, confirmed: bool = False) -> Ca
             if user.is_staff and user.lacks_second_factor:
                 return lead_to_set_up(request)
             if not (user.is_staff and user.has_perms((*section.permissions, *permissions))):
-                security_log.count(SecurityEventCode.PERMISSION_REFUSED, details=request.path_info)
                 raise PermissionDenied
             if confirmed:
                 require_staff_confirmed(request)

@@ -43,8 +43,9 @@ class Action(NamedTuple):
     effect: Callable[[Any], Text]
     # What is said when it is done.
     done: Text
-    # Gets the row, the member of staff and the reason; "": none was asked for or given.
-    do: Callable[[Any, User, str], object]
+    # Gets the row, the member of staff, the reason ("": none was asked for or given), and of a trip the driver whom its
+    # page showed (`access.require_as_shown`).
+    do: Callable[[Any, User, str, int | None], object]
     makes_sense: Callable[[Any], bool]
     permissions: tuple[str, ...]
     # None: it is done without a reason.
@@ -92,8 +93,8 @@ def may_edit(trip: Trip, user: User) -> bool:
     return trip.status not in FINISHED | {TripStatus.DRAFT} and user.has_perm(STEER)
 
 
-def _offer_again(trip: Trip, user: User, _reason: str) -> None:
-    result = assignment.offer_again(trip.pk, user)
+def _offer_again(trip: Trip, user: User, _reason: str, shown: int | None) -> None:
+    result = assignment.offer_again(trip.pk, user, shown_driver_id=shown)
     if not result.drivers_notified:
         why = in_words(result.reasons) or nobody_online(radius_of(trip, ServiceSettings.current()))
         raise Conflict("dispatch.nobody", _("Nobody else can be asked now (%(why)s).") % {"why": why})
@@ -129,7 +130,7 @@ TRIP_ACTIONS: tuple[Action, ...] = (
         "user-minus",
         lambda trip: take_off_effect([trip]),
         gettext_lazy("The trip is taken off the driver."),
-        lambda trip, user, reason: assignment.take_off(trip.pk, user, reason, shown_driver_id=trip.driver_id),
+        lambda trip, user, reason, shown: assignment.take_off(trip.pk, user, reason, shown_driver_id=shown),
         lambda trip: trip.status in ASSIGNED and allowed(trip.status, TripStatus.OFFERED, role=Role.STAFF),
         (STEER,),
         Reason(gettext_lazy("The driver reads it."), needed=False),
@@ -144,7 +145,7 @@ TRIP_ACTIONS: tuple[Action, ...] = (
             "any more, and the wait before a no-show begins."
         ),
         gettext_lazy("The driver counts as at the pickup."),
-        lambda trip, user, reason: driving.confirm_arrival(trip.pk, user, reason),
+        lambda trip, user, reason, shown: driving.confirm_arrival(trip.pk, user, reason, shown_driver_id=shown),
         lambda trip: trip.status in EXPECTED or trip.awaits_confirmation,
         (STEER,),
         _KNOWN,
@@ -157,7 +158,7 @@ TRIP_ACTIONS: tuple[Action, ...] = (
             "The driver is not asked for the passenger's code any more. Make sure that it is the right passenger."
         ),
         gettext_lazy("The driver boards without a code."),
-        lambda trip, user, reason: driving.waive_boarding_code(trip.pk, user, reason),
+        lambda trip, user, reason, shown: driving.waive_boarding_code(trip.pk, user, reason, shown_driver_id=shown),
         lambda trip: bool(trip.boarding_code) and trip.status in BEFORE_BOARDING,
         (STEER,),
         _KNOWN,
@@ -171,7 +172,7 @@ TRIP_ACTIONS: tuple[Action, ...] = (
             "to the destination. Passenger and driver are told; it counts against nobody."
         ),
         gettext_lazy("The arrival is taken back."),
-        lambda trip, user, reason: steering.take_back_arrival(trip.pk, user, reason),
+        lambda trip, user, reason, shown: steering.take_back_arrival(trip.pk, user, reason, shown_driver_id=shown),
         lambda trip: trip.status in steering.TAKEN_BACK,
         (STEER,),
         _FOR_STAFF,
@@ -185,7 +186,7 @@ TRIP_ACTIONS: tuple[Action, ...] = (
             "This cannot be undone."
         ),
         gettext_lazy("The trip is completed."),
-        lambda trip, user, reason: steering.complete(trip.pk, user, reason),
+        lambda trip, user, reason, shown: steering.complete(trip.pk, user, reason, shown_driver_id=shown),
         lambda trip: trip.status in ABOARD and allowed(trip.status, TripStatus.COMPLETED, role=Role.STAFF),
         (STEER,),
         _FOR_STAFF,
@@ -197,7 +198,7 @@ TRIP_ACTIONS: tuple[Action, ...] = (
         "ban",
         _cancel_effect,
         gettext_lazy("The trip is cancelled."),
-        lambda trip, user, reason: bookings.cancel(trip.pk, user, reason),
+        lambda trip, user, reason, shown: bookings.cancel(trip.pk, user, reason, shown_driver_id=shown),
         lambda trip: allowed(trip.status, TripStatus.CANCELLED, role=Role.STAFF),
         (STEER,),
         _TOLD,
@@ -208,7 +209,7 @@ TRIP_ACTIONS: tuple[Action, ...] = (
 _DRIVER_READS = Reason(gettext_lazy("The driver reads it."), needed=False)
 
 
-def _is_reinstated(driver: Driver, user: User, _reason: str) -> None:
+def _is_reinstated(driver: Driver, user: User, _reason: str, _shown: int | None) -> None:
     approvals.reinstate(driver.pk, user)
 
 
@@ -221,7 +222,7 @@ DRIVER_ACTIONS: tuple[Action, ...] = (
             "They are told and get no new offers until they go online again. A trip they have stays theirs."
         ),
         gettext_lazy("The driver is offline."),
-        lambda driver, user, reason: availability.take_offline(driver.pk, user, reason),
+        lambda driver, user, reason, _shown: availability.take_offline(driver.pk, user, reason),
         lambda driver: driver.is_online or driver.on_break_until is not None,
         (approvals.CHANGE,),
         _DRIVER_READS,
@@ -234,7 +235,7 @@ DRIVER_ACTIONS: tuple[Action, ...] = (
             "They are told, go offline and lose their open offers. A trip they have stays theirs until you take it off."
         ),
         gettext_lazy("The driver is suspended."),
-        lambda driver, user, reason: approvals.suspend(driver.pk, user, reason),
+        lambda driver, user, reason, _shown: approvals.suspend(driver.pk, user, reason),
         lambda driver: driver.approval in approvals.DECISIONS["suspend"],
         (approvals.CHANGE,),
         _DRIVER_READS,
@@ -259,7 +260,7 @@ DRIVER_ACTIONS: tuple[Action, ...] = (
             "account is opened again. A trip they have stays theirs until you take it off."
         ),
         gettext_lazy("The account is closed."),
-        lambda driver, user, reason: deactivation.deactivate(driver.pk, user, reason),
+        lambda driver, user, reason, _shown: deactivation.deactivate(driver.pk, user, reason),
         lambda driver: driver.user.is_active,
         (deactivation.CHANGE,),
         Reason(gettext_lazy("For the security log, which staff alone read.")),

@@ -77,7 +77,7 @@ def act(request: SignedInRequest, driver_id: int, name: str) -> HttpResponse:
             if action.is_confirmed:
                 require_staff_confirmed(request)
             try:
-                action.do(panel.driver, request.user, form.cleaned_data.get("reason", ""))
+                action.do(panel.driver, request.user, form.cleaned_data.get("reason", ""), None)
             except DomainError as error:
                 add_refusal(form, error)
                 return refused(error, act_page(request, panel, "driver", action, form, status=error.status))

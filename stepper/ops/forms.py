@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from stepper.ops.actions import Action, Picking
 from stepper.texts import PlainTextInput
+from trips.access import NOBODY
 from trips.change_forms import ChangeForm
 from trips.editing import MOST_FARE
 from trips.models import Trip
@@ -16,8 +17,9 @@ REASON_LENGTH = 200
 _LARGEST_ID = 2**63 - 1
 
 
-def _hidden_id() -> forms.IntegerField:
-    return forms.IntegerField(required=False, min_value=1, max_value=_LARGEST_ID, widget=forms.HiddenInput)
+def _shown_driver() -> forms.IntegerField:
+    """Return the field that keeps whom the page showed: a driver's id, or `access.NOBODY`; empty: not kept."""
+    return forms.IntegerField(required=False, min_value=NOBODY, max_value=_LARGEST_ID, widget=forms.HiddenInput)
 
 
 class ActionForm(forms.Form):
@@ -26,7 +28,7 @@ class ActionForm(forms.Form):
     reason = PlainTextInput(
         label=_("Reason"), max_length=REASON_LENGTH, widget=forms.TextInput(attrs={"autocomplete": "off"})
     )
-    shown = _hidden_id()
+    shown = _shown_driver()
 
     def __init__(self, action: Action, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -44,7 +46,7 @@ class PickForm(forms.Form):
     driver = forms.IntegerField(
         min_value=1, max_value=_LARGEST_ID, error_messages={"required": _("Choose a driver.")}, label=_("Driver")
     )
-    shown = _hidden_id()
+    shown = _shown_driver()
     place = PlainTextInput(
         label=_("Where the passengers wait"),
         max_length=120,

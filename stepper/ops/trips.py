@@ -100,7 +100,7 @@ def pick(request: SignedInRequest, trip_id: int) -> HttpResponse:
     panel = _panel(request, trip_id)
     mode = request.POST.get("mode") or actions.picking(panel.trip) or ""
     if request.method != "POST":
-        form = PickForm(mode=mode, initial={"mode": mode, "shown": panel.trip.driver_id})
+        form = PickForm(mode=mode, initial={"mode": mode, "shown": access.shown_driver(panel.trip)})
         return _pick_page(request, panel, form)
     form = PickForm(request.POST, mode=mode)
     if not form.is_valid():
@@ -170,18 +170,19 @@ def act(request: SignedInRequest, trip_id: int, name: str) -> HttpResponse:
         raise Http404
     trip = panel.trip
     if request.method != "POST":
-        form = ActionForm(action, initial={"shown": trip.driver_id})
+        form = ActionForm(action, initial={"shown": access.shown_driver(trip)})
         return act_page(request, panel, "trip", action, form)
     form = ActionForm(action, request.POST)
     if not form.is_valid():
         return act_page(request, panel, "trip", action, form, status=422)
     try:
-        # Of another driver's trip than was shown nothing is done.
-        access.require_as_shown(trip, form.cleaned_data["shown"])
-        action.do(trip, request.user, form.cleaned_data.get("reason", ""))
+        # The verb does nothing to another driver's trip than was shown; without it, than was read now.
+        shown = form.cleaned_data["shown"]
+        shown = access.shown_driver(trip) if shown is None else shown
+        action.do(trip, request.user, form.cleaned_data.get("reason", ""), shown)
     except DomainError as error:
         add_refusal(form, error)
-        return refused(error, act_page(request, panel, "trip", action, form, status=error.status))
+        return refused(error, act_page(request, _panel(request, trip_id), "trip", action, form, status=error.status))
     return done(request, trip.pk, "trip", action.done)
 
 

@@ -6,6 +6,7 @@ from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
 
@@ -19,7 +20,7 @@ from stepper.models import SecurityEventCode
 from stepper.server.request_limits import REFUSAL
 from stepper.web.confirmation import lead_to_confirmation
 
-ADMIN_PREFIX = "/admin/"
+ADMIN_PREFIX, OPS_PREFIX = "/admin/", "/ops/"
 
 # The admin's theme evaluates expressions in attributes (Alpine) and sets styles inline; only staff come here.
 ADMIN_POLICY = {
@@ -96,7 +97,11 @@ def find_refusal(request: HttpRequest) -> DomainError | None:
 
 
 class SecurityLogMiddleware:
-    """Writes the security events of a request when it has ended; a refusal in the administration is one."""
+    """Writes the security events of a request when it has ended.
+
+    A page that was refused is one: in the administration any 403; in the operations room, whose forms answer what a
+    verb refuses by its status, what a view denied.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -104,9 +109,20 @@ class SecurityLogMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         with security_log.collect(request):
             response = self._get_response(request)
-            if response.status_code == 403 and request.path_info.startswith(ADMIN_PREFIX):
+            if response.status_code == 403 and _is_page_of_staff(request):
                 security_log.count(SecurityEventCode.PERMISSION_REFUSED, details=request.path_info)
             return response
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> None:
+        if isinstance(error, PermissionDenied):
+            request.is_denied = True  # type: ignore[attr-defined]
+
+
+def _is_page_of_staff(request: HttpRequest) -> bool:
+    """Say whether a 403 refused a page of staff."""
+    if request.path_info.startswith(OPS_PREFIX):
+        return getattr(request, "is_denied", False)
+    return request.path_info.startswith(ADMIN_PREFIX)
 
 
 class AuditMiddleware:

@@ -1,12 +1,16 @@
 """The socket of the operations room: who may open it, what it sends, when it ends."""
 
+import asyncio
+
 import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import Permission
+from django.utils import timezone
 
 from drivers.models import Driver
 from stepper.models import User
 from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory, TripFactory, place
+from trips.models import Trip
 from trips.room.live import LiveRoom, room
 
 from .conftest import Client, Connect
@@ -100,3 +104,36 @@ async def test_who_comes_again_gets_everything_anew(connect: Connect) -> None:
         assert (frame["whole"], frame["drivers"]) == (True, [[driver.pk, *E5, 0]])
         await client.communicator.disconnect()
     assert not room._viewers
+
+
+async def test_who_comes_again_sees_what_is_there_now(connect: Connect) -> None:
+    """What went while the socket was away is in nothing that it gets: the page draws the whole picture anew."""
+    gone: Driver = await run(DriverFactory.create)(at=ALMATY)
+    trip = await run(TripFactory.create)(status="unfilled", next_look_at=None)
+    staff = await run(StaffFactory.create)()
+    first = await _look(connect, staff)
+    before = await first.until("ops.map")
+    assert (before["drivers"], before["trips"]) == ([[gone.pk, *E5, 0]], [[trip.pk, *E5, 1]])
+    await first.communicator.disconnect()
+
+    await run(Driver.objects.filter(pk=gone.pk).update)(availability="offline", is_online=False)
+    await run(Trip.objects.filter(pk=trip.pk).update)(status="cancelled")
+    come = await run(DriverFactory.create)(at=ALMATY)
+    waits = await run(TripFactory.create)(status="unfilled", escalated_at=timezone.now(), next_look_at=None)
+    second = await _look(connect, staff)
+    drivers: dict[int, list[int]] = {}
+    trips: dict[int, list[int]] = {}
+    wanted = ({come.pk: [come.pk, *E5, 0]}, {waits.pk: [waits.pk, *E5, 1]})
+    frame = await second.until("ops.map")
+    assert frame["whole"] is True
+    queue = frame["queue"]
+    # The first may be of the second before; what went since is named in the next one. It ends with what is there.
+    async with asyncio.timeout(30):
+        while (drivers, trips) != wanted or queue == before["queue"]:
+            drivers |= {row[0]: row for row in frame.get("drivers", [])}
+            trips |= {row[0]: row for row in frame.get("trips", [])}
+            drivers = {pk: row for pk, row in drivers.items() if pk not in frame.get("drivers_gone", [])}
+            trips = {pk: row for pk, row in trips.items() if pk not in frame.get("trips_gone", [])}
+            queue = frame.get("queue", queue)
+            if (drivers, trips) != wanted or queue == before["queue"]:
+                frame = await second.until("ops.map")

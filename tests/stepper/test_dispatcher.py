@@ -111,3 +111,34 @@ def test_pruning_goes_on_after_a_failure(monkeypatch: pytest.MonkeyPatch, caplog
 
     asyncio.run(until_called_again())
     assert "old rows were not deleted" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_audit_retention_that_fails_is_logged_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Other old rows go meanwhile."""
+    done: list[str] = []
+
+    async def until_tried_again() -> None:
+        loop, again = asyncio.get_running_loop(), asyncio.Event()
+
+        def fails_first() -> int:
+            done.append("audit")
+            if done.count("audit") == 1:
+                raise ValueError("of the test")
+            loop.call_soon_threadsafe(again.set)
+            return 0
+
+        def prune(_pruner: pruning.Pruner) -> float:
+            done.append("others")
+            return 0.0
+
+        monkeypatch.setattr(dispatcher, "DROPS_AUDIT_S", 0.0)
+        monkeypatch.setattr(dispatcher.retention, "drop_old_months", fails_first)
+        monkeypatch.setattr(pruning.Pruner, "prune_due", prune)
+        await run_until(again)
+
+    asyncio.run(until_tried_again())
+    assert done[:3] == ["audit", "others", "audit"]
+    assert "old months of the audit log were not dropped" in caplog.text

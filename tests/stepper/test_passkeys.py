@@ -425,7 +425,7 @@ def test_passkey_alone_does_not_sign_in(user):
 def test_token_of_an_account_with_passkeys_needs_a_recovery_code(user):
     codes = codes_on(add(browser(user)))
     body = {"email": user.email, "password": PASSWORD}
-    send = {"content_type": "application/json"}
+    send: dict[str, Any] = {"content_type": "application/json"}
     assert Client().post("/api/token", body, **send).json()["code"] == "auth.code_required"
     assert Client().post("/api/token", body | {"code": "12345678"}, **send).json()["code"] == "auth.code_invalid"
     assert Client().post("/api/token", body | {"code": codes[0]}, **send).status_code == 200

@@ -75,7 +75,7 @@ def test_staff_who_may_see_trips_see_all() -> None:
     assert set(access.visible_to(staff).values_list("pk", flat=True)) == trips
     assert set(access.list_visible_to(staff).values_list("pk", flat=True)) == trips
     # What their own sockets follow by themselves is theirs only.
-    assert access.own_unfinished(staff) == (None, set(), set())
+    assert access.own_unfinished(staff) == (None, False, set(), set())
 
 
 def test_driver_row_and_own_trips_are_one_statement(query_count: Any) -> None:
@@ -85,4 +85,4 @@ def test_driver_row_and_own_trips_are_one_statement(query_count: Any) -> None:
     for _repeated in range(2):
         with query_count(1, 1):
             found = access.own_unfinished(trip.driver.user)
-        assert found == (trip.driver.pk, {own.pk}, {trip.pk})
+        assert found == (trip.driver.pk, False, {own.pk}, {trip.pk})

@@ -81,6 +81,36 @@ def test_without_an_operator_it_opens_at_all_who_may_take_calls(client: Client, 
     assert _groups() == sorted([f"user.{operator.pk}", f"user.{other.pk}"])
 
 
+def test_call_rings_whose_extension_it_is_among_many(client: Client, operator: User, settings: Any) -> None:
+    others = [StaffFactory.create() for _number in range(3)]
+    settings.CALL_EXTENSIONS = {"101": operator.email, "102": others[1].email, "1": others[2].email}
+    for extension, rung in (("102", others[1]), ("101", operator)):
+        Event.objects.all().delete()
+        assert _post(client, {"number": "87471234567", "operator": extension}).json()["operators"] == 1
+        assert _groups() == [f"user.{rung.pk}"]
+
+
+def test_staff_who_may_not_take_calls_keep_nobody_from_being_rung(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many are rung as the limit says of those who may, not those of the first accounts who may."""
+    monkeypatch.setattr("trips.incoming_calls.MOST_OPERATORS", 2)
+    for names in ((), ("add_trip",), ("add_trip", "change_trip"), ("view_user", "view_trip")):
+        user = UserFactory.create(is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    may = [StaffFactory.create(), StaffFactory.create()]
+    assert _post(client, {"number": "87471234567"}).json()["operators"] == 2
+    assert _groups() == sorted(f"user.{one.pk}" for one in may)
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, {"is_staff": False}])
+def test_extension_of_who_has_left_rings_nobody(client: Client, operator: User, change: dict[str, bool]) -> None:
+    StaffFactory.create()
+    User.objects.filter(pk=operator.pk).update(**change)
+    assert _post(client, {"number": "87471234567", "operator": "101"}).status_code == 400
+    assert _groups() == []
+
+
 def test_call_that_is_announced_again_opens_one_card(client: Client, operator: User) -> None:
     body = {"number": "87471234567", "operator": "101", "call_id": "1"}
     assert [_post(client, body).status_code for _again in range(3)] == [201, 200, 200]

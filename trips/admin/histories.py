@@ -310,10 +310,11 @@ class StarsFilter(admin.SimpleListFilter):
     parameter_name = "stars"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(stars), str(stars)) for stars in range(1, 6)]
+        return [(stars, stars) for stars in "12345"]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Rating]) -> QuerySet[Rating]:
-        return queryset.filter(stars=self.value()) if self.value() else queryset
+        stars = self.value() or ""
+        return queryset.filter(stars=int(stars)) if stars in tuple("12345") else queryset
 
 
 @admin.register(Rating)

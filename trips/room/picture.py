@@ -15,7 +15,7 @@ from msgspec import Struct
 from drivers.models import Availability, Driver, DriverPosition
 from stepper.db.clock import database_now
 from stepper.models import ServiceSettings
-from trips.attention import Matter, live_trips
+from trips.attention import live_trips
 from trips.room import claims, queue
 from trips.states import ABOARD, DRIVING, OPEN, TripStatus
 
@@ -108,20 +108,19 @@ class Reader:
         self._read_drivers_at = -math.inf
 
     def read(self) -> Picture:
-        """Read how it stands. Six queries; with all that is read less often, seven."""
+        """Read how it stands. Eight queries; with what is read less often, nine."""
         settings, now = ServiceSettings.current(), database_now()
         self._read_positions(now)
         drivers, availabilities = self._draw_drivers(settings, now)
         trips, statuses = _draw_trips(now)
         items = self._read_queue(settings, now)
-        matters = Counter(item.matter for item in items)
         counts = [
             sum(number for state, number in availabilities.items() if state != DriverState.ON_BREAK),
             availabilities[DriverState.ON_TRIP],
             availabilities[DriverState.ON_BREAK],
             statuses[TripState.LOOKING],
             statuses[TripState.UNFILLED],
-            matters[Matter.WAITING] + matters[Matter.UNFILLED],
+            queue.count_waiting(settings, now),
             statuses[TripState.TAKEN],
             statuses[TripState.COMING],
             statuses[TripState.ABOARD],

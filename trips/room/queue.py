@@ -12,7 +12,7 @@ from drivers.models import Approval, DocumentStatus, Driver, DriverDocument
 from stepper.dates import short_date
 from stepper.db.clock import database_now
 from stepper.models import ServiceSettings
-from trips.attention import URGENCY, Matter, live_trips, matter_of, needs_person
+from trips.attention import URGENCY, Matter, live_trips, matter_of, needs_person, without_driver
 from trips.models import Claim, SafetyAlert, Trip, TripTransition
 from trips.states import Stall, TripStatus
 
@@ -114,6 +114,11 @@ def trips_in_need(settings: ServiceSettings, now: dt.datetime) -> QuerySet[Trip]
         live_trips().filter(needs_person(settings, now)).annotate(moved_at=Subquery(arrived.values("created_at")[:1]))
     )
     return rows.select_related("watch", "driver__user")
+
+
+def count_waiting(settings: ServiceSettings, now: dt.datetime) -> int:
+    """Return how many trips have been without a driver for long, however many of them the queue lists. One query."""
+    return live_trips().filter(without_driver(settings, now)).count()
 
 
 def open_calls() -> QuerySet[SafetyAlert]:

@@ -9,12 +9,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 from django.views.decorators.http import require_safe
 
-from stepper import limits, security_log
+from stepper import limits
 from stepper.audit.looks import looked_at_list
 from stepper.dates import short_date
 from stepper.db.clock import database_now
 from stepper.errors import InvalidInput, NotPermitted, TooManyRequests
-from stepper.models import SecurityEventCode, User
+from stepper.models import User
 from stepper.ops.access import ops_page
 from stepper.ops.sections import REPORTS as SECTION
 from stepper.web.downloads import File, file_response
@@ -106,7 +106,6 @@ def _read(request: HttpRequest, name: str) -> tuple[Report, Scope]:
     if name not in REPORTS:
         raise Http404
     if not REPORTS[name].is_for(user):
-        security_log.count(SecurityEventCode.PERMISSION_REFUSED, details=request.path_info)
         raise PermissionDenied
     scope = parse_scope(request.GET, day_of(database_now()))
     if REPORTS[name].names_drivers:

@@ -126,6 +126,32 @@ def test_retention_deletes_in_batches(monkeypatch: Any) -> None:
     assert retention.drop_old_months() == 0
 
 
+def test_retention_that_fails_half_way_keeps_the_rest_and_goes_on_next_time(monkeypatch: Any) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    keep(6)
+    for _number in range(5):
+        stored(400 * DAY)
+    written, real = [], retention.entry
+
+    def fail_in_the_second_batch(*args: Any, **fields: Any) -> Any:
+        written.append(args)
+        if len(written) == 2:
+            raise DatabaseError("the disk is full")
+        return real(*args, **fields)
+
+    monkeypatch.setattr(retention, "entry", fail_in_the_second_batch)
+    with pytest.raises(DatabaseError, match="disk"):
+        retention.drop_old_months()
+    # The batch that failed is as it was; the one before is gone, and said so.
+    assert AuditEntry.objects.filter(action="change").count() == 3
+    assert AuditEntry.objects.filter(action="prune").count() == 1
+    assert not AuditRetention.objects.exists()
+    with pytest.raises(DatabaseError, match="only added to"):
+        run("DELETE FROM stepper_auditentry")
+    assert retention.drop_old_months() == 3
+    assert not AuditEntry.objects.exclude(action="prune").exists()
+
+
 def test_nothing_goes_within_a_day_after_the_settings_were_changed() -> None:
     keep(6, changed=dt.timedelta(hours=23))
     stored(4000 * DAY)

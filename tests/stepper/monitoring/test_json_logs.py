@@ -78,6 +78,22 @@ def test_links_are_hidden() -> None:
             "trip 12345 at 2027-01-15T08:00:00, 40 ms, stepper.x:41",
         ),
         ("again in 1.5 s after 12 attempts (OSError 111)", "again in 1.5 s after 12 attempts (OSError 111)"),
+        # In addresses signs are encoded, and twice where one address is in another.
+        ("GET /ops/call/?phone=%2B77011234567&seats=2", "GET /ops/call/?phone=+…&seats=2"),
+        ("/ops/call/?phone=%2b7%20%28701%29%20123-45-67", "/ops/call/?phone=+…"),
+        ("/ops/call/?phone=%2B7+701+123+45+67", "/ops/call/?phone=+…"),
+        ("/sign-in/?next=%2Fops%2F%3Fphone%3D87011234567", "/sign-in/?next=%2Fops%2F%3Fphone%3D+…"),
+        ("/sign-in/?next=%2Fops%2F%3Fphone%3D%252B77011234567%26a", "/sign-in/?next=%2Fops%2F%3Fphone%3D+…%26a"),
+        ("/ops/search/?q=aigerim.s%40example.kz&all=1", "/ops/search/?q=…@…&all=1"),
+        ("Referer: https://go.kz/ops/?q=a.b%2Bc%40example.kz", "Referer: https://go.kz/ops/?q=…@…"),
+        ("/sign-in/?next=%2Fops%2F%3Fq%3Daigerim%2540example.kz", "/sign-in/?next=%2Fops%2F%3Fq%3D…@…"),
+        ("?q=%D0%B0%D1%8F%40%D0%BF%D0%BE.kz", "?q=…@…"),
+        ("?next=%2Fa%3Fip%3D203.0.113.9", "?next=%2Fa%3Fip%3D…"),
+        ("?ip=2001%3Adb8%3A0%3A1%3A%3A7", "?ip=…"),
+        (
+            "/book/?from=43.2220%2C76.8512&q=%D0%90%D0%BB%D0%BC%D0%B0",
+            "/book/?from=43.2220%2C76.8512&q=%D0%90%D0%BB%D0%BC%D0%B0",
+        ),
     ],
 )
 def test_personal_data_is_scrubbed_and_nothing_else(text: str, left: str) -> None:

@@ -123,7 +123,16 @@ def test_page_costs_the_same_whatever_is_on_it(reader: Client, django_assert_num
 
 
 @pytest.mark.parametrize(
-    "search", [{}, {"actor": "1"}, {"person": "1"}, {"model": "trips.trip", "number": "1"}, {"action": "look"}]
+    "search",
+    [
+        {},
+        {"actor": "1"},
+        {"person": "1"},
+        {"model": "trips.trip", "number": "1"},
+        {"number": "1"},
+        {"number": "1", "since": "01.01.2026", "until": "01.02.2026"},
+        {"action": "look"},
+    ],
 )
 def test_entries_are_read_in_the_order_of_an_index(reader: Client, search: dict[str, str]) -> None:
     form = SearchForm(search)
@@ -131,10 +140,13 @@ def test_entries_are_read_in_the_order_of_an_index(reader: Client, search: dict[
     if connection.vendor == "sqlite":
         assert "TEMP B-TREE" not in plan.explain()
         assert "USING INDEX auditentry_" in plan.explain()
+        assert ("object_id=?" in plan.explain()) == ("number" in search)
         return
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
     assert "Index Scan using auditentry_" in plan.explain()
+    if "number" in search:
+        assert "object_id" in plan.explain().partition("Index Cond:")[2].partition("\n")[0]
     assert "Sort" not in plan.explain().replace("Incremental Sort", "")
 
 

@@ -59,6 +59,19 @@ def test_trying_shows_what_yesterdays_trips_would_have_cost_and_stores_nothing()
     assert not LogEntry.objects.exists()
 
 
+def test_trials_of_one_person_are_limited_and_of_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepper.ops.reports.fares.TRIALS_PER_MIN", 2)
+    desk, other = signed_in(staff_with("change_fares")), signed_in(staff_with("change_fares"))
+    data = entered(base_fare=700, **{"try": ""})
+    assert [desk.post("/ops/settings/", data).status_code for _again in range(3)] == [200, 200, 429]
+    refused = desk.post("/ops/settings/", data)
+    assert 1 <= int(refused["Retry-After"]) <= 60
+    assert "Too many requests" in refused.content.decode()
+    assert other.post("/ops/settings/", data).status_code == 200
+    # What is stored is no trial.
+    assert desk.post("/ops/settings/", entered(base_fare=700, save="")).status_code == 302
+
+
 def test_saving_stores_them_once_and_the_history_says_from_what_to_what() -> None:
     client, data = signed_in(staff_with("change_fares")), entered(base_fare=700, platform_fee_percent=20, save="")
     assert client.post("/ops/settings/", data)["Location"] == "/ops/settings/"

@@ -295,7 +295,7 @@ def test_a_page_that_showed_another_driver_moves_nothing(give: Give, staff: User
     assert give(trip, second, "reassign", shown=first.pk).status_code == 200
     answer = give(trip, third, "reassign", shown=first.pk)
     assert answer.status_code == 409
-    assert "Somebody else moved this trip meanwhile" in answer.content.decode()
+    assert "The driver of this trip is another one meanwhile" in answer.content.decode()
     trip.refresh_from_db()
     assert trip.driver == second
 
