@@ -22,6 +22,7 @@ from drivers.document_models import (
 )
 from drivers.navigation import NavigationApp
 from drivers.plates import PlateField, readable_plate
+from stepper.dates import NEVER
 from stepper.db.clock import database_now
 from stepper.texts import PlainTextField
 from trips.states import TripType, VehicleClass
@@ -240,6 +241,11 @@ class Driver(models.Model):
     def documents_expired(self) -> bool:
         """Whether a document that they need has expired, or is not accepted any more."""
         return self.documents_valid_until is not None and self.documents_valid_until < timezone.localdate()
+
+    @property
+    def documents_missing(self) -> bool:
+        """Say whether they applied and a document that they need is not accepted."""
+        return self.documents_valid_until == NEVER
 
     @property
     def lack(self) -> Literal["", "vehicle", "licence", "documents"]:

@@ -22,10 +22,9 @@ from drivers.models import (
     DriverDocument,
 )
 from realtime.delivery.notifications import notify
+from stepper.dates import NEVER
 from stepper.db.transactions import in_transaction, isolate_failures
 
-# The last day of somebody who has no accepted document of a kind that they need.
-NEVER = dt.date(1970, 1, 1)
 REMINDED_BEFORE = (dt.timedelta(days=30), dt.timedelta(days=7))
 REMINDED_AT = dt.time(9)
 
@@ -40,6 +39,7 @@ def store_validity(driver: Driver) -> None:
     has_applied = DriverApplication.objects.filter(pk=driver.user_id, submitted_at__isnull=False).exists()
     dates = [day for kind, day in accepted.items() if kind != DocumentKind.LICENCE]
     if has_applied and not accepted.keys() >= set(REQUIRED_KINDS):
+        # Somebody without an accepted document of a kind that they need.
         dates = [NEVER]
     driver.documents_valid_until = min(dates, default=None)
     driver.documents_due_at = _next_reminder(driver, [driver.licence_expires_on, *accepted.values()])

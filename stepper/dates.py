@@ -7,6 +7,9 @@ from django.utils.translation import pgettext
 
 from stepper.time_zones import USABLE_YEARS
 
+# The last day of what was never valid, where a column must hold a day. Pages say so in words.
+NEVER = dt.date(1970, 1, 1)
+
 
 def short_date(date: dt.date, *, year: bool = False) -> str:
     """Write a day as `28 Nov`, with its year as `28 Nov 2026`; an instant by its own zone.

@@ -21,7 +21,7 @@ from stepper.db.clock import database_now
 from stepper.errors import Conflict, NotFound, NotPermitted, Text
 from stepper.models import User
 from trips.models import Booking, Trip, TripQuerySet
-from trips.states import OPEN, BookingStatus, TripStatus
+from trips.states import BEFORE_BOARDING, HANDED_OVER_IN, OPEN, BookingStatus, TripStatus
 
 # Stands for the user's id in a statement that is built once; no row has this id.
 _USER_PLACEHOLDER = -1
@@ -169,6 +169,25 @@ def require_searching(trip: Trip, user: User, refused: Text) -> None:
         raise NotPermitted("auth.forbidden", refused)
     if trip.status not in OPEN:
         raise Conflict("trip.transition_refused", _("This trip is not looking for a driver."))
+
+
+def gone_on(trip: Trip) -> Conflict:
+    """Return the refusal to give a trip to another driver in the way that was shown, as it has gone on meanwhile."""
+    words = {"status": str(TripStatus(trip.status).label)}
+    if trip.is_finished:
+        refused = _("This trip is over.")
+    elif trip.status in HANDED_OVER_IN:
+        refused = _(
+            "The trip has gone on meanwhile (“%(status)s”): the passengers are on board. Nothing was done; it can be "
+            "handed over to another driver now."
+        )
+    elif trip.status in OPEN:
+        refused = _("The trip has no driver any more (“%(status)s”). Nothing was done; a driver can be assigned now.")
+    elif trip.status in BEFORE_BOARDING:
+        refused = _("The trip has a driver now (“%(status)s”). Nothing was done; it can be moved to another driver.")
+    else:
+        refused = _("The trip has gone on meanwhile (“%(status)s”): it cannot get another driver any more.")
+    return Conflict("trip.transition_refused", refused % words)
 
 
 def require_as_shown(trip: Trip, shown_driver_id: int | None) -> None:

@@ -29,13 +29,13 @@ from stepper.monitoring import figures
 from stepper.templatetags.units import when_in_words
 from stepper.texts import clean_text
 from trips import boarding, legs, overlap
-from trips.access import require_as_shown, require_searching, require_staff, trip_for
+from trips.access import gone_on, require_as_shown, require_searching, require_staff, trip_for
 from trips.candidates import judge_driver
 from trips.cards import driver_card, vehicle_card
 from trips.dispatch import RoundResult, first_search_at, start_round
 from trips.eligibility import REASONS
 from trips.fitness import require_fit, require_no_overlap
-from trips.models import NO_WAVE, StaffAssignment, TransitionRefused, Trip, TripChange
+from trips.models import NO_WAVE, StaffAssignment, Trip, TripChange
 from trips.offers import (
     withdraw_offers,
     withdraw_overlapping,
@@ -332,7 +332,7 @@ def _assign_by_staff(trip_id: int, driver_id: int, user: User, reason: str) -> T
     if trip.driver_id == driver_id and trip.status == TripStatus.ACCEPTED:
         return trip
     if trip.status not in OPEN:
-        raise Conflict("trip.transition_refused", _("This trip is not looking for a driver."))
+        raise gone_on(trip)
     settings = ServiceSettings.current()
     warnings = _require_assignable(trip, driver, reason, settings)
     pending = trip.offers.filter(driver=driver, status=OfferStatus.PENDING)
@@ -406,13 +406,13 @@ def _reassign(trip_id: int, driver_id: int, user: User, reason: str, shown_drive
     """Lock both drivers, who share the new one's vehicle, and the trip; check the new driver and move the trip."""
     unlocked = trip_for(user, trip_id)
     if unlocked.driver_id is None:
-        raise Conflict("trip.transition_refused", _("This trip has no driver."))
+        raise gone_on(unlocked)
     first, driver = lock_both(unlocked.driver_id, driver_id)
     trip = Trip.objects.for_page().locked().get(pk=trip_id)
     if trip.driver_id != unlocked.driver_id:
         raise Stale
     if trip.status not in BEFORE_BOARDING:
-        raise TransitionRefused(trip.status, TripStatus.ACCEPTED)
+        raise gone_on(trip)
     if trip.driver_id == driver_id:
         return trip
     require_as_shown(trip, shown_driver_id)

@@ -15,6 +15,7 @@ from trips.candidates import Candidate
 from trips.dispatch import first_search_at
 from trips.eligibility import REASONS
 from trips.models import Trip
+from trips.states import ABOARD, DRIVING
 
 # A younger position is said in seconds.
 _FRESH_S = 60
@@ -41,12 +42,9 @@ def candidate_in_words(one: Candidate, trip: Trip) -> dict[str, Any]:
         "away": "–" if judged.km is None else f"{km(judged.km)}, {duration(one.minutes or 0)}",
         "availability": _availability_in_words(one, zone),
         "position": _position_in_words(judged.fix, zone),
-        "next": _("next trip %(when)s, %(title)s")
-        % {"when": when_within(one.next_trip.departure_at, one.next_trip.timezone), "title": one.next_trip.title}
-        if one.next_trip
-        else _("no trip ahead"),
+        "next": _next_in_words(one.next_trip),
         "refused": _in_words(judged.refused),
-        "warnings": _in_words(judged.warnings),
+        "warnings": _in_words(_not_said_by(judged.refused, judged.warnings)),
     }
 
 
@@ -56,6 +54,23 @@ def _availability_in_words(one: Candidate, zone: str) -> str:
     if one.since is not None:
         return _("%(availability)s since %(when)s") % {"availability": words, "when": when_within(one.since, zone)}
     return words if one.driver.availability != Availability.OFFLINE or one.judged.fix else _("Never online")
+
+
+def _next_in_words(trip: Trip | None) -> str:
+    """Say which of their trips ends or begins next: one on the way, one whose departure is past, or one ahead."""
+    if trip is None:
+        return _("no trip ahead")
+    title, when = trip.title, when_within(trip.departure_at, trip.timezone)
+    if trip.status in DRIVING:
+        return _("now on the trip %(title)s") % {"title": title}
+    if trip.departure_at < database_now():
+        return _("has not set off yet for the trip of %(when)s, %(title)s") % {"when": when, "title": title}
+    return _("next trip %(when)s, %(title)s") % {"when": when, "title": title}
+
+
+def _not_said_by(refused: Sequence[str], warnings: Sequence[str]) -> list[str]:
+    """Leave out that somebody is on a trip where a trip of theirs refuses them already."""
+    return [code for code in warnings if code != "busy" or "overlapping" not in refused]
 
 
 def _position_in_words(fix: StoredFix | None, zone: str) -> str:
@@ -91,3 +106,18 @@ def take_off_effect(trips: list[Trip]) -> Text:
         "The driver loses the trip and is told; others are asked from %(when)s, never this driver. It counts against "
         "nobody."
     ) % {"when": when_in_words(asked_at, trips[0].timezone)}
+
+
+def cancel_effect(trips: list[Trip]) -> Text:
+    """Say what cancelling the trips will do; first of all where passengers are on board."""
+    if any(trip.former_legs for trip in trips):
+        words = _(
+            "The bookings end with it, the driver is free; all are told. Who drove a part of it before keeps what they "
+            "earned; the driver of now has nothing of it."
+        )
+    else:
+        words = _("The bookings end with it, offers are withdrawn, the driver is free; all are told.")
+    if not any(trip.status in ABOARD for trip in trips):
+        return words
+    aboard = _("Passengers are on board: make sure first that they are safe and know how they get on.")
+    return f"{aboard} {words}"

@@ -173,19 +173,29 @@ def _require_changeable(trip: Trip, names: Collection[str]) -> None:
     """Refuse a change for which the trip is too far. Raises Conflict: trip.change_too_late, trip.transition_refused."""
     if trip.is_finished:
         raise Conflict("trip.transition_refused", _("This trip is over."))
-    if trip.status in OPEN and not trip.former_legs:
-        return
-    changeable = frozenset() if trip.former_legs else _CHANGEABLE.get(TripStatus(trip.status), frozenset())
+    still = changeable(trip)
     rest = set(names) - _FARE - DETAILS
-    if changeable is None or rest <= changeable:
+    if still is None or rest <= still:
         return
+    raise Conflict("trip.change_too_late", limit_in_words(trip))
+
+
+def changeable(trip: Trip) -> frozenset[str] | None:
+    """Return the columns that can still change beside the fare and what the driver alone reads; None: all."""
+    if trip.status in OPEN and not trip.former_legs:
+        return None
+    return frozenset() if trip.former_legs else _CHANGEABLE.get(TripStatus(trip.status), frozenset())
+
+
+def limit_in_words(trip: Trip) -> str:
+    """Say what can still change of a trip of which not all can."""
     if trip.status == TripStatus.DRIVER_ARRIVED and not trip.former_legs:
-        words = _("The driver is at the pickup: pickup and time cannot change any more. Take back the arrival first.")
-    elif trip.status in ABOARD and not trip.former_legs:
-        words = _("The passengers are on the way: only the destination and the fare can still change.")
-    else:
-        words = _("The passengers are on the way: only the fare can still change.")
-    raise Conflict("trip.change_too_late", words)
+        return _("The driver is at the pickup: pickup and time cannot change any more. Take back the arrival first.")
+    if trip.status == TripStatus.ARRIVED:
+        return _("The passengers have arrived: only the fare can still change.")
+    if trip.status in ABOARD and not trip.former_legs:
+        return _("The passengers are on the way: only the destination and the fare can still change.")
+    return _("The passengers are on the way: only the fare can still change.")
 
 
 def _columns_of_driver(

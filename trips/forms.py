@@ -53,6 +53,8 @@ def _text(**attrs: Any) -> forms.TextInput:
 class BookingForm(forms.Form):
     """Two places (a name with coordinates, or the name of a known place), when, and how many."""
 
+    # Parts of the form that nobody can change any more: they are sent as they are, and not shown.
+    fixed: frozenset[str] = frozenset()
     pickup_name = PlainTextInput(label=_("Pickup"), max_length=120, required=False, widget=_text())
     pickup_address = PlainTextInput(max_length=200, required=False, widget=forms.HiddenInput)
     pickup_lat = forms.FloatField(required=False, widget=forms.HiddenInput)

@@ -8,7 +8,7 @@ it began (trips.legs).
 
 import datetime as dt
 import re
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -26,14 +26,12 @@ from stepper.templatetags.units import km, money
 from stepper.texts import clean_text
 from trips import access, arrival, assignment, boarding, eta, legs
 from trips.fitness import require_fit, require_no_overlap
-from trips.models import StaffAssignment, TransitionRefused, Trip, TripLeg
+from trips.models import StaffAssignment, Trip, TripLeg
 from trips.offers import withdraw_overlapping
 from trips.places.lookup import describe_point, named
-from trips.states import ASSIGNED, Role, TripStatus
+from trips.states import ASSIGNED, HANDED_OVER_IN, Role, TripStatus
 from trips.steering import require_reason
 
-# In these a trip is handed over; before them staff take it off its driver (trips.assignment).
-HANDED_OVER_IN: Final = frozenset({TripStatus.PASSENGERS_BOARDED, TripStatus.IN_TRANSIT})
 # Driving time that is assumed for a new driver without any position.
 _UNKNOWN = dt.timedelta(minutes=30)
 # By the place where the passengers wait a trip is at most this much longer, and this many km: roads bend, drivers err.
@@ -96,7 +94,7 @@ def _hand_over(trip_id: int, user: User, order: _Order) -> Trip:
     access.require_staff(user)
     unlocked = access.trip_for(user, trip_id)
     if unlocked.driver_id is None:
-        raise TransitionRefused(unlocked.status, TripStatus.ACCEPTED)
+        raise access.gone_on(unlocked)
     first, driver = lock_both(unlocked.driver_id, order.driver_id)
     trip = Trip.objects.for_page().select_related("driver__position").locked().get(pk=trip_id)
     if trip.driver_id != unlocked.driver_id:
@@ -105,7 +103,7 @@ def _hand_over(trip_id: int, user: User, order: _Order) -> Trip:
         return trip
     access.require_as_shown(trip, order.shown_driver_id)
     if trip.status not in HANDED_OVER_IN:
-        raise TransitionRefused(trip.status, TripStatus.ACCEPTED)
+        raise access.gone_on(trip)
     settings, now = ServiceSettings.current(), database_now()
     meeting = _meeting_place(trip, order.place)
     leg = _new_leg(trip, first, meeting, order.part, now=now)

@@ -209,6 +209,8 @@ ASSIGNED = frozenset({S.ACCEPTED, S.EN_ROUTE, S.DRIVER_ARRIVED, S.PASSENGERS_BOA
 DRIVING = ASSIGNED - {S.ACCEPTED}
 # Passengers sit in the vehicle.
 ABOARD = frozenset({S.PASSENGERS_BOARDED, S.IN_TRANSIT, S.ARRIVED})
+# In these a trip is handed over; before them staff take it off its driver (trips.assignment).
+HANDED_OVER_IN = ABOARD - {S.ARRIVED}
 FINISHED = frozenset({S.COMPLETED, S.CANCELLED})
 # The driver is still expected at the pickup: what trips.watch checks.
 EXPECTED = frozenset({S.ACCEPTED, S.EN_ROUTE})

@@ -287,8 +287,10 @@ class DriverAdmin(StaffAdmin):
 
     @display(description=gettext_lazy("documents valid until"))
     def documents_shown(self, driver: Driver) -> str:
+        if driver.documents_missing:
+            return _("Not all needed documents are accepted: no offers")
         if driver.documents_expired:
-            return _("A document is missing or has expired: no offers")
+            return _("A document has expired: no offers")
         until = driver.documents_valid_until
         return short_date(until, year=True) if until else "–"
 

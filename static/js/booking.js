@@ -15,6 +15,7 @@ let next = "pickup";
 
 // The stops that are shown, in their order. They are filled from the first on, so the hidden ones come last.
 const stops = () => stopBoxes.filter((one) => !one.hidden).map((one) => sides[one.dataset.stop]);
+const isFixed = (side) => Boolean(form.querySelector(`[data-fixed] [data-side=${side}]`));
 const isStop = (side) => side.startsWith("stop");
 
 function askPrice() {
@@ -100,7 +101,11 @@ for (const button of document.querySelectorAll("[data-stop-remove]")) {
   button.addEventListener("click", () => removeStop(Number(button.dataset.stopRemove)));
 }
 
-map.onClick((lat, lng) => sides[next].setPoint(lat, lng));
+map.onClick((lat, lng) => {
+  // Of a trip on the way some places cannot change any more.
+  const side = isFixed(next) ? "dropoff" : next;
+  if (!isFixed(side)) sides[side].setPoint(lat, lng);
+});
 
 // Who takes a call is not where the caller is.
 const locate = document.querySelector("[data-locate]");

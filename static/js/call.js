@@ -266,6 +266,8 @@ resultBox.addEventListener("htmx:afterSwap", (event) => {
   if (call.done) {
     call.done = [...resultBox.children];
     markDone(call);
+    // The trip stands among those of the caller now.
+    form.dispatchEvent(new CustomEvent("stepper:caller"));
     resultBox.firstElementChild.focus();
     store();
     return;

@@ -32,7 +32,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import override
 
 from stepper.admin.lookups import is_secret
-from stepper.dates import short_date
+from stepper.dates import NEVER, short_date
 
 # Models whose texts are the service's, not a person's.
 _TEXTS_TOLD = frozenset(
@@ -182,6 +182,8 @@ def value_in_words(field: Field[Any, Any], value: Any) -> str:
         return f"{short_date(timezone.localtime(at), year=True)} {timezone.localtime(at):%H:%M}" if at else str(value)
     if isinstance(field, DateField):
         date = parse_date(str(value))
+        if date == NEVER:
+            return _("not valid")
         return short_date(date, year=True) if date else str(value)
     if isinstance(field, IntegerField | FloatField):
         return str(formats.localize(Decimal(str(value)), use_l10n=True))

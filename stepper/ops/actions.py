@@ -14,13 +14,24 @@ from drivers import approvals, availability, deactivation
 from drivers.models import Driver
 from stepper.errors import Conflict, Text
 from stepper.models import ServiceSettings, User
-from trips import assignment, bookings, driving, handover, steering
-from trips.candidate_words import take_off_effect
+from trips import assignment, bookings, driving, safety, steering
+from trips.candidate_words import cancel_effect, take_off_effect
 from trips.eligibility import in_words
 from trips.history_words import nobody_online
 from trips.models import Trip
 from trips.policy import radius_of
-from trips.states import ABOARD, ASSIGNED, BEFORE_BOARDING, EXPECTED, FINISHED, OPEN, Role, TripStatus, allowed
+from trips.states import (
+    ABOARD,
+    ASSIGNED,
+    BEFORE_BOARDING,
+    EXPECTED,
+    FINISHED,
+    HANDED_OVER_IN,
+    OPEN,
+    Role,
+    TripStatus,
+    allowed,
+)
 
 STEER = "trips.change_trip"
 SEE_DRIVERS = "drivers.view_driver"
@@ -82,7 +93,7 @@ def picking(trip: Trip) -> Picking | None:
         return Picking.ASSIGN
     if trip.status in BEFORE_BOARDING:
         return Picking.REASSIGN
-    return Picking.HAND_OVER if trip.status in handover.HANDED_OVER_IN else None
+    return Picking.HAND_OVER if trip.status in HANDED_OVER_IN else None
 
 
 def may_pick(user: User) -> bool:
@@ -100,13 +111,10 @@ def _offer_again(trip: Trip, user: User, _reason: str, shown: int | None) -> Non
         raise Conflict("dispatch.nobody", _("Nobody else can be asked now (%(why)s).") % {"why": why})
 
 
-def _cancel_effect(trip: Trip) -> Text:
-    if trip.former_legs:
-        return _(
-            "The bookings end with it, the driver is free; all are told. Who drove a part of it before keeps what they "
-            "earned; the driver of now has nothing of it."
-        )
-    return _("The bookings end with it, offers are withdrawn, the driver is free; all are told.")
+def _is_help_handled(trip: Trip, user: User, _reason: str, _shown: int | None) -> None:
+    calls = trip.safety_alerts.filter(handled_at__isnull=True).order_by("pk")
+    for alert_id in list(calls.values_list("pk", flat=True)):
+        safety.mark_handled(alert_id, user)
 
 
 _TOLD = Reason(gettext_lazy("The passenger and the driver read it."))
@@ -114,6 +122,16 @@ _KNOWN = Reason(gettext_lazy("How you know, for the trip's history: “the passe
 _FOR_STAFF = Reason(gettext_lazy("For the trip's history, which staff alone read."))
 
 TRIP_ACTIONS: tuple[Action, ...] = (
+    Action(
+        "help-handled",
+        gettext_lazy("Call for help handled"),
+        "shield-check",
+        lambda trip: _("You have reached whoever called. They are told, and may call again."),
+        gettext_lazy("The call for help is handled."),
+        _is_help_handled,
+        lambda trip: trip.has_call_for_help,
+        (STEER, safety.HANDLE),
+    ),
     Action(
         "offer-again",
         gettext_lazy("Offer again"),
@@ -196,7 +214,7 @@ TRIP_ACTIONS: tuple[Action, ...] = (
         "cancel",
         gettext_lazy("Cancel the trip"),
         "ban",
-        _cancel_effect,
+        lambda trip: cancel_effect([trip]),
         gettext_lazy("The trip is cancelled."),
         lambda trip, user, reason, shown: bookings.cancel(trip.pk, user, reason, shown_driver_id=shown),
         lambda trip: allowed(trip.status, TripStatus.CANCELLED, role=Role.STAFF),
@@ -207,13 +225,40 @@ TRIP_ACTIONS: tuple[Action, ...] = (
 )
 
 _DRIVER_READS = Reason(gettext_lazy("The driver reads it."), needed=False)
+_APPLICANT_READS = Reason(gettext_lazy("Who applied reads it."), needed=False)
 
 
 def _is_reinstated(driver: Driver, user: User, _reason: str, _shown: int | None) -> None:
     approvals.reinstate(driver.pk, user)
 
 
+def _is_approved(driver: Driver, user: User, _reason: str, _shown: int | None) -> None:
+    approvals.approve(driver.pk, user)
+
+
 DRIVER_ACTIONS: tuple[Action, ...] = (
+    Action(
+        "approve",
+        gettext_lazy("Approve"),
+        "user-check",
+        lambda driver: _("They are told, can go online and are asked about trips."),
+        gettext_lazy("The driver is approved."),
+        _is_approved,
+        lambda driver: driver.approval in approvals.DECISIONS["approve"],
+        (approvals.CHANGE,),
+    ),
+    Action(
+        "reject",
+        gettext_lazy("Reject"),
+        "user-x",
+        lambda driver: _("They are told and cannot go online. You can approve them later."),
+        gettext_lazy("The application is rejected."),
+        lambda driver, user, reason, _shown: approvals.reject(driver.pk, user, reason),
+        lambda driver: driver.approval in approvals.DECISIONS["reject"],
+        (approvals.CHANGE,),
+        _APPLICANT_READS,
+        is_danger=True,
+    ),
     Action(
         "take-offline",
         gettext_lazy("Take offline"),

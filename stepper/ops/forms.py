@@ -7,10 +7,12 @@ from django.utils.translation import gettext_lazy as _
 
 from stepper.ops.actions import Action, Picking
 from stepper.texts import PlainTextInput
+from trips import editing
 from trips.access import NOBODY
 from trips.change_forms import ChangeForm
 from trips.editing import MOST_FARE
 from trips.models import Trip
+from trips.states import ABOARD
 
 REASON_LENGTH = 200
 # No larger id is in either database.
@@ -82,6 +84,29 @@ class PickForm(forms.Form):
             del self.fields["place"], self.fields["part"]
 
 
+# By the parts of the booking form, one of the trip's columns that they change.
+_PARTS = {
+    "pickup": "pickup_lat",
+    "stops": "stops",
+    "dropoff": "dropoff_lat",
+    "departure": "departure_at",
+    "vehicle_class": "vehicle_class",
+    "seats": "seats",
+    "wishes": "wishes",
+    "traveller": "traveller_name",
+}
+
+
+def _fixed_parts(trip: Trip) -> frozenset[str]:
+    """Return the parts of the form that staff cannot change any more."""
+    still = editing.changeable(trip)
+    if still is None:
+        return frozenset()
+    fixed = {part for part, column in _PARTS.items() if column not in still}
+    # The note is for finding the passengers.
+    return frozenset(fixed | {"note"} if trip.status in ABOARD else fixed)
+
+
 class EditForm(ChangeForm):
     """The booking form filled with a trip, for staff: with a fare of their own, and why."""
 
@@ -103,7 +128,15 @@ class EditForm(ChangeForm):
     @classmethod
     def of(cls, trip: Trip) -> Self:
         form = super().of(trip)
+        form.fixed = _fixed_parts(trip)
         # Bound, as its parent has it, without saying at once that the reason is missing.
         form.is_valid()
         form.errors.pop("reason", None)
+        return form
+
+    def anew(self, trip: Trip) -> Self:
+        """Return the form of a trip that has gone on meanwhile, with the fare and the reason that were entered."""
+        form = type(self).of(trip)
+        form.enter(fare=self.data.get("fare", ""), reason=self.data.get("reason", ""))
+        form.full_clean()
         return form

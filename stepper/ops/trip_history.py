@@ -51,6 +51,7 @@ class _Reader(Reader):
     def __init__(self, trip: Trip, viewer: User, before: dt.datetime | None) -> None:
         super().__init__(viewer, before)
         self.trip = trip
+        self.call_taken_by: User | None = None
 
     def entries(self) -> Iterator[Entry]:
         yield from self._steps()
@@ -67,10 +68,21 @@ class _Reader(Reader):
         if self.viewer.has_perm(SEE_NOTIFICATIONS):
             yield from self._notifications()
         if self.before is None or self.trip.created_at < self.before:
-            yield Entry(self.trip.created_at, "step", "circle-plus", _("Booked"), name_of(self.trip.organiser))
+            yield self._booking()
+
+    def _booking(self) -> Entry:
+        """Say who booked; after a call, who took it and for whom. Read with the steps, of which it is the first."""
+        passenger, taken_by = name_of(self.trip.organiser), self.call_taken_by
+        title, who, details = _("Booked"), passenger, []
+        if taken_by is not None:
+            title, who = _("Booked by phone"), _actor(Role.STAFF, taken_by)
+            details = [_("for %(name)s") % {"name": self.trip.traveller_name or passenger}]
+        return Entry(self.trip.created_at, "step", "circle-plus", title, who, details)
 
     def _steps(self) -> Iterator[Entry]:
         for row in self.newest(self.trip.transitions.select_related("by"), "created_at"):
+            if row.from_status == TripStatus.DRAFT and row.role == Role.STAFF:
+                self.call_taken_by = row.by
             details = [row.note] if row.note else []
             if row.doubt:
                 details.append(_("Position: %(doubt)s") % {"doubt": doubt_in_words(row)})

@@ -32,6 +32,7 @@ from trips.candidate_words import candidate_in_words, needs_in_words
 from trips.candidates import MOST_SHOWN, find_candidates
 from trips.change_views import price_of_change
 from trips.models import Trip
+from trips.states import HANDED_OVER_IN
 
 
 def _panel(request: SignedInRequest, trip_id: int) -> TripPanel:
@@ -108,9 +109,23 @@ def pick(request: SignedInRequest, trip_id: int) -> HttpResponse:
     try:
         _give(panel.trip, request.user, form.cleaned_data)
     except DomainError as error:
+        panel = _panel(request, trip_id)
+        form = _form_of_now(panel, form)
         add_refusal(form, error)
-        return refused(error, _pick_page(request, _panel(request, trip_id), form, status=error.status))
+        return refused(error, _pick_page(request, panel, form, status=error.status))
     return done(request, panel.trip.pk, "trip", _("The trip has its driver."))
+
+
+def _form_of_now(panel: TripPanel, form: PickForm) -> PickForm:
+    """Return the form for what choosing a driver does now, filled as it was sent: the trip may have gone on."""
+    mode = actions.picking(panel.trip)
+    if mode is None or mode == form.cleaned_data["mode"]:
+        return form
+    anew = PickForm({**dict(form.data.items()), "mode": mode, "shown": panel.trip.driver_id}, mode=mode)
+    # What it needs besides is not a mistake of who sent the other one.
+    anew.is_valid()
+    anew.errors.pop("reason", None)
+    return anew
 
 
 def _give(trip: Trip, user: User, chosen: dict[str, Any]) -> None:
@@ -144,7 +159,7 @@ def _pick_page(request: SignedInRequest, panel: TripPanel, form: PickForm, *, st
 def _from_where_they_wait(panel: TripPanel) -> Trip:
     """Return the trip as it begins for another driver: with passengers on board where the vehicle was last."""
     trip, position = panel.trip, panel.position
-    if trip.status not in handover.HANDED_OVER_IN or position is None:
+    if trip.status not in HANDED_OVER_IN or position is None:
         return trip
     begun = copy.copy(trip)
     begun.pickup_lat, begun.pickup_lng = position.lat, position.lng
@@ -197,6 +212,7 @@ def edit(request: SignedInRequest, trip_id: int) -> HttpResponse:
     if request.method != "POST":
         return _edit_page(request, trip, EditForm.of(trip))
     form = EditForm(request.POST)
+    form.fixed = EditForm.of(trip).fixed
     if not form.is_valid():
         return _edit_page(request, trip, form, status=422)
     entered = form.cleaned_data
@@ -204,6 +220,9 @@ def edit(request: SignedInRequest, trip_id: int) -> HttpResponse:
         wanted = {"reason": entered["reason"], "fare": entered["fare"], "version": entered["version"]}
         editing.edit_trip(trip.pk, request.user, form.wanted(trip), **wanted)
     except DomainError as error:
+        if error.code == "trip.change_too_late":
+            trip = _panel(request, trip_id).trip
+            form = form.anew(trip)
         form.refuse(error)
         return refused(error, _edit_page(request, trip, form, status=error.status))
     messages.success(request, _("The trip is changed; passenger and driver are told."))
@@ -211,5 +230,6 @@ def edit(request: SignedInRequest, trip_id: int) -> HttpResponse:
 
 
 def _edit_page(request: SignedInRequest, trip: Trip, form: EditForm, *, status: int = 200) -> HttpResponse:
-    context = {"trip": trip, "form": form, **price_of_change(request, trip, form)}
+    limit = editing.limit_in_words(trip) if form.fixed else ""
+    context = {"trip": trip, "form": form, "limit": limit, **price_of_change(request, trip, form)}
     return render(request, "ops/edit.html", context, status=status)

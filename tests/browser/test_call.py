@@ -76,6 +76,8 @@ def test_known_caller_is_booked_by_the_keyboard_alone(
     assert (trip.organiser, trip.pickup_name, trip.dropoff_name) == (caller, "Almaty", "Medeu")
     assert re.sub(r"\D", "", said) == str(trip.fare)
     expect(page.get_by_test_id("call-booked")).to_contain_text(staff.name)
+    # The caller's card has it, too.
+    expect(page.get_by_test_id("call-open").locator(f'a[href="/ops/trips/{trip.pk}/"]')).to_be_visible()
     [received] = sms.wait_for(1)
     assert received.recipient == "77471234567"
     assert page.get_by_test_id("call-link").input_value() in received.text

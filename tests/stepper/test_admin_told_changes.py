@@ -147,6 +147,7 @@ def test_details_of_rules_are_told(details: str, words: str) -> None:
         ("approval: pending → approved", "approval: Pending → Approved"),
         ("approval: approved → suspended (complaints)", "approval: Approved → Suspended (complaints)"),
         ("name: as in the application", "name: as in the application"),
+        ("documents_valid_until: 1970-01-01 → 2027-06-01", "documents valid until: not valid → 1 Jun 2027"),
     ],
 )
 def test_decisions_about_drivers_are_told(details: str, words: str) -> None:

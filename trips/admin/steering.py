@@ -12,7 +12,7 @@ from stepper.models import User
 from stepper.texts import PlainTextInput
 from trips import handover, steering
 from trips.models import Trip
-from trips.states import Role, TripStatus, allowed
+from trips.states import HANDED_OVER_IN, Role, TripStatus, allowed
 
 
 class StaffsReasonForm(forms.Form):
@@ -63,7 +63,7 @@ def sensible(trip: Trip) -> dict[str, bool]:
     status = TripStatus(trip.status)
     return {
         "take_back_arrival": status in steering.TAKEN_BACK,
-        "hand_over": status in handover.HANDED_OVER_IN,
+        "hand_over": status in HANDED_OVER_IN,
         "complete": allowed(status, TripStatus.COMPLETED, role=Role.STAFF),
     }
 

@@ -46,6 +46,7 @@ from trips.admin.steering import SteeringActions
 from trips.admin.steering import sensible as sensible_steering
 from trips.attention import CALL_FOR_HELP, FAR_STEP
 from trips.attention_words import attention
+from trips.candidate_words import cancel_effect
 from trips.changes import record_change
 from trips.eligibility import in_words
 from trips.history_words import nobody_online
@@ -371,7 +372,7 @@ class TripAdmin(AssigningActions, SteeringActions, StaffAdmin):
     @staff_action(
         gettext_lazy("Cancel the trip"),
         done=gettext_lazy("cancelled"),
-        effect=gettext_lazy("The bookings end with it, offers are withdrawn, the driver is free; all are told."),
+        effect=cancel_effect,
         icon="cancel",
         variant=ActionVariant.DANGER,
         form=CancelForm,

@@ -27,6 +27,13 @@ CANCELLED_WORDS: dict[str, Any] = {
 }
 
 
+def cancelled_words(side: str, code: str) -> str:
+    """Return why a trip was cancelled, as a report says it: staff choose no reason, they write one."""
+    if side == Role.STAFF and not code:
+        return str(_("In their own words"))
+    return str(CANCELLED_WORDS.get(code, code))
+
+
 def found_nobody(role: str, from_status: str, code: str) -> bool:
     """Return whether a trip that was cancelled so counts as unfilled: nobody took it until it was given up.
 

@@ -15,7 +15,7 @@ from stepper.dates import short_date
 from stepper.models import User
 from stepper.templatetags.units import money, seconds, time_spent
 from trips.models import DriverDay, TripDay, TripHour, TripReason
-from trips.reports.reasons import CANCELLED_WORDS, UNFILLED_WORDS
+from trips.reports.reasons import UNFILLED_WORDS, cancelled_words
 from trips.reports.towns import Towns
 from trips.states import Role
 
@@ -191,7 +191,7 @@ def cancellations(scope: Scope, *, sees_money: bool) -> Report:
     for side, code, number in found:
         who = sides.get(side, "–")
         by_side[who] += number
-        lines.append(Row([who, str(CANCELLED_WORDS.get(code, code)), number, share(number, whole)]))
+        lines.append(Row([who, cancelled_words(side, code), number, share(number, whole)]))
     chart = charts.lines(list(by_side.items()), _("Cancelled trips by who cancelled them. The table has the reasons."))
     table = Table(columns, lines, [_("Total"), "", whole, share(whole, whole)])
     note = _("By the day of departure; those that found no driver are among them.")

@@ -89,6 +89,7 @@ def test_form_books_once_and_says_by_whom(client: Client, operator: User) -> Non
     trip = Trip.objects.get()
     assert trip.organiser.phone == PHONE
     assert f"Call taken by {operator.name}" in first.content.decode()
+    assert f">#{trip.pk}</span>" in first.content.decode()
     assert "Booked already" in second.content.decode()
 
 

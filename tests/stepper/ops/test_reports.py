@@ -17,6 +17,7 @@ from stepper.web import spreadsheets
 from tests.backoffice import staff_with
 from tests.factories import UserFactory
 from tests.trips.reports.generated import NOW, Company, count, spec
+from trips.models import TripReason
 
 pytestmark = pytest.mark.django_db
 
@@ -173,6 +174,14 @@ def test_reasons_cancellations_acceptance_and_ratings(company: Company) -> None:
     ]
     assert table("acceptance")[1] == ["up to 30 s", "2", "100.0"]
     assert table("ratings")[1] == ["5 ★", "1", "100.0"]
+
+
+def test_staff_who_cancel_write_their_reason_and_choose_none(company: Company) -> None:
+    day = TripReason.objects.filter(kind=TripReason.Kind.CANCELLED).first()
+    TripReason.objects.filter(pk=day.pk).update(side="staff", code="")
+    assert ["Staff", "In their own words"] in [row[:2] for row in table("cancellations")]
+    TripReason.objects.filter(pk=day.pk).update(side="organiser")
+    assert ["Passenger", "No reason chosen"] in [row[:2] for row in table("cancellations")]
 
 
 def test_revenue_equals_the_trips(company: Company) -> None:

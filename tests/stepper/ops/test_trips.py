@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
+from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -22,7 +23,7 @@ from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactor
 from tests.plans import full_scans, plan, statements
 from trips import assignment, changes
 from trips.dispatch import start_round
-from trips.models import Trip, TripMessage, TripTransition
+from trips.models import SafetyAlert, Trip, TripMessage, TripTransition
 
 pytestmark = pytest.mark.django_db
 
@@ -361,3 +362,192 @@ def test_only_what_makes_sense_is_offered(desk: Client) -> None:
     assert 'data-testid="act-complete"' not in html
     finished = TripFactory(status="completed")
     assert "data-action" not in read(desk, f"/ops/trips/{finished.pk}/")
+
+
+def test_a_call_for_help_of_the_queue_is_handled_on_the_panel_of_its_trip(client: Client) -> None:
+    trip = TripFactory(status="in_transit", driver=DriverFactory())
+    alert = SafetyAlert.objects.create(trip=trip, raised_by=trip.organiser)
+    client.force_login(staff_with("view_trip"))
+    assert "act-help-handled" not in read(client, f"/ops/trips/{trip.pk}/")
+    client.force_login(staff_with(*DISPATCHER))
+    assert "act-help-handled" in read(client, f"/ops/trips/{trip.pk}/")
+    answer = client.post(f"/ops/trips/{trip.pk}/do/help-handled/", headers=HTMX)
+    assert answer.status_code == 200
+    assert "act-help-handled" not in answer.content.decode()
+    alert.refresh_from_db()
+    assert alert.handled_at is not None
+
+
+def test_a_trip_that_is_over_says_so_and_not_that_rights_are_missing(desk: Client, client: Client) -> None:
+    over, open_trip = TripFactory(status="cancelled"), TripFactory(status="unfilled")
+    assert "This trip is over" in read(desk, f"/ops/trips/{over.pk}/")
+    client.force_login(staff_with("view_trip"))
+    html = read(client, f"/ops/trips/{open_trip.pk}/")
+    assert "You can look at this trip" in html
+    assert "This trip is over" not in html
+
+
+@pytest.mark.parametrize(("status", "warns"), [("accepted", False), ("passengers_boarded", True), ("in_transit", True)])
+def test_cancelling_warns_where_passengers_are_on_board(desk: Client, status: str, warns: bool) -> None:
+    trip = TripFactory(status=status, driver=DriverFactory())
+    assert ("Passengers are on board" in read(desk, f"/ops/trips/{trip.pk}/do/cancel/")) == warns
+
+
+def test_a_move_that_comes_too_late_says_so_and_shows_what_is_possible_now(desk: Client, give: Give) -> None:
+    first, second = DriverFactory(at=ALMATY), DriverFactory(at=ALMATY)
+    trip = TripFactory(status="in_transit", driver=first)
+    answer = give(trip, second, "reassign", shown=first.pk)
+    html = answer.content.decode()
+    assert answer.status_code == 409
+    assert "The trip has gone on meanwhile (“On the road”): the passengers are on board." in html
+    assert 'value="hand-over"' in html
+    assert 'name="part"' in html
+    assert "This field is required" not in html
+    trip.refresh_from_db()
+    assert trip.driver == first
+
+
+@pytest.mark.parametrize(
+    ("status", "mode", "words"),
+    [
+        ("arrived", "hand-over", "it cannot get another driver any more"),
+        ("completed", "reassign", "This trip is over."),
+        ("accepted", "hand-over", "it can be moved to another driver"),
+        ("accepted", "assign", "it can be moved to another driver"),
+        ("unfilled", "reassign", "a driver can be assigned now"),
+        ("unfilled", "hand-over", "a driver can be assigned now"),
+    ],
+)
+def test_each_refused_choice_of_a_driver_says_what_became_of_the_trip(
+    give: Give, status: str, mode: str, words: str
+) -> None:
+    driver = None if status == "unfilled" else DriverFactory(at=ALMATY)
+    trip = TripFactory(status=status, driver=driver)
+    answer = give(trip, DriverFactory(at=ALMATY), mode, reason="nearer")
+    assert answer.status_code == 409
+    assert words in answer.content.decode()
+
+
+def test_a_trip_booked_by_phone_says_who_took_the_call(desk: Client, staff: User) -> None:
+    trip = TripFactory(status="unfilled", organiser=PassengerFactory(name="Aliya Karimova"))
+    TripTransition.objects.filter(trip=trip).delete()
+    TripTransition.objects.create(trip=trip, from_status="draft", to_status="published", role="staff", by=staff)
+    html = read(desk, f"/ops/trips/{trip.pk}/")
+    entry = html[html.index("Booked by phone") :].split("</li>", 1)[0]
+    assert f"{staff.name} · Staff" in entry
+    assert "for Aliya Karimova" in entry
+
+
+def test_candidates_say_once_that_they_are_on_a_trip_and_never_that_a_past_one_is_next(desk: Client) -> None:
+    trip = TripFactory(status="unfilled")
+    driver = DriverFactory(at=ALMATY, availability="busy")
+    TripFactory(status="in_transit", driver=driver, in_=-dt.timedelta(minutes=20))
+    html = read(desk, f"/ops/trips/{trip.pk}/driver/")
+    assert "now on the trip" in html
+    assert "next trip" not in html
+    assert "has an overlapping trip" in html
+    assert "assign-warning" not in html
+
+
+def test_a_candidate_who_should_have_set_off_is_not_said_to_have_that_trip_next(desk: Client) -> None:
+    trip = TripFactory(status="unfilled")
+    TripFactory(status="accepted", driver=DriverFactory(at=ALMATY), in_=-dt.timedelta(minutes=5))
+    assert "has not set off yet for the trip of" in read(desk, f"/ops/trips/{trip.pk}/driver/")
+
+
+# Editing
+
+
+class BookingFields(HTMLParser):
+    """The fields of the booking form: which of them a person sees, and what a browser sends."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.shown: set[str] = set()
+        self.sent: dict[str, Any] = {}
+        self._hidden: list[bool] = []
+        self._text = ""
+        start = html.index('<form id="booking-form"')
+        self.feed(html[start : html.index("</form>", start)])
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        name, kind = found.get("name") or "", found.get("type")
+        if tag in ("input", "textarea", "select") and name:
+            if kind != "hidden" and not any(self._hidden):
+                self.shown.add(name)
+            if kind not in ("radio", "checkbox") or "checked" in found:
+                self.sent[name] = found.get("value") or ""
+            self._text = name if tag == "textarea" else ""
+        if tag in ("div", "fieldset", "details", "ul", "p"):
+            self._hidden.append("hidden" in found)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("div", "fieldset", "details", "ul", "p"):
+            self._hidden.pop()
+        self._text = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._text:
+            self.sent[self._text] = data.strip()
+
+
+def shown_fields(html: str) -> set[str]:
+    return BookingFields(html).shown
+
+
+@pytest.mark.parametrize(
+    ("status", "shown", "words"),
+    [
+        ("in_transit", {"dropoff_name", "fare", "reason"}, "only the destination and the fare can still change"),
+        ("arrived", {"fare", "reason"}, "The passengers have arrived: only the fare can still change"),
+    ],
+)
+def test_editing_shows_what_can_still_change(desk: Client, status: str, shown: set[str], words: str) -> None:
+    trip = TripFactory(status=status, driver=DriverFactory(at=ALMATY), note="at the gate")
+    html = read(desk, f"/ops/trips/{trip.pk}/edit/")
+    assert shown_fields(html) == shown
+    assert words in html
+    assert "at the gate" in html.split('<form id="booking-form"', 1)[0]
+
+
+def test_editing_at_the_pickup_leaves_pickup_and_time_alone(desk: Client) -> None:
+    trip = TripFactory(status="driver_arrived", driver=DriverFactory(at=ALMATY))
+    html = read(desk, f"/ops/trips/{trip.pk}/edit/")
+    shown = shown_fields(html)
+    assert {"dropoff_name", "seats", "vehicle_class", "note"} <= shown
+    assert shown.isdisjoint({"pickup_name", "departure", "traveller_name"})
+    assert "Take back the arrival first" in html
+
+
+def test_editing_before_that_shows_all_and_no_limit(desk: Client) -> None:
+    html = read(desk, f"/ops/trips/{TripFactory(status='accepted', driver=DriverFactory(at=ALMATY)).pk}/edit/")
+    assert {"pickup_name", "departure", "seats", "note", "fare"} <= shown_fields(html)
+    assert "edit-limit" not in html
+
+
+def sent_form(html: str, **changed: Any) -> dict[str, Any]:
+    return {**BookingFields(html).sent, **changed}
+
+
+def test_a_form_with_fixed_parts_is_saved(desk: Client) -> None:
+    trip = TripFactory(status="in_transit", driver=DriverFactory(at=ALMATY))
+    data = sent_form(read(desk, f"/ops/trips/{trip.pk}/edit/"), fare="4321", reason="agreed")
+    assert desk.post(f"/ops/trips/{trip.pk}/edit/", data).status_code == 302
+    trip.refresh_from_db()
+    assert trip.fare == 4321
+
+
+def test_a_form_whose_trip_has_gone_on_is_drawn_anew_with_what_still_can_change(desk: Client) -> None:
+    trip = TripFactory(status="accepted", driver=DriverFactory(at=ALMATY))
+    before = trip.note
+    page = read(desk, f"/ops/trips/{trip.pk}/edit/")
+    data = sent_form(page, seats="2", fare="4321", reason="agreed")
+    Trip.objects.filter(pk=trip.pk).update(status="in_transit")
+    answer = desk.post(f"/ops/trips/{trip.pk}/edit/", data)
+    html = answer.content.decode()
+    assert answer.status_code == 409
+    assert shown_fields(html) == {"dropoff_name", "fare", "reason"}
+    assert desk.post(f"/ops/trips/{trip.pk}/edit/", sent_form(html)).status_code == 302
+    trip.refresh_from_db()
+    assert (trip.fare, trip.seats, trip.note) == (4321, 1, before)
