@@ -126,6 +126,7 @@ class AvailabilityChangesView(DriverView):
     def get(self, request: ApiRequest) -> Response:
         """List the driver's own history, newest first."""
         pages = NewestFirst()
+        pages.refuse(request, {})
         page = pages.paginate_queryset(self.driver.availability_changes.all(), request, self)
         return pages.get_paginated_response(AvailabilityChangeSerializer(page, many=True).data)
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from drivers.colours import colour_in_words
+from drivers.colours import colour_before_make
 from drivers.document_models import (
     REQUIRED_KINDS,
     DocumentKind,
@@ -106,7 +106,7 @@ class Vehicle(models.Model):
     @property
     def label(self) -> str:
         """ "White Toyota Camry", the colour in the active language."""
-        return f"{colour_in_words(self.colour)} {self.make} {self.model}"
+        return f"{colour_before_make(self.colour)} {self.make} {self.model}"
 
     @property
     def plate_text(self) -> str:

@@ -8,8 +8,6 @@ from rest_framework.views import APIView
 from realtime.delivery import notifications
 from realtime.models import Notification
 from stepper.api.base import ApiRequest, NewestFirst, read
-from stepper.api.errors import INVALID
-from stepper.errors import InvalidInput
 
 
 class NotificationSerializer(serializers.ModelSerializer[Notification]):
@@ -26,9 +24,9 @@ class NotificationsView(APIView):
     def get(self, request: ApiRequest) -> Response:
         """List the user's notifications, newest first, of one category or all; with how many are unread of each."""
         category = request.query_params.get("category", "")
-        if not notifications.is_choice(category):
-            raise InvalidInput("input.invalid", INVALID, {"category": [_("There is no such category.")]})
         pages = NewestFirst()
+        is_known = notifications.is_choice(category)
+        pages.refuse(request, {} if is_known else {"category": [_("There is no such category.")]})
         page = pages.paginate_queryset(notifications.list_for(request.user.pk, category), request, self)
         answer = pages.get_paginated_response(NotificationSerializer(page, many=True).data)
         by_category = notifications.unread_by_category(request.user.pk)

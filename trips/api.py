@@ -9,9 +9,7 @@ from rest_framework.views import APIView
 
 from drivers.positions.tracking import last_known
 from stepper.api.base import ApiRequest, NewestFirst, read
-from stepper.api.errors import INVALID
 from stepper.audit.looks import looked_at_list
-from stepper.errors import InvalidInput
 from stepper.models import ServiceSettings, User
 from trips import access, assignment, bookings, changes, ratings, unfilled
 
@@ -61,11 +59,11 @@ class TripsView(APIView):
         """List the caller's trips (organised, booked or driven; staff: all), newest first; `?status=`: any of these."""
         viewer = request.user
         trips = with_answer_columns(viewer, access.list_visible_to(viewer))
-        if wanted := request.query_params.getlist("status"):
-            if not STATUSES.issuperset(wanted):
-                raise InvalidInput("input.invalid", INVALID, {"status": [_("There is no such status.")]})
-            trips = trips.filter(status__in=wanted)
+        wanted = request.query_params.getlist("status")
         pages = NewestFirst()
+        pages.refuse(request, {} if STATUSES.issuperset(wanted) else {"status": [_("There is no such status.")]})
+        if wanted:
+            trips = trips.filter(status__in=wanted)
         page = pages.paginate_queryset(trips, request, self)
         if viewer.may_see_trips:
             looked_at_list(request, Trip._meta.label_lower)

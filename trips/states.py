@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy as _
 class TripStatus(TextChoices):
     DRAFT = "draft", _("Draft")
     PUBLISHED = "published", _("Published")
-    OFFERED = "offered", _("Offered to drivers")
-    UNFILLED = "unfilled", _("Looking for a driver")
+    OFFERED = "offered", _("Asking drivers")
+    UNFILLED = "unfilled", _("Without a driver")
     ACCEPTED = "accepted", _("Driver found")
     EN_ROUTE = "en_route", _("Driver on the way")
     DRIVER_ARRIVED = "driver_arrived", _("Driver at the pickup")

@@ -186,7 +186,9 @@ class DriverAdmin(StaffAdmin):
             {
                 "fields": [
                     "user",
-                    ("vehicle", "mates_shown"),
+                    # Alone: with its menu it is wider than half a line.
+                    "vehicle",
+                    "mates_shown",
                     ("approval_shown", "availability_shown"),
                     ("rating_shown", "tags_shown"),
                     "more",

@@ -10,6 +10,8 @@ const count = document.getElementById("offers-count");
 const live = document.getElementById("offers-live");
 const title = document.title.replace(/^\(\d+\) /, "");
 const seen = new Set(cards().map((card) => card.id));
+// The cards of which the live region speaks.
+let announced = [];
 
 export function cards() {
   return [...list.querySelectorAll(".offer")].filter((card) => !card.hidden && !("expired" in card.dataset));
@@ -53,7 +55,13 @@ function update() {
   document.title = open.length ? `(${open.length}) ${title}` : title;
   const fresh = open.filter((card) => !seen.has(card.id));
   fresh.forEach((card) => seen.add(card.id));
-  if (fresh.length) live.textContent = fresh.map((card) => card.dataset.announce).join(". ");
+  if (fresh.length) {
+    announced = fresh;
+    live.textContent = fresh.map((card) => card.dataset.announce).join(". ");
+  } else if (live.textContent && !announced.some((card) => open.some(({ id }) => id === card.id))) {
+    // Whoever reads the page later must not find an offer that has ended.
+    live.textContent = "";
+  }
   document.dispatchEvent(new CustomEvent("stepper:offers", { detail: { fresh } }));
 }
 new MutationObserver(update).observe(list, { childList: true, subtree: true, attributeFilter: ["hidden", "data-expired"] });

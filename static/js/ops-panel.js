@@ -4,6 +4,7 @@
 // In the page: #ops-work, where a form stands; [data-action] its buttons in their order, [data-key] those with a key.
 
 const work = document.getElementById("ops-work");
+const header = document.querySelector("header.bar");
 const help = document.getElementById("ops-keys");
 const TYPED = "input:not([type=checkbox], [type=radio], [type=range]), select, textarea, dialog";
 // Who opened the form, to go back there.
@@ -70,9 +71,15 @@ document.addEventListener("click", (event) => {
 // settled: until then Enter would send it past htmx.
 document.addEventListener("htmx:afterSettle", ({ detail }) => {
   if (detail.target !== work || !work.firstElementChild) return;
-  const wanted = work.querySelector("[aria-invalid=true], .ops-candidate :checked, .ops-candidate input:not(:disabled)");
-  (wanted ?? work.querySelector("[tabindex='-1']"))?.focus({ preventScroll: true });
-  work.scrollIntoView({ block: "nearest" });
+  const wanted =
+    work.querySelector("[aria-invalid=true]") ??
+    work.querySelector(".ops-candidate :checked, .ops-candidate input:not(:disabled)") ??
+    work.querySelector("[tabindex='-1']");
+  wanted?.focus({ preventScroll: true });
+  // Of a form that is taller than the window, "nearest" may show the end, and hide what has the focus.
+  work.scrollIntoView({ block: work.offsetHeight > window.innerHeight - header.offsetHeight ? "start" : "nearest" });
+  // What is wrong stands below its field.
+  (wanted?.closest(".field") ?? wanted)?.scrollIntoView({ block: "nearest" });
 });
 
 // Dragging. What speaks against a driver needs a reason first: then the driver is chosen, and the field is next.

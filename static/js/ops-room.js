@@ -42,7 +42,7 @@ function restoreView() {
 
 function showAll() {
   const [south, west, north, east] = box.dataset.bounds.split(",").map(Number);
-  map.fitBounds([[south, west], [north, east]], { maxZoom: 13, paddingTopLeft: [30, 70], paddingBottomRight: [70, 30], animate: false });
+  map.fitBounds([[south, west], [north, east]], { maxZoom: 13, paddingTopLeft: [30, 40], paddingBottomRight: [70, 70], animate: false });
 }
 
 /** The part of the map that is seen, in the longitudes that the server knows. */
@@ -82,7 +82,9 @@ map.on("moveend resize", () => {
 function count(counts) {
   counts.forEach((number, index) => {
     const value = values.get(names[index]);
-    if (value && value.textContent !== String(number)) value.textContent = String(number);
+    if (!value || value.textContent === String(number)) return;
+    value.textContent = String(number);
+    value.parentElement.classList.toggle("counter--some", number > 0);
   });
 }
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from realtime.models import ServerBeat
 from stepper.models import ServiceSettings
+from stepper.ops.sections import sections_of
 from stepper.web.theme import SIDEBAR
 from trips import safety
 from trips.models import SafetyAlert
@@ -21,10 +22,20 @@ def environment(request: HttpRequest) -> list[Any] | None:
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the sidebar; first, to those who may answer them, the calls for help with the number of open ones."""
-    groups: list[dict[str, Any]] = SIDEBAR
-    if not request.user.has_perm(safety.HANDLE):
-        return groups
+    """Return the sidebar; first the way to the operations room, and the calls for help with the number of open ones.
+
+    Each for those who may open it.
+    """
+    first, *others = SIDEBAR
+    links = []
+    if sections_of(request.user):
+        links.append({"title": _("Operations room"), "icon": "explore", "link": reverse_lazy("ops:room")})
+    if request.user.has_perm(safety.HANDLE):
+        links.append(_calls_for_help())
+    return [{**first, "items": [*links, *first["items"]]}, *others]
+
+
+def _calls_for_help() -> dict[str, Any]:
     calls = {
         "title": _("Calls for help"),
         "icon": "sos",
@@ -32,8 +43,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     }
     if count := SafetyAlert.objects.filter(handled_at__isnull=True).count():
         calls |= {"badge": str(count), "badge_style": "solid", "badge_variant": "danger"}
-    first, *others = groups
-    return [{**first, "items": [calls, *first["items"]]}, *others]
+    return calls
 
 
 def index(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ Does not import `rest_framework.views`, whose classes load this module through t
 import datetime as dt
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, Any, TypeVar
 
 import msgspec
@@ -198,7 +198,10 @@ class NumberField(serializers.FloatField):
 class InstantField(serializers.DateTimeField):
     """An instant: ISO 8601 with its offset when read, UTC when written."""
 
-    default_error_messages = {"naive": _("Give the offset from UTC, such as 2030-05-01T09:00:00+05:00.")}
+    default_error_messages = {
+        "invalid": _("Write the time as {format}."),
+        "naive": _("Give the offset from UTC, such as 2030-05-01T09:00:00+05:00."),
+    }
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(default_timezone=dt.UTC, **kwargs)
@@ -236,6 +239,20 @@ class NewestFirst(pagination.CursorPagination):
         if not re.fullmatch(r"[1-9][0-9]{0,8}", asked):
             raise InvalidInput("input.invalid", INVALID, {self.page_size_query_param: [_("A number from 1 on.")]})
         return min(int(asked), self.max_page_size)
+
+    def refuse(self, request: Request, wrong: Mapping[str, Sequence[Text]]) -> None:
+        """Raise InvalidInput where something is wrong with a query: all of it, the page's own parameters too.
+
+        `wrong`: what is wrong with the list's own parameters.
+        """
+        fields: dict[str, list[Text]] = {name: list(words) for name, words in wrong.items()}
+        for read_parameter in (self.get_page_size, self.decode_cursor):
+            try:
+                read_parameter(request)
+            except InvalidInput as error:
+                fields |= error.fields
+        if fields:
+            raise InvalidInput("input.invalid", INVALID, fields)
 
     def decode_cursor(self, request: Request) -> Any:
         try:

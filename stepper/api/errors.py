@@ -35,7 +35,9 @@ logger = logging.getLogger("stepper.api.base")
 
 
 API_PREFIX = "/api/"
-INVALID = _("Please correct what is marked.")
+INVALID = _("What was sent is not valid: see fields.")
+# What verbs say of the same, for people: pages mark the fields, JSON marks nothing.
+_MARKED = _("Please correct what is marked.")
 
 
 # Errors
@@ -99,6 +101,8 @@ def _as_domain_error(error: Exception) -> DomainError | None:
 def error_body(error: DomainError) -> dict[str, Any]:
     body: dict[str, Any] = {"code": error.code, "message": str(error.message), **error.details}
     if error.fields:
+        if body["message"] == str(_MARKED):
+            body["message"] = str(INVALID)
         body["fields"] = {path: [str(message) for message in messages] for path, messages in error.fields.items()}
     return body
 

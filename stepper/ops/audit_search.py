@@ -41,6 +41,10 @@ def _kinds() -> list[Any]:
     return [("", _("All")), *kinds()]
 
 
+def _day_input() -> forms.DateInput:
+    return forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+
+
 class SearchForm(forms.Form):
     """What can be searched for; all of it together."""
 
@@ -50,10 +54,10 @@ class SearchForm(forms.Form):
     by = forms.ChoiceField(label=_("Done by"), required=False, choices=BY)
     person = AccountField(label=_("About whom"), required=False, max_length=100)
     action = forms.ChoiceField(label=_("Action"), required=False, choices=_actions)
-    model = forms.ChoiceField(label=_("Kind of row"), required=False, choices=_kinds)
-    number = forms.CharField(label=_("Number of the row"), required=False, max_length=40)
-    since = forms.DateField(label=_("From day"), required=False)
-    until = forms.DateField(label=_("To day"), required=False)
+    model = forms.ChoiceField(label=_("What it is about"), required=False, choices=_kinds)
+    number = forms.CharField(label=_("Its number"), required=False, max_length=40)
+    since = forms.DateField(label=_("From day"), required=False, widget=_day_input())
+    until = forms.DateField(label=_("To day"), required=False, widget=_day_input())
 
     @property
     def people(self) -> list[int]:

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from stepper.admin import told_changes
 from stepper.audit.registry import SHOWN, WATCHED
@@ -25,7 +26,23 @@ def kinds() -> list[tuple[str, str]]:
     return sorted(((label, name_of(label)) for label in labels), key=lambda pair: pair[1])
 
 
+# Models whose own names are those of their library, untranslated, or of a table between two others.
+_NAMES = {
+    "auth.group_permissions": gettext_lazy("Permissions of a group"),
+    "stepper.user_groups": gettext_lazy("Groups of an account"),
+    "stepper.user_user_permissions": gettext_lazy("Permissions of an account"),
+    "mfa.authenticator": gettext_lazy("Second step of the sign-in"),
+}
+
+# By way of what staff did it: the first part of the address' name.
+_WAYS = {"ops": gettext_lazy("Operations room"), "admin": gettext_lazy("Administration")}
+# Fields whose names are for programmers.
+_FIELDS = {"token_digest": gettext_lazy("key of the link")}
+
+
 def name_of(label: str) -> str:
+    if label in _NAMES:
+        return str(_NAMES[label])
     model = _model(label)
     return str(capfirst(model._meta.verbose_name)) if model is not None else label
 
@@ -64,6 +81,12 @@ class Line:
         return "" if self.entry.person_id is None else _account(self.entry.person, self.entry.person_id)
 
     @property
+    def via(self) -> str:
+        """By way of what it was done, in words where there are any."""
+        way = self.entry.via.partition(":")[0]
+        return str(_WAYS.get(way, self.entry.via))
+
+    @property
     def kind(self) -> str:
         return name_of(self.entry.model) if self.entry.model else ""
 
@@ -92,7 +115,7 @@ def _field_in_words(model: type[Model] | None, name: str, pair: list[Any] | None
     if name == ROWS and pair is not None:
         return _("rows: %(number)s") % {"number": next(value for value in pair if value is not None)}
     field = _field(model, name)
-    label = str(getattr(field, "verbose_name", name))
+    label = str(_FIELDS[name] if name in _FIELDS else getattr(field, "verbose_name", name))
     if pair is None:
         return label
     before, after = (_value_in_words(field, value) for value in pair)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Q, QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext_lazy
 
 from drivers.approvals import CHANGE
 from drivers.board import CAUSE_LABELS
@@ -50,6 +51,14 @@ _DECISION = re.compile(
 _CLOSED = "account closed"
 # Rows of one decision are written so close to each other.
 _AT_ONCE = dt.timedelta(seconds=30)
+# How an offer ended, in the gender of "offer".
+_OFFERED = {
+    OfferStatus.PENDING: pgettext_lazy("of an offer", "open"),
+    OfferStatus.ACCEPTED: pgettext_lazy("of an offer", "accepted"),
+    OfferStatus.DECLINED: pgettext_lazy("of an offer", "declined"),
+    OfferStatus.EXPIRED: pgettext_lazy("of an offer", "expired"),
+    OfferStatus.WITHDRAWN: pgettext_lazy("of an offer", "withdrawn"),
+}
 
 
 class DriverPanel:
@@ -242,8 +251,7 @@ class _Reader(Reader):
 
     def _offers(self) -> Iterator[Entry]:
         for offer in self.newest(self.driver.offers.select_related("trip"), "created_at"):
-            status = str(OfferStatus(offer.status).label).lower()
-            title = _("Offer: %(outcome)s") % {"outcome": status}
+            title = _("Offer: %(outcome)s") % {"outcome": str(_OFFERED[OfferStatus(offer.status)])}
             details = [f"{offer.trip.title} · {km(offer.distance_km)}, {duration(offer.pickup_min)}"]
             details += [end_in_words(offer)] if offer.reason or offer.released_at else []
             yield Entry(offer.created_at, "offer", "radar", title, "", details, [_trip_line(offer.trip)])

@@ -20,14 +20,15 @@ from trips.access import log_look
 from trips.models import Trip
 from trips.room import claims, in_view, queue
 from trips.room.picture import COUNTERS
+from trips.states import TripStatus
 
-# The words of the counters; of those that a test or a person looks for first, the mark.
+# The words of the counters and of the map; a state of trips is called as on the trip's own page.
 LABELS = {
     "online": gettext_lazy("Online"),
     "on_trip": gettext_lazy("On a trip"),
     "on_break": gettext_lazy("On a break"),
-    "looking": gettext_lazy("Asking drivers"),
-    "unfilled": gettext_lazy("Without a driver"),
+    "looking": TripStatus.OFFERED.label,
+    "unfilled": TripStatus.UNFILLED.label,
     "waiting": gettext_lazy("Waiting long"),
     "taken": gettext_lazy("Driver found"),
     "coming": gettext_lazy("Driver coming"),
@@ -64,7 +65,9 @@ def _show(request: HttpRequest) -> HttpResponseBase:
     labels = [(name, LABELS[name]) for name in COUNTERS]
     box = in_view.bounds()
     bounds = ",".join(f"{degrees:.4f}" for degrees in box) if box else ""
-    return render(request, "ops/room.html", {"counters": labels, "bounds": bounds, **_queue_context(request)})
+    return render(
+        request, "ops/room.html", {"counters": labels, "names": LABELS, "bounds": bounds, **_queue_context(request)}
+    )
 
 
 @require_safe

@@ -155,6 +155,13 @@ def when(instant: dt.datetime, zone: str) -> str:
 
 
 @register.filter
+def when_dated(instant: dt.datetime, zone: str) -> str:
+    """Write date and time in the zone, also of today, for lists that are kept: `29 Nov 05:11`."""
+    local, today = instant.astimezone(ZoneInfo(zone)).date(), timezone.now().astimezone(ZoneInfo(zone)).date()
+    return f"{short_date(local, year=local.year != today.year)} {time_of_day(instant, zone)}"
+
+
+@register.filter
 def when_within(instant: dt.datetime, zone: str) -> str:
     """Write day and time for the middle of a sentence: `today 18:30`, `24 Nov 06:40`."""
     return f"{day_name(instant, zone, within=True)} {time_of_day(instant, zone)}"

@@ -15,6 +15,7 @@ from stepper.accounts import (
     session_pages,
 )
 from stepper.models import ServiceSettings
+from stepper.ops.sections import sections_of
 from stepper.personal import pages as personal
 from stepper.web import health, installation, languages
 from trips.views import trip_at_hand
@@ -31,7 +32,9 @@ def home(request: HttpRequest) -> HttpResponse:
         return redirect("drivers:dashboard")
     # The installed application opens with the trip that is at hand.
     at_hand = trip_at_hand(request.user) if "start" in request.GET else None
-    return redirect("trips:detail", at_hand.pk) if at_hand else redirect("trips:list")
+    if at_hand:
+        return redirect("trips:detail", at_hand.pk)
+    return redirect("ops:room" if sections_of(request.user) else "trips:list")
 
 
 @require_safe

@@ -54,6 +54,8 @@ def test_known_caller_is_booked_by_the_keyboard_alone(
     staff = StaffFactory.create()
     page = open_as(staff, "/ops/call/")
     page.context.add_init_script(COUNT_KEYS)
+    said_in_console: list[str] = []
+    page.on("console", lambda message: said_in_console.append(message.text))
     page.reload()
     expect(page.get_by_test_id("call-phone")).to_be_focused()
 
@@ -72,6 +74,7 @@ def test_known_caller_is_booked_by_the_keyboard_alone(
 
     expect(page.get_by_test_id("call-booked")).to_be_visible()
     assert keys_pressed(page) <= 25
+    assert [text for text in said_in_console if "hx-" in text] == []
     trip = Trip.objects.get()
     assert (trip.organiser, trip.pickup_name, trip.dropoff_name) == (caller, "Almaty", "Medeu")
     assert re.sub(r"\D", "", said) == str(trip.fare)

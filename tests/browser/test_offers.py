@@ -64,6 +64,7 @@ def watch_cards_arrive(open_as: Open, viewport: Any) -> None:
 
     better = ask(driver, 3)
     expect(cards).to_have_count(2)
+    expect(page.locator("#offers-live")).to_contain_text("New offer: ")
     if viewport is PHONE:
         page.get_by_test_id("offer-fullscreen").locator("[data-sheet-close]").click()
     assert order(page) == ids(better, read)
@@ -83,6 +84,9 @@ def watch_cards_arrive(open_as: Open, viewport: Any) -> None:
     expect(page.locator("#active-list > *").first).to_be_visible()
     read.refresh_from_db()
     assert read.status == "accepted"
+    # Whoever reads the page later finds no offer in it that has ended.
+    Offer.objects.filter(pk__in=[better.pk, best.pk, worst.pk]).update(status="expired")
+    expect(page.locator("#offers-live")).to_be_empty()
     # Else the dispatcher asks the driver of the next page for them.
     Trip.objects.filter(offers__in=[better, best, worst]).update(status="expired")
 

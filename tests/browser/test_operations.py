@@ -102,7 +102,7 @@ def _watch(page: Page, second: Page, trip: Trip, board: Page) -> None:
         expect(mark(one, "ops-counter-online")).to_have_text("3")
         expect(mark(one, "ops-counter-looking")).to_have_text("1")
         expect(one.locator("#ops-map-words")).to_contain_text("1 trips")
-    _listed(page, trip, "Offered to drivers")
+    _listed(page, trip, "Asking drivers")
 
     mark(board, "offer-accept").click()
     for one in (page, second):

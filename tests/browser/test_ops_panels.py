@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from drivers.models import Driver, TrailPoint
 from stepper.templatetags.units import clock
@@ -26,8 +26,20 @@ def near(km: float, name: str, **fields: object) -> Driver:
     return driver
 
 
+def below_header(page: Page, element: Locator) -> None:
+    """Fail where an element is out of view, or under the header that stays at the top."""
+    expect(element).to_be_in_viewport(ratio=0.9)
+    header, box = page.locator("header.bar").bounding_box(), element.bounding_box()
+    assert header is not None
+    assert box is not None
+    assert box["y"] >= header["y"] + header["height"]
+
+
 def test_an_unfilled_trip_is_explained_assigned_by_keyboard_and_handed_over(live: LiveServer, open_as: Open) -> None:
     aida, berik = near(1, "Aida Nurlan"), near(2, "Berik Omarov")
+    # More than fit into the window.
+    for number in range(3, 11):
+        near(number, f"Driver {number}")
     # Not the running dispatcher's: nobody is asked.
     trip: Trip = TripFactory(status="unfilled", next_look_at=None, escalated_at=None, round_number=1)
     DispatchRound.objects.create(
@@ -50,9 +62,24 @@ def test_an_unfilled_trip_is_explained_assigned_by_keyboard_and_handed_over(live
     expect(page.get_by_role("link", name="Aida Nurlan")).to_be_visible()
 
     # By keyboard alone: A opens the picker on the nearest driver, Enter gives the trip to them.
+    page.set_viewport_size({"width": 1280, "height": 640})
+    page.evaluate("scrollTo(0, 300)")
     page.keyboard.press("a")
     expect(page.get_by_test_id("assign-candidate").first).to_contain_text("Aida Nurlan")
     expect(page.get_by_test_id("assign-candidate").first.get_by_role("radio")).to_be_focused()
+    below_header(page, page.locator("#ops-form-title"))
+    below_header(page, page.locator(":focus"))
+    # A refusal leads to the field that it is about.
+    page.get_by_test_id("assign-candidate").nth(1).get_by_role("radio").check()
+    page.evaluate("document.querySelector('#pick-form [name=reason]').maxLength = 5000")
+    page.get_by_label("Reason").fill("long " * 200)
+    page.evaluate("scrollTo(0, 300)")
+    page.get_by_test_id("pick-submit").click()
+    expect(page.get_by_label("Reason")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("Reason")).to_be_focused()
+    below_header(page, page.locator(":focus"))
+    page.get_by_test_id("assign-candidate").first.get_by_role("radio").check()
+    page.get_by_label("Reason").fill("")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Enter")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browsing import DESKTOP, PHONE, is_live
 from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory, place
@@ -23,6 +23,31 @@ def check_access(page: Page) -> None:
     assert not findings, [(one["id"], one["nodes"][0]["html"]) for one in findings]
 
 
+def color_of(page: Page, token: str) -> str:
+    """Return a colour of the style sheet as a computed style writes it."""
+    return str(
+        page.evaluate(
+            """token => {
+              const probe = document.body.appendChild(document.createElement("i"));
+              probe.style.color = `var(${token})`;
+              const color = getComputedStyle(probe).color;
+              probe.remove();
+              return color;
+            }""",
+            token,
+        )
+    )
+
+
+def in_lower_half(element: Locator, box: Locator) -> bool:
+    """Say whether an element leaves the upper corners of the map to its attribution, which tests have no tiles for."""
+    inner, outer = element.bounding_box(), box.bounding_box()
+    assert inner is not None
+    assert outer is not None
+    bottom = outer["y"] + outer["height"]
+    return bottom >= inner["y"] + inner["height"] and inner["y"] > outer["y"] + outer["height"] / 2
+
+
 def test_two_dispatchers_share_the_queue_and_watch_the_map(live: LiveServer, open_as: Open) -> None:
     driver = DriverFactory.create(at=ALMATY, user__name="Daniyar Seitkali")
     first = open_as(StaffFactory.create(name="Saule"), "/ops/", viewport=DESKTOP)
@@ -32,12 +57,15 @@ def test_two_dispatchers_share_the_queue_and_watch_the_map(live: LiveServer, ope
         expect(page.get_by_test_id("ops-counter-online")).to_have_text("1")
         expect(page.get_by_test_id("ops-counter-unfilled")).to_have_text("0")
         expect(page.locator("#ops-map-words")).to_contain_text("1 drivers")
+        expect(page.get_by_test_id("ops-counter-unfilled")).to_have_css("color", color_of(page, "--ink"))
+        assert in_lower_half(page.locator("#ops-all"), page.locator("#ops-map"))
 
     # An unfilled trip appears by itself, as news.
     trip: Trip = TripFactory.create(status="unfilled", escalated_at=timezone.now(), next_look_at=None)
     for page in (first, second):
         expect(page.get_by_test_id("ops-queue-item")).to_contain_text("Nobody takes it")
         expect(page.get_by_test_id("ops-counter-unfilled")).to_have_text("1")
+        expect(page.get_by_test_id("ops-counter-unfilled")).to_have_css("color", color_of(page, "--urgent"))
         expect(page.locator("#ops-news")).to_contain_text("Almaty airport")
         expect(page).to_have_title("(1) Operations · StepperGO")
         check_access(page)

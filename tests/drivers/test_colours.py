@@ -10,10 +10,11 @@ from drivers.models import Vehicle
     ("language", "typed", "read"),
     [
         ("en", "Red", "Red"),
-        ("ru", "Red", "Красный"),
+        ("ru", "Red", "Красная"),
+        ("ru", "blue", "Синяя"),
         ("kk", "red ", "Қызыл"),
         ("en", "черный", "Black"),
-        ("ru", "gray", "Серый"),
+        ("ru", "gray", "Серая"),
         ("ru", "Moonlight", "Moonlight"),
     ],
 )

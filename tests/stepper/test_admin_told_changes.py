@@ -93,7 +93,7 @@ def test_trip_says_its_status_and_keeps_no_words_of_the_reason(client: Client) -
     trip = TripFactory.create()
     run_on_list(client, "cancel", [trip], confirmed="yes", reason="Aidana is ill")
 
-    assert "status: Offered to drivers → Cancelled" in history(client, trip)
+    assert "status: Asking drivers → Cancelled" in history(client, trip)
     assert "Aidana" not in LogEntry.objects.get().change_message
 
 

@@ -310,6 +310,14 @@ def test_a_page_size_that_is_no_number_of_rows_is_refused(client, size):
     assert set(response.json()["fields"]) == {"page_size"}
 
 
+def test_all_that_is_wrong_with_a_list_is_named(client):
+    response = client.get("/api/trips?page_size=abc&status=nonsense&cursor=x")
+
+    assert response.status_code == 400
+    assert set(response.json()["fields"]) == {"page_size", "status", "cursor"}
+    assert response.json()["message"] == "What was sent is not valid: see fields."
+
+
 @pytest.mark.parametrize("rows", [1, 3])
 def test_list_costs_the_same_for_any_number_of_trips(client, several, driver, query_count, rows):
     ids = [book(client)["id"] for _trip in range(rows)]

@@ -7,7 +7,7 @@ WISHES = (
     ("child_seat", "Child seat", "Детское кресло", "Балалар орындығы"),
     ("booster", "Booster seat", "Бустер для ребёнка", "Балаға арналған бустер"),
     ("pet", "Travelling with a pet", "С животным", "Үй жануарымен"),
-    ("wheelchair", "Folding wheelchair", "Складная коляска", "Жиналмалы арба"),
+    ("wheelchair", "Folding wheelchair", "Складное инвалидное кресло", "Жиналмалы арба"),
     ("luggage_help", "Help with luggage", "Помощь с багажом", "Жүк тиеуге көмек"),
     ("quiet", "Quiet ride", "Поездка в тишине", "Тыныш сапар"),
 )

@@ -1,6 +1,6 @@
 """The geometry of charts: whole numbers for an SVG, which no language writes with a comma."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 HEIGHT = 100
@@ -127,11 +127,12 @@ def heat(rows: Sequence[str], values: Sequence[Sequence[int]], titles: Sequence[
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A bar from left to right, `width` of 100."""
+    """A bar from left to right, `width` of 100; `shown` is its number as the page writes it."""
 
     label: str
     number: int
     width: int
+    shown: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +142,14 @@ class Lines:
     kind: str = "lines"
 
 
-def lines(values: Sequence[tuple[str, int]], summary: str) -> Lines:
-    """Lay out a bar for each value, the longest over the whole width; for few values with long names."""
+def lines(values: Sequence[tuple[str, int]], summary: str, write: Callable[[int], str] = str) -> Lines:
+    """Lay out a bar for each value, the longest over the whole width; for few values with long names.
+
+    `write`: writes a number with its unit; by itself as it is.
+    """
     most = max((number for _label, number in values), default=0)
-    found = [Line(label, number, max(1, round(100 * number / most)) if number else 0) for label, number in values]
+    found = [
+        Line(label, number, max(1, round(100 * number / most)) if number else 0, write(number))
+        for label, number in values
+    ]
     return Lines(found, summary)

@@ -261,9 +261,8 @@ def drivers(scope: Scope, *, sees_money: bool) -> Report:
         for row in found
     ]
     total = {f"sum_{name}": sum(row[f"sum_{name}"] for row in found) for name in names}
-    busiest = sorted(found, key=lambda row: -row["sum_on_trips_s"])[:_DRIVERS_DRAWN]
-    hours = [(people.get(row["driver"], "–"), round(row["sum_on_trips_s"] / 3600)) for row in busiest]
-    chart = charts.lines(hours, _("Hours on trips of the drivers who had most. The table has all of them."))
+    minutes = [(people.get(row["driver"], "–"), row["sum_on_trips_s"] // 60) for row in found[:_DRIVERS_DRAWN]]
+    chart = charts.lines(minutes, _("Time on trips, of the first drivers of the table."), time_spent)
     tiles = (
         (_("Online"), time_spent(total["sum_online_s"] // 60)),
         (_("Utilisation"), columns[4].shown(share(total["sum_on_trips_s"], total["sum_online_s"]))),
@@ -272,7 +271,7 @@ def drivers(scope: Scope, *, sees_money: bool) -> Report:
     table = Table(
         columns, lines, [_("Total"), *_driver_values(total, sees_money=sees_money)], most_shown=_DRIVERS_SHOWN
     )
-    note = _("Drawn: hours on trips. Utilisation: of the time online, how much was on trips.")
+    note = _("Utilisation: of the time online, how much was on trips.")
     return Report("drivers", _("Drivers"), table, chart, tiles, note, by_place=False)
 
 

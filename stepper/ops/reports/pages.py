@@ -11,7 +11,6 @@ from django.views.decorators.http import require_safe
 
 from stepper import limits
 from stepper.audit.looks import looked_at_list
-from stepper.dates import short_date
 from stepper.db.clock import database_now
 from stepper.errors import InvalidInput, NotPermitted, TooManyRequests
 from stepper.models import User
@@ -131,5 +130,5 @@ def _quick(scope: Scope) -> list[tuple[Any, str, bool]]:
         words = _("Today") if days == 1 else _("%(days)d days") % {"days": days}
         found.append((words, one.query, one == scope))
     yesterday = Scope(today - DAY, today - DAY, scope.vehicle_class, scope.place)
-    found.insert(1, (short_date(today - DAY), yesterday.query, yesterday == scope))
+    found.insert(1, (_("Yesterday"), yesterday.query, yesterday == scope))
     return found

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import datetime as dt
 import io
+import re
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ def test_entry_says_who_what_and_from_what_to_what(reader: Client) -> None:
     fields = {"status": ["offered", "accepted"], "note": None, "driver": [None, 31]}
     entry(actor=staff, person=person, fields=fields, address="203.0.113.9", via="admin:trips_trip_assign")
     page = reader.get("/ops/audit/").content.decode()
-    for words in ("Asem Boss", "Aliya Rider", "203.0.113.9", "status: Offered to drivers → Driver found"):
+    for words in ("Asem Boss", "Aliya Rider", "203.0.113.9", "status: Asking drivers → Driver found"):
         assert words in page
     assert "driver: – → #31" in page
 
@@ -213,3 +214,20 @@ def test_link_leads_to_rows_that_the_reader_may_see() -> None:
     assert link not in member_of_staff("stepper.view_auditentry").get("/ops/audit/").content.decode()
     may_see = member_of_staff("stepper.view_auditentry", "trips.view_trip")
     assert link in may_see.get("/ops/audit/").content.decode()
+
+
+def test_search_has_pickers_for_days_and_names_of_ours(reader: Client) -> None:
+    page = reader.get("/ops/audit/?since=2026-11-27").content.decode()
+    assert re.search(r'<input type="date" name="since" value="2026-11-27"', page)
+    assert '<input type="date" name="until"' in page
+    kinds = page.partition('name="model"')[2].partition("</select>")[0]
+    assert "Groups of an account" in kinds
+    for foreign in ("relationship", "Authenticator"):
+        assert foreign not in kinds
+
+
+def test_way_and_fields_are_written_in_words(reader: Client) -> None:
+    entry(model="trips.tripshare", via="ops:trip-pick", fields={"token_digest": None})
+    page = reader.get("/ops/audit/").content.decode()
+    assert ">Operations room</span>" in page
+    assert "token digest" not in page

@@ -1,7 +1,9 @@
 """The pages of the reports: who sees what, for which days, with which figures, and what the files have."""
 
 import csv
+import datetime as dt
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,15 +11,17 @@ import openpyxl
 import pytest
 import time_machine
 from django.db import connection
+from django.http import QueryDict
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from stepper.models import SecurityEvent
+from stepper.ops.reports import figures, ranges
 from stepper.web import spreadsheets
 from tests.backoffice import staff_with
 from tests.factories import UserFactory
 from tests.trips.reports.generated import NOW, Company, count, spec
-from trips.models import TripReason
+from trips.models import DriverDay, Trip, TripReason
 
 pytestmark = pytest.mark.django_db
 
@@ -198,6 +202,25 @@ def test_drivers_have_hours_utilisation_and_what_they_owe(company: Company) -> N
     assert second[1:] == ["1", "0", "0", "", "", "1000", "150", "-850"]
 
 
+def test_drivers_chart_writes_times_with_their_unit_in_the_order_of_the_table(company: Company) -> None:
+    # The second has fewer trips and more time on them.
+    DriverDay.objects.filter(driver=company.drivers[0]).update(on_trips_s=4 * 60)
+    DriverDay.objects.filter(driver=company.drivers[1]).update(on_trips_s=9 * 60)
+    report = figures.drivers(ranges.parse_scope(QueryDict(WEEK), NOW.date()), sees_money=False)
+    assert [(line.label, line.shown) for line in report.chart.lines] == [
+        (company.drivers[0].user.name, "8 min"),
+        (company.drivers[1].user.name, "9 min"),
+    ]
+    page = signed_in(*ALL).get(f"/ops/reports/drivers/?{WEEK}").content.decode()
+    assert f'<figcaption class="small quiet">{report.chart.summary}</figcaption>' in page
+
+
+def test_yesterday_is_offered_by_its_name(company: Company) -> None:
+    page = signed_in(*ALL).get("/ops/reports/trips/").content.decode()
+    days = page.partition('class="reports__quick"')[2].partition("</nav>")[0]
+    assert re.findall(r">([^<>]+)</a>", days) == ["Today", "Yesterday", "7 days", "30 days", "90 days"]
+
+
 # Statements
 
 
@@ -221,6 +244,15 @@ def test_statement_has_the_sums_of_the_trips(company: Company) -> None:
     ).active
     assert [cell.value for cell in list(book.rows)[-1]][6:9] == [fare, fee, fare - fee]
     assert client.get(f"/ops/reports/statements/statement.pdf?{query}").content.startswith(b"%PDF")
+
+
+def test_statement_has_dates_also_on_the_day_of_the_trips(company: Company) -> None:
+    ended_at = Trip.objects.filter(completed_at__isnull=False).latest("completed_at").completed_at
+    assert ended_at is not None
+    with time_machine.travel(ended_at + dt.timedelta(minutes=1), tick=False):
+        page = signed_in(*ALL).get(f"/ops/reports/statements/?driver={company.drivers[0].pk}&month=2026-11")
+    rows = page.content.decode().partition("<tbody>")[2]
+    assert re.findall(r'class="reports__text">([^<>]+ \d\d:\d\d)</th>', rows)[0].startswith(f"{ended_at:%-d} Nov ")
 
 
 @pytest.mark.parametrize(

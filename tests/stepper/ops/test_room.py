@@ -1,5 +1,6 @@
 """The pages of the room: the queue and its claims, search, what is on the map."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -146,3 +147,20 @@ def test_map_in_words_and_the_cards_of_what_is_on_it() -> None:
     assert client.get("/ops/map/trips/999999999/").status_code == 404
     assert client.get("/ops/in-view/?south=x").status_code == 404
     assert "No driver in this part" in text(client, "/ops/in-view/?south=10&west=10&north=11&east=11")
+
+
+def test_a_state_has_one_name_in_counters_legend_and_the_page_of_the_trip() -> None:
+    trip = TripFactory(status="unfilled", next_look_at=None)
+    client = member_of_staff(*SEES)
+    room = client.get("/ops/").content.decode()
+    legend = room.partition("room__legend")[2].partition("</ul>")[0]
+    page = client.get(f"/ops/trips/{trip.pk}/").content.decode()
+    assert '<dt class="counter__label">Without a driver</dt>' in room
+    assert '<dt class="counter__label">Asking drivers</dt>' in room
+    assert re.findall(r"square--(\w+)\"></span>([^<]+)<", legend)[:2] == [
+        ("open", "Asking drivers"),
+        ("unfilled", "Without a driver"),
+    ]
+    assert re.search(r'data-testid="ops-status"[^>]*>Without a driver<', page)
+    # The queue is empty beside a trip that is counted as without a driver.
+    assert "Trips without a driver" not in room

@@ -1,6 +1,7 @@
 """The trips of the operations room: the list, the panel of one trip, what staff do on it, and who may."""
 
 import datetime as dt
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
@@ -11,6 +12,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from drivers.models import Driver, TrailPoint
 from stepper.admin import searching
@@ -551,3 +553,11 @@ def test_a_form_whose_trip_has_gone_on_is_drawn_anew_with_what_still_can_change(
     assert desk.post(f"/ops/trips/{trip.pk}/edit/", sent_form(html)).status_code == 302
     trip.refresh_from_db()
     assert (trip.fare, trip.seats, trip.note) == (4321, 1, before)
+
+
+def test_list_says_who_of_the_two_drives(desk: Client) -> None:
+    driver = DriverFactory(user__name="Nurlan Akhmetov")
+    TripFactory(driver=driver, status="accepted", organiser__name="Anton Vlasov")
+    page = re.sub(r"\s+", " ", strip_tags(desk.get("/ops/trips/").content.decode()))
+    assert "Passenger: Anton Vlasov" in page
+    assert "Driver: Nurlan Akhmetov" in page
