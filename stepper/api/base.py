@@ -8,7 +8,7 @@ Does not import `rest_framework.views`, whose classes load this module through t
 import datetime as dt
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import IO, Any, TypeVar
 
 import msgspec
@@ -240,7 +240,7 @@ class NewestFirst(pagination.CursorPagination):
             raise InvalidInput("input.invalid", INVALID, {self.page_size_query_param: [_("A number from 1 on.")]})
         return min(int(asked), self.max_page_size)
 
-    def refuse(self, request: Request, wrong: Mapping[str, Sequence[Text]]) -> None:
+    def refuse(self, request: Request, wrong: Mapping[str, list[Text]]) -> None:
         """Raise InvalidInput where something is wrong with a query: all of it, the page's own parameters too.
 
         `wrong`: what is wrong with the list's own parameters.

@@ -72,6 +72,9 @@
         if (clips[1] && (top < box.top - CLOSE_PX || bottom > box.bottom + CLOSE_PX)) return at;
         // What is scrolled away can be scrolled to.
         if (scrolls[1]) [top, bottom] = [Math.max(top, box.top), Math.min(bottom, box.bottom)];
+        // Sideways that is expected of a row of links alone, which says so.
+        if (scrolls[0] && "sideways" in at.dataset) [left, right] = [Math.max(left, box.left), Math.min(right, box.right)];
+        if (right <= left) return null;
         if (scrolls[0] && (left < box.left - CLOSE_PX || right > box.right + CLOSE_PX)) return at;
         if (bottom <= top) return null;
       }
@@ -113,18 +116,19 @@
     const isOut = ({ left, right }) => left < -CLOSE_PX || right > document.documentElement.clientWidth + CLOSE_PX;
     const out = rects.find(isOut);
     if (clipped) note("cut", `${node.data} (by ${path(clipperOf(element, clipped))})`, element);
-    else if (out && !element.closest(".skip")) note("cut", `${node.data} (out of the viewport)`, element);
+    else if (out && !element.closest(".skip, [data-sideways]")) note("cut", `${node.data} (out of the viewport)`, element);
   }
 
   // What is scrolled away lies on nothing.
   function shownPart(element, rect) {
-    let { top, bottom } = rect;
+    let { left, right, top, bottom } = rect;
     for (let at = element; at && at !== document.body; at = at.parentElement) {
       if (!["auto", "scroll"].includes(styleOf(at).overflowY)) continue;
       const box = at.getBoundingClientRect();
+      if ("sideways" in at.dataset) [left, right] = [Math.max(left, box.left), Math.min(right, box.right)];
       [top, bottom] = [Math.max(top, box.top), Math.min(bottom, box.bottom)];
     }
-    return bottom > top ? { left: rect.left, right: rect.right, top, bottom } : null;
+    return bottom > top && right > left ? { left, right, top, bottom } : null;
   }
   for (const text of texts) {
     text.rects = text.rects.map((rect) => shownPart(text.element, rect)).filter((rect) => rect);

@@ -373,8 +373,11 @@ def test_history_says_what_changed_from_what_to_what(trip: Trip) -> None:
 
 
 def test_timeline_says_it_to_each_viewer() -> None:
-    trip = TripFactory(in_=dt.timedelta(days=2), seats=2)
-    Trip.objects.update(departure_at=trip.departure_at.replace(hour=6, minute=0))
+    departs = (timezone.now() + dt.timedelta(days=2)).replace(hour=6, minute=0, second=0, microsecond=0)
+    trip = TripFactory(in_=departs - timezone.now(), seats=2)
+    # The factory's own clock is read a moment later.
+    moved = trip.departure_at - departs
+    Trip.objects.update(departure_at=departs, ends_at=trip.ends_at - moved)
     trip.refresh_from_db()
     change(trip, departure_at=trip.departure_at + dt.timedelta(minutes=90), seats=3, note="x")
     change(trip, StaffFactory(), vehicle_class="van")
