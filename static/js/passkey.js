@@ -40,11 +40,14 @@ async function ask(part, button) {
   }
 }
 
+// That of a form which was refused, or is come back to, answers a challenge that is over.
+addEventListener("pageshow", () => {
+  for (const answer of document.querySelectorAll("[data-passkey-answer]")) answer.value = "";
+});
+
 for (const part of document.querySelectorAll("[data-passkey]")) {
   const button = part.querySelector("[data-passkey-start]");
   const form = part.closest("form");
-  // That of a form which was refused answers a challenge that is over.
-  form.querySelector("[data-passkey-answer]").value = "";
   if (!globalThis.isSecureContext || !globalThis.webauthnJSON.supported()) {
     say(part, globalThis.isSecureContext ? "textUnsupported" : "textInsecure");
     continue;

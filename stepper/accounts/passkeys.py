@@ -12,12 +12,13 @@ from allauth.mfa.webauthn.internal import auth
 from django.contrib.sessions.backends.base import SessionBase
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
+from fido2.utils import websafe_decode
 
 from stepper import limits
 from stepper.accounts import factor_mails, second_factor, sessions
 from stepper.accounts.codes import authenticators_of, has_second_factor
 from stepper.accounts.confirmation import require_confirmed
-from stepper.accounts.passkey_proofs import NotGenuine, are_offered, read_answer, reading
+from stepper.accounts.passkey_proofs import NotGenuine, are_offered, read_answer, reading, require_our_page
 from stepper.db.transactions import in_transaction
 from stepper.errors import Conflict, InvalidInput, NotFound
 from stepper.models import User
@@ -71,6 +72,7 @@ def add(user: User, session: SessionBase, *, name: str, answer: str) -> list[str
         made = read_answer(answer)
         with reading():
             parsed = auth.parse_registration_response(made)
+            require_our_page(parsed.response.client_data)
             auth.complete_registration(made)
             # What was read, written anew: what else is in the answer is anybody's.
             kept = {"id": parsed.id, "rawId": parsed.id, "type": "public-key", "response": dict(parsed.response)}
@@ -84,6 +86,8 @@ def _store(user: User, session: SessionBase, name: str, credential: dict[str, An
     """Store it under the lock of the account; as the first factor with recovery codes, ending the other sessions."""
     User.objects.lock_active(user.pk)
     _require_room(user)
+    if auth.get_authenticator_by_credential_id(user, websafe_decode(credential["id"])) is not None:
+        raise InvalidInput("passkey.invalid", _("The passkey could not be added. Try again."))
     was_on = has_second_factor(user)
     auth.WebAuthn.add(
         user, name or str(_("Passkey %(number)d") % {"number": passkeys_of(user).count() + 1}), credential

@@ -109,7 +109,7 @@ def check_factor(request: HttpRequest, user: User, *, code: str, passkey: str = 
         TooManyRequests: rate.limited
         RedisError: the counters are away.
     """
-    if not passkey:
+    if code or not passkey:
         return check_code(request, user, code)
     return _check(request, user, login="", verify=lambda: passkey_proofs.use(user, passkey), is_code=True)
 

@@ -14,6 +14,7 @@ import operator
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from django.contrib.admin.utils import lookup_spawns_duplicates
@@ -34,6 +35,8 @@ NEWEST_HELP = format_lazy(
     _("Number of the trip; name, phone or e-mail; texts are looked for in the newest {count} rows only"),
     count=f"{NEWEST:,}",
 )
+# What is typed after so many words and numbers is not looked for: each costs some queries.
+MOST_PARTS: Final = 12
 # Of so many rows that have one part of what was typed, the newest, the other parts are read.
 CANDIDATES: Final = 2_000
 # Tables that are not large, and whose lists show everything that is found.
@@ -105,10 +108,27 @@ def search(rows: QuerySet[Any], columns: Sequence[str], term: str) -> Found:
     known = [_column(rows.model, column) for column in columns]
     is_large = rows.model._meta.label not in _READ_IN_FULL and any(one.key or one.is_newest for one in known)
     if is_large and "\x00" not in term:
-        return _LargeSearch(rows, known, list(_split(term))).find()
+        return _find_in_large_table(rows, known, _split(term))
     if any(lookup_spawns_duplicates(rows.model._meta, one.path) for one in known):
         condition = Q(pk__in=rows.model._base_manager.filter(condition).values("pk"))
     return Found(rows.filter(condition), is_cut=False)
+
+
+def _find_in_large_table(rows: QuerySet[Any], columns: list[_Column], parts: list[_Part]) -> Found:
+    """Return the rows that have every part; numbers beside each other are one phone number, or words one by one."""
+    searches = [_LargeSearch(rows, columns, parts)]
+    words = [one for part in parts for one in _words_of(part)]
+    if words != parts:
+        searches.append(_LargeSearch(rows, columns, words))
+    keys = {key for one in searches for key in one.find()}
+    return Found(rows.filter(pk__in=sorted(keys)), any(one.is_cut for one in searches))
+
+
+def _words_of(part: _Part) -> list[_Part]:
+    """Return the words of a part, each a part of its own; of a complete phone number the part itself."""
+    if part.phone is not None or len(part.words) == 1:
+        return [part]
+    return [one for word in part.words for one in _split(f'"{word}"' if '"' not in word else word)]
 
 
 def _beyond(model: type[Model], key: str, columns: Sequence[_Column]) -> tuple[Any, list[_Column]]:
@@ -135,11 +155,12 @@ class _LargeSearch:
         self._found_people: dict[tuple[Any, ...], list[int]] = {}
         self.is_cut = False
 
-    def find(self) -> Found:
+    def find(self) -> set[Any]:
+        """Return the keys of the rows that are shown."""
         keys = self._find_one_part() if len(self.parts) == 1 else self._find_several_parts()
         if self.in_newest:
             keys |= self._find_in_newest()
-        return Found(self.rows.filter(pk__in=sorted(keys)), self.is_cut)
+        return keys
 
     def _find_one_part(self) -> set[Any]:
         # One by one: the row of a number is shown also where many people have the number in their phones.
@@ -243,7 +264,7 @@ def condition_of(model: type[Model], columns: Sequence[str], term: str) -> Q | N
     if "\x00" in term:
         return _NOTHING
     known = [_column(model, column) for column in columns]
-    parts = list(_split(term))
+    parts = _split(term)
     if not known or not parts:
         return None
     return reduce(operator.and_, (_part_condition(known, part) for part in parts))
@@ -261,7 +282,12 @@ def _column(model: type[Model], written: str) -> _Column:
     return _Column(written, path, _LOOKUPS.get(written[0], "icontains"), field, "" if is_own else names[0], is_newest)
 
 
-def _split(term: str) -> Iterator[_Part]:
+def _split(term: str) -> list[_Part]:
+    """Return the parts of a search, the first MOST_PARTS of them."""
+    return list(islice(_all_parts(term), MOST_PARTS))
+
+
+def _all_parts(term: str) -> Iterator[_Part]:
     """Yield the parts of a search: phone numbers with all that is between their digits, other words one by one."""
     start = 0
     for found in _PHONE.finditer(term):

@@ -196,8 +196,11 @@ def act(request: SignedInRequest, trip_id: int, name: str) -> HttpResponse:
         shown = access.shown_driver(trip) if shown is None else shown
         action.do(trip, request.user, form.cleaned_data.get("reason", ""), shown)
     except DomainError as error:
+        panel = _panel(request, trip_id)
+        # The page that says so shows the driver of now: pressed again it is meant for them.
+        form = ActionForm(action, {**form.cleaned_data, "shown": access.shown_driver(panel.trip)})
         add_refusal(form, error)
-        return refused(error, act_page(request, _panel(request, trip_id), "trip", action, form, status=error.status))
+        return refused(error, act_page(request, panel, "trip", action, form, status=error.status))
     return done(request, trip.pk, "trip", action.done)
 
 

@@ -104,6 +104,19 @@ def test_of_too_many_rows_the_newest_are_shown_and_it_is_said(
     assert (list(found.rows), found.is_cut) == ([trips["serik"]], True)
 
 
+def test_numbers_beside_each_other_are_a_phone_or_words_one_by_one(trips: dict[str, Trip]) -> None:
+    trip = trips["berik"]
+    for term in (f"+77011234567 {trip.pk}", f"{trip.pk} +77011234567", "+7 701 123 45 67"):
+        assert trip in find(Trip, term).rows, term
+    assert not find(Trip, f"+77011234567 {trip.pk + 1000}").rows
+
+
+def test_of_very_many_words_the_first_are_looked_for(trips: dict[str, Trip]) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        assert trips["berik"] in find(Trip, "aidana " * searching.MOST_PARTS + "nobody " * 500).rows
+    assert len(asked) < 100
+
+
 def test_texts_of_rows_are_looked_for_in_the_newest_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(searching, "NEWEST", 2)
     trips = [TripFactory.create(status="unfilled", pickup_name="Барахолка") for _number in range(3)]

@@ -381,13 +381,19 @@ def test_answer_signs_in_once_and_in_its_session_only(user):
     assert first.post(CODE, {"passkey": answer}).status_code == 422
 
 
-@pytest.mark.parametrize("fault", ["origin", "host", "key", "other account", "signature", "not present"])
+@pytest.mark.parametrize(
+    "fault", ["origin", "subdomain", "port", "host", "key", "other account", "signature", "not present"]
+)
 def test_wrong_passkey_is_refused(user, fault):
     key = give_passkey(user)
     client = after_password(user)
     request = request_on(client.get(CODE))
     if fault == "origin":
         key.origin = "https://testserver.example"
+    elif fault == "subdomain":
+        key.origin = "https://pages.testserver"
+    elif fault == "port":
+        key.origin = "https://testserver:8443"
     elif fault == "host":
         key.host = "example.test"
     elif fault == "key":

@@ -105,6 +105,7 @@ class SafetyAlertAdmin(HistoryAdmin):
     list_filter = [("handled_at", admin.EmptyFieldListFilter), "raised_at"]
     list_select_related = ["trip", "raised_by", "handled_by"]
     search_fields = ["=id", "=trip__id", *searching.newest(*searching.person("raised_by"))]
+    search_help_text = searching.NEWEST_HELP
     date_hierarchy = "raised_at"
     ordering = ["-pk"]
     fields = ["state", "trip", "raised_by", "phone", "raised_at", "place", ("handled_at", "handled_by")]
