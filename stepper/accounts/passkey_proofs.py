@@ -1,8 +1,8 @@
 """Passkeys as a second factor: what the browser is asked to sign (WebAuthn), and checking what it signed.
 
 allauth and python-fido2 do the cryptography, in allauth's tables; adding and removing is `stepper.accounts.passkeys`,
-how often somebody may try `stepper.accounts.sign_in`. A challenge is kept in the session it was made for and is gone once it
-was answered. What is signed names the page's host, so a page that only looks like ours gets nothing that we take.
+how often somebody may try `stepper.accounts.sign_in`. A challenge is kept in the session it was made for and is gone
+once it was answered. What is signed names the page's host, so a page that looks like ours gets nothing that we take.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Other words for two states: no column changes."""
+"""Other words for two states of trips: no column changes."""
 
 from django.db import migrations, models
 
@@ -30,50 +30,6 @@ class Migration(migrations.Migration):
                 default="draft",
                 max_length=20,
                 verbose_name="status",
-            ),
-        ),
-        migrations.AlterField(
-            model_name="triptransition",
-            name="from_status",
-            field=models.CharField(
-                choices=[
-                    ("draft", "Draft"),
-                    ("published", "Published"),
-                    ("offered", "Asking drivers"),
-                    ("unfilled", "Without a driver"),
-                    ("accepted", "Driver found"),
-                    ("en_route", "Driver on the way"),
-                    ("driver_arrived", "Driver at the pickup"),
-                    ("passengers_boarded", "Passengers on board"),
-                    ("in_transit", "On the road"),
-                    ("arrived", "At the destination"),
-                    ("completed", "Completed"),
-                    ("cancelled", "Cancelled"),
-                ],
-                max_length=20,
-                verbose_name="from",
-            ),
-        ),
-        migrations.AlterField(
-            model_name="triptransition",
-            name="to_status",
-            field=models.CharField(
-                choices=[
-                    ("draft", "Draft"),
-                    ("published", "Published"),
-                    ("offered", "Asking drivers"),
-                    ("unfilled", "Without a driver"),
-                    ("accepted", "Driver found"),
-                    ("en_route", "Driver on the way"),
-                    ("driver_arrived", "Driver at the pickup"),
-                    ("passengers_boarded", "Passengers on board"),
-                    ("in_transit", "On the road"),
-                    ("arrived", "At the destination"),
-                    ("completed", "Completed"),
-                    ("cancelled", "Cancelled"),
-                ],
-                max_length=20,
-                verbose_name="to",
             ),
         ),
     ]
