@@ -76,6 +76,9 @@ def give_authenticator(page: Page) -> None:
 
 
 def no_faults(page: Page) -> None:
+    # Half way through a transition every colour is pale.
+    page.wait_for_load_state()
+    page.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')")
     assert Axe().run(page).response["violations"] == []
 
 

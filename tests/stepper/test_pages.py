@@ -75,7 +75,9 @@ OPEN_ROUTES = ("signup/", "login/", "logout/", "inactive/", "password/reset/", "
 def _fill_in(route: str, number: int) -> str:
     """An address of a route: rows get the number, anything else words."""
     return re.sub(
-        r"<[^>]*>|\(\?P<\w+>\[[^)]*\)|\(\?P<\w+>\.[^)]*\)", "x1", re.sub("<row:(session|place)_id>", str(number), route)
+        r"<[^>]*>|\(\?P<\w+>\[[^)]*\)|\(\?P<\w+>\.[^)]*\)",
+        "x1",
+        re.sub("<row:(session|place|passkey)_id>", str(number), route),
     )
 
 

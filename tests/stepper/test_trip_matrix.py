@@ -44,6 +44,7 @@ FILLED: dict[str, Callable[[Trip], Any]] = {
     "message_id": lambda trip: trip.messages.order_by("pk").values_list("pk", flat=True).first() or 1,
     "notification_id": lambda _trip: 1,
     "place_id": lambda _trip: 1,
+    "passkey_id": lambda _trip: 1,
     "session_id": lambda _trip: 1,
     "break_id": lambda _trip: 1,
     "document_id": lambda _trip: 1,
