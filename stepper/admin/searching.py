@@ -100,6 +100,10 @@ class _Column(NamedTuple):
         return self.field.name.endswith("phone")
 
 
+# By the model, its columns and the parts that were looked for in them: the keys that were found.
+_FoundPeople = dict[tuple[Any, ...], list[int]]
+
+
 def search(rows: QuerySet[Any], columns: Sequence[str], term: str) -> Found:
     """Return the rows in which every part of `term` is found; without a part, all of them."""
     condition = condition_of(rows.model, columns, term)
@@ -116,10 +120,11 @@ def search(rows: QuerySet[Any], columns: Sequence[str], term: str) -> Found:
 
 def _find_in_large_table(rows: QuerySet[Any], columns: list[_Column], parts: list[_Part]) -> Found:
     """Return the rows that have every part; numbers beside each other are one phone number, or words one by one."""
-    searches = [_LargeSearch(rows, columns, parts)]
+    people: _FoundPeople = {}
+    searches = [_LargeSearch(rows, columns, parts, people)]
     words = [one for part in parts for one in _words_of(part)]
     if words != parts:
-        searches.append(_LargeSearch(rows, columns, words))
+        searches.append(_LargeSearch(rows, columns, words, people))
     keys = {key for one in searches for key in one.find()}
     return Found(rows.filter(pk__in=sorted(keys)), any(one.is_cut for one in searches))
 
@@ -128,7 +133,7 @@ def _words_of(part: _Part) -> list[_Part]:
     """Return the words of a part, each a part of its own; of a complete phone number the part itself."""
     if part.phone is not None or len(part.words) == 1:
         return [part]
-    return [one for word in part.words for one in _split(f'"{word}"' if '"' not in word else word)]
+    return [one for word in part.words for one in _split(word)]
 
 
 def _beyond(model: type[Model], key: str, columns: Sequence[_Column]) -> tuple[Any, list[_Column]]:
@@ -146,13 +151,15 @@ class _LargeSearch:
     3. Read which of the newest rows have the parts in their other columns.
     """
 
-    def __init__(self, rows: QuerySet[Any], columns: list[_Column], parts: list[_Part]) -> None:
+    def __init__(
+        self, rows: QuerySet[Any], columns: list[_Column], parts: list[_Part], found_people: _FoundPeople
+    ) -> None:
         self.rows, self.columns, self.parts = rows, columns, parts
         self.own = [one for one in columns if not one.key and not one.is_newest]
         self.in_newest = [one for one in columns if one.is_newest]
         self.keys = sorted({one.key for one in columns if one.key and not one.is_newest})
-        # Accounts are often searched for two foreign keys, as who rated and who was rated.
-        self._found_people: dict[tuple[Any, ...], list[int]] = {}
+        # Accounts are often searched for two foreign keys, as who rated and who was rated; and in two searches.
+        self._found_people = found_people
         self.is_cut = False
 
     def find(self) -> set[Any]:
