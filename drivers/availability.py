@@ -22,7 +22,7 @@ from realtime import events
 from realtime.delivery.notifications import notify
 from stepper import limits
 from stepper.db.transactions import best_effort, in_transaction
-from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted, Text
+from stepper.errors import Conflict, InvalidFields, NotFound, NotPermitted, Text
 from stepper.models import User
 from trips.offers import withdraw_from_drivers, withdraw_unsuitable
 from trips.states import DRIVING, TripType
@@ -363,7 +363,7 @@ def _set_filters(driver_id: int, filters: events.Filters) -> tuple[Driver, bool]
     if filters.accepts_long_distance is not UNSET:
         driver.accepts_long_distance = filters.accepts_long_distance
     if fields:
-        raise InvalidInput("input.invalid", _("Please correct what is marked."), fields)
+        raise InvalidFields(fields)
     after = [getattr(driver, name) for name in _FILTERS]
     if after == before:
         return driver, False

@@ -10,7 +10,7 @@ from drivers.navigation import NavigationApp
 from drivers.updates import publish_update
 from stepper import limits
 from stepper.db.transactions import in_transaction
-from stepper.errors import InvalidInput, NotFound, Text
+from stepper.errors import InvalidFields, NotFound, Text
 from stepper.models import Theme, User
 
 
@@ -36,7 +36,7 @@ def set_preferences(driver_id: int, *, theme: str, navigation_app: str) -> Drive
         name: [_("Choose from the list.")] for name, (value, offered) in choices.items() if value not in offered
     }
     if wrong:
-        raise InvalidInput("input.invalid", _("Please correct what is marked."), wrong)
+        raise InvalidFields(wrong)
     User.objects.lock_active(driver.user_id)
     User.objects.filter(pk=driver.user_id).update(theme=theme)
     if navigation_app != driver.navigation_app:

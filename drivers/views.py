@@ -28,7 +28,7 @@ from realtime import events, groups
 from realtime.drawings import DrawingKey, change_of, draw_once
 from realtime.models import Event
 from realtime.outbox import committed_events, is_latest
-from stepper.errors import DomainError, InvalidInput, NotFound, Text, TooManyRequests
+from stepper.errors import DomainError, InvalidFields, InvalidInput, NotFound, Text, TooManyRequests
 from stepper.monitoring import log_ids
 from stepper.monitoring.figures import count_refusal
 from stepper.web.refusals import add_refusal, over_limit
@@ -321,7 +321,7 @@ def update_trip(request: SignedInRequest, driver: Driver, trip_id: int) -> HttpR
     form = StatusForm(request.POST)
     try:
         if not form.is_valid():
-            raise InvalidInput("input.invalid", _("Please correct what is marked."), _form_errors(form))
+            raise InvalidFields(_form_errors(form))
         with committed_events() as committed:
             driving.update_status(driver.pk, trip_id, **form.cleaned_data, key=_key_of(request))
     except DomainError as error:

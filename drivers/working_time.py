@@ -33,7 +33,7 @@ from realtime.delivery.notifications import notify
 from stepper import limits
 from stepper.db.clock import database_now
 from stepper.db.transactions import best_effort, in_transaction, isolate_failures
-from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted, Text
+from stepper.errors import Conflict, InvalidFields, InvalidInput, NotFound, NotPermitted, Text
 from stepper.models import ServiceSettings
 from stepper.templatetags.units import clock, time_of_day
 from trips.offers import withdraw_from_drivers
@@ -227,7 +227,7 @@ def set_working_time(driver_id: int, wanted: WorkingTime) -> Driver:
 
 
 def _invalid_input(field: str, message: Text) -> InvalidInput:
-    return InvalidInput("input.invalid", _("Please correct what is marked."), {field: [message]})
+    return InvalidFields({field: [message]})
 
 
 def _next_change(driver: Driver, now: dt.datetime) -> dt.datetime | None:

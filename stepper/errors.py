@@ -4,7 +4,8 @@ REST answers, socket `error` frames and page messages are all made from these. T
 the message is for people and translated.
 
 DomainError
-├── InvalidInput      400  a field is wrong; `fields` says which
+├── InvalidInput      400  something is wrong with what came
+│   └── InvalidFields 400  of what was entered; `fields` says which
 ├── NotSignedIn       401
 ├── NotPermitted      403
 ├── NotFound          404
@@ -17,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 Text = str | Promise
@@ -51,6 +53,13 @@ class DomainError(Exception):
 
 class InvalidInput(DomainError):
     status = 400
+
+
+class InvalidFields(InvalidInput):
+    """Some of what was entered is wrong, as the fields say: pages mark these, JSON names them."""
+
+    def __init__(self, fields: Mapping[str, list[Text]], *, code: str = "input.invalid") -> None:
+        super().__init__(code, gettext("Please correct what is marked."), fields)
 
 
 class NotSignedIn(DomainError):

@@ -70,6 +70,11 @@ _LINE_END = re.compile("\r\n?|\u2028|\u2029")
 _LINE_BREAKS = re.compile(r"\s*\n\s*")
 
 
+def clean_line(text: str) -> str:
+    """Return a text as `clean_text` does, with one space between its words: a name."""
+    return " ".join(clean_text(text).split())
+
+
 def clean_text(text: str, *, multiline: bool = False) -> str:
     """Return a text without what nobody can see, in NFC, without white space around it; it never gets longer.
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from realtime import events
 from stepper.accounts.adapter import normal_phone
-from stepper.errors import InvalidInput, Text
+from stepper.errors import InvalidFields, Text
 from stepper.models import ServiceSettings
 from stepper.templatetags.units import when_within
 from stepper.texts import clean_text
@@ -91,9 +91,9 @@ def check_request(request: BookingRequest, settings: ServiceSettings, now: dt.da
     if request.traveller is not None:
         fields |= _traveller_errors(request.traveller)
     if is_too_far_ahead and len(fields) == 1:
-        raise InvalidInput("booking.too_far_ahead", _("Please correct what is marked."), fields)
+        raise InvalidFields(fields, code="booking.too_far_ahead")
     if fields:
-        raise InvalidInput("input.invalid", _("Please correct what is marked."), fields)
+        raise InvalidFields(fields)
 
 
 def most_stops() -> Text:

@@ -16,9 +16,9 @@ from stepper.accounts import verified_phones
 from stepper.accounts.adapter import normal_phone
 from stepper.db.clock import database_now
 from stepper.db.transactions import Stale, best_effort, in_transaction
-from stepper.errors import Conflict, DomainError, InvalidInput, NotPermitted, Text
+from stepper.errors import Conflict, DomainError, InvalidFields, NotPermitted, Text
 from stepper.models import ServiceSettings, User
-from stepper.texts import clean_text
+from stepper.texts import clean_line, clean_text
 from trips import booking_limits, cards, kept_quotes, pricing, shares, wishes
 from trips.access import require_as_shown, trip_for
 from trips.booking_requests import BookingRequest, check_request, zone_of
@@ -34,7 +34,7 @@ def _traveller_columns(request: BookingRequest, user: User) -> tuple[str, str]:
     phone = normal_phone(request.traveller.phone) if request.traveller is not None else None
     if request.traveller is None or phone is None or (user.phone and phone == user.phone.as_e164):
         return "", ""
-    return " ".join(clean_text(request.traveller.name).split()), phone
+    return clean_line(request.traveller.name), phone
 
 
 def quote(user: User, request: BookingRequest) -> tuple[pricing.Quote, KeptQuote]:
@@ -318,7 +318,7 @@ def cancel(
     limits.count_call_of(user, "cancel", "changes_per_min")
     if reason_code and reason_code not in CancelReason.values:
         unknown: dict[str, list[Text]] = {"reason_code": [_("There is no such reason.")]}
-        raise InvalidInput("input.invalid", _("Please correct what is marked."), unknown)
+        raise InvalidFields(unknown)
     return _cancel(trip_id, user, reason, reason_code, shown_driver_id)
 
 

@@ -21,10 +21,10 @@ from realtime import events
 from stepper import languages
 from stepper.db.clock import database_now
 from stepper.db.transactions import best_effort, in_transaction
-from stepper.errors import Conflict, InvalidInput, Text
+from stepper.errors import Conflict, InvalidFields, Text
 from stepper.models import ServiceSettings, User
 from stepper.phones import normal_phone
-from stepper.texts import clean_text
+from stepper.texts import clean_line
 from trips import bookings, shares
 from trips.booking_requests import BookingRequest, Traveller, check_request
 from trips.cards import dropoff, pickup
@@ -184,7 +184,7 @@ def book_for_caller(
     """
     require_operator(staff)
     number = normal_phone(phone)
-    name = " ".join(clean_text(name).split())
+    name = clean_line(name)
     wrong: dict[str, list[Text]] = {}
     if number is None:
         wrong["phone"] = [_("Enter a phone number, for example +7 701 234 56 78.")]
@@ -193,7 +193,7 @@ def book_for_caller(
     if language not in languages.NAMES:
         wrong["sms_language"] = [_("Choose from the list.")]
     if number is None or wrong:
-        raise InvalidInput("input.invalid", _("Please correct what is marked."), wrong)
+        raise InvalidFields(wrong)
     taken = _book(
         staff, number, request, name=name, language=languages.offered_or_source(language), key=key, token=quote_token
     )
@@ -264,7 +264,7 @@ def inactive_words() -> str:
 def _need_name(name: str) -> str:
     if not 1 <= len(name) <= NAME_LENGTH:
         reasons: dict[str, list[Text]] = {"caller_name": [_("Ask for the caller's name and enter it.")]}
-        raise InvalidInput("input.invalid", _("Please correct what is marked."), reasons)
+        raise InvalidFields(reasons)
     return name
 
 

@@ -21,7 +21,7 @@ from realtime import events, groups
 from realtime.outbox import publish_many
 from stepper import limits
 from stepper.db.transactions import in_transaction
-from stepper.errors import InvalidInput, NotFound, NotSignedIn, Text
+from stepper.errors import InvalidFields, NotFound, NotSignedIn, Text
 from stepper.models import User
 from stepper.phones import normal_phone
 from trips.calls import PERMISSIONS
@@ -77,7 +77,7 @@ def announce(number: str, *, operator: str = "", call_id: str = "") -> Announced
     if operator and not operators:
         wrong["operator"] = [_("There is no operator with this e-mail or extension.")]
     if phone is None or wrong:
-        raise InvalidInput("input.invalid", _("Please correct what is marked."), wrong)
+        raise InvalidFields(wrong)
     key = f"call:{limits.digest(f'{operator}|{call_id}')}" if call_id else ""
     if key and not cache.add(key, 1, REMEMBERED_S):
         return Announced(len(operators), is_repeated=True)

@@ -22,7 +22,7 @@ from realtime.outbox import publish
 from stepper import limits
 from stepper.db.clock import database_now
 from stepper.db.transactions import in_transaction
-from stepper.errors import Conflict, InvalidInput, NotFound, Text
+from stepper.errors import Conflict, InvalidFields, NotFound, Text
 from stepper.models import ServiceSettings, User
 from stepper.texts import clean_text
 
@@ -196,7 +196,7 @@ def _check_words(role: Role, text: str, quick: str) -> None:
         reasons = {"text": [_("At most %(limit)s characters.") % {"limit": TEXT_LENGTH}]}
     else:
         return
-    raise InvalidInput("input.invalid", _("Please correct what is marked."), reasons)
+    raise InvalidFields(reasons)
 
 
 def page_of(trip: Trip) -> str:

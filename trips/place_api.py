@@ -15,8 +15,7 @@ from rest_framework.views import APIView
 
 from stepper.accounts.sign_in import client_address
 from stepper.api.base import NumberField, StringField
-from stepper.api.errors import INVALID
-from stepper.errors import InvalidInput
+from stepper.errors import InvalidFields
 from stepper.models import User
 
 from .models.places import NAME_LENGTH
@@ -47,7 +46,7 @@ def _from_query(request: Request) -> dict[str, Any]:
             try:
                 fields[name] = float(fields[name])
             except ValueError as error:
-                raise InvalidInput("input.invalid", INVALID, {name: [_("A number is required.")]}) from error
+                raise InvalidFields({name: [_("A number is required.")]}) from error
         else:
             fields.pop(name, None)
     return fields

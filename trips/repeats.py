@@ -9,7 +9,7 @@ import re
 
 from django.utils.translation import gettext as _
 
-from stepper.errors import Conflict, InvalidInput, Text
+from stepper.errors import Conflict, InvalidFields, Text
 from trips.models import AppliedCommand
 
 # Longer than a phone keeps what waits for the network (static/js/queued.js).
@@ -31,7 +31,7 @@ def is_repeated(driver_id: int, key: str, about: str) -> bool:
         return False
     if not _KEY.fullmatch(key):
         reasons: dict[str, list[Text]] = {"Idempotency-Key": [_("Up to 64 visible ASCII characters.")]}
-        raise InvalidInput("input.invalid", _("Please correct what is marked."), reasons)
+        raise InvalidFields(reasons)
     row, is_new = AppliedCommand.objects.get_or_create(driver_id=driver_id, key=key, defaults={"about": about})
     if row.about != about:
         raise Conflict("command.key_reused", _("This key was used for something else. Send a new one."))

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from realtime import events
 from stepper import limits
 from stepper.db.transactions import in_transaction
-from stepper.errors import Conflict, InvalidInput, NotFound, Text
+from stepper.errors import Conflict, InvalidFields, InvalidInput, NotFound, Text
 from stepper.models import User
 from stepper.texts import clean_text
 
@@ -40,7 +40,7 @@ def save_place(user: User, *, kind: str, label: str, place: events.Place) -> Sav
     if not name or not is_on_earth(place):
         wrong["place"] = [_("Choose a place from the list, or press the map.")]
     if wrong:
-        raise InvalidInput("input.invalid", _("Please correct what is marked."), wrong)
+        raise InvalidFields(wrong)
     values = {
         "place_name": name,
         "address": clean_text(place.address)[:ADDRESS_LENGTH],
@@ -76,7 +76,7 @@ def rename_place(user: User, place_id: int, label: str) -> SavedPlace:
     limits.count_call("places.save", user.pk, setting="changes_per_min")
     label = clean_text(label)
     if wrong := _wrong_label(label):
-        raise InvalidInput("input.invalid", _("Please correct what is marked."), wrong)
+        raise InvalidFields(wrong)
     return _rename(user.pk, place_id, label)
 
 

@@ -10,8 +10,7 @@ from rest_framework.request import Request
 
 from realtime import events
 from stepper.api.base import InstantField, IntField, NumberField, StringField
-from stepper.api.errors import INVALID
-from stepper.errors import InvalidInput
+from stepper.errors import InvalidFields
 from stepper.models import ServiceSettings, User
 from stepper.templatetags.units import in_language
 
@@ -128,7 +127,7 @@ def read_idempotency_key(request: Request) -> str:
         return ""
     bound = IdempotencyKeySerializer(data={"key": request.headers["Idempotency-Key"]})
     if not bound.is_valid():
-        raise InvalidInput("input.invalid", INVALID, {"Idempotency-Key": bound.errors["key"]})
+        raise InvalidFields({"Idempotency-Key": bound.errors["key"]})
     key: str = bound.validated_data["key"]
     return key
 

@@ -12,7 +12,7 @@ from realtime.delivery.notifications import notify, notify_staff
 from stepper import limits
 from stepper.db.clock import database_now
 from stepper.db.transactions import best_effort, in_transaction, isolate_failures
-from stepper.errors import Conflict, InvalidInput
+from stepper.errors import Conflict, InvalidFields
 from stepper.models import ServiceSettings, User
 from trips.access import require_searching, trip_for
 from trips.changes import record_change
@@ -103,7 +103,7 @@ def widen(trip_id: int, user: User, radius_km: float) -> Trip:
 def _widen(trip_id: int, user: User, radius_km: float) -> tuple[Trip, bool]:
     trip = _lock_open_trip(trip_id, user)
     if not 0 < radius_km <= RADIUS_MOST_KM:
-        raise InvalidInput("input.invalid", _("Please correct what is marked."), {"radius_km": [_("At most 200 km.")]})
+        raise InvalidFields({"radius_km": [_("At most 200 km.")]})
     if radius_km <= radius_of(trip, ServiceSettings.current()):
         return trip, False
     trip.amend(radius_km=radius_km, next_look_at=Now())
@@ -145,7 +145,7 @@ def _postpone(trip_id: int, user: User, departure_at: dt.datetime) -> tuple[Trip
             "Choose a time after the one it has, within %(days)d days.",
             settings.book_ahead_days,
         ) % {"days": settings.book_ahead_days}
-        raise InvalidInput("input.invalid", _("Please correct what is marked."), {"departure_at": [words]})
+        raise InvalidFields({"departure_at": [words]})
     ends_at = departure_at + dt.timedelta(minutes=trip.duration_min)
     if account is not None:
         plan = booking_limits.Plan(departure_at, ends_at, trip.traveller_phone, trip.timezone)

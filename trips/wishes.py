@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from stepper.errors import InvalidInput
+from stepper.errors import InvalidFields
 from stepper.templatetags.units import in_language
 from trips.models import Wish
 
@@ -26,5 +26,5 @@ def choose(codes: Sequence[str]) -> list[dict[str, Any]]:
     found = [wish for wish in Wish.objects.filter(is_active=True) if wish.code in codes]
     if {wish.code for wish in found} != set(codes):
         unknown = _("One of these wishes is not offered any more. Choose again.")
-        raise InvalidInput("input.invalid", _("Please correct what is marked."), {"wishes": [unknown]})
+        raise InvalidFields({"wishes": [unknown]})
     return [{"code": wish.code, "names": wish.names} for wish in found]

@@ -22,7 +22,7 @@ from stepper.accounts.passkey_proofs import NotGenuine, are_offered, read_answer
 from stepper.db.transactions import in_transaction
 from stepper.errors import Conflict, InvalidInput, NotFound
 from stepper.models import User
-from stepper.texts import clean_text
+from stepper.texts import clean_line
 
 # All of them are named to the browser at each sign-in.
 MOST = 10
@@ -93,11 +93,7 @@ def _store(user: User, session: SessionBase, name: str, credential: dict[str, An
         user, name or str(_("Passkey %(number)d") % {"number": passkeys_of(user).count() + 1}), credential
     )
     factor_mails.tell(user, "passkey_added")
-    if was_on:
-        return []
-    recovery_codes = second_factor.make_recovery_codes(user)
-    sessions.end_sessions_of(user.pk, keep=session)
-    return recovery_codes
+    return [] if was_on else second_factor.switch_on(user, session)
 
 
 def rename(user: User, session: SessionBase, passkey_id: int, name: str) -> None:
@@ -166,4 +162,4 @@ def _require_room(user: User) -> None:
 
 
 def _clean_name(name: str) -> str:
-    return " ".join(clean_text(name).split())[:NAME_LENGTH]
+    return clean_line(name)[:NAME_LENGTH]

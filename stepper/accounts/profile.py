@@ -6,7 +6,7 @@ from stepper import limits
 from stepper.db.transactions import in_transaction
 from stepper.errors import Conflict, InvalidInput
 from stepper.models import User
-from stepper.texts import clean_text
+from stepper.texts import clean_line
 
 
 def may_rename(user: User) -> bool:
@@ -24,7 +24,7 @@ def rename(user: User, name: str) -> None:
         TooManyRequests: more than `changes_per_min`
     """
     limits.count_call("account.name", user.pk, setting="changes_per_min")
-    name = " ".join(clean_text(name).split())
+    name = clean_line(name)
     longest = User._meta.get_field("name").max_length or 0
     if not 1 <= len(name) <= longest:
         message = _("Enter a name of up to %(most)d letters.") % {"most": longest}

@@ -108,8 +108,11 @@ def _store(user: User, session: SessionBase, secret: str, step: int) -> list[str
     row.data[LAST_STEP] = step
     row.save(update_fields=["data"])
     factor_mails.tell(user, "app_added")
-    if was_on:
-        return []
+    return [] if was_on else switch_on(user, session)
+
+
+def switch_on(user: User, session: SessionBase) -> list[str]:
+    """Make the recovery codes that come with the first factor, and end the account's other sessions."""
     recovery_codes = make_recovery_codes(user)
     sessions.end_sessions_of(user.pk, keep=session)
     return recovery_codes

@@ -24,8 +24,7 @@ from rest_framework.request import Request
 from stepper import limits
 from stepper.accounts import sessions
 from stepper.accounts.session_store import keep_program_of_staff
-from stepper.api.errors import INVALID
-from stepper.errors import InvalidInput, Text
+from stepper.errors import InvalidFields, InvalidInput, Text
 from stepper.models import ServiceSettings, User
 from stepper.texts import clean_text
 from stepper.time_zones import USABLE_YEARS
@@ -144,7 +143,7 @@ def read_struct(request: Request, kind: type[T]) -> T:
             message = _("This field is required.")
         elif problem.bound is not None:
             message = _BOUNDS[problem.bound.sign] % {"limit": problem.bound.limit}
-        raise InvalidInput("input.invalid", INVALID, {problem.dotted or "body": [message]}) from error
+        raise InvalidFields({problem.dotted or "body": [message]}) from error
 
 
 class StringField(serializers.CharField):
@@ -237,7 +236,7 @@ class NewestFirst(pagination.CursorPagination):
         """Read how many rows were asked for, at most `max_page_size`. Raises InvalidInput for what is no number."""
         asked = request.query_params.get(self.page_size_query_param, str(self.page_size))
         if not re.fullmatch(r"[1-9][0-9]{0,8}", asked):
-            raise InvalidInput("input.invalid", INVALID, {self.page_size_query_param: [_("A number from 1 on.")]})
+            raise InvalidFields({self.page_size_query_param: [_("A number from 1 on.")]})
         return min(int(asked), self.max_page_size)
 
     def refuse(self, request: Request, wrong: Mapping[str, list[Text]]) -> None:
@@ -252,7 +251,7 @@ class NewestFirst(pagination.CursorPagination):
             except InvalidInput as error:
                 fields |= error.fields
         if fields:
-            raise InvalidInput("input.invalid", INVALID, fields)
+            raise InvalidFields(fields)
 
     def decode_cursor(self, request: Request) -> Any:
         try:
@@ -265,4 +264,4 @@ class NewestFirst(pagination.CursorPagination):
         return cursor
 
     def _invalid(self) -> InvalidInput:
-        return InvalidInput("input.invalid", INVALID, {"cursor": [_("Not a cursor that this list gave out.")]})
+        return InvalidFields({"cursor": [_("Not a cursor that this list gave out.")]})

@@ -20,6 +20,7 @@ from stepper import limits
 from stepper.accounts.language import activate_guests
 from stepper.errors import (
     DomainError,
+    InvalidFields,
     InvalidInput,
     NotFound,
     NotPermitted,
@@ -35,9 +36,7 @@ logger = logging.getLogger("stepper.api.base")
 
 
 API_PREFIX = "/api/"
-INVALID = _("What was sent is not valid: see fields.")
-# What verbs say of the same, for people: pages mark the fields, JSON marks nothing.
-_MARKED = _("Please correct what is marked.")
+_INVALID = _("What was sent is not valid: see fields.")
 
 
 # Errors
@@ -71,7 +70,7 @@ def _as_domain_error(error: Exception) -> DomainError | None:
             return error
         case exceptions.ValidationError():
             detail = error.detail
-            return InvalidInput("input.invalid", INVALID, dict(_flatten(detail)))
+            return InvalidFields(dict(_flatten(detail)))
         case exceptions.ParseError():
             return InvalidInput("json.malformed", _("The body is not valid JSON."))
         case exceptions.NotAuthenticated():
@@ -99,10 +98,10 @@ def _as_domain_error(error: Exception) -> DomainError | None:
 
 
 def error_body(error: DomainError) -> dict[str, Any]:
-    body: dict[str, Any] = {"code": error.code, "message": str(error.message), **error.details}
+    # Pages mark the fields, JSON marks nothing.
+    message = _INVALID if isinstance(error, InvalidFields) else error.message
+    body: dict[str, Any] = {"code": error.code, "message": str(message), **error.details}
     if error.fields:
-        if body["message"] == str(_MARKED):
-            body["message"] = str(INVALID)
         body["fields"] = {path: [str(message) for message in messages] for path, messages in error.fields.items()}
     return body
 

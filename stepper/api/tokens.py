@@ -36,7 +36,7 @@ from stepper.api.base import PasswordField, StringField, authenticate_token, rea
 from stepper.db.transactions import in_transaction
 from stepper.errors import InvalidInput, NotSignedIn
 from stepper.models import PhonePurpose, SecurityEventCode, User
-from stepper.texts import clean_text
+from stepper.texts import clean_line
 
 strategy = JWTTokenStrategy()
 
@@ -146,7 +146,7 @@ def check_phone_code(request: HttpRequest, given: dict[str, str]) -> User:
         raise phone_codes.code_ended()
     user = User.objects.filter(phone=phone).first()
     if user is None:
-        name = " ".join(clean_text(given.get("name", "")).split())
+        name = clean_line(given.get("name", ""))
         if not name:
             message = _("This number has no account yet. Send a name to make one.")
             raise InvalidInput("auth.name_required", message, {"name": [message]})

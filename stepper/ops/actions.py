@@ -111,7 +111,7 @@ def _offer_again(trip: Trip, user: User, _reason: str, shown: int | None) -> Non
         raise Conflict("dispatch.nobody", _("Nobody else can be asked now (%(why)s).") % {"why": why})
 
 
-def _is_help_handled(trip: Trip, user: User, _reason: str, _shown: int | None) -> None:
+def _handle_calls_for_help(trip: Trip, user: User, _reason: str, _shown: int | None) -> None:
     calls = trip.safety_alerts.filter(handled_at__isnull=True).order_by("pk")
     for alert_id in list(calls.values_list("pk", flat=True)):
         safety.mark_handled(alert_id, user)
@@ -128,7 +128,7 @@ TRIP_ACTIONS: tuple[Action, ...] = (
         "shield-check",
         lambda trip: _("You have reached whoever called. They are told, and may call again."),
         gettext_lazy("The call for help is handled."),
-        _is_help_handled,
+        _handle_calls_for_help,
         lambda trip: trip.has_call_for_help,
         (STEER, safety.HANDLE),
     ),
@@ -228,11 +228,11 @@ _DRIVER_READS = Reason(gettext_lazy("The driver reads it."), needed=False)
 _APPLICANT_READS = Reason(gettext_lazy("Who applied reads it."), needed=False)
 
 
-def _is_reinstated(driver: Driver, user: User, _reason: str, _shown: int | None) -> None:
+def _reinstate(driver: Driver, user: User, _reason: str, _shown: int | None) -> None:
     approvals.reinstate(driver.pk, user)
 
 
-def _is_approved(driver: Driver, user: User, _reason: str, _shown: int | None) -> None:
+def _approve(driver: Driver, user: User, _reason: str, _shown: int | None) -> None:
     approvals.approve(driver.pk, user)
 
 
@@ -243,7 +243,7 @@ DRIVER_ACTIONS: tuple[Action, ...] = (
         "user-check",
         lambda driver: _("They are told, can go online and are asked about trips."),
         gettext_lazy("The driver is approved."),
-        _is_approved,
+        _approve,
         lambda driver: driver.approval in approvals.DECISIONS["approve"],
         (approvals.CHANGE,),
     ),
@@ -292,7 +292,7 @@ DRIVER_ACTIONS: tuple[Action, ...] = (
         "user-check",
         lambda driver: _("They are told and can go online again."),
         gettext_lazy("The driver is reinstated."),
-        _is_reinstated,
+        _reinstate,
         lambda driver: driver.approval in approvals.DECISIONS["reinstate"],
         (approvals.CHANGE,),
     ),

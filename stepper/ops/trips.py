@@ -121,7 +121,7 @@ def _form_of_now(panel: TripPanel, form: PickForm) -> PickForm:
     mode = actions.picking(panel.trip)
     if mode is None or mode == form.cleaned_data["mode"]:
         return form
-    anew = PickForm({**dict(form.data.items()), "mode": mode, "shown": panel.trip.driver_id}, mode=mode)
+    anew = PickForm({**dict(form.data.items()), "mode": mode, "shown": access.shown_driver(panel.trip)}, mode=mode)
     # What it needs besides is not a mistake of who sent the other one.
     anew.is_valid()
     anew.errors.pop("reason", None)
