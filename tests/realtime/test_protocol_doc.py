@@ -199,6 +199,10 @@ def _raised(module: ast.Module) -> Iterator[tuple[str, int | None]]:
                 yield str(code), status
             case ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str(code)), *_]) if name in classes:
                 yield code, classes[name]
+            case ast.Call(func=ast.Name(id=name), keywords=[ast.keyword("code", ast.Constant(value=str(code)))]) if (
+                name in classes
+            ):
+                yield code, classes[name]
             case ast.Call(func=ast.Attribute(attr="_send_error"), args=[ast.Constant(value=str(code)), *_]):
                 yield code, None
             case ast.Dict(keys=[ast.Constant(value="code"), *_], values=[ast.Constant(value=str(code)), *_]):
