@@ -314,7 +314,8 @@ def test_number_of_queries_for_a_trip_is_bounded() -> None:
     """Somebody who travels every day must not keep the database's lock for a minute."""
     user = PassengerFactory.create()
     numbers = []
-    for trips in (1, 4):
+    # The first time also what the process keeps from then on is read.
+    for trips in (1, 1, 4):
         for _time in range(trips):
             TripFactory.create(organiser=user, status=TripStatus.CANCELLED, pickup_name="Dostyk 85, flat 7")
         with CaptureQueriesContext(connection) as queries, transaction.atomic():
@@ -323,7 +324,7 @@ def test_number_of_queries_for_a_trip_is_bounded() -> None:
         numbers.append(len(queries))
         assert len([one for one in queries if 'FROM "trips_place"' in one["sql"]]) <= 2
     # One statement each, of four trips more.
-    assert numbers[1] - numbers[0] == 4
+    assert numbers[2] - numbers[1] == 4
 
 
 def test_twice_is_once() -> None:

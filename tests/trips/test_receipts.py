@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import translation
 
+from stepper import limits
 from stepper.errors import Conflict, NotFound, TooManyRequests
 from stepper.models import ServiceSettings, User
 from tests.factories import PassengerFactory, StaffFactory, TripFactory
@@ -112,8 +113,9 @@ def test_trip_page_leads_to_the_receipt(client: Client, passenger: User, trip: T
 
 
 def test_files_are_limited(passenger: User, trip: Trip) -> None:
-    for _number in range(10):
-        receipts.write_pdf(passenger, trip.pk)
+    for _number in range(9):
+        limits.spend("receipt", passenger.pk, most=10)
+    receipts.write_pdf(passenger, trip.pk)
     with pytest.raises(TooManyRequests):
         receipts.write_pdf(passenger, trip.pk)
 
