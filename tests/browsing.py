@@ -5,7 +5,7 @@ On top of pytest-playwright's own fixtures (`page`, `context`, `new_context`).
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, V
 from stepper.accounts.confirmation import note_confirmed
 from stepper.models import User
 from tests.live import LiveServer
+from tests.pages.measuring import run_axe
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
@@ -129,6 +130,14 @@ def is_in_view(element: Locator) -> bool:
 def comes_into_view(page: Page, test_id: str) -> None:
     """Wait until an element can be read as `is_in_view` says; a layout that just changed takes a frame or two."""
     page.wait_for_function(f"id => ({_IN_VIEW})(document.querySelector(`[data-testid=${{id}}]`))", arg=test_id)
+
+
+def assert_accessible(page: Page, *, besides: Collection[str] = ()) -> None:
+    """Assert that axe finds nothing wrong with a page. `besides`: its rules that are not ours to keep."""
+    # Until its style sheets are there, its colours are the browser's own.
+    page.wait_for_load_state()
+    findings = [one for one in run_axe(page) if one.kind.removeprefix("axe ") not in besides]
+    assert not findings, findings
 
 
 def session_cookie(user: User, url: str) -> Any:

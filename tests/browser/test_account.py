@@ -5,11 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from stepper.models import User
-from tests.browsing import PHONE
+from tests.browsing import PHONE, assert_accessible
 from tests.factories import PassengerFactory, TripFactory
 from trips.models import SavedPlace, Trip
 from trips.states import TripStatus
@@ -22,7 +21,7 @@ def test_passenger_keeps_home_books_from_it_takes_the_data_and_goes(open_as: Cal
     passenger = PassengerFactory.create(name="Aigul Serik")
     trip = TripFactory.create(organiser=passenger, status=TripStatus.COMPLETED, pickup_name="Dostyk 85")
     page = open_as(passenger, "/account/", viewport=PHONE)
-    assert Axe().run(page).response["violations"] == []
+    assert_accessible(page)
 
     page.get_by_test_id("account-places").click()
     # Its script runs: the field finds places.
@@ -31,7 +30,7 @@ def test_passenger_keeps_home_books_from_it_takes_the_data_and_goes(open_as: Cal
     page.locator("#place-options [role=option]").first.click()
     page.get_by_test_id("place-save").click()
     expect(page.get_by_test_id("saved-place")).to_contain_text("Home")
-    assert Axe().run(page).response["violations"] == []
+    assert_accessible(page)
     assert SavedPlace.objects.get().kind == "home"
 
     page.goto("/book/")
@@ -50,7 +49,7 @@ def test_passenger_keeps_home_books_from_it_takes_the_data_and_goes(open_as: Cal
 
     page.get_by_role("link", name="Back to your account").click()
     page.get_by_role("link", name="Delete my account").click()
-    assert Axe().run(page).response["violations"] == []
+    assert_accessible(page)
     page.get_by_test_id("account-erase").click()
     expect(page.get_by_text("Your account is deleted.")).to_be_visible()
     assert User.objects.get(pk=passenger.pk).name == "–"

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from drivers.models import Driver
-from tests.browsing import DESKTOP, PHONE
+from tests.browsing import DESKTOP, PHONE, assert_accessible
 from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory
 from tests.live import LiveServer
 from trips.models import Trip
@@ -26,11 +25,6 @@ def there(km: float, name: str, **fields: Any) -> Driver:
     return driver
 
 
-def check_access(page: Page) -> None:
-    findings = [one for one in Axe().run(page).response["violations"] if one["id"] not in THEME]
-    assert not findings, [(one["id"], one["nodes"][0]["html"]) for one in findings]
-
-
 def test_a_trip_is_given_to_a_driver_and_moved_to_another(live: LiveServer, open_as: Open) -> None:
     # Not the running dispatcher's: nobody is asked.
     trip: Trip = TripFactory(status="unfilled", vehicle_class="suv", next_look_at=None)
@@ -44,9 +38,9 @@ def test_a_trip_is_given_to_a_driver_and_moved_to_another(live: LiveServer, open
     expect(candidates.first).to_contain_text("1.0 km")
     expect(candidates.first.get_by_test_id("assign-warning")).to_have_text("smaller vehicle class")
     expect(candidates.last.get_by_role("radio")).to_be_disabled()
-    check_access(page)
+    assert_accessible(page, besides=THEME)
     page.set_viewport_size(PHONE)
-    check_access(page)
+    assert_accessible(page, besides=THEME)
 
     candidates.first.click()
     page.get_by_role("button", name="Assign a driver").click()

@@ -4,12 +4,11 @@ import datetime as dt
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from stepper.templatetags.units import money
-from tests.browsing import PHONE, is_live, is_settled
+from tests.browsing import PHONE, assert_accessible, is_live, is_settled
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
 from tests.live import LiveServer
 from trips import accepting
@@ -20,11 +19,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
 
 Open = Callable[..., Page]
 HOUR = dt.timedelta(hours=1)
-
-
-def _is_accessible(page: Page) -> None:
-    findings = Axe().run(page).response["violations"]
-    assert not findings, [(finding["id"], finding["nodes"][0]["html"][:200]) for finding in findings]
 
 
 def test_change_before_a_driver_accepts_and_afterwards(live: LiveServer, open_as: Open) -> None:
@@ -40,7 +34,7 @@ def test_change_before_a_driver_accepts_and_afterwards(live: LiveServer, open_as
 
     page.get_by_test_id("trip-change").click()
     expect(page.get_by_test_id("price-before")).to_have_text("as before")
-    _is_accessible(page)
+    assert_accessible(page)
     page.get_by_role("combobox", name="Dropoff").fill("Medeu")
     page.get_by_role("option").first.click()
     expect(page.get_by_test_id("price-before")).to_have_text(f"instead of {money(trip.fare)}")
@@ -62,7 +56,7 @@ def test_change_before_a_driver_accepts_and_afterwards(live: LiveServer, open_as
     accepting.accept(driver.pk, anew.pk)
     page.get_by_test_id("change-submit").click()
     expect(page.get_by_test_id("change-refused")).to_contain_text("A driver has accepted the trip as it is")
-    _is_accessible(page)
+    assert_accessible(page)
     page.get_by_label("Where exactly at the pickup").fill("Gate 2, by the fountain")
     page.get_by_label("Note to the driver").fill("Blue coat")
     page.get_by_test_id("change-submit").click()
@@ -90,7 +84,7 @@ def test_cancel_before_and_after_the_limit(live: LiveServer, open_as: Open) -> N
     page.locator("[data-dialog=cancel-dialog]").click()
     expect(page.get_by_test_id("cancel-terms")).to_contain_text("You can cancel here until")
     expect(page.get_by_test_id("cancel-terms")).to_contain_text("cannot book")
-    _is_accessible(page)
+    assert_accessible(page)
     page.locator("#trip-side").evaluate("side => side.scrollTo(0, side.scrollHeight)")
     expect(page.get_by_test_id("trip-status")).not_to_be_in_viewport()
     page.get_by_label("Found another way").check()

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from drivers.models import Driver
-from tests.browsing import DESKTOP, PHONE
+from tests.browsing import DESKTOP, PHONE, assert_accessible
 from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory
 from tests.live import LiveServer
 from trips import steering
@@ -39,8 +38,7 @@ def test_page_follows_a_completed_trip_and_gives_the_statement(live: LiveServer,
 
     for viewport in (PHONE, DESKTOP):
         page.set_viewport_size(viewport)
-        findings = Axe().run(page).response["violations"]
-        assert not findings, [finding["id"] for finding in findings]
+        assert_accessible(page)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     for name in ("csv", "pdf"):
         with page.expect_download() as started:

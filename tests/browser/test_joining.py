@@ -4,14 +4,13 @@ import re
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from playwright.sync_api import FilePayload, Page, Route, expect
 
 from drivers import approvals, document_review
 from drivers.models import Driver, DriverDocument
 from realtime import events
-from tests.browsing import DESKTOP, PHONE
+from tests.browsing import DESKTOP, PHONE, assert_accessible
 from tests.factories import ALMATY, PassengerFactory, StaffFactory
 from tests.papers import accept_all, in_days, picture
 from trips import bookings
@@ -21,10 +20,6 @@ from trips.booking_requests import BookingRequest
 pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
 
 PHOTO: FilePayload = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": picture(size=(900, 600))}
-
-
-def _no_faults(page: Page) -> None:
-    assert Axe().run(page).response["violations"] == []
 
 
 def _press_send(page: Page, kind: str) -> None:
@@ -47,14 +42,14 @@ def test_applying_until_the_first_completed_trip(open_as: Callable[..., Page]) -
     state = page.get_by_test_id("apply-state")
     expect(state).to_contain_text("Not sent yet.")
     page.get_by_label("Number of your driving licence").fill("AB 123456")
-    _no_faults(page)
+    assert_accessible(page)
     page.get_by_test_id("apply-next").click()
     for label, text in (("Make", "Toyota"), ("Model", "Camry"), ("Colour", "White"), ("Plate", "777 abk 02")):
         page.get_by_label(label, exact=True).fill(text)
     page.get_by_label("Year it was built").fill("2019")
     page.get_by_test_id("apply-next").click()
     expect(page.get_by_role("heading", name="Your documents")).to_be_visible()
-    _no_faults(page)
+    assert_accessible(page)
 
     # Left and resumed, on another device.
     page = open_as(user, "/drivers/apply/", viewport=PHONE, at=ALMATY)
@@ -77,7 +72,7 @@ def test_applying_until_the_first_completed_trip(open_as: Callable[..., Page]) -
     document_review.reject_document(row.pk, staff, "The plate is cut off")
     expect(state).to_contain_text("Something is missing.")
     expect(page.get_by_text("Our staff: The plate is cut off")).to_be_visible()
-    _no_faults(page)
+    assert_accessible(page)
     page.locator("#document-insurance summary").click()
     _send(page, "insurance")
     expect(page.get_by_test_id("connection-state")).to_have_attribute("data-state", "live")
@@ -136,7 +131,7 @@ def test_settings_are_saved_and_the_page_changes_its_colours(open_as: Callable[.
         user=user, approval="approved", licence_number="A1", licence_expires_on=in_days(90), navigation_app="google"
     )
     page = open_as(user, "/driver/settings/", viewport=viewport, color_scheme="light")
-    _no_faults(page)
+    assert_accessible(page)
     body = page.locator("body")
     expect(body).to_have_css("background-color", "rgb(244, 245, 242)")
     page.get_by_label("Colours").select_option("dark")
@@ -144,7 +139,7 @@ def test_settings_are_saved_and_the_page_changes_its_colours(open_as: Callable[.
     page.get_by_test_id("settings-save").click()
     expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
     expect(body).to_have_css("background-color", "rgb(14, 21, 18)")
-    _no_faults(page)
+    assert_accessible(page)
     driver.refresh_from_db()
     assert driver.navigation_app == "2gis"
     photo = page.locator("#document-photo")

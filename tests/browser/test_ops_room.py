@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browsing import DESKTOP, PHONE, is_live
+from tests.browsing import DESKTOP, PHONE, assert_accessible, is_live
 from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory, place
 from tests.live import LiveServer
 from trips.models import Trip
@@ -16,11 +15,6 @@ from trips.models import Trip
 pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
 
 Open = Callable[..., Page]
-
-
-def check_access(page: Page) -> None:
-    findings = Axe().run(page).response["violations"]
-    assert not findings, [(one["id"], one["nodes"][0]["html"]) for one in findings]
 
 
 def color_of(page: Page, token: str) -> str:
@@ -68,7 +62,7 @@ def test_two_dispatchers_share_the_queue_and_watch_the_map(live: LiveServer, ope
         expect(page.get_by_test_id("ops-counter-unfilled")).to_have_css("color", color_of(page, "--urgent"))
         expect(page.locator("#ops-news")).to_contain_text("Almaty airport")
         expect(page).to_have_title("(1) Operations · StepperGO")
-        check_access(page)
+        assert_accessible(page)
 
     # Who claims it has it; the other sees who at once, and takes it over when asked.
     first.keyboard.press("j")
@@ -76,7 +70,7 @@ def test_two_dispatchers_share_the_queue_and_watch_the_map(live: LiveServer, ope
     expect(first.get_by_test_id("ops-claimed")).to_contain_text("Yours since")
     expect(second.get_by_test_id("ops-claimed")).to_contain_text("Saule since")
     second.get_by_test_id("ops-claim").click()
-    check_access(second)
+    assert_accessible(second)
     second.get_by_role("button", name="Take over").last.click()
     expect(second.get_by_test_id("ops-claimed")).to_contain_text("Yours since")
     expect(first.get_by_test_id("ops-claimed")).to_contain_text("Asem since")
@@ -104,7 +98,7 @@ def test_two_dispatchers_share_the_queue_and_watch_the_map(live: LiveServer, ope
     first.keyboard.press("/")
     first.keyboard.type("daniyar")
     expect(first.locator("#ops-found a")).to_have_count(1)
-    check_access(first)
+    assert_accessible(first)
     first.keyboard.press("ArrowDown")
     expect(first.locator("#ops-found [aria-selected=true]")).to_contain_text("Daniyar Seitkali")
     # Where it leads plays no part here.

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, expect
 
 from stepper.models import ServiceSettings, User
-from tests.browsing import DESKTOP, PATIENCE_MS, PHONE
+from tests.browsing import DESKTOP, PATIENCE_MS, PHONE, assert_accessible
 from tests.factories import PASSWORD, PassengerFactory, StaffFactory
 from tests.live import LiveServer
 from tests.passkeys import give_passkey
@@ -75,10 +74,6 @@ def give_authenticator(page: Page) -> None:
     session.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
 
 
-def no_faults(page: Page) -> None:
-    assert Axe().run(page).response["violations"] == []
-
-
 def enter_password(page: Page, user: User, path: str) -> None:
     page.goto(f"/accounts/login/?next={path}")
     page.locator("[name=login]").fill(str(user.email))
@@ -97,15 +92,15 @@ def test_staff_add_a_passkey_sign_in_with_it_and_remove_it_by_keyboard(
 
     enter_password(page, staff, "/ops/")
     expect(page).to_have_url(PAGE)
-    no_faults(page)
+    assert_accessible(page)
     page.get_by_role("link", name="Add a passkey").press("Enter")
-    no_faults(page)
+    assert_accessible(page)
     expect(page.get_by_role("button", name="Add the passkey")).to_be_enabled()
     page.get_by_label("Name of the passkey").fill("Work phone")
     page.get_by_label("Name of the passkey").press("Enter")
     expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
     page.get_by_role("link", name="I have kept them").press("Enter")
-    no_faults(page)
+    assert_accessible(page)
     page.goto("/ops/")
     expect(page).to_have_url("/ops/")
 
@@ -114,7 +109,7 @@ def test_staff_add_a_passkey_sign_in_with_it_and_remove_it_by_keyboard(
     expect(page).not_to_have_url("/accounts/logout/")
     enter_password(page, staff, "/ops/")
     expect(page.get_by_role("heading", name="Second step")).to_be_visible()
-    no_faults(page)
+    assert_accessible(page)
     page.goto("/ops/")
     expect(page.get_by_role("heading", name="Second step")).to_be_visible()
     page.get_by_role("button", name="Use a passkey").press("Enter")
@@ -122,9 +117,9 @@ def test_staff_add_a_passkey_sign_in_with_it_and_remove_it_by_keyboard(
 
     page.goto(PAGE)
     page.get_by_test_id("passkeys").press("Enter")
-    no_faults(page)
+    assert_accessible(page)
     page.get_by_role("link", name="Work phone").press("Enter")
-    no_faults(page)
+    assert_accessible(page)
     page.get_by_label("Name of the passkey").fill("Old phone")
     page.get_by_label("Name of the passkey").press("Enter")
     page.get_by_role("link", name="Old phone").press("Enter")
@@ -196,4 +191,4 @@ def test_page_says_what_went_wrong(open_page: Callable[..., Page], script: str, 
         expect(page.get_by_role("alert")).to_contain_text(words)
         if script != CANCELS:
             expect(page.get_by_role("button", name=button)).to_be_hidden()
-        no_faults(page)
+        assert_accessible(page)

@@ -3,20 +3,15 @@
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from stepper.models import ServiceSettings
-from tests.browsing import DESKTOP, PHONE
+from tests.browsing import DESKTOP, PHONE, assert_accessible
 from tests.factories import PASSWORD, PassengerFactory, StaffFactory
 from tests.factors import code_now, give_second_factor
 
 # What the page does; which database is behind it plays no part.
 pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
-
-
-def _no_faults(page: Page) -> None:
-    assert Axe().run(page).response["violations"] == []
 
 
 def _enter_password(page: Page, login: str) -> None:
@@ -33,22 +28,22 @@ def test_set_up_by_keyboard_then_sign_in_with_code_and_recovery_code(
     passenger = PassengerFactory()
     page = open_as(passenger, "/account/", viewport=viewport, color_scheme=scheme)
     page.get_by_role("link", name="Two-step sign-in").press("Enter")
-    _no_faults(page)
+    assert_accessible(page)
     page.get_by_role("link", name="Set up").press("Enter")
     picture = page.get_by_role("img", name="QR code")
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.naturalWidth") > 0
-    _no_faults(page)
+    assert_accessible(page)
     secret = page.get_by_test_id("secret").inner_text().replace(" ", "")
     page.get_by_label("Code that the app shows now").fill("12345")
     page.get_by_label("Code that the app shows now").press("Enter")
     expect(page.get_by_text("This code is wrong.")).to_be_visible()
-    _no_faults(page)
+    assert_accessible(page)
     page.get_by_label("Code that the app shows now").fill(code_now(secret))
     page.get_by_label("Code that the app shows now").press("Enter")
 
     expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
-    _no_faults(page)
+    assert_accessible(page)
     recovery = page.get_by_test_id("recovery-codes").locator("code").all_inner_texts()
     with page.expect_download() as saving:
         page.get_by_role("link", name="Save as a file").press("Enter")
@@ -58,11 +53,11 @@ def test_set_up_by_keyboard_then_sign_in_with_code_and_recovery_code(
     expect(page).to_have_title("printed")
     page.get_by_role("link", name="I have kept them").press("Enter")
     expect(page.get_by_text("10 are left.")).to_be_visible()
-    _no_faults(page)
+    assert_accessible(page)
 
     other = open_as(None, "/accounts/login/", viewport=viewport, color_scheme=scheme)
     _enter_password(other, passenger.email)
-    _no_faults(other)
+    assert_accessible(other)
     # The next one, which counts already: the present one is used up.
     other.get_by_label("Code").fill(code_now(secret, steps=1))
     other.get_by_label("Code").press("Enter")
@@ -82,4 +77,4 @@ def test_staff_without_it_are_led_to_set_it_up(open_as: Callable[..., Page]) -> 
     page = open_as(staff, "/admin/", viewport=DESKTOP)
     expect(page.get_by_role("heading", name="Two-step sign-in")).to_be_visible()
     expect(page.get_by_text("Set it up, then the administration opens.")).to_be_visible()
-    _no_faults(page)
+    assert_accessible(page)

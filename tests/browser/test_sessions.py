@@ -3,13 +3,12 @@
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.contrib.sessions.backends.db import SessionStore
 from playwright.sync_api import Page, expect
 
 from stepper.accounts.confirmation import CONFIRMED_AT
 from stepper.models import AccountSession
-from tests.browsing import DESKTOP, PHONE
+from tests.browsing import DESKTOP, PHONE, assert_accessible
 from tests.factories import PASSWORD, PassengerFactory
 
 # What the page does; which database is behind it plays no part.
@@ -21,10 +20,6 @@ def _sign_in(page: Page, login: str) -> None:
     page.locator("[name=password]").fill(PASSWORD)
     page.locator("[name=password]").press("Enter")
     expect(page).to_have_url("/trips/")
-
-
-def _no_faults(page: Page) -> None:
-    assert Axe().run(page).response["violations"] == []
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
@@ -44,10 +39,10 @@ def test_other_device_is_signed_out_by_keyboard_after_the_password(
     page.goto("/account/")
     page.get_by_role("link", name="Where you are signed in").press("Enter")
     expect(page.get_by_test_id("session-here")).to_contain_text("on Linux")
-    _no_faults(page)
+    assert_accessible(page)
     page.get_by_role("button", name="Sign out there").press("Enter")
     expect(page.get_by_role("heading", name="Confirm that it is you")).to_be_visible()
-    _no_faults(page)
+    assert_accessible(page)
     page.get_by_label("Your password").fill(PASSWORD)
     page.get_by_label("Your password").press("Enter")
     expect(page).to_have_url("/accounts/sessions/")

@@ -5,14 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from drivers import availability
 from drivers.models import Break, Driver
 from realtime.events import Filters
-from tests.browsing import PHONE
+from tests.browsing import PHONE, assert_accessible
 from tests.factories import ALMATY, DriverFactory, TripFactory, place
 from tests.live import LiveServer
 from trips.models import Trip, TripWatch
@@ -64,8 +63,7 @@ def test_break_hours_and_warning_without_reloading(live: LiveServer, open_as: Op
     expect(panel.get_by_text("Saved.")).to_be_visible()
     expect(mark(page, "hours-state")).to_contain_text("Mon")
     expect(mark(page, "availability-changes")).to_contain_text("your break ended")
-    findings = Axe().run(page).response["violations"]
-    assert not findings, [finding["id"] for finding in findings]
+    assert_accessible(page)
 
     # Nothing has happened for long: warned on the open page, and kept online by one press.
     long_ago = timezone.now() - dt.timedelta(minutes=115)
