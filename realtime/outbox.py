@@ -23,6 +23,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from realtime import events
+from realtime.layer.bus import end_tasks
 from realtime.layer.hub import HubChannelLayer
 from realtime.models import Event
 from stepper.db import clock
@@ -231,9 +232,7 @@ class OutboxPublisher:
         if self._loop is None:
             return
         self._loop = None
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
         while not self._queue.empty():
             rows = self._queue.get_nowait()
             if await self._publish(rows):

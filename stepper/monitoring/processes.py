@@ -16,6 +16,7 @@ from django.conf import settings
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from realtime.layer.bus import end_tasks
 from stepper.monitoring.collecting import process_figures
 
 WRITTEN_EVERY_S = 5.0
@@ -67,8 +68,7 @@ class Processes:
     async def close(self) -> None:
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end_tasks(task)
 
     async def _write_for_ever(self, role: str) -> None:
         client = Redis.from_url(settings.REDIS_URL, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)

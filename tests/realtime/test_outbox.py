@@ -1,6 +1,7 @@
 """The event log as outbox: written with its cause, published once committed, resumed from without a gap."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import threading
 import time
@@ -304,6 +305,25 @@ async def until_all_are_marked(publisher: OutboxPublisher) -> None:
     async with asyncio.timeout(5):
         while await run_in_thread(lambda: Event.objects.filter(published_at__isnull=True).exists()):
             await run_in_thread(publisher._sweep)
+
+
+async def test_publishing_stops_although_a_cancellation_is_lost(
+    publisher: OutboxPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside the Redis client one can be: the server would never stop."""
+    publishing = asyncio.Event()
+
+    async def publish(_rows: list[Event]) -> bool:
+        if not publishing.is_set():
+            publishing.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        return True
+
+    monkeypatch.setattr(publisher, "_publish", publish)
+    publisher.send([])
+    await publishing.wait()
+    await asyncio.wait_for(publisher.close(), 5)
 
 
 async def test_sweep_publishes_what_other_processes_left(publisher: OutboxPublisher, layer: Any) -> None:

@@ -1,8 +1,11 @@
 """`/ops/system/`: who sees it, and what it says of what works, waits and was counted."""
 
+import asyncio
+import contextlib
 import datetime as dt
 import json
 import time
+from typing import Any
 
 import pytest
 import redis
@@ -104,3 +107,22 @@ def test_one_process_needs_no_column_for_all(operator: Client) -> None:
     page = operator.get("/ops/system/").content.decode()
     assert cells(page, "Redis") == "One server process needs none. not in use"
     assert 'data-testid="system-processes"' not in page
+
+
+async def test_writing_of_figures_stops_although_a_cancellation_is_lost(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside the Redis client one can be: the server would never stop."""
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    writing = asyncio.Event()
+
+    async def write(_client: object, _mine: object) -> None:
+        writing.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(processes.Processes, "_write", staticmethod(write))
+    own = processes.Processes()
+    own.open()
+    await writing.wait()
+    await asyncio.wait_for(own.close(), 5)
