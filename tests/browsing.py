@@ -23,6 +23,8 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 # A page has done its work within this, also while two test processes share two cores.
 PATIENCE_MS = 10_000
+# Rules of axe that the administration's theme does not keep: its pages have no landmarks.
+ADMIN_THEME = frozenset({"landmark-one-main", "region"})
 
 expect.set_options(timeout=PATIENCE_MS)
 

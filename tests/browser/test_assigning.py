@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from drivers.models import Driver
-from tests.browsing import DESKTOP, PHONE, assert_accessible
+from tests.browsing import ADMIN_THEME, DESKTOP, PHONE, assert_accessible
 from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory
 from tests.live import LiveServer
 from trips.models import Trip
@@ -16,8 +16,6 @@ from trips.models import Trip
 pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
 
 Open = Callable[..., Page]
-# The admin theme's pages have no landmarks.
-THEME = {"landmark-one-main", "region"}
 
 
 def there(km: float, name: str, **fields: Any) -> Driver:
@@ -38,9 +36,9 @@ def test_a_trip_is_given_to_a_driver_and_moved_to_another(live: LiveServer, open
     expect(candidates.first).to_contain_text("1.0 km")
     expect(candidates.first.get_by_test_id("assign-warning")).to_have_text("smaller vehicle class")
     expect(candidates.last.get_by_role("radio")).to_be_disabled()
-    assert_accessible(page, besides=THEME)
+    assert_accessible(page, besides=ADMIN_THEME)
     page.set_viewport_size(PHONE)
-    assert_accessible(page, besides=THEME)
+    assert_accessible(page, besides=ADMIN_THEME)
 
     candidates.first.click()
     page.get_by_role("button", name="Assign a driver").click()

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from drivers.models import Driver
-from tests.browsing import DESKTOP, PHONE, assert_accessible
+from tests.browsing import ADMIN_THEME, DESKTOP, PHONE, assert_accessible
 from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory
 from tests.live import LiveServer
 from trips import dispatch
@@ -17,8 +17,6 @@ from trips.models import Trip
 pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
 
 Open = Callable[..., Page]
-# The admin theme's pages have no landmarks.
-THEME = {"landmark-one-main", "region"}
 
 
 def there(km: float, name: str, **fields: Any) -> Driver:
@@ -47,7 +45,7 @@ def test_why_did_this_driver_not_get_it(live: LiveServer, open_as: Open, viewpor
     expect(page.get_by_text("3 considered: 1 offered, 1 too far for the driver, 1 later")).to_be_visible()
     expect(page.get_by_text("offered: open")).to_be_visible()
     expect(page.get_by_text("asked later, if nobody nearer takes it")).to_be_visible()
-    assert_accessible(page, besides=THEME)
+    assert_accessible(page, besides=ADMIN_THEME)
 
     # One driver, searched for by name.
     page.get_by_role("combobox").first.click()
