@@ -23,7 +23,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from realtime import events
-from realtime.layer.bus import end_tasks
+from realtime.async_tasks import end_tasks
 from realtime.layer.hub import HubChannelLayer
 from realtime.models import Event
 from stepper.db import clock

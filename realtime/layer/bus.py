@@ -19,6 +19,8 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from realtime.async_tasks import end_tasks
+
 from .mailbox import Message
 from .membership import CLOSED, Membership
 
@@ -338,12 +340,3 @@ class Bus:
             self._layer.deliver(topic.removeprefix(self._group_topics).decode(), body[1])
         else:
             self._layer.hand_over(body[1]["channel"], body[1]["message"])
-
-
-async def end_tasks(*tasks: asyncio.Task[None]) -> None:
-    """Cancel tasks repeatedly until they have ended: a cancellation can be lost inside the Redis client."""
-    while pending := [task for task in tasks if not task.done()]:
-        for task in pending:
-            task.cancel()
-        await asyncio.wait(pending, timeout=0.5)
-    await asyncio.gather(*tasks, return_exceptions=True)

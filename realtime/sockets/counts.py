@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from realtime import events
-from realtime.layer.bus import end_tasks
+from realtime.async_tasks import end_tasks
 from stepper.limits import too_many
 from stepper.token_bucket import TokenBucket
 

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from drivers.positions.buffer import buffer
 from realtime import events
+from realtime.async_tasks import end_tasks
 from realtime.auth import Identity
 from realtime.layer.hub import HubChannelLayer
 from realtime.layer.mailbox import Mailbox
@@ -99,9 +100,10 @@ class ForwardingConsumer(AsyncConsumer):
         """Leave the layer: however the socket ended, nothing of it stays behind there."""
         self._writer.is_closing = True
         self.drive_as(None)
-        for task in (self._receiving, self._working):
-            if task is not None:
-                task.cancel()
+        if self._working is not None:
+            self._working.cancel()
+        if self._receiving is not None:
+            await end_tasks(self._receiving)
         if isinstance(self.channel_layer, HubChannelLayer):
             self.channel_layer.discard_channel(self.channel_name, self.joined)
         else:

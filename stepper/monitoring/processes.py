@@ -16,7 +16,7 @@ from django.conf import settings
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from realtime.layer.bus import end_tasks
+from realtime.async_tasks import end_tasks
 from stepper.monitoring.collecting import process_figures
 
 WRITTEN_EVERY_S = 5.0

@@ -7,6 +7,7 @@ with an environment of their own; what they write goes to logs that are read for
 import os
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -30,6 +31,8 @@ from psycopg import sql
 READY_S = 60
 STOP_S = 15
 DROP_S = 15
+# The embedded default's database, in its folder.
+EMBEDDED = "stepper.sqlite3"
 TROUBLE = re.compile(r"Traceback|\bERROR\b|\bCRITICAL\b")
 # Redis counts its databases from 0 to 15 unless told otherwise; 0 is everybody's.
 REDIS_DATABASES = range(15, 0, -1)
@@ -151,7 +154,20 @@ class Processes:
         return "\n".join(lines[-15:])
 
 
-def environment(folder: Path, database_url: str, *, redis_url: str, external_dispatchers: bool) -> dict[str, str]:
+@dataclass(frozen=True)
+class Scratch:
+    """A database of the replay's own: a file in a folder, or a database on the PostgreSQL server at `server_url`."""
+
+    folder: Path
+    server_url: str = ""
+    name: str = ""
+
+    @property
+    def url(self) -> str:
+        return urlunsplit(urlsplit(self.server_url)._replace(path=f"/{self.name}")) if self.server_url else ""
+
+
+def environment(scratch: Scratch, *, redis_url: str, external_dispatchers: bool) -> dict[str, str]:
     """Return the environment of a scratch service: this one's, with nothing of the real service in it."""
     return {
         **os.environ,
@@ -159,8 +175,8 @@ def environment(folder: Path, database_url: str, *, redis_url: str, external_dis
         "HTTPS": "false",
         "ALLOWED_HOSTS": "127.0.0.1",
         "SECRET_KEY": secrets.token_urlsafe(48),
-        "DATA_DIR": str(folder),
-        "DATABASE_URL": database_url,
+        "DATA_DIR": str(scratch.folder),
+        "DATABASE_URL": scratch.url,
         "REDIS_URL": redis_url,
         "DISPATCHER": "external" if external_dispatchers else "inside",
         "PYTHONUNBUFFERED": "1",
@@ -169,14 +185,14 @@ def environment(folder: Path, database_url: str, *, redis_url: str, external_dis
     }
 
 
-def attach(alias: str, database_url: str, folder: Path) -> None:
+def attach(alias: str, scratch: Scratch) -> None:
     """Let this process read and write the scratch database as `alias`."""
-    if database_url:
-        config = {**Env().dj_db_url("", database_url), "CONN_MAX_AGE": 0}
+    if scratch.url:
+        config = {**Env().dj_db_url("", scratch.url), "CONN_MAX_AGE": 0}
     else:
         config = {
             "ENGINE": "stepper.db.sqlite",
-            "NAME": str(folder / "stepper.sqlite3"),
+            "NAME": str(scratch.folder / EMBEDDED),
             "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 30},
         }
     connections.databases[alias] = connections.configure_settings({"default": {}, alias: config})[alias]
@@ -189,17 +205,21 @@ def detach(alias: str) -> None:
 
 
 @contextmanager
-def scratch_database(database_url: str) -> Iterator[str]:
-    """Create a database on the server of `database_url`, yield its address, and drop it at the end."""
-    parts = urlsplit(database_url)
-    name = f"stepper_replay_{os.getpid()}_{secrets.token_hex(4)}"
-    identifier = sql.Identifier(name)
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(identifier))
+def scratch_database(folder: Path, server_url: str, template: Scratch | None = None) -> Iterator[Scratch]:
+    """Create an empty database, or a copy of another one that nobody is connected to, and drop it at the end."""
+    if not server_url:
+        if template is not None:
+            shutil.copyfile(template.folder / EMBEDDED, folder / EMBEDDED)
+        yield Scratch(folder)
+        return
+    made = Scratch(folder, server_url, f"stepper_replay_{os.getpid()}_{secrets.token_hex(4)}")
+    source = sql.Identifier(template.name if template is not None else "template1")
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(made.name), source))
     try:
-        yield urlunsplit(parts._replace(path=f"/{name}"))
+        yield made
     finally:
-        _drop_database(database_url, name)
+        _drop_database(server_url, made.name)
 
 
 def _drop_database(database_url: str, name: str) -> None:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,11 +16,14 @@ import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import InterfaceError, OperationalError, connections
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
+from pytest_django import DjangoDbBlocker
 
 from stepper.management.commands.replay import Command
 from stepper.simulator import pickups, report
 from stepper.simulator.clock import Spot, km_between
+from stepper.simulator.servers import Scratch, attach, detach, scratch_database
 from tests import servers
 from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
 from tests.live import ROOT
@@ -336,6 +341,33 @@ def test_replay_of_real_pick_ups(suite: str):
     assert figures["stepper_accepts_total accepted"] == figures["stepper_trips_total accepted"] >= found["completed"]
     assert figures["stepper_refusals_total offer.taken"] > 0 or suite == "embedded"
     assert not scratch_databases(running)
+
+
+def test_a_scratch_database_begins_as_a_copy_of_another(tmp_path: Path, suite: str, django_db_blocker: DjangoDbBlocker):
+    server = {"embedded": "", "scaled": f"{os.environ.get(servers.POSTGRESQL)}/postgres"}[suite]
+    folders = tmp_path / "template", tmp_path / "copy"
+    for folder in folders:
+        folder.mkdir()
+    with django_db_blocker.unblock(), scratch_database(folders[0], server) as template:
+        with attached(template) as cursor:
+            cursor.execute("CREATE TABLE kept (number integer)")
+            cursor.execute("INSERT INTO kept VALUES (7)")
+        with scratch_database(folders[1], server, template) as copy, attached(copy) as cursor:
+            cursor.execute("UPDATE kept SET number = number + 1 RETURNING number")
+            assert cursor.fetchall() == [(8,)]
+        with attached(template) as cursor:
+            cursor.execute("SELECT number FROM kept")
+            assert cursor.fetchall() == [(7,)]
+
+
+@contextmanager
+def attached(scratch: Scratch) -> Iterator[CursorWrapper]:
+    attach("scratch", scratch)
+    try:
+        with connections["scratch"].cursor() as cursor:
+            yield cursor
+    finally:
+        detach("scratch")
 
 
 @pytest.mark.embedded_only

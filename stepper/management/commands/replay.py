@@ -118,19 +118,15 @@ class Command(BaseCommand):
         console = Console(file=self.stdout, soft_wrap=True)  # type: ignore[arg-type]
         # A service manager's or a script's way to say Ctrl-C: what was started is stopped, what was made is dropped.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        modes = DispatchMode.values if options["compare"] else [options["mode"]]
-        played: dict[str, Played] = {}
-        for mode in modes:
-            try:
-                with ExitStack() as stack:
-                    played[mode] = self._play(self._stage(stack, options, mode), rides, options)
-            except (servers.CannotStart, NotServed) as error:
-                raise CommandError(str(error)) from error
-            except (psycopg.OperationalError, redis.ConnectionError) as error:
-                raise CommandError(f"Not reachable: {error}") from error
-            except KeyboardInterrupt:
-                self.stderr.write("Stopped.")
-                raise SystemExit(130) from None
+        try:
+            played = self._play_modes(rides, options)
+        except (servers.CannotStart, NotServed) as error:
+            raise CommandError(str(error)) from error
+        except (psycopg.OperationalError, redis.ConnectionError) as error:
+            raise CommandError(f"Not reachable: {error}") from error
+        except KeyboardInterrupt:
+            self.stderr.write("Stopped.")
+            raise SystemExit(130) from None
         for mode, one in played.items():
             console.print(self._table(one.report, f"Replay, {mode}" if mode else "Replay"))
         found: dict[str, Any] = {
@@ -142,6 +138,20 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(found if options["compare"] else next(iter(found.values()))))
         if not all(one.report.passed for one in played.values()):
             raise SystemExit(1)
+
+    def _play_modes(self, rides: list[pickups.Ride], options: dict[str, Any]) -> dict[str, Played]:
+        """Play the rides once, or with --compare in each mode, each from a copy of one migrated database."""
+        if not options["compare"]:
+            with ExitStack() as stack:
+                return {options["mode"]: self._play(self._stage(stack, options, options["mode"]), rides, options)}
+        played: dict[str, Played] = {}
+        with ExitStack() as kept:
+            template = _scratch(kept, options)
+            _processes(template, options).run("migrate", "--verbosity", "0")
+            for mode in DispatchMode.values:
+                with ExitStack() as stack:
+                    played[mode] = self._play(self._stage(stack, options, mode, template), rides, options)
+        return played
 
     def _compare(
         self, console: Console, played: dict[str, Played], *, rides: list[pickups.Ride], options: dict[str, Any]
@@ -197,26 +207,23 @@ class Command(BaseCommand):
             raise CommandError("No pick-up of the file has another one at a distance to drive.")
         return rides
 
-    def _stage(self, stack: ExitStack, options: dict[str, Any], mode: str | None) -> Stage:
+    def _stage(
+        self, stack: ExitStack, options: dict[str, Any], mode: str | None, template: servers.Scratch | None = None
+    ) -> Stage:
         if options["url"]:
             self.stderr.write("The running server keeps its limits: virtual people wait when they are over them.")
             return Stage([options["url"]], "default")
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stepper-replay-")))
-        database_url = redis_url = ""
-        if options["database_url"]:
-            database_url = stack.enter_context(servers.scratch_database(options["database_url"]))
-            redis_url = stack.enter_context(servers.scratch_redis(options["redis_url"]))
-        dispatchers = options["dispatchers"]
-        processes = servers.Processes(
-            folder, servers.environment(folder, database_url, redis_url=redis_url, external_dispatchers=dispatchers > 0)
-        )
+        scratch = _scratch(stack, options, template)
+        redis_url = stack.enter_context(servers.scratch_redis(options["redis_url"])) if options["redis_url"] else ""
+        processes = _processes(scratch, options, redis_url)
         stack.callback(processes.stop)
-        processes.run("migrate", "--verbosity", "0")
-        servers.attach(SCRATCH, database_url, folder)
+        if template is None:
+            processes.run("migrate", "--verbosity", "0")
+        servers.attach(SCRATCH, scratch)
         stack.callback(servers.detach, SCRATCH)
         self._set(options["speed"], mode)
         urls = [processes.serve(f"server-{number}") for number in range(1, options["processes"] + 1)]
-        for number in range(1, dispatchers + 1):
+        for number in range(1, options["dispatchers"] + 1):
             processes.dispatch(f"dispatcher-{number}")
         processes.wait_until_ready(urls)
         return Stage(urls, SCRATCH, processes)
@@ -317,6 +324,16 @@ class Command(BaseCommand):
         for what, value in result.rows():
             table.add_row(what, value)
         return table
+
+
+def _scratch(stack: ExitStack, options: dict[str, Any], template: servers.Scratch | None = None) -> servers.Scratch:
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stepper-replay-")))
+    return stack.enter_context(servers.scratch_database(folder, options["database_url"], template))
+
+
+def _processes(scratch: servers.Scratch, options: dict[str, Any], redis_url: str = "") -> servers.Processes:
+    environ = servers.environment(scratch, redis_url=redis_url, external_dispatchers=options["dispatchers"] > 0)
+    return servers.Processes(scratch.folder, environ)
 
 
 def _bars(name: str, served: float, km: list[float]) -> chart.Bars:
