@@ -61,11 +61,8 @@ function state() {
 function show() {
   if (!label || !socket) return;
   const current = state();
-  const words = {
-    live: label.dataset.live,
-    waiting: label.dataset.waiting,
-    offline: `${label.dataset.offline} ${timeOfDay(lostAtServer, label.dataset.zone)}`,
-  }[current];
+  // The time is written only where it is shown: that costs more than everything else here, which runs with every frame.
+  const words = current === "offline" ? `${label.dataset.offline} ${timeOfDay(lostAtServer, label.dataset.zone)}` : label.dataset[current];
   if (label.textContent === words && !label.hidden) return;
   label.textContent = words;
   label.hidden = false;

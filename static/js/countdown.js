@@ -3,6 +3,7 @@
 // data-expired and dispatches "stepper:expired" (bubbles) once.
 
 import { serverNow } from "./clock.js";
+import { write } from "./writing.js";
 
 function text(leftMs) {
   const seconds = Math.max(0, Math.ceil(leftMs / 1000));
@@ -16,7 +17,7 @@ function tick(element, now) {
   const left = end - now;
   const label = element.matches("[data-countdown]") ? element : element.querySelector("[data-countdown]");
   const shown = text(left);
-  if (label && label.textContent !== shown) label.textContent = shown;
+  if (label) write(label, shown);
   const bar = element.querySelector(".fuse__bar");
   if (bar && end > start) bar.style.transform = `scaleX(${Math.min(1, Math.max(0, left / (end - start)))})`;
   if (left <= 0 && !("expired" in element.dataset)) {
@@ -25,13 +26,20 @@ function tick(element, now) {
   }
 }
 
-function refreshCountdowns(root = document) {
-  const now = serverNow();
-  root.querySelectorAll("[data-expires-at]").forEach((element) => tick(element, now));
+// Looked for less often where there are none, as on most pages; what htmx or the socket brings is looked at when it comes.
+const RUNNING_MS = 250;
+const NONE_MS = 1000;
+
+function refreshCountdowns() {
+  const found = document.querySelectorAll("[data-expires-at]");
+  const now = found.length ? serverNow() : 0;
+  found.forEach((element) => tick(element, now));
+  clearTimeout(next);
+  next = setTimeout(refreshCountdowns, found.length ? RUNNING_MS : NONE_MS);
 }
 
+let next = 0;
 refreshCountdowns();
-setInterval(refreshCountdowns, 250);
 document.addEventListener("visibilitychange", () => refreshCountdowns());
 document.addEventListener("htmx:load", () => refreshCountdowns());
 document.addEventListener("htmx:wsAfterMessage", () => refreshCountdowns());

@@ -18,20 +18,40 @@ const TAKEN = 2;
 const RAISED = 12;
 // How near a touch must be, in pixels.
 const REACH = 22;
-// Pictures of clusters that are kept: a count and a colour each.
+// How far to the right of a cell's drivers and above them the number of its trips stands, in pixels.
+const ASIDE = 14;
+// Pictures that are kept: a count and a colour each.
 const KEPT = 1500;
 const THEME = matchMedia("(prefers-color-scheme: dark)");
 
-/** The place on the Web Mercator map, both from 0 to 1. */
-function project(lat5, lng5) {
+/** Puts something at a place, also as one on the Web Mercator map, both from 0 to 1. */
+function place(one, lat5, lng5) {
   const sine = Math.max(-0.9999, Math.min(0.9999, Math.sin((lat5 / E5) * (Math.PI / 180))));
-  return [lng5 / E5 / 360 + 0.5, 0.5 - Math.log((1 + sine) / (1 - sine)) / (4 * Math.PI)];
+  one.lat5 = lat5;
+  one.lng5 = lng5;
+  one.worldX = lng5 / E5 / 360 + 0.5;
+  one.worldY = 0.5 - Math.log((1 + sine) / (1 - sine)) / (4 * Math.PI);
+}
+
+/** What is known under a key, made where nothing is: thousands move each second, and new ones would be garbage soon. */
+function known(all, key) {
+  let one = all.get(key);
+  if (!one) all.set(key, (one = { id: key, lat5: 0, lng5: 0, worldX: 0, worldY: 0, state: 0, counts: null }));
+  return one;
 }
 
 /** Rounded, so that a cluster in which somebody comes or goes has the same picture. */
 function short(number) {
   if (number < 100) return String(number);
   return number < 1000 ? String(Math.round(number / 10) * 10) : `${Math.round(number / 100) / 10}k`;
+}
+
+/** Writes a number into the middle of a picture. */
+function writeIn(context, text, size) {
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.font = `600 ${size}px Inter, sans-serif`;
+  context.fillText(text, 0, 0.5);
 }
 
 export class Markers {
@@ -71,19 +91,21 @@ export class Markers {
     this.#put(this.trips, frame.trips, frame.trips_gone);
     for (const cell of frame.cells ?? []) {
       const [x, y, lat5, lng5, ...counts] = cell;
-      const [worldX, worldY] = project(lat5, lng5);
-      this.cells.set(`${x}/${y}`, { worldX, worldY, lat5, lng5, counts });
+      const one = known(this.cells, `${x}/${y}`);
+      place(one, lat5, lng5);
+      one.counts = counts;
     }
     for (const [x, y] of frame.cells_gone ?? []) this.cells.delete(`${x}/${y}`);
     this.redraw();
   }
 
-  #put(known, changed = [], gone = []) {
+  #put(all, changed = [], gone = []) {
     for (const [id, lat5, lng5, state] of changed) {
-      const [worldX, worldY] = project(lat5, lng5);
-      known.set(id, { id, worldX, worldY, lat5, lng5, state });
+      const one = known(all, id);
+      place(one, lat5, lng5);
+      one.state = state;
     }
-    for (const id of gone) known.delete(id);
+    for (const id of gone) all.delete(id);
   }
 
   total() {
@@ -124,21 +146,45 @@ export class Markers {
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.context.clearRect(0, 0, size.x, size.y);
     if (this.pictures.size > KEPT) this.pictures.clear();
-    for (const cell of this.cells.values()) this.#copy(cell, this.#cluster(cell.counts, ratio));
+    for (const cell of this.cells.values()) this.#copyCell(cell, ratio);
     for (const trip of this.trips.values()) this.#copy(trip, this.#square(trip.state, ratio), RAISED);
     for (const driver of this.drivers.values()) this.#copy(driver, this.#dot(driver.state, ratio));
   }
 
   /** Where something is in the map's container. */
-  #place({ worldX, worldY }) {
-    const x = (worldX + Math.round(this.centre - worldX)) * this.scale - this.origin.x - this.corner.x;
-    return [x, worldY * this.scale - this.origin.y - this.corner.y];
+  #x({ worldX }) {
+    return (worldX + Math.round(this.centre - worldX)) * this.scale - this.origin.x - this.corner.x;
+  }
+
+  #y({ worldY }) {
+    return worldY * this.scale - this.origin.y - this.corner.y;
   }
 
   #copy(one, picture, raised = 0) {
-    const [x, y] = this.#place(one);
+    this.#copyTo(this.#x(one), this.#y(one) - raised, picture);
+  }
+
+  #copyTo(x, y, picture) {
     const half = picture.side / 2;
-    this.context.drawImage(picture.canvas, x - half, y - half - raised, picture.side, picture.side);
+    this.context.drawImage(picture.canvas, x - half, y - half, picture.side, picture.side);
+  }
+
+  /**
+   * A disc in the colour of most of its drivers with their number, and beside it a square with that of the trips. Two
+   * pictures: there are far fewer of both together than pairs of them, and each that is new costs as much as fifty copies.
+   */
+  #copyCell(cell, ratio) {
+    const { counts } = cell;
+    let [drivers, trips, most] = [0, 0, 0];
+    for (let state = 0; state < DRIVER_STATES; state += 1) {
+      drivers += counts[state];
+      if (counts[state] > counts[most]) most = state;
+    }
+    for (let state = DRIVER_STATES; state < counts.length; state += 1) trips += counts[state];
+    const [x, y] = [this.#x(cell), this.#y(cell)];
+    const aside = drivers ? ASIDE : 0;
+    if (drivers) this.#copyTo(x, y, this.#disc(drivers, most, ratio));
+    if (trips) this.#copyTo(x + aside, y - aside, this.#label(trips, counts[DRIVER_STATES + UNFILLED] > 0, ratio));
   }
 
   #picture(key, side, ratio, paint) {
@@ -207,44 +253,34 @@ export class Markers {
     });
   }
 
-  /** A disc in the colour of most of its drivers with their number, and beside it a square with that of the trips. */
-  #cluster(counts, ratio) {
-    let [drivers, trips, most] = [0, 0, 0];
-    for (let state = 0; state < DRIVER_STATES; state += 1) {
-      drivers += counts[state];
-      if (counts[state] > counts[most]) most = state;
-    }
-    for (let state = DRIVER_STATES; state < counts.length; state += 1) trips += counts[state];
-    const unfilled = counts[DRIVER_STATES + UNFILLED];
-    const key = `c${drivers ? most : "-"}/${short(drivers)}/${short(trips)}/${unfilled ? 1 : 0}`;
-    return this.#picture(key, 60, ratio, (context, colour) => {
-      context.textAlign = "center";
-      context.textBaseline = "middle";
+  #disc(drivers, most, ratio) {
+    const text = short(drivers);
+    return this.#picture(`c${most}/${text}`, 44, ratio, (context, colour) => {
+      context.beginPath();
+      context.arc(0, 0, 12 + Math.min(8, 4 * Math.log10(drivers + 1)), 0, 2 * Math.PI);
       context.lineWidth = 2;
       context.strokeStyle = colour("surface");
-      if (drivers) {
-        context.beginPath();
-        context.arc(0, 0, 12 + Math.min(8, 4 * Math.log10(drivers + 1)), 0, 2 * Math.PI);
-        context.fillStyle = [colour("brand"), colour("normal"), colour("high-ink"), colour("low-ink")][most];
-        context.fill();
-        context.stroke();
-        context.fillStyle = most === 0 ? colour("on-brand") : colour("surface");
-        context.font = "600 12px Inter, sans-serif";
-        context.fillText(short(drivers), 0, 0.5);
-      }
-      if (trips) {
-        const [x, y] = drivers ? [14, -14] : [0, 0];
-        const text = short(trips);
-        const half = 8 + 2 * text.length;
-        context.beginPath();
-        context.roundRect(x - half, y - 9, 2 * half, 18, 5);
-        context.fillStyle = unfilled ? colour("urgent") : colour("ink");
-        context.fill();
-        context.stroke();
-        context.fillStyle = unfilled ? colour("on-urgent") : colour("surface");
-        context.font = "600 11px Inter, sans-serif";
-        context.fillText(text, x, y + 0.5);
-      }
+      context.fillStyle = [colour("brand"), colour("normal"), colour("high-ink"), colour("low-ink")][most];
+      context.fill();
+      context.stroke();
+      context.fillStyle = most === 0 ? colour("on-brand") : colour("surface");
+      writeIn(context, text, 12);
+    });
+  }
+
+  #label(trips, hasUnfilled, ratio) {
+    const text = short(trips);
+    const half = 8 + 2 * text.length;
+    return this.#picture(`l${hasUnfilled}/${text}`, 2 * half + 2, ratio, (context, colour) => {
+      context.beginPath();
+      context.roundRect(-half, -9, 2 * half, 18, 5);
+      context.lineWidth = 2;
+      context.strokeStyle = colour("surface");
+      context.fillStyle = hasUnfilled ? colour("urgent") : colour("ink");
+      context.fill();
+      context.stroke();
+      context.fillStyle = hasUnfilled ? colour("on-urgent") : colour("surface");
+      writeIn(context, text, 11);
     });
   }
 
@@ -254,8 +290,7 @@ export class Markers {
     let nearest = REACH;
     const look = (kind, all) => {
       for (const one of all.values()) {
-        const [x, y] = this.#place(one);
-        const away = Math.hypot(x - point.x, y - (kind === "trip" ? RAISED : 0) - point.y);
+        const away = Math.hypot(this.#x(one) - point.x, this.#y(one) - (kind === "trip" ? RAISED : 0) - point.y);
         if (away > nearest) continue;
         nearest = away;
         best = { kind, id: one.id, lat: one.lat5 / E5, lng: one.lng5 / E5 };

@@ -9,6 +9,7 @@ import { TripMap } from "./map.js";
 import "./ops-finder.js";
 import { Markers } from "./ops-markers.js";
 import { follow } from "./ops-queue.js";
+import { hide, write } from "./writing.js";
 
 const VIEW_KEY = "stepper:ops-view";
 const MOVED_MS = 120;
@@ -90,8 +91,7 @@ function count(counts) {
 
 function say() {
   const { drivers, trips } = markers.total();
-  const text = box.dataset.words.replace("{drivers}", drivers).replace("{trips}", trips);
-  if (words.textContent !== text) words.textContent = text;
+  write(words, box.dataset.words.replace("{drivers}", drivers).replace("{trips}", trips));
 }
 
 document.addEventListener("stepper:frame", ({ detail: frame }) => {
@@ -145,13 +145,14 @@ function showState() {
   const lost = connectionLost();
   const isAway = lost !== null && lost.elapsedMs >= SHOW_LOST_AFTER_MS;
   const isSilent = !isAway && frameAt !== null && Date.now() - frameAt > SILENT_MS;
-  box.classList.toggle("is-stale", isAway || isSilent);
-  note.hidden = !isAway && !isSilent;
-  if (note.hidden) return;
+  const isStale = isAway || isSilent;
+  hide(note, !isStale);
+  box.classList.toggle("is-stale", isStale);
+  if (!isStale) return;
   const text = isAway ? box.dataset.stale : box.dataset.silent;
   const at = isAway ? lost.serverMs : serverNow() - (Date.now() - frameAt);
   const said = text.replace("{time}", timeOfDay(at));
-  if (note.textContent !== said) note.textContent = said;
+  write(note, said);
 }
 document.addEventListener("stepper:connection", showState);
 setInterval(showState, 1000);

@@ -6,6 +6,7 @@ import { connectionLost } from "./connection.js";
 import { toast } from "./notifications.js";
 import { account, waiting, WORTH_MS } from "./queue.js";
 import { keepStep, mustWait } from "./sending.js";
+import { hide, write } from "./writing.js";
 
 const SHOW_AFTER_MS = 2000;
 const ANSWERED_WITHIN_MS = 10_000;
@@ -197,15 +198,15 @@ function showBanner() {
   const lost = connectionLost();
   const isAway = lost !== null && (!navigator.onLine || lost.elapsedMs >= SHOW_AFTER_MS);
   const count = waiting.points + waiting.steps.length;
-  sinceLine.hidden = !isAway;
-  if (isAway) sinceLine.textContent = `${banner.dataset.textSince} ${timeOfDay(lost.serverMs, zone)}`;
-  queuedLine.hidden = !count;
+  hide(sinceLine, !isAway);
+  if (isAway) write(sinceLine, `${banner.dataset.textSince} ${timeOfDay(lost.serverMs, zone)}`);
+  hide(queuedLine, !count);
   if (count) {
-    queuedLine.querySelector("[data-testid=queued-count]").textContent = String(count);
-    queuedLine.querySelector("[data-queued-steps]").textContent = String(waiting.steps.length);
-    queuedLine.querySelector("[data-queued-points]").textContent = String(waiting.points);
+    write(queuedLine.querySelector("[data-testid=queued-count]"), String(count));
+    write(queuedLine.querySelector("[data-queued-steps]"), String(waiting.steps.length));
+    write(queuedLine.querySelector("[data-queued-points]"), String(waiting.points));
   }
-  banner.hidden = !isAway && !count && !refusals.childElementCount;
+  hide(banner, !isAway && !count && !refusals.childElementCount);
 }
 
 document.addEventListener("stepper:refused", ({ detail: { row, message } }) => {

@@ -1,6 +1,8 @@
 // Staff are signed out after a time without activity: five minutes before, this says so and offers to stay. In the page:
 // [data-idle-s], hidden, with a button that htmx sends. All tabs of a browser have one session, so they tell each other.
 
+import { hide } from "./writing.js";
+
 const WARNED_MS = 5 * 60_000;
 // The server writes that a session is in use once a minute at most.
 const LATE_MS = 60_000;
@@ -15,7 +17,7 @@ function noteUse() {
 }
 
 function warn() {
-  box.hidden = Date.now() - usedAt < box.dataset.idleS * 1000 - WARNED_MS - LATE_MS;
+  hide(box, Date.now() - usedAt < box.dataset.idleS * 1000 - WARNED_MS - LATE_MS);
 }
 
 if (box) {

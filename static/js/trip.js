@@ -4,6 +4,7 @@ import { serverNow, timeOfDay } from "./clock.js";
 import { connectionLost } from "./connection.js";
 import { readPoint, readPoints, TripMap } from "./map.js";
 import { covered } from "./sheet.js";
+import { hide, write } from "./writing.js";
 
 const box = document.getElementById("trip-map");
 const map = new TripMap(box);
@@ -117,10 +118,10 @@ function showDark() {
   const dark = isDark() && panel().dataset.target !== "";
   map.stale(isDark());
   const note = document.getElementById("trip-dark");
-  if (vehicle) note.hidden = !dark;
+  if (vehicle) hide(note, !dark);
   if (dark) {
     const { dark: template, zone } = panel().dataset;
-    note.querySelector("span").textContent = template.replace("{time}", timeOfDay(vehicle.at, zone));
+    write(note.querySelector("span"), template.replace("{time}", timeOfDay(vehicle.at, zone)));
   }
 }
 
@@ -209,8 +210,8 @@ function showConnection() {
   const note = document.getElementById("trip-offline");
   const isAway = !ended && lost !== null && lost.elapsedMs >= SHOW_LOST_AFTER_MS;
   note.parentElement.classList.toggle("is-stale", isAway);
-  note.hidden = !isAway;
-  if (isAway) note.querySelector("span").textContent = note.dataset.text.replace("{time}", timeOfDay(lost.serverMs, panel().dataset.zone));
+  hide(note, !isAway);
+  if (isAway) write(note.querySelector("span"), note.dataset.text.replace("{time}", timeOfDay(lost.serverMs, panel().dataset.zone)));
 }
 document.addEventListener("stepper:connection", showConnection);
 document.addEventListener("stepper:sheet", () => !moved && fit());

@@ -51,7 +51,7 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--drivers", type=int, default=5000, help="moving drivers (5,000)")
     parser.add_argument("--trips", type=int, default=500, help="trips (500)")
-    parser.add_argument("--seconds", type=int, default=30, help="seconds at each view (30)")
+    parser.add_argument("--seconds", type=int, default=60, help="seconds at each view (60)")
     parser.add_argument("--minutes", type=float, default=5.0, help="minutes over which memory is watched (5)")
     options = parser.parse_args()
     with harness.folder() as home, harness.scratch(home, DISPATCHER="external"):
