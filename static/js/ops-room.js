@@ -151,8 +151,7 @@ function showState() {
   if (!isStale) return;
   const text = isAway ? box.dataset.stale : box.dataset.silent;
   const at = isAway ? lost.serverMs : serverNow() - (Date.now() - frameAt);
-  const said = text.replace("{time}", timeOfDay(at));
-  write(note, said);
+  write(note, text.replace("{time}", timeOfDay(at)));
 }
 document.addEventListener("stepper:connection", showState);
 setInterval(showState, 1000);

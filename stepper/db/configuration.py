@@ -39,8 +39,7 @@ def read_database(env: Env, url: str, data_dir: Path, *, pool: int) -> dict[str,
             "transaction_mode": "IMMEDIATE",
             "timeout": 30,
             "init_command": (
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-8000; "
-                "PRAGMA temp_store=MEMORY;"
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-8000; PRAGMA temp_store=MEMORY;"
             ),
         }
         # A file, not memory: the tests' sockets and threads each open a connection of their own.

@@ -141,10 +141,13 @@ service_pool = ThreadPoolExecutor(6, thread_name_prefix="service")
 async def run_in_thread(func: Callable[..., T], *args: Any, pool: ThreadPoolExecutor = database_pool) -> T:
     """Run database work in a bounded pool (by default that of sockets) and return its connection to the pool.
 
+    Before and after it connections that no longer serve are closed, as Django does around a request.
+
     Not `sync_to_async`: its default is one thread for the whole process.
     """
 
     def unit() -> T:
+        close_old_connections()
         try:
             return func(*args)
         finally:

@@ -4,12 +4,15 @@ SQLite lets one connection write at a time and the others poll with growing paus
 unfair: with 200 threads some starve. Here whoever starts an outermost write transaction first waits for a lock of
 this process, so inside one process nobody ever polls.
 
+A connection stays open for as long as the thread, unless another file has taken the place of the one it opened.
+
 Lookups without case fold the letters of every alphabet (stepper.db.letters).
 """
 
 import contextlib
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 from django.db import OperationalError
@@ -50,6 +53,8 @@ class DatabaseOperations(SQLiteOperations):
 class DatabaseWrapper(base.DatabaseWrapper):
     ops_class = DatabaseOperations
     holds_write_lock = False
+    # Which file is open, by device and number.
+    _opened: tuple[int, int] | None = None
     # The value, and a column that is compared with another one.
     operators = base.DatabaseWrapper.operators | dict.fromkeys(LOOKUPS, r"LIKE FOLD_CASE(%s) ESCAPE '\'")
     pattern_ops = base.DatabaseWrapper.pattern_ops | {
@@ -63,7 +68,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 os.close(os.open(conn_params["database"], os.O_CREAT | os.O_EXCL, 0o600))
         connection = super().get_new_connection(conn_params)
         connection.create_function("FOLD_CASE", 1, fold_case, deterministic=True)
+        self._opened = self._file()
         return connection
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        """Close the connection also where its file was replaced, or the settings name another one."""
+        if self.connection is not None and not self.in_atomic_block and self._file() != self._opened:
+            self.close()
+        else:
+            super().close_if_unusable_or_obsolete()
+
+    def _file(self) -> tuple[int, int] | None:
+        try:
+            found = Path(self.settings_dict["NAME"]).stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def create_cursor(self, name: str | None = None) -> CursorWrapper:
         cursor = self.connection.cursor(factory=CursorWrapper)
