@@ -61,7 +61,7 @@ function state() {
 function show() {
   if (!label || !socket) return;
   const current = state();
-  // The time is written only where it is shown: that costs more than everything else here, which runs with every frame.
+  // The time is formatted only where it is shown: that takes longer than the rest of this, which runs with every frame.
   const words = current === "offline" ? `${label.dataset.offline} ${timeOfDay(lostAtServer, label.dataset.zone)}` : label.dataset[current];
   if (label.textContent === words && !label.hidden) return;
   label.textContent = words;

@@ -26,20 +26,19 @@ function tick(element, now) {
   }
 }
 
-// Looked for less often where there are none, as on most pages; what htmx or the socket brings is looked at when it comes.
+// Where there are none, as on most pages, we look less often; what htmx or the socket brings is looked at at once.
 const RUNNING_MS = 250;
 const NONE_MS = 1000;
 
 function refreshCountdowns() {
   const found = document.querySelectorAll("[data-expires-at]");
-  const now = found.length ? serverNow() : 0;
-  found.forEach((element) => tick(element, now));
   clearTimeout(next);
   next = setTimeout(refreshCountdowns, found.length ? RUNNING_MS : NONE_MS);
+  if (!found.length) return;
+  const now = serverNow();
+  found.forEach((element) => tick(element, now));
 }
 
 let next = 0;
 refreshCountdowns();
-document.addEventListener("visibilitychange", () => refreshCountdowns());
-document.addEventListener("htmx:load", () => refreshCountdowns());
-document.addEventListener("htmx:wsAfterMessage", () => refreshCountdowns());
+["visibilitychange", "htmx:load", "htmx:wsAfterMessage"].forEach((name) => document.addEventListener(name, refreshCountdowns));

@@ -33,7 +33,7 @@ function place(one, lat5, lng5) {
   one.worldY = 0.5 - Math.log((1 + sine) / (1 - sine)) / (4 * Math.PI);
 }
 
-/** What is known under a key, made where nothing is: thousands move each second, and new ones would be garbage soon. */
+/** What is known under a key, made where nothing is. Objects are used again, because thousands move each second. */
 function known(all, key) {
   let one = all.get(key);
   if (!one) all.set(key, (one = { id: key, lat5: 0, lng5: 0, worldX: 0, worldY: 0, state: 0, counts: null }));

@@ -1,5 +1,5 @@
-// Writing to the page only what has changed: after any other write, too, the browser looks at the page's styles again, which
-// for what runs each second keeps a phone awake. Imported, never loaded as a script.
+// Writes to the page only what has changed: after any other write, too, the browser calculates styles again, and once a
+// second that keeps a phone awake. Imported, never loaded as a script.
 
 /** Hides an element, or shows it. */
 export function hide(element, isHidden) {

@@ -108,7 +108,9 @@ class SqliteDatabase(Database):
                 _close_log(self.path)
             except sqlite3.OperationalError as error:
                 if "locked" in str(error):
-                    message = f"{self.path} is open in another process: stop servers, dispatchers and shells."
+                    message = (
+                        f"{self.path} is open in another process: stop servers, dispatchers, db_worker and shells."
+                    )
                     raise BackupError("restore.in_use", message) from error
             except sqlite3.DatabaseError:
                 pass  # damaged: it is kept as it is, with its log

@@ -139,9 +139,10 @@ service_pool = ThreadPoolExecutor(6, thread_name_prefix="service")
 
 
 async def run_in_thread(func: Callable[..., T], *args: Any, pool: ThreadPoolExecutor = database_pool) -> T:
-    """Run database work in a bounded pool (by default that of sockets) and return its connection to the pool.
+    """Run database work in a thread of a bounded pool, by default that of sockets.
 
-    Before and after it connections that no longer serve are closed, as Django does around a request.
+    As Django does around a request: afterwards a connection to PostgreSQL goes back to its pool, and before and after
+    it one that no longer serves is closed.
 
     Not `sync_to_async`: its default is one thread for the whole process.
     """

@@ -4,7 +4,7 @@ import os
 import socket
 
 from django.core.management.base import CommandError, OutputWrapper
-from django.db import close_old_connections, connection
+from django.db import connection
 
 from stepper.server import readiness
 
@@ -26,7 +26,7 @@ def require(
     finally:
         # The main thread of a server has no more to do with the database. A caller's transaction goes on.
         if not connection.in_atomic_block:
-            close_old_connections()
+            connection.close()
     if address is not None:
         _require_free_port(*address)
 

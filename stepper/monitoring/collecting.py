@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from channels.layers import get_channel_layer
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections
+from django.db import DatabaseError, InterfaceError, connection, connections
 from django.db.models import Count, Min
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
@@ -95,8 +95,9 @@ class SharedBacklogs:
         except (DatabaseError, InterfaceError):
             return None
         finally:
+            # Whoever asks at METRICS_PORT is answered by a thread of its own, whose connection nobody else would close.
             if not connection.in_atomic_block:  # as it never is but in tests
-                close_old_connections()
+                connection.close()
 
 
 backlogs = SharedBacklogs()

@@ -18,6 +18,7 @@ from drivers import metrics, validity, working_time
 from realtime.models import ServerBeat
 from stepper.audit import retention
 from stepper.audit.context import by_system
+from stepper.db.durability import sync_log
 from stepper.db.transactions import run_in_thread, service_pool
 from stepper.server.pruning import Pruner
 from trips import deadlines, unfilled, watch
@@ -173,3 +174,4 @@ class Dispatcher:
 
     def _beat(self) -> None:
         ServerBeat.objects.update_or_create(name=self.name, defaults={"beat_at": timezone.now()})
+        sync_log()

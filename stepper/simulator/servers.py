@@ -4,11 +4,12 @@ Servers and dispatchers are started as a company would start them, `manage.py se
 with an environment of their own; what they write goes to logs that are read for trouble at the end.
 """
 
+import contextlib
 import os
 import re
 import secrets
-import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -209,7 +210,9 @@ def scratch_database(folder: Path, server_url: str, template: Scratch | None = N
     """Create an empty database, or a copy of another one that nobody is connected to, and drop it at the end."""
     if not server_url:
         if template is not None:
-            shutil.copyfile(template.folder / EMBEDDED, folder / EMBEDDED)
+            # By SQLite: a plain copy of a file could miss what is in its log.
+            with contextlib.closing(sqlite3.connect(template.folder / EMBEDDED)) as kept:
+                kept.execute("VACUUM INTO ?", [str(folder / EMBEDDED)])
         yield Scratch(folder)
         return
     made = Scratch(folder, server_url, f"stepper_replay_{os.getpid()}_{secrets.token_hex(4)}")

@@ -50,7 +50,9 @@ async def test_actions_go_with_the_right_to_them(connect: Connect) -> None:
     page = await connect(staff, f"/ws/ops/trips/{trip.pk}/")
     await _until(page, 'data-testid="act-cancel"')
     await run(staff.user_permissions.remove)(await run(Permission.objects.get)(codename="change_trip"))
-    assert "data-action" not in await _until(page, 'id="ops-trip"')
+    # One that was drawn before may still come.
+    while "data-action" in await _until(page, 'id="ops-trip"'):
+        pass
     await run(staff.user_permissions.clear)()
     assert await page.closed_with() == 4403
 

@@ -4,12 +4,14 @@ SQLite lets one connection write at a time and the others poll with growing paus
 unfair: with 200 threads some starve. Here whoever starts an outermost write transaction first waits for a lock of
 this process, so inside one process nobody ever polls.
 
-A connection stays open for as long as the thread, unless another file has taken the place of the one it opened.
+Threads keep their connections, so another file must not take the place of the one that is open: its log would be
+applied to the new one. A process that sees this closes its connections and opens none to that place again.
 
 Lookups without case fold the letters of every alphabet (stepper.db.letters).
 """
 
 import contextlib
+import logging
 import os
 import threading
 from pathlib import Path
@@ -21,8 +23,20 @@ from django.db.backends.sqlite3.operations import DatabaseOperations as SQLiteOp
 
 from stepper.db.letters import LOOKUPS, fold_case
 
+logger = logging.getLogger("stepper.db.sqlite")
+
 _write_lock = threading.Lock()
+# Places at which there is another file than this process had open.
+_replaced: set[str] = set()
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
+
+
+def _identify(place: str) -> tuple[int, int] | None:
+    try:
+        found = Path(place).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class CursorWrapper(base.SQLiteCursorWrapper):
@@ -53,8 +67,8 @@ class DatabaseOperations(SQLiteOperations):
 class DatabaseWrapper(base.DatabaseWrapper):
     ops_class = DatabaseOperations
     holds_write_lock = False
-    # Which file is open, by device and number.
-    _opened: tuple[int, int] | None = None
+    # Which file is open: its place, device and number.
+    _opened: tuple[str, tuple[int, int] | None] = "", None
     # The value, and a column that is compared with another one.
     operators = base.DatabaseWrapper.operators | dict.fromkeys(LOOKUPS, r"LIKE FOLD_CASE(%s) ESCAPE '\'")
     pattern_ops = base.DatabaseWrapper.pattern_ops | {
@@ -62,28 +76,36 @@ class DatabaseWrapper(base.DatabaseWrapper):
     }
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """Open the database; its file is made for its owner only, and so are SQLite's own ones beside it."""
-        if not str(conn_params["database"]).startswith((":memory:", "file:")):
+        """Open the database; its file is made for its owner only, and so are SQLite's own ones beside it.
+
+        Raises OperationalError where the file was replaced since this process opened one there.
+        """
+        place = str(conn_params["database"])
+        if place in _replaced:
+            raise OperationalError(f"{place} is another file than this process had open; start it again")
+        if not place.startswith((":memory:", "file:")):
             with contextlib.suppress(OSError):
-                os.close(os.open(conn_params["database"], os.O_CREAT | os.O_EXCL, 0o600))
+                os.close(os.open(place, os.O_CREAT | os.O_EXCL, 0o600))
+        # Before it is opened: a file that comes between the two is noticed later.
+        self._opened = place, _identify(place)
         connection = super().get_new_connection(conn_params)
         connection.create_function("FOLD_CASE", 1, fold_case, deterministic=True)
-        self._opened = self._file()
         return connection
 
     def close_if_unusable_or_obsolete(self) -> None:
-        """Close the connection also where its file was replaced, or the settings name another one."""
-        if self.connection is not None and not self.in_atomic_block and self._file() != self._opened:
-            self.close()
-        else:
-            super().close_if_unusable_or_obsolete()
-
-    def _file(self) -> tuple[int, int] | None:
-        try:
-            found = Path(self.settings_dict["NAME"]).stat()
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+        """Close the connection also where the settings name another file, or there is another one in its place."""
+        if self.connection is not None and not self.in_atomic_block:
+            place, identity = self._opened
+            if _identify(place) != identity:
+                if place not in _replaced:
+                    _replaced.add(place)
+                    logger.critical(
+                        "%s was replaced by another file while it was open; start this process again", place
+                    )
+                self.close()
+            elif str(self.settings_dict["NAME"]) != place:
+                self.close()
+        super().close_if_unusable_or_obsolete()
 
     def create_cursor(self, name: str | None = None) -> CursorWrapper:
         cursor = self.connection.cursor(factory=CursorWrapper)

@@ -13,7 +13,7 @@ from stepper.backups.running import renew_present, restore
 class Command(BaseCommand):
     help = (
         "Puts a backup in place of the database. Everybody has to sign in again, and programs get the state anew. "
-        "Stop servers and dispatchers first."
+        "Stop servers, dispatchers and db_worker first."
     )
     # Before there is a database.
     requires_system_checks: list[str] = []

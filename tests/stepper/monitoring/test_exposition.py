@@ -5,9 +5,11 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
+from django.db import connection
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import DjangoAssertNumQueries, Settings
@@ -127,6 +129,18 @@ def test_server_tells_its_sockets_frames_and_deliveries(start_server: Callable[.
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"{server.url}/metrics", timeout=10)
     assert _samples(port)["stepper_responses_total", "4xx"] == after["stepper_responses_total", "4xx"] + 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_thread_that_read_the_figures_leaves_no_connection_open() -> None:
+    """Each time they are read at METRICS_PORT a thread of its own answers."""
+
+    def read() -> object:
+        assert collecting.SharedBacklogs().get() is not None
+        return connection.connection
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(read).result() is None
 
 
 async def _hear_an_event(opening: connect, driver: Driver, port: int) -> None:
