@@ -68,7 +68,7 @@ class ForwardingConsumer(AsyncConsumer):
         self.joined: set[str] = set()
         self._recent: deque[str] | None = None
         self._mailbox: Mailbox | None = None
-        # Puts the messages of a layer that does not deliver by itself into the mailbox.
+        # Puts what a layer that does not deliver by itself has into the mailbox.
         self._receiving: asyncio.Task[None] | None = None
         # Forwards the messages that wait in the mailbox; None while none wait.
         self._working: asyncio.Task[None] | None = None
