@@ -100,16 +100,14 @@ class ForwardingConsumer(AsyncConsumer):
         """Leave the layer: however the socket ended, nothing of it stays behind there."""
         self._writer.is_closing = True
         self.drive_as(None)
-        for task in (self._receiving, self._working):
-            if task is not None:
-                task.cancel()
+        if self._working is not None:
+            self._working.cancel()
         if isinstance(self.channel_layer, HubChannelLayer):
             self.channel_layer.discard_channel(self.channel_name, self.joined)
         else:
             for name in self.joined:
                 await self.channel_layer.group_discard(name, self.channel_name)
-        if self._receiving is not None:
-            await end_tasks(self._receiving)
+            await end_tasks(*filter(None, [self._receiving]))
 
     async def _receive_for_ever(self, mailbox: Mailbox) -> None:
         while True:
