@@ -14,6 +14,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -93,19 +94,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return connection
 
     def close_if_unusable_or_obsolete(self) -> None:
-        """Close the connection also where the settings name another file, or there is another one in its place."""
-        if self.connection is not None and not self.in_atomic_block:
-            place, identity = self._opened
-            if _identify(place) != identity:
-                if place not in _replaced:
-                    _replaced.add(place)
-                    logger.critical(
-                        "%s was replaced by another file while it was open; start this process again", place
-                    )
-                self.close()
-            elif str(self.settings_dict["NAME"]) != place:
-                self.close()
-        super().close_if_unusable_or_obsolete()
+        """Close the connection as Django does, also where the settings name another file, or one is in its place."""
+        if self.connection is None or self.in_atomic_block:
+            return
+        place, identity = self._opened
+        is_replaced = _identify(place) != identity
+        if is_replaced and place not in _replaced:
+            _replaced.add(place)
+            logger.critical("%s was replaced while it was open; start this process again", place)
+        is_old = self.close_at is not None and time.monotonic() >= self.close_at
+        is_odd = self.errors_occurred or self.autocommit != self.settings_dict["AUTOCOMMIT"]
+        if is_replaced or is_old or is_odd or str(self.settings_dict["NAME"]) != place:
+            self.close()
 
     def create_cursor(self, name: str | None = None) -> CursorWrapper:
         cursor = self.connection.cursor(factory=CursorWrapper)
