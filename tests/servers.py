@@ -211,7 +211,8 @@ class Postgresql:
         subprocess.run(
             [
                 *(installed / "bin" / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--no-sync"),
-                *("--encoding=UTF8", "--locale=C"),
+                # With C alone only the letters of ASCII are found without case.
+                *("--encoding=UTF8", "--locale=C.UTF-8"),
             ],
             check=True,
             user=self._user,
