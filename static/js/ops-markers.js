@@ -24,19 +24,18 @@ const ASIDE = 14;
 const KEPT = 1500;
 const THEME = matchMedia("(prefers-color-scheme: dark)");
 
-/** Puts something at a place, also as one on the Web Mercator map, both from 0 to 1. */
-function place(one, lat5, lng5) {
+/**
+ * What has this key, made where nothing has, at its place: also as one on the Web Mercator map, both from 0 to 1.
+ * Objects are used again, because thousands move each second.
+ */
+function place(all, key, lat5, lng5) {
+  let one = all.get(key);
+  if (!one) all.set(key, (one = { id: key, lat5: 0, lng5: 0, worldX: 0, worldY: 0, state: 0, counts: null }));
   const sine = Math.max(-0.9999, Math.min(0.9999, Math.sin((lat5 / E5) * (Math.PI / 180))));
   one.lat5 = lat5;
   one.lng5 = lng5;
   one.worldX = lng5 / E5 / 360 + 0.5;
   one.worldY = 0.5 - Math.log((1 + sine) / (1 - sine)) / (4 * Math.PI);
-}
-
-/** What is known under a key, made where nothing is. Objects are used again, because thousands move each second. */
-function known(all, key) {
-  let one = all.get(key);
-  if (!one) all.set(key, (one = { id: key, lat5: 0, lng5: 0, worldX: 0, worldY: 0, state: 0, counts: null }));
   return one;
 }
 
@@ -91,20 +90,14 @@ export class Markers {
     this.#put(this.trips, frame.trips, frame.trips_gone);
     for (const cell of frame.cells ?? []) {
       const [x, y, lat5, lng5, ...counts] = cell;
-      const one = known(this.cells, `${x}/${y}`);
-      place(one, lat5, lng5);
-      one.counts = counts;
+      place(this.cells, `${x}/${y}`, lat5, lng5).counts = counts;
     }
     for (const [x, y] of frame.cells_gone ?? []) this.cells.delete(`${x}/${y}`);
     this.redraw();
   }
 
   #put(all, changed = [], gone = []) {
-    for (const [id, lat5, lng5, state] of changed) {
-      const one = known(all, id);
-      place(one, lat5, lng5);
-      one.state = state;
-    }
+    for (const [id, lat5, lng5, state] of changed) place(all, id, lat5, lng5).state = state;
     for (const id of gone) all.delete(id);
   }
 
