@@ -24,13 +24,17 @@ from stepper import limits
 from stepper.db.transactions import best_effort, in_transaction
 from stepper.errors import Conflict, InvalidFields, NotFound, NotPermitted, Text
 from stepper.models import User
+from stepper.staff_words import ask_staff
 from trips.offers import withdraw_from_drivers, withdraw_unsuitable
 from trips.states import DRIVING, TripType
 from trips.waking import wake_trips_around
 
 from .models import Approval, Availability, AvailabilityChange, Cause, Driver, DriverPosition
 
-DOCUMENTS_EXPIRED = gettext_lazy("A document of yours is not valid any more; please send our staff a new one.")
+DOCUMENTS_EXPIRED = gettext_lazy("A document of yours is not valid any more; please send a new one.")
+LICENCE_EXPIRED = gettext_lazy("Your licence has expired.")
+SEND_NEW_LICENCE = gettext_lazy("Please send our staff the new one.")
+NO_VEHICLE = gettext_lazy("You have no vehicle yet.")
 # How often the dispatcher checks whether an online driver has moved. Inactivity is noticed at most this much later.
 IDLE_CHECK = dt.timedelta(minutes=10)
 
@@ -87,9 +91,11 @@ def require_approved(driver: Driver, *, by_staff: bool = False) -> None:
     reasons = {
         Approval.PENDING: _("Your account has not been approved yet."),
         Approval.REJECTED: _("Your application was rejected."),
-        Approval.SUSPENDED: _("Your account is suspended; please contact our staff."),
+        Approval.SUSPENDED: _("Your account is suspended."),
     }
-    raise NotPermitted("driver.not_approved", reasons.get(Approval(driver.approval), _("Your account is not active.")))
+    reason = reasons.get(Approval(driver.approval), _("Your account is not active."))
+    refusal = NotPermitted("driver.not_approved", reason)
+    raise ask_staff(refusal) if driver.approval == Approval.SUSPENDED else refusal
 
 
 def sync_dispatchable(driver_id: int) -> None:
@@ -208,9 +214,9 @@ def require_ready(driver: Driver) -> None:
     require_approved(driver)
     match driver.lack:
         case "vehicle":
-            raise Conflict("driver.no_vehicle", _("You have no vehicle yet; please contact our staff."))
+            raise ask_staff(Conflict("driver.no_vehicle", NO_VEHICLE))
         case "licence":
-            raise Conflict("driver.licence_expired", _("Your licence has expired; please send our staff the new one."))
+            raise ask_staff(Conflict("driver.licence_expired", LICENCE_EXPIRED), SEND_NEW_LICENCE)
         case "documents":
             raise Conflict("driver.documents_expired", DOCUMENTS_EXPIRED)
 

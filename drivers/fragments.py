@@ -185,8 +185,8 @@ def offer_gone(offer_id: int, reason: Text) -> str:
 def offer_refused(offer_id: int, error: DomainError) -> str:
     """Draw the response to a refused accept or decline: the line that replaces the card, or the reason on the card."""
     if error.code in ENDING_CODES:
-        return offer_gone(offer_id, error.message)
-    return render_to_string("drivers/offer_refused.html", {"offer_id": offer_id, "reason": error.message})
+        return offer_gone(offer_id, error.as_text)
+    return render_to_string("drivers/offer_refused.html", {"offer_id": offer_id, "reason": error.as_text})
 
 
 def offer_answered(offer_id: int) -> str:
@@ -197,7 +197,8 @@ def offer_answered(offer_id: int) -> str:
 def trip_refused(trip_id: int, error: DomainError) -> str:
     """Show on a trip's card why a step was refused; an error of the delay's minutes is shown beside them."""
     minutes = error.fields.get("delay_minutes", [])
-    context = {"trip_id": trip_id, "reason": error.message, "field_reason": minutes[0] if minutes else ""}
+    reason = error.message if error.fields else error.as_text
+    context = {"trip_id": trip_id, "reason": reason, "field_reason": minutes[0] if minutes else ""}
     return render_to_string("drivers/trip_error.html", context)
 
 

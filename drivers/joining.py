@@ -24,6 +24,7 @@ from stepper.accounts.confirmation import require_confirmed
 from stepper.db.transactions import Stale, in_transaction
 from stepper.errors import Conflict, InvalidInput
 from stepper.models import User
+from stepper.staff_words import ask_staff
 
 # Facts of the vehicle, alike in both tables.
 VEHICLE_FIELDS = ("make", "model", "colour", "plate", "year", "vehicle_class", "seats")
@@ -82,7 +83,8 @@ def _lock_open(user: User) -> DriverApplication:
     """
     User.objects.lock_active(user.pk)
     if Papers(user.pk).approval not in {None, Approval.REJECTED}:
-        raise Conflict("application.closed", _("Your application is with our staff; ask them to change it."))
+        closed = Conflict("application.closed", _("Your application has been sent; you cannot change it any more."))
+        raise ask_staff(closed, _("Ask our staff to change it."))
     return DriverApplication.of(user.pk)
 
 

@@ -91,7 +91,7 @@ def _refusal_response(request: SignedInRequest, error: DomainError, *, fragment:
         return over_limit(request, error, fragment)
     if request.htmx:
         return HttpResponse(fragment, status=409)
-    messages.error(request, str(error.message))
+    messages.error(request, error.as_text)
     return redirect("drivers:tab", tab)
 
 
@@ -217,7 +217,7 @@ def set_availability(request: SignedInRequest, driver: Driver) -> HttpResponse:
         with committed_events() as committed:
             availability.set_online(driver.pk, request.POST.get("online") == "1")
     except DomainError as error:
-        fragment = fragments.regions(Board.of(driver.pk), ("availability", "notice")) + fragments.toast(error.message)
+        fragment = fragments.regions(Board.of(driver.pk), ("availability", "notice")) + fragments.toast(error.as_text)
         return _refusal_response(request, error, fragment=fragment, tab="offers")
     fragment = _draw_events(driver.pk, committed) or fragments.regions(Board.of(driver.pk), REGIONS["offers"])
     return _fragment_response(request, fragment, "offers")
@@ -278,7 +278,7 @@ def take_break(request: SignedInRequest, driver: Driver) -> HttpResponse:
         return _refusal_response(
             request,
             error,
-            fragment=_draw_working_time(request, driver) + fragments.toast(error.message),
+            fragment=_draw_working_time(request, driver) + fragments.toast(error.as_text),
             tab="offers",
         )
     if not form.errors:
@@ -299,7 +299,7 @@ def end_break(request: SignedInRequest, driver: Driver, break_id: int) -> HttpRe
         return _refusal_response(
             request,
             error,
-            fragment=_draw_working_time(request, driver) + fragments.toast(error.message),
+            fragment=_draw_working_time(request, driver) + fragments.toast(error.as_text),
             tab="offers",
         )
     return _fragment_response(request, _draw_working_time(request, driver), "offers")

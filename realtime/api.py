@@ -7,10 +7,13 @@ from rest_framework.views import APIView
 
 from realtime.delivery import notifications
 from realtime.models import Notification
-from stepper.api.base import ApiRequest, NewestFirst, read
+from stepper.api.base import ApiRequest, InstantField, NewestFirst, read
 
 
 class NotificationSerializer(serializers.ModelSerializer[Notification]):
+    created_at = InstantField(read_only=True)
+    read_at = InstantField(read_only=True)
+
     class Meta:
         model = Notification
         fields = ("id", "title", "message", "priority", "category", "action_url", "created_at", "read_at")

@@ -35,6 +35,8 @@ class DomainError(Exception):
     details: Mapping[str, Any] = {}
     # Whether the figures have it: an answer can be made in several steps (stepper.monitoring.figures).
     is_counted = False
+    # How staff are reached, where the message sends people to them (stepper.staff_words).
+    contact = ""
 
     def __init__(self, code: str, message: Text, fields: Mapping[str, list[Text]] | None = None) -> None:
         super().__init__(code)
@@ -49,6 +51,16 @@ class DomainError(Exception):
     def reasons(self) -> list[str]:
         """For people: what is wrong with each field, else the message."""
         return [str(text) for texts in self.fields.values() for text in texts] or [str(self.message)]
+
+    @property
+    def message_with_contact(self) -> str:
+        """For programs: the message, and how staff are reached where it names them."""
+        return f"{self.message} {self.contact}".rstrip()
+
+    @property
+    def as_text(self) -> str:
+        """For people, where there is nothing but text: the reasons, and how staff are reached where these name them."""
+        return " ".join([*self.reasons, *([self.contact] if self.contact else [])])
 
 
 class InvalidInput(DomainError):

@@ -138,7 +138,12 @@ def assert_accessible(page: Page, *, besides: Collection[str] = ()) -> None:
     """Assert that axe finds nothing wrong with a page. `besides`: its rules that are not ours to keep."""
     # Until its style sheets are there, its colours are the browser's own.
     page.wait_for_load_state()
+    # What is just fading has colours of its own.
+    is_still = page.evaluate("() => matchMedia('(prefers-reduced-motion: reduce)').matches")
+    page.emulate_media(reduced_motion="reduce")
     findings = [one for one in run_axe(page) if one.kind.removeprefix("axe ") not in besides]
+    if not is_still:
+        page.emulate_media(reduced_motion="no-preference")
     assert not findings, findings
 
 

@@ -89,6 +89,7 @@ from tests.browsing import (  # noqa: E402
     open_as,
 )
 from tests.live import live, start_server  # noqa: E402
+from tests.scheduling import Scheduling  # noqa: E402
 from tests.template import Template  # noqa: E402
 
 __all__ = ["browser_context_args", "browser_type_launch_args", "live", "open_as", "start_server"]
@@ -98,6 +99,11 @@ def pytest_configure() -> None:
     """A conftest named on the command line imported `stepper.asgi`, which has set what workers must not inherit."""
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
     flushing.install()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    return Scheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def pytest_report_header() -> str:
@@ -127,8 +133,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage from here on, but never again in what the tests found there."""
+    """Look for garbage from here on, but never again in what the tests found there.
+
+    Thirty times as seldom as usual: of what a test makes little is garbage that refers to itself.
+    """
     gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     gc.enable()
 
 

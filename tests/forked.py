@@ -2,7 +2,8 @@
 
 A server imports for longer than most tests run. One process for each test worker (the fork server of
 multiprocessing) imports what needs no settings; each program is a fork of it with its own environment, session and
-output. A second one has set up the project too, for the programs that share one environment.
+output. A second one has set up the project too, for programs whose environment is the usual one or differs in what is
+read late (`tests.ready`).
 """
 
 import atexit
@@ -32,17 +33,24 @@ class Forked:
     """A started program, with what `subprocess.Popen` offers for one that reads and writes files only."""
 
     def __init__(
-        self, command: Sequence[str], *, environ: Mapping[str, str], root: Path, output: Path, is_ready: bool = False
+        self,
+        command: Sequence[str],
+        *,
+        environ: Mapping[str, str],
+        root: Path,
+        output: Path,
+        usual: Mapping[str, str] | None = None,
     ) -> None:
         """`command` is a script or `-m` and a module, and its arguments; `output` is appended to.
 
-        A ready program finds the project set up: the `environ` of all ready ones of a worker is the same.
+        `usual`: begin with the project set up as this environment says, and read the settings again where `environ`
+        differs. The first one of a worker counts for all.
         """
         target = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        arguments = (list(command), dict(environ), str(root), _Descriptor(target))
+        arguments = (list(command), dict(environ), str(root), _Descriptor(target), usual is not None)
         # A daemon of multiprocessing is ended with the tests, instead of waited for.
         self._process = _forking.Process(target=_run_program, args=arguments, daemon=True)
-        with _served_ready(environ) if is_ready else contextlib.nullcontext():
+        with _served_ready(usual) if usual is not None else contextlib.nullcontext():
             self._process.start()
         os.close(target)
 
@@ -96,7 +104,7 @@ class _Descriptor:
         self.number = state.detach()
 
 
-def _run_program(command: list[str], environ: dict[str, str], root: str, output: _Descriptor) -> None:
+def _run_program(command: list[str], environ: dict[str, str], root: str, output: _Descriptor, is_ready: bool) -> None:
     """Become the program: what `exec` would set anew is set here."""
     os.setsid()
     # A job in the background of a shell has them ignored, and an ignored signal ends nobody.
@@ -114,6 +122,11 @@ def _run_program(command: list[str], environ: dict[str, str], root: str, output:
     # Its own atexit functions are for the fork server, which would run them when it ends.
     atexit._clear()
     try:
+        if is_ready:
+            # Imported already, by the process that this is a fork of.
+            from tests import ready  # noqa: PLC0415
+
+            ready.set_up_for(environ)
         if command[0] == "-m":
             sys.argv = command[1:]
             runpy.run_module(command[1], run_name="__main__", alter_sys=True)

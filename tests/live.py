@@ -26,17 +26,44 @@ STARTS_WITHIN_S = 30
 STOPS_WITHIN_S = 10
 
 
-# What only the tests' own process needs: it would hide a fault of the server.
-OWN = "DJANGO_ALLOW_ASYNC_UNSAFE"
+# What only the tests' own process needs. The first would hide a fault of the server; the second is set by whatever
+# imports `stepper.asgi`, as the tests' modules do, and a server names its settings itself.
+OWN = frozenset({"DJANGO_ALLOW_ASYNC_UNSAFE", "DJANGO_SETTINGS_MODULE"})
 
 
 def _settled() -> dict[str, str]:
     """Return this process's environment without what is for itself, and what pytest writes into it as it goes on."""
-    return {name: value for name, value in os.environ.items() if name != OWN and not name.startswith("PYTEST_")}
+    return {name: value for name, value in os.environ.items() if name not in OWN and not name.startswith("PYTEST_")}
 
 
 # What the tests' conftest settled, before any test changed it.
 USUAL = _settled()
+# What nothing of the project reads while it is imported: a server with other values of these is forked from one that
+# has been set up (tests.ready) and reads the settings again.
+READ_LATE = frozenset(
+    {
+        "CALL_TOKEN_SHA256",
+        "DATABASE_URL",
+        "DATA_DIR",
+        "EMAIL_URL",
+        "GEOCODER_URL",
+        "LOG_LEVEL",
+        "PUSH_HOSTS",
+        "REDIS_URL",
+        "REQUEST_BODY_S",
+        "REQUEST_BODY_SILENCE_S",
+        "REQUEST_HEAD_S",
+        "SMS_BODY",
+        "SMS_SECRET",
+        "SMS_SUCCESS",
+        "SMS_URL",
+        "SOCKET_SLOW_S",
+        "SSL_CERT_FILE",
+        "TMPDIR",
+        "TRUSTED_PROXIES",
+        "WATCHED_FILE",
+    }
+)
 
 
 class LiveServer:
@@ -73,14 +100,20 @@ class LiveServer:
         self.environ |= environ
         command = [*self.program, "serve", "--host", "127.0.0.1", "--port", str(self.port), *self.arguments]
         if (self.python, self.root) == (sys.executable, ROOT):
-            is_usual = not self.environ and _settled() == USUAL
-            self.process = Forked(command, environ=self._environment(), root=ROOT, output=self.log, is_ready=is_usual)
+            usual, environ = _completed(USUAL), self.whole_environment
+            self.process = Forked(
+                command,
+                environ=environ,
+                root=ROOT,
+                output=self.log,
+                usual=usual if _may_begin_ready(usual, environ) else None,
+            )
             return
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [self.python, *command],
                 cwd=self.root,
-                env=self._environment(),
+                env=self.whole_environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -133,13 +166,27 @@ class LiveServer:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def _environment(self) -> dict[str, str]:
-        environ = dict(os.environ)
-        environ.pop(OWN, None)
-        if settings.DATABASE_URL:
-            server, _slash, _name = settings.DATABASE_URL.rpartition("/")
-            environ["DATABASE_URL"] = f"{server}/{connection.settings_dict['NAME']}"
-        return environ | {"PYTHONUNBUFFERED": "1"} | self.environ
+    @property
+    def whole_environment(self) -> dict[str, str]:
+        """What the process gets: what it inherits, and its own."""
+        return _completed(_settled()) | self.environ
+
+
+def _completed(environ: dict[str, str]) -> dict[str, str]:
+    """Name the tests' own database, and have each line of the log written at once."""
+    completed = environ | {"PYTHONUNBUFFERED": "1"}
+    if settings.DATABASE_URL:
+        server, _slash, _name = settings.DATABASE_URL.rpartition("/")
+        completed["DATABASE_URL"] = f"{server}/{connection.settings_dict['NAME']}"
+    return completed
+
+
+def _may_begin_ready(usual: dict[str, str], environ: dict[str, str]) -> bool:
+    """Say whether two environments differ in nothing but what is read late."""
+    changed = {name for name, _value in usual.items() ^ environ.items()}
+    # Models are made for one kind of database.
+    kinds = {one["DATABASE_URL"].partition(":")[0] for one in (usual, environ)}
+    return changed <= READ_LATE and usual.keys() <= environ.keys() and len(kinds) == 1
 
 
 @pytest.fixture

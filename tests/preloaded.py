@@ -3,6 +3,7 @@
 Of Daphne not its server: importing that installs the event loop, which each server needs for itself.
 """
 
+import gc
 import importlib
 
 LIBRARIES = (
@@ -64,3 +65,5 @@ LIBRARIES = (
 
 for library in LIBRARIES:
     importlib.import_module(library)
+# Each program looks for garbage as it begins; what is here is none.
+gc.freeze()

@@ -1,4 +1,4 @@
-"""REST for trips: list, book, quote, read, change, cancel, rate, follow, offer again."""
+"""REST for trips: list, book, read, change, cancel, rate, follow, offer again."""
 
 import msgspec
 from django.db.models import Count, OuterRef, QuerySet, Subquery
@@ -19,9 +19,7 @@ from .serializers import (
     BookingSerializer,
     CancelSerializer,
     ChangeSerializer,
-    KeptQuoteSerializer,
     PostponeSerializer,
-    QuoteSerializer,
     RatingGivenSerializer,
     RatingSerializer,
     TripSerializer,
@@ -76,13 +74,6 @@ class TripsView(APIView):
         repeated = key is not None and Trip.objects.filter(organiser=request.user, request_key=key).exists()
         trip = bookings.book(request.user, body["request"], key, quote_token=body["quote"])
         return trip_response(trip.pk, request.user, status=200 if repeated else 201)
-
-
-class QuoteView(APIView):
-    def post(self, request: ApiRequest) -> Response:
-        """Answer what a booking would cost, and the token that keeps this price; nothing is booked."""
-        price, kept = bookings.quote(request.user, read(request, BookingSerializer)["request"])
-        return Response({**QuoteSerializer(price).data, **KeptQuoteSerializer(kept).data})
 
 
 class WishesView(APIView):

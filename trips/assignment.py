@@ -12,6 +12,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils.functional import lazy
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -26,6 +27,7 @@ from stepper.db.transactions import Stale, best_effort, in_transaction
 from stepper.errors import Conflict, InvalidInput, NotFound, Text
 from stepper.models import ServiceSettings, User
 from stepper.monitoring import figures
+from stepper.staff_words import ask_staff
 from stepper.templatetags.units import when_in_words
 from stepper.texts import clean_text
 from trips import boarding, legs, overlap
@@ -90,7 +92,8 @@ def assign_driver(
     notify(
         trip.organiser,
         told,
-        message=f"{driver.user.short_name} · {driver.vehicle}",
+        # Written out in the language of whom it is for.
+        message=format_lazy("{} · {}", driver.user.short_name, driver.vehicle),
         audience="passenger",
         action_url=f"/trips/{trip.pk}/",
         is_critical=True,
@@ -174,7 +177,7 @@ def release(driver_id: int, trip_id: int, reason: str = "", *, key: str = "") ->
     is_another = TripChange.objects.made_another_trip_of(trip)
     # A trip for now departs when it is booked; it can be given back until the driver is at the pickup.
     if not trip.is_now and not is_another and database_now() > until:
-        raise Conflict("trip.release_too_late", _("It is too late to release this trip; please contact our staff."))
+        raise ask_staff(Conflict("trip.release_too_late", _("It is too late to release this trip.")))
     _give_back(
         trip,
         driver,

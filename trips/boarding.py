@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from stepper.errors import Conflict, DomainError, TooManyRequests
 from stepper.models import ServiceSettings, User
+from stepper.staff_words import OR_ASK, ask_staff
 from trips import access
 from trips.models import Trip
 from trips.states import BEFORE_BOARDING
@@ -74,7 +75,6 @@ def count_try(trip: Trip, code: str, *, settings: ServiceSettings, now: dt.datet
 
 def _too_many(wait: dt.timedelta) -> TooManyRequests:
     minutes = math.ceil(wait / dt.timedelta(minutes=1))
-    words = _("Too many wrong codes. Try again in %(minutes)d min, or ask our staff.")
-    return TooManyRequests(
-        "trip.boarding_code_blocked", words % {"minutes": minutes}, max(1, math.ceil(wait.total_seconds()))
-    )
+    words = _("Too many wrong codes. Try again in %(minutes)d min.") % {"minutes": minutes}
+    refusal = TooManyRequests("trip.boarding_code_blocked", words, max(1, math.ceil(wait.total_seconds())))
+    return ask_staff(refusal, OR_ASK)

@@ -15,6 +15,7 @@ from msgspec import Struct
 from stepper.db.clock import database_now
 from stepper.errors import Conflict
 from stepper.models import ServiceSettings, User
+from stepper.staff_words import OR_ASK, ask_staff
 from stepper.templatetags.units import when_within
 
 from .models import Trip, TripQuerySet, TripTransition
@@ -178,9 +179,7 @@ def _require_few_late_cancels(account: Account, plan: Plan, settings: ServiceSet
         return
     own = _late_cancels(database_now()).filter(by=account.user_id).order_by("-created_at")
     oldest = own.values_list("created_at", flat=True)[limit - 1 : limit].first()
-    words = _(
-        "You cancelled %(number)d trips after a driver had accepted them. You can book again %(when)s; "
-        "before that, ask our staff."
-    )
+    words = _("You cancelled %(number)d trips after a driver had accepted them. You can book again %(when)s.")
     until = when_within((oldest or database_now()) + DAY, plan.timezone)
-    raise Conflict("booking.cancelled_too_often", words % {"number": account.late_cancels, "when": until})
+    refusal = Conflict("booking.cancelled_too_often", words % {"number": account.late_cancels, "when": until})
+    raise ask_staff(refusal, OR_ASK, support=settings.support)

@@ -26,6 +26,7 @@ from .booking_requests import check_request, is_on_earth, most_stops
 from .cards import dropoff, pickup
 from .forms import LATER, PLACES, STOPS, BookingForm
 from .models import Trip
+from .places.finding import Searcher
 
 _SIDES = {"from": "pickup", "to": "dropoff"}
 _FIELDS = {"seats": "seats", "bags": "bags", "class": "vehicle_class"}
@@ -34,12 +35,13 @@ _POINT = re.compile(r"\s*(-?\d{1,3}(?:\.\d{1,15})?)\s*,\s*(-?\d{1,3}(?:\.\d{1,15
 _OFFSET = re.compile(r" (\d\d:?\d\d)$")
 
 
-def form_of_link(values: QueryDict, user: User | None, *, initial: Mapping[str, str]) -> BookingForm | None:
+def form_of_link(values: QueryDict, searcher: Searcher, *, initial: Mapping[str, str]) -> BookingForm | None:
     """Return the form that a link fills in, with errors at what is wrong in it; None: the address has nothing to fill.
 
-    `initial`: what the form has where the link says nothing.
+    `searcher`: who follows the link, counted for each name in it. `initial`: what the form has where the link says
+    nothing.
     """
-    data = _fields_of_trip(values, user)
+    data = _fields_of_trip(values, searcher.user)
     named = set(data)
     via = [str(text) for text in values.getlist("via") if text]
     if via:
@@ -60,8 +62,8 @@ def form_of_link(values: QueryDict, user: User | None, *, initial: Mapping[str, 
         return None
     instant = _parse_time(at)
     if at:
-        data |= {"departure": LATER, "departure_date": "", "departure_time": ""} | _time_fields(instant, data)
-    form = BookingForm({**initial, **data})
+        data |= {"departure": LATER, "departure_date": "", "departure_time": ""} | _time_fields(instant, data, searcher)
+    form = BookingForm({**initial, **data}, searcher=searcher)
     form.is_valid()
     _fill_places(form)
     if len(via) > len(STOPS):
@@ -137,16 +139,25 @@ def _parse_time(text: str) -> dt.datetime | None:
         return None
 
 
-def _time_fields(instant: dt.datetime | None, data: Mapping[str, str]) -> dict[str, str]:
-    """Return date and time by the pickup's clock, whose words are looked up; by the home zone's where there is none."""
+def _time_fields(instant: dt.datetime | None, data: Mapping[str, str], searcher: Searcher) -> dict[str, str]:
+    """Return date and time by the pickup's clock; by the home zone's where there is none.
+
+    With an offset the pickup's words are looked up; then also its coordinates, so that nothing is looked up twice.
+    """
+    found: dict[str, str] = {}
     if instant is None:
-        return {}
+        return found
     if instant.tzinfo is not None:
+        pickup_alone = {name: value for name, value in data.items() if name.startswith("pickup_")}
+        form = BookingForm(pickup_alone, searcher=searcher)
+        zone = ZoneInfo(form.zone)
+        _fill_places(form)
+        found = {name: str(value) for name, value in form.data.items() if name.startswith("pickup_")}
         try:
-            instant = instant.astimezone(ZoneInfo(BookingForm(dict(data)).zone))
+            instant = instant.astimezone(zone)
         except OverflowError:  # the last or the first day of the calendar
-            return {}
-    return {"departure_date": f"{instant:%Y-%m-%d}", "departure_time": f"{instant:%H:%M}"}
+            return found
+    return found | {"departure_date": f"{instant:%Y-%m-%d}", "departure_time": f"{instant:%H:%M}"}
 
 
 def _fill_places(form: BookingForm) -> None:

@@ -25,11 +25,17 @@ from .booking_links import form_of_link
 from .booking_requests import SEATS
 from .booking_times import offered_times
 from .forms import NOW, BookingForm
+from .places.finding import Searcher
 from .states import VehicleClass
 
 
 def _user(request: HttpRequest) -> User | None:
     return request.user if request.user.is_authenticated else None
+
+
+def searcher_of(request: HttpRequest) -> Searcher:
+    """Return who is counted for the names that the form looks up: it answers as the search for places does."""
+    return Searcher(_user(request), client_address(request))
 
 
 @never_cache
@@ -38,8 +44,9 @@ def book(request: HttpRequest) -> HttpResponse:
     """Show the booking form, and book; its hidden key makes sending it twice one trip."""
     if request.method != "POST":
         form, is_restored = _first_form(request)
-        return _page(request, form, status=200, is_restored=is_restored)
-    form = BookingForm(request.POST)
+        page = _page(request, form, status=200, is_restored=is_restored)
+        return with_retry_after(page, form.search_refusal)
+    form = BookingForm(request.POST, searcher=searcher_of(request))
     refusal: DomainError | None = None
     if form.is_valid():
         try:
@@ -47,7 +54,7 @@ def book(request: HttpRequest) -> HttpResponse:
         except DomainError as error:
             form.refuse(error)
             refusal = error
-    return with_retry_after(_page(request, form, status=422), refusal)
+    return with_retry_after(_page(request, form, status=422), refusal or form.search_refusal)
 
 
 def _book(request: HttpRequest, form: BookingForm) -> HttpResponse:
@@ -67,7 +74,7 @@ def _first_form(request: HttpRequest) -> tuple[BookingForm, bool]:
     """Return the form as a link or an earlier visit fills it, else empty; and whether it is the earlier visit's."""
     key = uuid4().hex
     initial = {"departure": NOW, "vehicle_class": "sedan", "seats": "1", "bags": "0", "request_key": key}
-    linked = form_of_link(request.GET, _user(request), initial=initial)
+    linked = form_of_link(request.GET, searcher_of(request), initial=initial)
     if linked is not None:
         return linked, False
     draft = drafts.find_draft(request.session)
@@ -78,9 +85,8 @@ def _first_form(request: HttpRequest) -> tuple[BookingForm, bool]:
 
 def _page(request: HttpRequest, form: BookingForm, *, status: int, is_restored: bool = False) -> HttpResponse:
     is_new = request.user.is_authenticated and "welcome" in request.GET
-    user = _user(request)
-    gets_link = user is not None and shares.sends_links_for(user)
-    context = {"is_restored": is_restored, "is_new": is_new, "gets_link": gets_link, **price_context(request, form)}
+    link = shares.link_for_traveller(_user(request)).value
+    context = {"is_restored": is_restored, "is_new": is_new, "traveller_link": link, **price_context(request, form)}
     return render(request, "trips/book.html", context, status=status)
 
 
@@ -98,6 +104,8 @@ def price_context(request: HttpRequest, form: BookingForm) -> dict[str, Any]:
             context["seats"] = form.cleaned_data.get("seats", 1)
         except DomainError as error:
             context["refusal"] = error
+    elif form.search_refusal is not None:
+        context["refusal"] = form.search_refusal
     times = offered_times(form.zone, database_now(), ServiceSettings.current())
     form.offer_times(times)
     return {**context, "times": times, "class_options": _class_options(context.get("quotes"))}
@@ -117,7 +125,7 @@ def quote(request: HttpRequest) -> HttpResponse:
     Our page sends a POST: its places do not belong in access logs. GET is for pages of the release before that are open
     during an upgrade; take it out in the next release.
     """
-    form = BookingForm(request.POST if request.method == "POST" else request.GET)
+    form = BookingForm(request.POST if request.method == "POST" else request.GET, searcher=searcher_of(request))
     context = {"quote_alone": True, **price_context(request, form)}
     return with_retry_after(render(request, "trips/quote.html", context), context.get("refusal"))
 

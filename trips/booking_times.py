@@ -13,11 +13,15 @@ ROUND_MIN = 10
 
 
 class OfferedTimes(Struct, frozen=True):
-    """The time that "later" begins with and the days that can be chosen, as the pickup's clock and calendar say."""
+    """The time that "later" begins with and the days that can be chosen, as the pickup's clock and calendar say.
+
+    `free_cancel_min`: so long before departure the passenger can no longer cancel what a driver has accepted.
+    """
 
     suggested: dt.datetime
     first_day: dt.date
     last_day: dt.date
+    free_cancel_min: int
 
     # As inputs of the browser take them; a template's filters would move them into the home zone.
     @property
@@ -37,6 +41,7 @@ def offered_times(zone: str, now: dt.datetime, settings: ServiceSettings) -> Off
         suggested=_round_up(local + SOONEST),
         first_day=local.date(),
         last_day=latest.astimezone(ZoneInfo(zone)).date(),
+        free_cancel_min=settings.free_cancel_min,
     )
 
 

@@ -1,4 +1,4 @@
-"""The passengers' verbs: get a price, book, cancel. Rating: ratings.py."""
+"""The passengers' verbs: book, cancel. Prices before: quotes.py. Rating: ratings.py."""
 
 import datetime as dt
 import hashlib
@@ -18,13 +18,13 @@ from stepper.db.clock import database_now
 from stepper.db.transactions import Stale, best_effort, in_transaction
 from stepper.errors import Conflict, DomainError, InvalidFields, NotPermitted, Text
 from stepper.models import ServiceSettings, User
+from stepper.staff_words import OR_ASK, ask_staff
 from stepper.texts import clean_line, clean_text
 from trips import booking_limits, cards, kept_quotes, pricing, shares, wishes
 from trips.access import require_as_shown, trip_for
 from trips.booking_requests import BookingRequest, check_request, zone_of
 from trips.dispatch import first_search_at, start_round
 from trips.ending import end_trip
-from trips.kept_quotes import KeptQuote
 from trips.models import Booking, Trip
 from trips.states import ABOARD, OPEN, BookingStatus, CancelReason, Role, TripStatus
 
@@ -35,21 +35,6 @@ def _traveller_columns(request: BookingRequest, user: User) -> tuple[str, str]:
     if request.traveller is None or phone is None or (user.phone and phone == user.phone.as_e164):
         return "", ""
     return clean_line(request.traveller.name), phone
-
-
-def quote(user: User, request: BookingRequest) -> tuple[pricing.Quote, KeptQuote]:
-    """Return the price of a request, and the token that keeps it; nothing is booked.
-
-    Raises:
-        InvalidInput: a field is wrong
-        TooManyRequests: more than `light_per_min`
-    """
-    limits.count_call_of(user, "quote", "light_per_min")
-    settings, now = ServiceSettings.current(), database_now()
-    check_request(request, settings, now)
-    price = price_of(request, settings)
-    fares = {request.vehicle_class: price.fare}
-    return price, kept_quotes.keep_fares(request, fares, user_id=user.pk, settings=settings, now=now)
 
 
 def price_of(request: BookingRequest, settings: ServiceSettings, kept_fare: int | None = None) -> pricing.Quote:
@@ -259,6 +244,10 @@ def require_same(made: Trip, request: BookingRequest) -> None:
         raise Conflict("booking.key_reused", _("This was used for another booking already; please start a new one."))
 
 
+def _too_late(message: str, settings: ServiceSettings) -> Conflict:
+    return ask_staff(Conflict("trip.cancel_too_late", message), OR_ASK, support=settings.support)
+
+
 def cancel_refusal(trip: Trip, user: User, *, settings: ServiceSettings, now: dt.datetime) -> DomainError | None:
     """Return why this user may not cancel this trip now; None: they may."""
     if user.may_steer_trips:
@@ -268,33 +257,21 @@ def cancel_refusal(trip: Trip, user: User, *, settings: ServiceSettings, now: dt
     if trip.status == TripStatus.COMPLETED:
         return Conflict("trip.transition_refused", _("This trip is over."))
     if trip.former_legs and not trip.is_finished:
-        return Conflict("trip.cancel_too_late", _("You are on the way already; ask the driver or our staff."))
+        return _too_late(_("You are on the way already; ask the driver."), settings)
     # An arrival that no position confirms does not keep the passenger from cancelling.
     if trip.awaits_confirmation:
         return None
     if trip.status in ABOARD:
-        with_staff, alone = (
-            _("You are on the way already; ask the driver or our staff."),
-            _("You are on the way already; ask the driver."),
-        )
-        return Conflict("trip.cancel_too_late", with_staff if settings.support else alone)
+        return _too_late(_("You are on the way already; ask the driver."), settings)
     if trip.status == TripStatus.DRIVER_ARRIVED:
-        with_staff, alone = (
-            _("Your driver is already there; ask the driver or our staff."),
-            _("Your driver is already there; ask the driver."),
-        )
-        return Conflict("trip.cancel_too_late", with_staff if settings.support else alone)
+        return _too_late(_("Your driver is already there; ask the driver."), settings)
     # Without a driver, cancelling costs nobody anything. A trip for now departs when it is booked, so with the limit
     # below it could never be cancelled.
     if trip.status in OPEN or trip.status == TripStatus.DRAFT or trip.is_now:
         return None
     if now > trip.departure_at - dt.timedelta(minutes=settings.free_cancel_min):
-        with_staff, alone = (
-            _("Cancelling is free until %(hours)g h before departure; now only the driver or our staff can do it."),
-            _("Cancelling is free until %(hours)g h before departure; now only the driver can do it."),
-        )
-        words = with_staff if settings.support else alone
-        return Conflict("trip.cancel_too_late", words % {"hours": settings.free_cancel_min / 60})
+        words = _("Cancelling is free until %(hours)g h before departure; now only the driver can do it.")
+        return _too_late(words % {"hours": settings.free_cancel_min / 60}, settings)
     return None
 
 

@@ -1,5 +1,6 @@
 """The forms that change a booked trip: the booking form filled with it, and the words to the driver alone."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
@@ -17,14 +18,35 @@ from .models import Trip
 _PARTS = ("name", "address", "lat", "lng")
 
 
+def _words_of(trip: Trip, typed: Mapping[str, str] | None, *names: str) -> dict[str, str]:
+    """Return the words to the driver as a form of the trip begins with them, and the same as `<name>_before`.
+
+    `typed`: an outdated form as it was sent. What was written in it stays, unless somebody else has changed that too.
+    """
+    words: dict[str, str] = {}
+    for name in names:
+        stored = getattr(trip, name)
+        before, written = ((typed or {}).get(key) for key in (f"{name}_before", name))
+        words |= {name: stored, f"{name}_before": stored}
+        if written is not None and before is not None and _is_same(before, stored):
+            words[name] = written
+    return words
+
+
+def _is_same(first: str, second: str) -> bool:
+    """Compare texts; a browser sends lines with other ends than are stored."""
+    return first.splitlines() == second.splitlines()
+
+
 class ChangeForm(BookingForm):
-    """The booking form, filled with a trip. `version`: the trip's when the form was opened."""
+    """The booking form, filled with a trip. `version` and `note_before`: the trip's when the form was opened."""
 
     version = forms.IntegerField(min_value=0, required=False, widget=forms.HiddenInput)
+    note_before = forms.CharField(required=False, strip=False, widget=forms.HiddenInput)
 
     @classmethod
-    def of(cls, trip: Trip) -> Self:
-        """Return the form as the trip is now."""
+    def of(cls, trip: Trip, typed: Mapping[str, str] | None = None) -> Self:
+        """Return the form as the trip is now, with the words to the driver that were `typed` in an outdated one."""
         departure = trip.departure_at.astimezone(ZoneInfo(trip.timezone))
         data = {f"{end}_{part}": getattr(trip, f"{end}_{part}") for end in ("pickup", "dropoff") for part in _PARTS}
         data |= {
@@ -34,10 +56,10 @@ class ChangeForm(BookingForm):
             "vehicle_class": trip.vehicle_class,
             "seats": trip.seats,
             "bags": trip.bags,
-            "note": trip.note,
             "traveller_name": trip.traveller_name,
             "traveller_phone": trip.traveller_phone,
             "version": trip.version,
+            **_words_of(trip, typed, "note"),
         }
         for side, stop in zip(STOPS, trip.stop_list, strict=False):
             data |= {f"{side}_{part}": getattr(stop, part) for part in _PARTS}
@@ -72,11 +94,14 @@ class DetailsForm(forms.Form):
         label=_("Note to the driver"), max_length=300, required=False, widget=forms.Textarea(attrs={"rows": 3})
     )
     version = forms.IntegerField(min_value=0, required=False, widget=forms.HiddenInput)
+    pickup_address_before = forms.CharField(required=False, strip=False, widget=forms.HiddenInput)
+    note_before = forms.CharField(required=False, strip=False, widget=forms.HiddenInput)
+    words = (PICKUP_ADDRESS, "note")
 
     @classmethod
-    def of(cls, trip: Trip) -> Self:
-        """Return the form as the trip is now."""
-        return cls(initial={PICKUP_ADDRESS: trip.pickup_address, "note": trip.note, "version": trip.version})
+    def of(cls, trip: Trip, typed: Mapping[str, str] | None = None) -> Self:
+        """Return the form as the trip is now, with the words to the driver that were `typed` in an outdated one."""
+        return cls(initial={**_words_of(trip, typed, *cls.words), "version": trip.version})
 
     def wanted(self, _trip: Trip) -> dict[str, Any]:
-        return {name: self.cleaned_data[name] for name in (PICKUP_ADDRESS, "note")}
+        return {name: self.cleaned_data[name] for name in self.words}

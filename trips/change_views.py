@@ -4,6 +4,7 @@ And the trip as a file for calendars.
 """
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -21,8 +22,8 @@ from stepper.web.downloads import file_response
 from stepper.web.refusals import with_retry_after
 from stepper.web.requests import SignedInRequest
 
-from . import changes
-from .booking_pages import price_context
+from . import changes, shares
+from .booking_pages import price_context, searcher_of
 from .calendar_file import write_calendar
 from .change_forms import ChangeForm, DetailsForm
 from .models import Trip
@@ -44,11 +45,14 @@ def _own_panel(request: SignedInRequest, trip_id: int) -> Panel:
     return panel
 
 
-def _form_of(trip: Trip) -> ChangeForm | DetailsForm | None:
-    """Return the form for what can change of the trip now; None: nothing."""
+def _form_of(trip: Trip, typed: Mapping[str, str] | None = None) -> ChangeForm | DetailsForm | None:
+    """Return the form for what can change of the trip now; None: nothing.
+
+    `typed`: what was sent in a form that is outdated. Its words to the driver stay in the new one.
+    """
     if trip.status in OPEN:
-        return ChangeForm.of(trip)
-    return DetailsForm.of(trip) if trip.status in BEFORE_BOARDING else None
+        return ChangeForm.of(trip, typed)
+    return DetailsForm.of(trip, typed) if trip.status in BEFORE_BOARDING else None
 
 
 @never_cache
@@ -59,16 +63,21 @@ def change(request: SignedInRequest, trip_id: int) -> HttpResponse:
     trip = _own_panel(request, trip_id).trip
     if request.method != "POST":
         return _page(request, trip, _form_of(trip))
-    form = ChangeForm(request.POST) if "departure" in request.POST else DetailsForm(request.POST)
+    form = (
+        ChangeForm(request.POST, searcher=searcher_of(request))
+        if "departure" in request.POST
+        else DetailsForm(request.POST)
+    )
     if not form.is_valid():
-        return _page(request, trip, form, status=422)
+        refusal = form.search_refusal if isinstance(form, ChangeForm) else None
+        return with_retry_after(_page(request, trip, form, status=422), refusal)
     try:
         seen = {"version": form.cleaned_data["version"], "quote_token": form.cleaned_data.get("quote", "")}
         changes.change(trip.pk, request.user, form.wanted(trip), **seen)
     except DomainError as error:
         if error.code in _OUTDATED:
             trip = _own_panel(request, trip_id).trip
-            return _page(request, trip, _form_of(trip), refusal=error, status=error.status)
+            return _page(request, trip, _form_of(trip, request.POST), refusal=error, status=error.status)
         _refuse(form, error)
         return with_retry_after(_page(request, trip, form, status=422), error)
     messages.success(request, _("The trip is as you want it now."))
@@ -95,6 +104,7 @@ def _page(
     if isinstance(form, ChangeForm):
         template = "trips/change.html"
         context |= price_of_change(request, trip, form)
+        context["traveller_link"] = shares.link_for_traveller(request.user).value
     return render(request, template, context, status=status)
 
 
@@ -113,7 +123,8 @@ def price_of_change(request: SignedInRequest, trip: Trip, form: ChangeForm) -> d
 def quote(request: SignedInRequest, trip_id: int) -> HttpResponse:
     """Show the prices of what the form has so far, beside the trip's; nothing is changed."""
     trip = _own_panel(request, trip_id).trip
-    context = {"quote_alone": True, **price_of_change(request, trip, ChangeForm(request.POST))}
+    form = ChangeForm(request.POST, searcher=searcher_of(request))
+    context = {"quote_alone": True, **price_of_change(request, trip, form)}
     return with_retry_after(render(request, "trips/quote.html", context), context.get("refusal"))
 
 

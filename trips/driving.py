@@ -4,6 +4,8 @@ import datetime as dt
 from typing import Any
 
 import msgspec
+from django.utils.functional import lazy
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -17,7 +19,8 @@ from stepper.db.clock import database_now
 from stepper.db.transactions import Stale, in_transaction
 from stepper.errors import Conflict, DomainError, InvalidInput, NotFound
 from stepper.models import ServiceSettings, User
-from stepper.templatetags.units import clock, km
+from stepper.staff_words import OR_ASK, ask_staff
+from stepper.templatetags.units import clock, duration, km
 from stepper.texts import clean_text
 from trips import access, arrival, assignment, boarding, eta
 from trips.access import trip_for
@@ -43,6 +46,7 @@ DELAYED, RELEASED, NO_SHOW, STOP_REACHED = "delayed", "released", "no_show", "st
 # The values a driver may send as status: the steps, and four that are not states.
 WORDS = frozenset({*STEPS[1:], DELAYED, RELEASED, NO_SHOW, STOP_REACHED})
 # With these passengers get in.
+_duration = lazy(duration, str)
 _BOARDING = frozenset({TripStatus.PASSENGERS_BOARDED, TripStatus.IN_TRANSIT})
 
 _NOTIFIED = {
@@ -232,8 +236,8 @@ def _judge_step(trip: Trip, wanted: TripStatus, settings: ServiceSettings) -> di
     if wanted == TripStatus.DRIVER_ARRIVED:
         if judged.doubt == Doubt.FAR:
             far = {"distance": km(judged.away_km or 0)}
-            words = _("You are %(distance)s from the pickup. If you are there, ask our staff to confirm it.")
-            raise Conflict("trip.not_at_pickup", words % far)
+            refusal = Conflict("trip.not_at_pickup", _("You are %(distance)s from the pickup.") % far)
+            raise ask_staff(refusal, _("If you are there, ask our staff to confirm it."), support=settings.support)
         history["arrival_flagged"] = bool(judged.doubt)
         if judged.doubt:
             # trips.watch checks whether a position confirms it.
@@ -292,12 +296,11 @@ def _require_waited(trip: Trip, settings: ServiceSettings) -> None:
         return  # Trip.move refuses it
     if trip.former_legs:
         # It would take from the former driver what they earned.
-        raise Conflict("trip.handed_over", _("These passengers are on their way already. Ask our staff."))
+        refusal = Conflict("trip.handed_over", _("These passengers are on their way already."))
+        raise ask_staff(refusal, support=settings.support)
     if trip.awaits_confirmation:
-        raise Conflict(
-            "trip.arrival_unconfirmed",
-            _("No position of yours shows that you are at the pickup. Switch your location on, or ask our staff."),
-        )
+        words = _("No position of yours shows that you are at the pickup. Switch your location on.")
+        raise ask_staff(Conflict("trip.arrival_unconfirmed", words), OR_ASK, support=settings.support)
     until = no_show_at(trip, settings)
     if database_now() < until:
         words = _("Please wait for the passenger until %(time)s.")
@@ -332,7 +335,7 @@ def _set_delay(driver_id: int, trip_id: int, *, minutes: int | None, reason: str
     notify(
         trip.organiser,
         gettext_lazy("Your driver is delayed"),
-        message=f"{minutes} min. {reason}".strip(),
+        message=format_lazy("{}. {}", _duration(minutes), reason) if reason else _duration(minutes),
         audience="passenger",
         priority="high",
         action_url=f"/trips/{trip.pk}/",

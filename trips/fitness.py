@@ -4,10 +4,11 @@ import datetime as dt
 
 from django.utils.translation import gettext as _
 
-from drivers.availability import DOCUMENTS_EXPIRED
+from drivers.availability import DOCUMENTS_EXPIRED, LICENCE_EXPIRED, NO_VEHICLE, SEND_NEW_LICENCE
 from drivers.models import Driver
 from stepper.errors import Conflict
 from stepper.models import ServiceSettings
+from stepper.staff_words import ask_staff
 from stepper.templatetags.units import clock
 from trips.eligibility import unfit
 from trips.models import Trip
@@ -28,14 +29,14 @@ def require_fit(driver: Driver, trip: Trip, *, by_staff: bool = False) -> None:
     """
     codes = unfit(trip, driver)
     if "licence_expired" in codes:
-        yours = _("Your licence has expired; please send our staff the new one.")
-        raise Unfit("driver.licence_expired", _("This driver's licence has expired.") if by_staff else yours)
+        theirs, code = _("This driver's licence has expired."), "driver.licence_expired"
+        raise Unfit(code, theirs) if by_staff else ask_staff(Unfit(code, LICENCE_EXPIRED), SEND_NEW_LICENCE)
     if "documents_expired" in codes:
         theirs = _("A document of this driver is not valid any more.")
         raise Unfit("driver.documents_expired", theirs if by_staff else DOCUMENTS_EXPIRED)
     if "no_vehicle" in codes:
-        yours = _("You have no vehicle yet; please contact our staff.")
-        raise Unfit("driver.no_vehicle", _("This driver has no vehicle.") if by_staff else yours)
+        theirs, code = _("This driver has no vehicle."), "driver.no_vehicle"
+        raise Unfit(code, theirs) if by_staff else ask_staff(Unfit(code, NO_VEHICLE))
     if "too_few_seats" in codes:
         yours = _("Your vehicle has too few seats for this trip.")
         raise Unfit("driver.too_few_seats", _("This driver's vehicle has too few seats.") if by_staff else yours)

@@ -11,7 +11,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from realtime import events
-from stepper.errors import DomainError, Text
+from stepper.errors import DomainError, Text, TooManyRequests
 from stepper.texts import PlainTextInput
 from stepper.web.refusals import add_refusal
 
@@ -29,6 +29,7 @@ from .booking_requests import (
 from .booking_times import OfferedTimes
 from .kept_quotes import TOKEN_LENGTH
 from .models import Rating
+from .places.finding import Searcher
 from .ratings import LARGEST_TIP
 from .states import TAGS, CancelReason, VehicleClass
 
@@ -112,8 +113,12 @@ class BookingForm(forms.Form):
     # Of the prices that the page shows (trips.kept_quotes).
     quote = forms.CharField(max_length=TOKEN_LENGTH, required=False, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, searcher: Searcher | None = None, **kwargs: Any) -> None:
+        """`searcher`: who is counted for each name that is looked up; None: nobody is."""
         super().__init__(*args, **kwargs)
+        self._searcher = searcher
+        # Why names were not looked up.
+        self.search_refusal: TooManyRequests | None = None
         # Read once: the field asks again for each of the values that were sent.
         self.fields["wishes"].choices = functools.cache(wishes.offered_choices)  # type: ignore[attr-defined]
 
@@ -140,12 +145,28 @@ class BookingForm(forms.Form):
             return events.Place(name or str(_("Point on the map")), address or f"{lat:.5f}, {lng:.5f}", lat, lng)
         if side in STOPS and not name:
             return None  # added, and left empty
-        known = places.named(name)
-        if known is None:
-            text = _("Choose one from the list or press the map.") if name else _("Choose a place.")
-            self.add_error(f"{side}_name", text)
+        known = self._look_up(name)
+        if known is not None:
+            return events.Place(known.name, known.address, known.lat, known.lng)
+        if not name:
+            self.add_error(f"{side}_name", _("Choose a place."))
+        elif self.search_refusal is not None:
+            self.add_error(f"{side}_name", str(self.search_refusal.message))
+        else:
+            self.add_error(f"{side}_name", _("Choose one from the list or press the map."))
+        return None
+
+    def _look_up(self, name: str) -> places.FoundPlace | None:
+        """Return the place of this name; None: there is no single one, or whoever searches is over the limit."""
+        if not name or self.search_refusal is not None:
             return None
-        return events.Place(known.name, known.address, known.lat, known.lng)
+        if self._searcher is not None:
+            try:
+                self._searcher.spend()
+            except TooManyRequests as error:
+                self.search_refusal = error
+                return None
+        return places.named(name)
 
     def _instant(self, data: dict[str, Any]) -> dt.datetime | None:
         """Return the chosen wall-clock time in the pickup's zone."""
@@ -255,7 +276,11 @@ class BookingForm(forms.Form):
             self.add_error(None, _("You have booked with this page before. Book again for one more trip."))
         else:
             stops = {f"stops.{number}": f"{side}_name" for number, side in enumerate(self._stop_sides)}
+            seats = self.cleaned_data.get("seats")
             add_refusal(self, error, {**_FIELDS, **stops, "stops": f"{STOPS[-1]}_name"})
+            if seats is not None:
+                # Too many for the chosen class: the prices are those of so many, and say which classes have room.
+                self.cleaned_data["seats"] = seats
 
 
 def _place_fields(side: str, label: Text) -> dict[str, forms.Field]:
@@ -282,7 +307,8 @@ class CancelForm(forms.Form):
         help_text=_("Our staff read it, the driver does not."),
         max_length=200,
         required=False,
-        widget=_text(),
+        # Kept when the page draws the question anew because the trip has changed.
+        widget=_text(**{"hx-preserve": True}),
     )
 
     def clean(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import datetime as dt
 import re
 from typing import Any, NamedTuple
 
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -267,7 +268,8 @@ def _tell_all(trip: Trip, first: Driver, driver: Driver, leg: TripLeg) -> None:
     notify(
         trip.organiser,
         gettext_lazy("Another driver takes you on"),
-        message=f"{driver.user.short_name} · {driver.vehicle}",
+        # Written out in the language of whom it is for.
+        message=format_lazy("{} · {}", driver.user.short_name, driver.vehicle),
         audience="passenger",
         priority="high",
         action_url=f"/trips/{trip.pk}/",

@@ -33,7 +33,7 @@ from .states import ASSIGNED, Role
 
 # Of a conversation, the newest are shown.
 SHOWN = 200
-# Who has not read one yet is not notified of further ones that follow so soon.
+# Whose notification of one is unread is not notified of further ones that follow so soon.
 NOTIFIED_AGAIN_AFTER = dt.timedelta(minutes=2)
 SEE, HIDE = "trips.view_tripmessage", "trips.change_tripmessage"
 
@@ -167,8 +167,6 @@ def _send(trip_id: int, user: User, text: str, quick: str, key: str) -> TripMess
     now = database_now()
     if trip.driver is None or not is_open(trip, ServiceSettings.current(), now) or not _are_active(trip, trip.driver):
         raise Conflict("message.closed", _("Messages of this trip are closed."))
-    recent = _between(trip).filter(sender=user, read_at__isnull=True, sent_at__gt=now - NOTIFIED_AGAIN_AFTER)
-    was_notified = recent.exists()
     row = TripMessage.objects.create(
         trip=trip, driver=trip.driver, sender=user, role=role, text=text, quick=quick, key=key, sent_at=now
     )
@@ -176,8 +174,7 @@ def _send(trip_id: int, user: User, text: str, quick: str, key: str) -> TripMess
         events.TripMessageCreated(trip_id=trip.pk, message_id=row.pk, by=_side(role)),
         *_groups_of(trip, trip.driver.user_id),
     )
-    if not was_notified:
-        _notify_other(trip, role)
+    _notify_other(trip, trip.driver, role, now)
     return row
 
 
@@ -204,12 +201,14 @@ def page_of(trip: Trip) -> str:
     return reverse("trips:messages", args=[trip.pk])
 
 
-def _notify_other(trip: Trip, role: Role) -> None:
+def _notify_other(trip: Trip, driver: Driver, role: Role, now: dt.datetime) -> None:
     """Notify the other side, without the text: a push is shown on a locked screen."""
-    if trip.driver is None:
-        return
     from_driver = role == Role.DRIVER
-    writer, reader = (trip.driver.user, trip.organiser) if from_driver else (trip.organiser, trip.driver.user)
+    writer, reader = (driver.user, trip.organiser) if from_driver else (trip.organiser, driver.user)
+    # Not for one of the driver before, whose conversation it was.
+    since = max(now - NOTIFIED_AGAIN_AFTER, trip.driver_since)
+    if notifications.is_unread_behind(reader.pk, page_of(trip), since=since):
+        return
     notifications.notify(
         reader,
         gettext_lazy("New message"),

@@ -77,9 +77,29 @@ def quote_classes(user: User | None, request: BookingRequest, *, address: str, k
         limits.count_call("quote", f"address:{address}", setting="guest_quotes_per_min")
     else:
         limits.count_call_of(user, "quote", "light_per_min")
+    return _quote_classes(user, request, kept_token)
+
+
+def quote_booking(user: User, request: BookingRequest) -> Quotes:
+    """Return what `quote_classes` does, for a request that could be booked as it is; nothing is booked.
+
+    Raises:
+        InvalidInput: a field is wrong
+        TooManyRequests: more than `light_per_min`
+    """
+    limits.count_call_of(user, "quote", "light_per_min")
+    return _quote_classes(user, request, "", is_bookable=True)
+
+
+def _quote_classes(user: User | None, request: BookingRequest, kept_token: str, *, is_bookable: bool = False) -> Quotes:
+    """`is_bookable`: what is wrong beside the price is refused as well (InvalidInput)."""
     policies = Policies.current()
     now = database_now()
-    problems = _check(request, policies.settings, now)
+    problems: list[str] = []
+    if is_bookable:
+        check_request(request, policies.settings, now)
+    else:
+        problems = _check(request, policies.settings, now)
     trip = _imagine_trip(user, request, settings=policies.settings, now=now)
     waits = {} if request.departure_at else _find_waits(trip, request, policies)
     user_id = user.pk if user else None

@@ -3,6 +3,7 @@
 from functools import partial
 
 from django.urls import reverse
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -45,7 +46,8 @@ def _review_trip(driver_id: int, trip_id: int) -> None:
         notify(
             trip.organiser,
             gettext_lazy("Your driver comes in another vehicle"),
-            message=f"{driver.user.short_name} · {driver.vehicle}",
+            # Written out in the language of whom it is for.
+            message=format_lazy("{} · {}", driver.user.short_name, driver.vehicle),
             audience="passenger",
             priority="high",
             action_url=f"/trips/{trip.pk}/",

@@ -16,10 +16,9 @@ from stepper.templatetags.units import in_language
 
 from . import access, boarding, cards, legs
 from .booking_requests import MOST_STOPS, SEATS, TRAVELLER_NAME, BookingRequest, Traveller
-from .kept_quotes import TOKEN_LENGTH, KeptQuote
+from .kept_quotes import TOKEN_LENGTH
 from .models import Rating, Trip, TripLeg, Wish
 from .models.wishes import CODE_LENGTH
-from .pricing import Quote
 from .ratings import LARGEST_TIP
 from .states import ASSIGNED, CancelReason, TripStatus, VehicleClass
 
@@ -143,26 +142,6 @@ class PostponeSerializer(serializers.Serializer[Any]):
 # Answered
 
 
-class QuoteSerializer(serializers.Serializer[Quote]):
-    distance_km = serializers.FloatField()
-    duration_min = serializers.IntegerField()
-    zone = serializers.CharField()
-    base = serializers.IntegerField()
-    distance_fare = serializers.IntegerField()
-    multiplier = serializers.FloatField()
-    fare = serializers.IntegerField()
-    platform_fee = serializers.IntegerField()
-    driver_earnings = serializers.IntegerField()
-    seat_price = serializers.IntegerField()
-
-
-class KeptQuoteSerializer(serializers.Serializer[KeptQuote]):
-    """What a booking sends back as `quote` to get the price, and until when it gets it."""
-
-    quote = serializers.CharField(source="token")
-    kept_until = InstantField(source="until")
-
-
 class WishSerializer(serializers.ModelSerializer[Wish]):
     name = serializers.SerializerMethodField()
 
@@ -184,7 +163,7 @@ class RatingGivenSerializer(serializers.ModelSerializer[Rating]):
 
 
 class LegSerializer(serializers.ModelSerializer[TripLeg]):
-    """A former leg of a trip. Rows come from trips.legs.legs_of."""
+    """A former leg of a trip as `viewer` (in the context) may see it. Rows come from trips.legs.legs_of."""
 
     driver = serializers.SerializerMethodField()
     vehicle = serializers.SerializerMethodField()
@@ -193,8 +172,8 @@ class LegSerializer(serializers.ModelSerializer[TripLeg]):
     started_at = InstantField()
     ended_at = InstantField()
     distance_km = serializers.FloatField(source="km")
-    platform_fee = serializers.IntegerField(source="fee")
-    driver_earnings = serializers.IntegerField(source="earned")
+    platform_fee = serializers.SerializerMethodField()
+    driver_earnings = serializers.SerializerMethodField()
 
     class Meta:
         model = TripLeg
@@ -219,6 +198,14 @@ class LegSerializer(serializers.ModelSerializer[TripLeg]):
     def get_vehicle(self, leg: TripLeg) -> dict[str, Any]:
         card: dict[str, Any] = msgspec.to_builtins(cards.vehicle_card(leg.vehicle))
         return card
+
+    # Null to all but staff: what a former driver earned concerns neither the passenger nor the driver after them.
+
+    def get_platform_fee(self, leg: TripLeg) -> int | None:
+        return leg.fee if self.context["viewer"].may_see_trips else None
+
+    def get_driver_earnings(self, leg: TripLeg) -> int | None:
+        return leg.earned if self.context["viewer"].may_see_trips else None
 
 
 class TripSerializer(serializers.ModelSerializer[Trip]):
@@ -253,6 +240,9 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
     arrival_confirmed = serializers.SerializerMethodField()
     # What is wrong with the driver's way to the pickup, and since when; null: nothing.
     stall = serializers.SerializerMethodField()
+    # How the fare is split; null to passengers.
+    platform_fee = serializers.SerializerMethodField()
+    driver_earnings = serializers.SerializerMethodField()
     # Of a reason that the passenger chose the others on the trip read no words, and not that the driver asked for it.
     cancel_code = serializers.SerializerMethodField()
     cancel_reason = serializers.SerializerMethodField()
@@ -369,7 +359,7 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
         return msgspec.to_builtins(cards.vehicle_card(trip.vehicle)) if trip.vehicle else None
 
     def get_legs(self, trip: Trip) -> list[dict[str, Any]]:
-        return [LegSerializer(leg).data for leg in self._legs.get(trip.pk, ())]
+        return [LegSerializer(leg, context=self.context).data for leg in self._legs.get(trip.pk, ())]
 
     @cached_property
     def _legs(self) -> dict[int, list[TripLeg]]:
@@ -401,6 +391,15 @@ class TripSerializer(serializers.ModelSerializer[Trip]):
         concerned = trip.organiser_id == viewer.pk or access.drives(self._viewer, trip) or viewer.may_see_trips
         tip: int | None = trip.tip_noted if concerned else None  # type: ignore[attr-defined]
         return tip
+
+    def get_platform_fee(self, trip: Trip) -> int | None:
+        return trip.platform_fee if self._sees_split(trip) else None
+
+    def get_driver_earnings(self, trip: Trip) -> int | None:
+        return trip.driver_earnings if self._sees_split(trip) else None
+
+    def _sees_split(self, trip: Trip) -> bool:
+        return access.drives(self._viewer, trip) or self._viewer.may_see_trips
 
     def get_boarding_code_required(self, trip: Trip) -> bool:
         if not trip.boarding_code:

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from stepper.accounts.sign_in import client_address
 from stepper.errors import DomainError, NotFound, TooManyRequests
-from stepper.models import User
+from stepper.models import ServiceSettings, User
 from stepper.web.refusals import over_limit, with_retry_after
 from stepper.web.requests import SignedInRequest
 
@@ -93,6 +93,9 @@ def shared_trip(request: HttpRequest, token: str) -> HttpResponse:
         response = render(request, "trips/shared_ended.html", {"refusal": error}, status=410)
     else:
         context = {"shared": SharedTrip(share.trip), "token": token, "socket_language": get_language()}
+        if share.sent_to:
+            # Whoever travels without an account needs help as others do.
+            context["emergency_number"] = ServiceSettings.current().emergency_number
         response = render(request, "trips/shared.html", context)
     # The address is the permission: map tiles and pages that it leads to get the origin only.
     response["Referrer-Policy"] = "strict-origin"

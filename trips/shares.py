@@ -1,5 +1,6 @@
 """Sharing a trip: a link with which family watch it live without an account, until it ends or the link is revoked."""
 
+import enum
 import hashlib
 import secrets
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from realtime import groups
 from realtime.outbox import refresh_permissions
@@ -28,6 +30,14 @@ from .states import FINISHED, BookingStatus
 MOST_LINKS = 5
 # Openings and searches by strangers, each minute and address: a mobile carrier is one address.
 OPENED_PER_MIN = 120
+
+
+class TravellerLink(enum.Enum):
+    """How somebody for whom another person books gets a link to the trip."""
+
+    SENT = "sent"  # by SMS, with the booking
+    UNPROVEN = "unproven"  # it would be, but that the number of who books is not proven
+    SHARED = "shared"  # no SMS can be sent: who booked makes one on the trip's page
 
 
 class NewShare(NamedTuple):
@@ -90,8 +100,15 @@ def _add(trip: Trip, user: User, sent_to: str = "") -> NewShare:
 
 def sends_links_for(user: User) -> bool:
     """Say whether those whom the user books for get a link by SMS: they do where the user's own number is proven."""
-    is_known = user.may_steer_trips or user.has_verified_phone
-    return is_known and bool(settings.PUBLIC_URL) and sending.is_offered()
+    return link_for_traveller(user) is TravellerLink.SENT
+
+
+def link_for_traveller(user: User | None) -> TravellerLink:
+    """Say how those whom the user books for come to a link. None: somebody who has not signed in yet."""
+    if not (settings.PUBLIC_URL and sending.is_offered()):
+        return TravellerLink.SHARED
+    is_known = user is not None and (user.may_steer_trips or user.has_verified_phone)
+    return TravellerLink.SENT if is_known else TravellerLink.UNPROVEN
 
 
 def end_sent_link(trip: Trip) -> None:
@@ -220,7 +237,8 @@ def share_by_token(token: str) -> TripShare:
 
 
 def link_ended() -> NotFound:
-    return NotFound("share.ended", _("This link does not work any more: the trip is over or it was ended."))
+    # A socket says it in the language of its page, which is not that of the thread.
+    return NotFound("share.ended", gettext_lazy("This link does not work any more: the trip is over or it was ended."))
 
 
 def open_share(token: str, network: str) -> TripShare:

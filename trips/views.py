@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Page, Paginator
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from drivers import documents
+from stepper.db.keyset import ListPage, page_by_instant
 from stepper.errors import DomainError, InvalidInput, NotFound, Text, TooManyRequests
 from stepper.models import User
 from stepper.web.refusals import tell, with_retry_after
@@ -30,12 +31,16 @@ from .share_views import share_context
 from .states import DRIVING, FINISHED, TripStatus
 
 PAST_PER_PAGE = 10
-ACTIVE_SHOWN = 50
+ACTIVE_PER_PAGE = 50
 
 
-def active_trips(user: User) -> QuerySet[Trip]:
-    """Return the unfinished trips that somebody booked or has seats on, the next departure first."""
-    return access.list_booked_by(user).for_page().unfinished().order_by("departure_at", "pk")[:ACTIVE_SHOWN]
+def active_trips(user: User, after: str = "") -> ListPage:
+    """Return a page of the unfinished trips that somebody booked or has seats on, the next departure first.
+
+    `after`: the `more` of the page before; "": the first page.
+    """
+    active = access.list_booked_by(user).for_page().unfinished()
+    return page_by_instant(active, "departure_at", after, latest_first=False, size=ACTIVE_PER_PAGE)
 
 
 def trip_at_hand(user: User) -> Trip | None:
@@ -83,15 +88,27 @@ def trips(request: SignedInRequest) -> HttpResponse:
     shown = request.GET.get("show", "")
     if shown not in PAST_FILTERS:
         shown = ""
-    return render(request, "trips/list.html", list_context(request.user, request.GET.get("page"), shown))
+    after = request.GET.get("after", "")
+    return render(request, "trips/list.html", list_context(request.user, request.GET.get("page"), shown, after))
 
 
-def list_context(user: User, page: str | int | None, shown: str = "") -> dict[str, object]:
-    """Return what the regions of "my trips" read. `shown`: one of PAST_FILTERS."""
-    active, past = list(active_trips(user)), past_trips(user, page, shown)
+def list_context(user: User, page: str | int | None, shown: str = "", after: str = "") -> dict[str, object]:
+    """Return what the regions of "my trips" read. `shown`: one of PAST_FILTERS; `after`: as for `active_trips`."""
+    active = active_trips(user, after)
+    if after and not active.rows:
+        # The last of them were driven or cancelled meanwhile.
+        active, after = active_trips(user), ""
+    past = past_trips(user, page, shown)
     past.object_list = list(past.object_list)
-    trip_messages.set_unread(user, [*active, *past.object_list])
-    return {"active": active, "past": past, "shown": shown, "filters": PAST_FILTERS}
+    trip_messages.set_unread(user, [*active.rows, *past.object_list])
+    return {
+        "active": active.rows,
+        "more": active.more,
+        "after": after,
+        "past": past,
+        "shown": shown,
+        "filters": PAST_FILTERS,
+    }
 
 
 @never_cache

@@ -33,7 +33,8 @@ class PositionRelay:
             if for_trip:
                 self._send(ride.group, ride.group, fix, frame)
             if for_links:
-                self._send(ride.shared_group, ride.shared_group, fix, shared_location(frame, ride.trip_id))
+                shared = shared_location(frame, ride.trip_id, ride.since)
+                self._send(ride.shared_group, ride.shared_group, fix, shared)
         if self._is_watched(groups.STAFF):
             self._send(groups.STAFF, f"driver.{fix.driver_id}", fix, _frame(fix, None, NO_ETA))
 

@@ -11,7 +11,7 @@ from stepper.db.clock import database_now
 from stepper.models import ServiceSettings
 from trips import eta
 from trips.models import Trip
-from trips.states import ABOARD, DRIVING
+from trips.states import ABOARD, DRIVING, TripStatus
 
 
 def tracked_trip(trip: Trip, settings: ServiceSettings) -> TrackedTrip:
@@ -21,8 +21,9 @@ def tracked_trip(trip: Trip, settings: ServiceSettings) -> TrackedTrip:
         trip_id=trip.pk,
         leg=trip.leg,
         is_driven=trip.status in DRIVING,
+        is_at_pickup=trip.status == TripStatus.DRIVER_ARRIVED,
         is_aboard=trip.status in ABOARD,
-        since=trip.accepted_at or trip.created_at,
+        since=trip.driver_since,
         pickup=(trip.pickup_lat, trip.pickup_lng),
         tracked_from=opens_at(trip, settings),
         group=groups.trip(trip.pk),
@@ -74,11 +75,14 @@ def location_frame(
 NO_ETA = events.Eta()
 
 
-def shared_location(frame: events.DriverLocationUpdated, trip_id: int) -> events.SharedLocation:
-    """Return what of a position goes to those who watch the trip by a link."""
+def shared_location(
+    frame: events.DriverLocationUpdated, trip_id: int, driver_since: dt.datetime
+) -> events.SharedLocation:
+    """Return what of a position goes to those who watch the trip by a link. `driver_since`: TrackedTrip.since."""
     return events.SharedLocation(
         timestamp=frame.timestamp,
         trip_id=trip_id,
+        driver_since=driver_since,
         lat=frame.lat,
         lng=frame.lng,
         heading_deg=frame.heading_deg,
@@ -100,6 +104,10 @@ def eta_for(point: events.Point, ride: TrackedTrip, now: dt.datetime) -> events.
     if ride.is_aboard:
         return events.Eta(None, wait_min)
     until_departure_min = math.ceil((ride.departure_at - now) / dt.timedelta(minutes=1))
+    if ride.is_at_pickup:
+        # The next stop is the dropoff, so a delay is one of that.
+        on_time_min = max(0, until_departure_min) + ride.trip_min
+        return events.Eta(drive_min, eta.with_delay(on_time_min, ride.delayed_until, now))
     return events.Eta(wait_min, max(wait_min, until_departure_min) + ride.trip_min)
 
 

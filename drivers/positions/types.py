@@ -31,6 +31,7 @@ class TrackedTrip(Struct, frozen=True, gc=False):
     leg: int
     # Whether the driver's fixes are added to its trail.
     is_driven: bool
+    is_at_pickup: bool
     is_aboard: bool
     pickup: LatLng
     # When its driver got it: earlier fixes are not of this trip.

@@ -1,5 +1,6 @@
 """Notifications: a row to keep, handed to every channel; the count of unread ones, reading them."""
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -144,9 +145,18 @@ def mark_all_read(user_id: int, category: str = "") -> int:
     return changed
 
 
+def _unread_behind(user_id: int, action_url: str) -> QuerySet[Notification]:
+    return _shown_to(user_id).filter(read_at__isnull=True, action_url=action_url)
+
+
+def is_unread_behind(user_id: int, action_url: str, *, since: dt.datetime) -> bool:
+    """Say whether the user has an unread notification that leads to a page and is not older than `since`."""
+    return _unread_behind(user_id, action_url).filter(created_at__gte=since).exists()
+
+
 def mark_read_behind(user_id: int, action_url: str) -> None:
     """Mark the user's notifications that lead to a page as read: they have seen what these are about."""
-    unread = _shown_to(user_id).filter(read_at__isnull=True, action_url=action_url)
+    unread = _unread_behind(user_id, action_url)
     ids = list(unread.values_list("pk", flat=True))
     if ids:
         unread.update(read_at=timezone.now())

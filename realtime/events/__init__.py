@@ -1,8 +1,8 @@
 """The event contract: every frame between server and clients as a typed, immutable struct.
 
 Imports neither models nor Django. The JSON frame, the dashboards' fragments and docs/protocol.md come from these.
-Server to client frames form one tagged union (`Frame`, in frames.py and answers.py), client commands another
-(`Command`, in commands.py); the tag is the `type` of the envelope. This module encodes and decodes them.
+Server to client frames form one tagged union (`Frame`, in frames.py, locations.py and answers.py), client commands
+another (`Command`, in commands.py); the tag is the `type` of the envelope. This module encodes and decodes them.
 """
 
 from collections.abc import Callable
@@ -44,12 +44,10 @@ from realtime.events.frames import (
     CallAnnounced,
     DocumentState,
     DriverFilters,
-    DriverLocationUpdated,
     DriverPart,
     DriverUpdated,
     Durable,
     DurableFrame,
-    Eta,
     Frame,
     Notification,
     NotificationDriver,
@@ -60,9 +58,7 @@ from realtime.events.frames import (
     OfferCreated,
     OfferEnd,
     OfferExpired,
-    OpsMap,
     Page,
-    SharedLocation,
     SharedTripUpdated,
     Side,
     TripMessageCreated,
@@ -73,6 +69,7 @@ from realtime.events.frames import (
     TripSnapshot,
     TripStatusUpdated,
 )
+from realtime.events.locations import DriverLocationUpdated, Eta, OpsMap, SharedLocation
 from realtime.events.parts import DriverCard, Place, Stop, VehicleCard, Wish
 
 __all__ = [

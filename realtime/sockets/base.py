@@ -281,6 +281,10 @@ class SocketConsumer(ForwardingConsumer):
     def _language(self) -> str:
         return self.identity.language if hasattr(self, "identity") else "en"
 
+    async def _refuse(self, error: DomainError, code: int) -> None:
+        await self._send_frame(error_frame(error, None, self._language))
+        await self._close(code)
+
     async def _send_error(self, code: str, message: Any, ref: str | None = None) -> None:
         with override(self._language):
             await self._send_frame(events.Error(code=code, message=str(message), ref=ref))

@@ -29,7 +29,6 @@ from realtime.sockets.close_codes import (
     CLOSE_SUSPENDED,
     CLOSE_TRY_AGAIN,
 )
-from realtime.sockets.errors import error_frame
 from realtime.sockets.writer import SocketWriter
 from stepper.db.transactions import run_in_thread
 from stepper.errors import DomainError, NotPermitted, NotSignedIn
@@ -351,8 +350,8 @@ class ForwardingConsumer(AsyncConsumer):
         await self._writer.close(code)
 
     async def _refuse(self, error: DomainError, code: int) -> None:
-        await self._send_frame(error_frame(error))
-        await self._close(code)
+        """Say in the client's language why it is sent away, and close."""
+        raise NotImplementedError
 
 
 def _may_change_driver(message: dict[str, Any]) -> bool:

@@ -55,8 +55,12 @@ def _identify(scope: dict[str, Any]) -> Guest:
     wanted = scope["url_route"]["kwargs"]
     share = shares.share_by_token(wanted["token"])
     limits.spend("socket.open", f"share.{share.pk}", most=settings.SOCKETS_OPENED_PER_MIN)
-    language = wanted["language"] if wanted["language"] in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
-    return Guest(share_id=share.pk, trip_id=share.trip_id, language=language, expires_at=_next_time())
+    return Guest(share_id=share.pk, trip_id=share.trip_id, language=_language_of(scope), expires_at=_next_time())
+
+
+def _language_of(scope: dict[str, Any]) -> str:
+    wanted: str = scope["url_route"]["kwargs"]["language"]
+    return wanted if wanted in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
 
 
 def _is_end(frame: str) -> bool:
@@ -73,7 +77,7 @@ def _last_location(trip_id: int) -> events.SharedLocation | None:
     if trip is None:
         return None
     frame = commands.location_of(trip, commands.current_settings())
-    return tracking.shared_location(frame, trip_id) if frame else None
+    return tracking.shared_location(frame, trip_id, trip.driver_since) if frame else None
 
 
 class SharedTripPageConsumer(PageConsumer):
@@ -96,6 +100,11 @@ class SharedTripPageConsumer(PageConsumer):
     @property
     def user_id(self) -> None:
         return None
+
+    @property
+    def _language(self) -> str:
+        """That of the page, also where its link has ended before it was known whose it is."""
+        return _language_of(self.scope)
 
     async def forward(self, message: dict[str, Any]) -> None:
         """Draw a change; the last one says that the trip is over, which its link does not outlive."""

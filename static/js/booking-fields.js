@@ -1,4 +1,6 @@
-// The booking form's fields beside its places: the price as one types, "later", errors that end when they are corrected.
+// The booking form's fields beside its places: the price as one types, "later", errors that end with those of other fields.
+
+import { forgetErrors } from "./htmx-config.js";
 
 const form = document.getElementById("booking-form");
 const later = document.getElementById("later");
@@ -19,17 +21,13 @@ function askPrice(after_ms = 0) {
 }
 
 function forget(name) {
-  for (const input of form.querySelectorAll(`[name=${name}]`)) {
-    input.removeAttribute("aria-invalid");
-    input.closest(".field")?.querySelectorAll(".field__error").forEach((error) => error.remove());
-  }
+  forgetErrors(form.querySelector(`[name=${name}]`));
 }
 
 function changed({ target, type }) {
   const { name } = target;
-  // A place is corrected when one is chosen (places know when), not by the first letter.
   if (!name || target.closest(".combobox")) return;
-  [name, ...(TOGETHER[name] ?? [])].forEach(forget);
+  TOGETHER[name]?.forEach(forget);
   if (name.startsWith("departure_")) later.dataset.chosen = "";
   if (name === "departure") later.hidden = target.value !== "later";
   if (PRICED.includes(name)) askPrice(type === "input" ? TYPING_MS : 0);

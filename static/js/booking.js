@@ -1,5 +1,6 @@
 // Booking: pickup, stops and dropoff by name (places.js), on the map or at the own position; the price as it changes.
 
+import { forgetErrors } from "./htmx-config.js";
 import { locateOnPress } from "./locating.js";
 import { TripMap } from "./map.js";
 import { PlaceField } from "./places.js";
@@ -132,7 +133,7 @@ export function showPlaces() {
   for (const field of Object.values(sides)) {
     field.stop();
     field.close();
-    field.forgetError();
+    forgetErrors(field.input);
     if (field.value) pin(field, { lat: field.value[0], lng: field.value[1], name: field.input.value });
     else map.remove(field.side);
   }

@@ -250,6 +250,13 @@ document.addEventListener(
 form.addEventListener("htmx:beforeRequest", (event) => {
   if (event.detail.elt === form) event.detail.xhr.call = current();
 });
+// Marks the fields that a refusal names; whoever works by the keyboard goes on at the first of them.
+function markWrong(names) {
+  const marked = names.map((name) => fields[name]).filter((field) => field?.offsetParent);
+  marked.forEach((field) => field.setAttribute("aria-invalid", "true"));
+  marked[0]?.focus();
+}
+
 // The answer belongs to the call that was sent, which may not be in front any more.
 resultBox.addEventListener("htmx:beforeSwap", (event) => {
   const { call } = event.detail.xhr;
@@ -272,7 +279,8 @@ resultBox.addEventListener("htmx:afterSwap", (event) => {
     store();
     return;
   }
-  const { key } = resultBox.querySelector("[data-key]")?.dataset ?? {};
+  const { key, wrong } = resultBox.querySelector("[data-key]")?.dataset ?? {};
+  markWrong(wrong?.split(" ") ?? []);
   if (key) {
     call.key = key;
     fields.request_key.value = key;

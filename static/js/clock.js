@@ -56,10 +56,16 @@ export function serverTime(stamped) {
 export function timeOfDay(ms, zone) {
   const timeZone = zone || undefined;
   const time = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone }).format(ms);
-  const day = new Intl.DateTimeFormat("en-CA", { dateStyle: "short", timeZone });
-  if (day.format(ms) === day.format(serverNow())) return time;
-  const date = new Intl.DateTimeFormat(document.documentElement.lang || "en", { day: "numeric", month: "short", timeZone });
-  return `${time}, ${date.format(ms)}`;
+  const calendar = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "numeric", year: "numeric", timeZone });
+  const [day, month, year] = calendar.format(ms).split("/");
+  const today = calendar.format(serverNow());
+  if (today === `${day}/${month}/${year}`) return time;
+  const words = document.documentElement.dataset;
+  const date = (today.endsWith(`/${year}`) ? words.date : words.dateYear)
+    .replace("{day}", Number(day))
+    .replace("{month}", words.months.split("|")[month - 1])
+    .replace("{year}", year);
+  return `${time}, ${date}`;
 }
 
 // The page says when the server rendered it, which is right to within the transfer until the socket says better.

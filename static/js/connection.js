@@ -58,8 +58,15 @@ function state() {
   return refused || !navigator.onLine || Date.now() - lostAt >= OFFLINE_AFTER_MS ? "offline" : "waiting";
 }
 
+// A link to a shared trip has ended: nothing more comes, and nothing is wrong.
+let isOver = false;
+document.addEventListener("stepper:frame", ({ detail }) => {
+  isOver ||= detail.type === "error" && detail.code === "share.ended";
+  if (isOver && label) label.hidden = true;
+});
+
 function show() {
-  if (!label || !socket) return;
+  if (!label || !socket || isOver) return;
   const current = state();
   // The time is formatted only where it is shown: that takes longer than the rest of this, which runs with every frame.
   const words = current === "offline" ? `${label.dataset.offline} ${timeOfDay(lostAtServer, label.dataset.zone)}` : label.dataset[current];

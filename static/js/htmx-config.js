@@ -1,24 +1,50 @@
-// How htmx behaves here: answers that are refusals are shown, fragments for regions this page lacks are dropped.
+// How htmx and forms behave here: answers that are refusals are shown, fragments for regions this page lacks are dropped.
 //
 // Answers of the server that htmx should show although they are refusals: forms with errors at their fields,
 // a lost race, a limit. Everything else of 400 and above becomes one line at the bottom of the page.
 
 import { toast } from "./notifications.js";
 
-// One socket feeds pages that show different regions (the bell is everywhere, the list of trips is not).
+// One socket feeds pages that show different regions (the bell is everywhere, the list of trips is not), and mostly says
+// again what a page that was just loaded shows: what is lacking or the same costs no swap.
 htmx.defineExtension("present", {
-  transformResponse(text) {
+  transformResponse(text, xhr) {
     if (!text.includes("hx-swap-oob")) return text;
     const template = document.createElement("template");
     template.innerHTML = text;
-    const lacking = [...template.content.querySelectorAll("[hx-swap-oob]")].filter((element) => {
-      const [, selector] = element.getAttribute("hx-swap-oob").split(/:(.+)/);
-      return !document.querySelector(selector || `#${CSS.escape(element.id)}`);
+    const needless = [...template.content.querySelectorAll("[hx-swap-oob]")].filter((element) => {
+      const [how, selector] = element.getAttribute("hx-swap-oob").split(/:(.+)/);
+      const target = selector ? document.querySelector(selector) : document.getElementById(element.id);
+      // The answer to a form may take back what was typed into an equal one.
+      return !target || (!xhr && how === "true" && !selector && isShown(element, target));
     });
-    lacking.forEach((element) => element.remove());
-    return lacking.length ? template.innerHTML : text;
+    needless.forEach((element) => element.remove());
+    return needless.length ? template.innerHTML : text;
   },
 });
+
+function isShown(element, target) {
+  if (target.dataset.keyed) return isSameList(element, target);
+  const [incoming, shown] = [element, target].map((each) => {
+    // In the template's document, which loads no pictures.
+    const copy = element.ownerDocument.importNode(each, true);
+    // A page's forms have the token, those of the socket do not: requests name it in their head.
+    copy.querySelectorAll("[name=csrfmiddlewaretoken]").forEach((input) => input.remove());
+    copy.querySelectorAll("[hx-preserve]").forEach((kept) => kept.removeAttribute("hx-preserve"));
+    ["hx-swap-oob", "hx-preserve"].forEach((name) => copy.removeAttribute(name));
+    copy.normalize();
+    return copy;
+  });
+  return incoming.isEqualNode(shown);
+}
+
+/** Says whether two lists have the same nodes, each in the same revision, in the same order. */
+export function isSameList({ children: some }, { children: others }) {
+  return some.length === others.length && [...some].every(({ dataset }, at) => {
+    const { key, rev } = others[at].dataset;
+    return dataset.key === key && dataset.rev && dataset.rev === rev;
+  });
+}
 
 const SHOWN = [400, 404, 409, 422, 429];
 
@@ -67,6 +93,16 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 document.addEventListener("htmx:afterRequest", (event) => {
   event.detail.requestConfig.triggeringEvent?.submitter?.removeAttribute("aria-busy");
 });
+/** Takes back what is said to be wrong with a field, or with the group of fields that it belongs to. */
+export function forgetErrors(input) {
+  const field = input.closest("[data-message-form], .hours__day") ?? input.closest(".field, fieldset");
+  if (!field) return;
+  [field, ...field.querySelectorAll("[aria-invalid]")].forEach((wrong) => wrong.removeAttribute("aria-invalid"));
+  // Those with an id are places for what the server says next.
+  field.querySelectorAll(".field__error:not([data-unsent])").forEach((error) => (error.id ? error.replaceChildren() : error.remove()));
+}
+// Whether it is right now, the server says; a place is corrected when one is chosen, not by the first letter.
+document.addEventListener("input", ({ target }) => target.closest(".combobox") || forgetErrors(target));
 // A plain form that is on its way is not sent twice.
 document.addEventListener("submit", (event) => {
   const form = event.target;

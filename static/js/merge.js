@@ -11,6 +11,7 @@
 // on its way) and .offer-gone (saying why it went) are not removed by a list.
 
 import { hold } from "./hold.js";
+import { isSameList } from "./htmx-config.js";
 
 const SAVED = ".filters__saved";
 
@@ -69,16 +70,11 @@ function replaceList(list, incoming, whole) {
   }
 }
 
-function isSame(node, other) {
-  return node.dataset.key === other.dataset.key && node.dataset.rev && node.dataset.rev === other.dataset.rev;
-}
-
 function mergeList(list, fragment) {
   const whole = fragment.querySelector(`#${list.id}`);
   const incoming = [...(whole ?? fragment).children];
-  const { children } = list;
-  // Mostly so after a connect: nothing to lay out anew.
-  if (whole && incoming.length === children.length && incoming.every((node, at) => isSame(node, children[at]))) return;
+  // Nothing to lay out anew.
+  if (whole && isSameList(whole, list)) return;
   const release = hold(list);
   if (whole) replaceList(list, incoming, list.dataset.keyed === "all");
   else add(list, incoming);

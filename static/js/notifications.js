@@ -37,8 +37,8 @@ if (box) new MutationObserver(adopt).observe(box, { childList: true });
 adopt();
 
 // Something came or was read elsewhere: a list that is open shows it. Only what comes over the socket, since the answer to
-// a press has the list with it.
-document.addEventListener("htmx:wsAfterMessage", (event) => {
+// a press has the list with it. Asked before the message loses what the page shows already: the number may be the same.
+document.addEventListener("htmx:wsBeforeMessage", (event) => {
   if (!String(event.detail.message).includes('id="notification-badge"')) return;
   document.querySelectorAll("[data-refresh]").forEach((list) => {
     if (!list.closest("details:not([open])")) htmx.trigger(list, "refresh");

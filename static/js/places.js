@@ -6,6 +6,8 @@
 //   renamed(field, place): only its name  focused(field)
 //   field.value -> [lat, lng] or null     field.setPoint(lat, lng): a press on the map, or the own position
 
+import { forgetErrors } from "./htmx-config.js";
+
 const WAIT_MS = 150;
 const PRECISION = 1e5;
 
@@ -67,7 +69,7 @@ export class PlaceField {
     this.write(place);
     this.hidden("lat").value = place.lat;
     this.hidden("lng").value = place.lng;
-    this.forgetError();
+    forgetErrors(this.input);
     this.hooks.chosen(this, place);
   }
 
@@ -107,21 +109,16 @@ export class PlaceField {
   /** Takes over what another field has, its error with it gone. */
   copy(other) {
     this.stop();
-    this.forgetError();
+    forgetErrors(this.input);
     this.input.value = other.input.value;
     for (const name of ["address", "lat", "lng"]) this.hidden(name).value = other.hidden(name).value;
   }
 
   empty() {
     this.stop();
-    this.forgetError();
+    forgetErrors(this.input);
     this.input.value = "";
     for (const name of ["address", "lat", "lng"]) this.hidden(name).value = "";
-  }
-
-  forgetError() {
-    this.input.removeAttribute("aria-invalid");
-    document.getElementById(`${this.side}-error`)?.remove();
   }
 
   choose(place) {

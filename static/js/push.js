@@ -1,8 +1,8 @@
 // The switch of pushes for this browser: [data-push] with data-key (the service's key), data-subscribed, data-url and
 // texts for what the browser refuses; [data-push-state] says how it stands.
 
-import { pushesOf, setPushesOf } from "./pushes.js";
 import { account } from "./queue.js";
+import { pushesOf, setPushesOf } from "./signed-out.js";
 
 const box = document.querySelector("[data-push]");
 const toggle = box?.querySelector("[data-testid='push-toggle']");

@@ -6,11 +6,42 @@
 // A page that does not know whose it is (the offline page) changes nothing. In the page: form[data-signs-out], and
 // [data-waits] to be shown where something waits.
 
-import { forgetPushes, pushesOf } from "./pushes.js";
 import { account, countLeft, forgetAll, forgetOthers, isUsed } from "./queue.js";
 
 const key = "stepper:signing-out-at";
+// Which account turned pushes on in this browser.
+const PUSHES_OF = "stepper:pushes-of";
 const SIGNING_OUT_MS = 60_000;
+
+/** The account that turned pushes on here; null: nobody. */
+export function pushesOf() {
+  try {
+    const kept = localStorage.getItem(PUSHES_OF);
+    return kept === null ? null : Number(kept);
+  } catch {
+    return null;
+  }
+}
+
+/** Remembers who turned pushes on here; null: nobody any more. */
+export function setPushesOf(account) {
+  try {
+    if (account === null) localStorage.removeItem(PUSHES_OF);
+    else localStorage.setItem(PUSHES_OF, String(account));
+  } catch {
+    // Without storage pushes are turned on anew after each sign-in.
+  }
+}
+
+/** Ends the browser's subscription and closes what is shown; `forGood`: who turned them on has to do so again. */
+export async function forgetPushes(forGood) {
+  if (forGood) setPushesOf(null);
+  const registration = await navigator.serviceWorker?.getRegistration();
+  if (!registration) return;
+  for (const shown of await registration.getNotifications()) shown.close();
+  const subscription = await registration.pushManager?.getSubscription();
+  await subscription?.unsubscribe();
+}
 
 document.addEventListener("submit", (event) => {
   if (event.target.matches("form[data-signs-out]")) sessionStorage.setItem(key, String(Date.now()));

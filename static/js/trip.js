@@ -69,8 +69,7 @@ function follow() {
 function kmText(km) {
   // As the filter `km` writes it on the server.
   if (km >= 9.95) return panel().dataset.km.replace("{km}", String(Math.round(km)).replace(/\B(?=(\d{3})+$)/g, "\u202f"));
-  const number = new Intl.NumberFormat(document.documentElement.lang, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-  return panel().dataset.km.replace("{km}", number.format(Math.max(0.1, km)));
+  return panel().dataset.km.replace("{km}", Math.max(0.1, km).toFixed(1).replace(".", panel().dataset.decimal));
 }
 
 function minutesText(minutes) {
@@ -129,8 +128,10 @@ document.addEventListener("stepper:frame", ({ detail: frame }) => {
   if (frame.type === "error" && frame.code === "share.ended") endShared(frame.message);
   if (!LOCATIONS.has(frame.type) || String(frame.trip_id) !== box.dataset.trip) return;
   const { driver, target } = panel().dataset;
-  // What is still on its way from a driver who has given the trip back. A link's frames do not say whose they are.
-  if (!driver || (frame.driver_id && String(frame.driver_id) !== driver)) return;
+  // What is still on its way from a driver who has the trip no more. A link's frames say only since when theirs has it.
+  const whose = frame.driver_id ?? (frame.driver_since && Math.floor(Date.parse(frame.driver_since) / 1000));
+  // "1": drawn by a server of the release before, during an upgrade; take it out in the next release.
+  if (!driver || (whose && driver !== "1" && String(whose) !== driver)) return;
   const at = Date.parse(frame.recorded_at);
   // Latest wins; the last fix is replayed after a reconnect.
   if (vehicle && at < vehicle.at) return;
@@ -173,7 +174,13 @@ function movePins() {
 let shown = "";
 let drawnFor = panel().dataset.driver;
 let said = document.getElementById("trip-status").textContent;
+let version = panel().dataset.version;
 function afterSwap() {
+  if (panel().dataset.version !== version) {
+    version = panel().dataset.version;
+    // What cancelling does depends on whether a driver has accepted.
+    if (document.getElementById("cancel-dialog")?.open) htmx.trigger("#cancel-body", "trip-changed");
+  }
   const sentence = document.getElementById("trip-status").textContent;
   if (sentence !== said) document.getElementById("trip-news").textContent = sentence;
   said = sentence;

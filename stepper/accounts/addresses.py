@@ -33,6 +33,7 @@ from stepper.db.transactions import in_transaction
 from stepper.errors import Conflict, InvalidInput, NotPermitted
 from stepper.mail import sending
 from stepper.models import AddressChange, AddressCode, SecurityEventCode, User
+from stepper.staff_words import ask_staff
 
 LINK_AGE = dt.timedelta(days=1)
 CODE_AGE = dt.timedelta(minutes=10)
@@ -100,13 +101,14 @@ def pending_change(user: User) -> AddressChange | None:
 def change_of_link(user: User, token: str) -> AddressChange | None:
     """Find the change that opening this link would confirm; None: the link no longer works for this user."""
     change = pending_change(user)
-    return change if change is not None and change.token_digest == _token_digest(token) else None
+    is_right = change is not None and constant_time_compare(change.token_digest, _token_digest(token))
+    return change if is_right else None
 
 
 def require_mail() -> None:
     """Raise Conflict (mail.not_offered) where no mail can be sent."""
     if not sending.is_offered():
-        raise Conflict("mail.not_offered", _("This service sends no mail. Ask our staff."))
+        raise ask_staff(Conflict("mail.not_offered", _("This service sends no mail.")))
 
 
 def send_code(user: User) -> None:
@@ -179,16 +181,12 @@ def confirm_change(user: User, token: str) -> User:
         Conflict: address.link_invalid, the link is used, too old, replaced, somebody else's, or the address or the
             password has changed since; address.taken, another account has the address.
     """
-    stored, had_email = _change(user.pk, token)
-    if not had_email and stored.phone and stored.has_verified_phone:
-        text = _("StepperGO: your account has an e-mail now. Was it not you? Sign in and change it at once.")
-        phone_codes.tell(stored.phone.as_e164, text, language=stored.offered_language)
-    return stored
+    return _change(user.pk, token)
 
 
 @in_transaction
-def _change(user_id: int, token: str) -> tuple[User, bool]:
-    """Store the address; return the user, and whether there was one before."""
+def _change(user_id: int, token: str) -> User:
+    """Store the address and have the old one, or the phone, told; return the user."""
     user = User.objects.select_for_update().get(pk=user_id)
     user.require_active()
     change = change_of_link(user, token)
@@ -206,7 +204,10 @@ def _change(user_id: int, token: str) -> tuple[User, bool]:
     change.delete()
     if old_email != user.email:
         tell_old_address(user, old_email)
-    return user, bool(old_email)
+    if not old_email and user.phone and user.has_verified_phone:
+        text = _("StepperGO: your account has an e-mail now. Was it not you? Sign in and change it at once.")
+        phone_codes.tell(user.phone.as_e164, text, language=user.offered_language)
+    return user
 
 
 def tell_old_address(user: User, old_email: str | None) -> None:
@@ -232,9 +233,8 @@ def _invalid(message: Any) -> InvalidInput:
 
 
 def _no_proof() -> NotPermitted:
-    return NotPermitted(
-        "address.no_proof", _("We cannot check here that it is you. Ask our staff to change your e-mail.")
-    )
+    refusal = NotPermitted("address.no_proof", _("We cannot check here that it is you."))
+    return ask_staff(refusal, _("Ask our staff to change your e-mail."))
 
 
 def _wrong_proof(kind: Proof) -> InvalidInput:

@@ -2,11 +2,11 @@
 
 # Length, no list of kinds of characters (NIST SP 800-63B, ASVS 6.2); they hold wherever a password is set.
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "stepper.accounts.password_rules.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "stepper.accounts.password_rules.MaximumLengthValidator"},
     {"NAME": "stepper.accounts.password_rules.CommonPasswordValidator"},
     {
-        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "NAME": "stepper.accounts.context_words.SimilarityValidator",
         "OPTIONS": {"user_attributes": ["name", "email"]},
     },
     {"NAME": "stepper.accounts.password_rules.PhoneValidator"},

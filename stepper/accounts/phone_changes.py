@@ -116,18 +116,15 @@ def confirm_change(user: User, session: SessionBase, token: str, code: str) -> N
         NotPermitted: account.inactive.
     """
     require_confirmed(session, user)
-    phone = phone_codes.check(token, code, PhonePurpose.NEW, user)
-    old = _change(user.pk, phone)
-    if old:
-        text = _("StepperGO: your account has another phone number now. Was it not you? Tell our staff at once.")
-        phone_codes.tell(old, text, language=user.offered_language)
+    _change(user.pk, phone_codes.check(token, code, PhonePurpose.NEW, user))
 
 
 @in_transaction
-def _change(user_id: int, phone: str) -> str:
-    """Store the number, and return the one before; empty: there was none."""
+def _change(user_id: int, phone: str) -> None:
+    """Store the number, and have the one before told."""
     user = User.objects.lock_active(user_id)
-    old = user.phone.as_e164 if user.phone else ""
+    # A number that nobody has proved may be anybody's.
+    old = user.phone.as_e164 if user.phone and user.has_verified_phone else ""
     user.phone, user.phone_verified_at = phone, timezone.now()
     try:
         with transaction.atomic():
@@ -136,4 +133,6 @@ def _change(user_id: int, phone: str) -> str:
         message = _("Another account has this number. Sign in with it instead.")
         raise InvalidInput("phone.taken", message, {"code": [message]}) from error
     security_log.record(SecurityEventCode.PHONE_VERIFIED, subject_id=user.pk)
-    return old
+    if old:
+        text = _("StepperGO: your account has another phone number now.")
+        phone_codes.tell(old, text, language=user.offered_language, to_staff=phone_codes.NOT_YOU)

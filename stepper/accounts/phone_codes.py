@@ -7,6 +7,7 @@ are counts of a day in the database (`stepper.day_counts`), by the number as it 
 import datetime as dt
 import enum
 import hashlib
+import logging
 import secrets
 from typing import NamedTuple
 
@@ -27,6 +28,9 @@ from stepper.models import PhoneCode, PhonePurpose, SecurityEventCode, ServiceSe
 from stepper.models.phone_settings import parse_country_codes
 from stepper.phones import normal_phone
 from stepper.sms import sending
+from stepper.staff_words import OR_ASK, add_staff, ask_staff
+
+logger = logging.getLogger("stepper.accounts.phone_codes")
 
 CODE_AGE = dt.timedelta(minutes=10)
 CODE_DIGITS = 6
@@ -34,6 +38,12 @@ CODE_DIGITS = 6
 _TO_NUMBER, _BY_NETWORK, SMS_IN_ALL, _WRONG = "sms:number", "sms:network", "sms:all", "sms:wrong"
 # Apart from codes: nobody keeps others from signing in by having notes sent to them.
 _NOTES, _NOTES_BY = "sms:notes", "sms:notes-by"
+# Apart from both: nobody keeps an owner from hearing that the account was changed.
+_SECURITY = "sms:security"
+# That many get through whatever the setting: whoever took over an account changes more than one thing.
+_LEAST_SECURITY = 5
+
+NOT_YOU = gettext_lazy("Was it not you? Tell our staff at once:")
 
 
 class Sent(NamedTuple):
@@ -60,7 +70,7 @@ class _Tried(NamedTuple):
 def require_offered() -> None:
     """Raise Conflict (phone.not_offered) where no SMS can be sent."""
     if not sending.is_offered():
-        raise Conflict("phone.not_offered", gettext_lazy("This service sends no SMS. Ask our staff."))
+        raise ask_staff(Conflict("phone.not_offered", gettext_lazy("This service sends no SMS.")))
 
 
 def read_phone(text: str) -> str:
@@ -142,23 +152,28 @@ def _too_many_by_network(retry_after_s: int) -> TooManyRequests:
 
 
 def _too_many_in_all(retry_after_s: int) -> TooManyRequests:
-    message = gettext_lazy("We cannot send more codes today. Sign in with your password, or ask our staff.")
-    return TooManyRequests("sms.daily_limit", message, retry_after_s)
+    message = gettext_lazy("We cannot send more codes today. Sign in with your password.")
+    return ask_staff(TooManyRequests("sms.daily_limit", message, retry_after_s), OR_ASK)
 
 
-def tell(phone: str, text: Text, *, language: str) -> None:
-    """Send a number a note that its owner should have, whatever the limits say; it is counted in all."""
+def tell(phone: str, text: Text, *, language: str, to_staff: Text = "") -> None:
+    """Send a number a note of security, that its owner's account was changed; call it in the transaction of the change.
+
+    Neither codes nor other notes use up what is kept for these: none is refused because of what others had sent, and
+    none because many SMS wait. They are bounded by themselves, `sms_per_number_day` to one number, but at least five.
+    `to_staff`: what else is said where staff can be reached.
+    """
     if not sending.is_offered():
         return
-    with translation.override(language):
-        written = str(text)
-    _tell(phone, written)
-
-
-@in_transaction
-def _tell(phone: str, text: str) -> None:
+    settings = ServiceSettings.current()
+    most = max(settings.sms_per_number_day, _LEAST_SECURITY)
+    if not day_counts.count_within(_SECURITY, phone, most=most):
+        logger.warning("a note of security was not sent: its number got %d in a day", most)
+        return
     day_counts.count(SMS_IN_ALL)
-    sending.send(phone, text, until=database_now() + dt.timedelta(hours=1))
+    with translation.override(language):
+        written = str(add_staff(text, to_staff, settings.support, with_contact=True) if to_staff else text)
+    sending.send(phone, written, until=database_now() + dt.timedelta(hours=1), waits_behind_any=True)
 
 
 def notes_per_day(settings: ServiceSettings) -> int:
@@ -203,8 +218,8 @@ def check(token: str, code: str, purpose: PhonePurpose, user: User | None = None
             raise code_ended()
         case _Outcome.REFUSED:
             _log_failure(SecurityEventCode.SIGN_IN_REFUSED, tried.phone)
-            message = gettext_lazy("Too many wrong codes for this number. Try again tomorrow, or ask our staff.")
-            raise TooManyRequests("phone.too_many_wrong_codes", message, tried.retry_after_s)
+            message = gettext_lazy("Too many wrong codes for this number. Try again tomorrow.")
+            raise ask_staff(TooManyRequests("phone.too_many_wrong_codes", message, tried.retry_after_s), OR_ASK)
     _log_failure(SecurityEventCode.SIGN_IN_FAILED, tried.phone)
     message = gettext_lazy("This code is wrong. Enter the one from the last SMS.")
     raise InvalidInput("phone.code_wrong", message, {"code": [message]})

@@ -6,6 +6,7 @@ from stepper import limits
 from stepper.db.transactions import in_transaction
 from stepper.errors import Conflict, InvalidInput
 from stepper.models import User
+from stepper.staff_words import ask_staff
 from stepper.texts import clean_line
 
 
@@ -37,6 +38,7 @@ def rename(user: User, name: str) -> None:
 def _rename(user_id: int, name: str) -> None:
     stored = User.objects.lock_active(user_id)
     if not may_rename(stored):
-        raise Conflict("account.name_fixed", _("Your name is the one on your licence. Our staff change it."))
+        fixed = Conflict("account.name_fixed", _("Your name is the one on your licence."))
+        raise ask_staff(fixed, _("Our staff change it."))
     if stored.name != name:
         User.objects.filter(pk=user_id).update(name=name)

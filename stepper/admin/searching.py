@@ -39,6 +39,8 @@ NEWEST_HELP = format_lazy(
 MOST_PARTS: Final = 12
 # Of so many rows that have one part of what was typed, the newest, the other parts are read.
 CANDIDATES: Final = 2_000
+# Of parts that more people have each than are read: these are rows of some of them anyhow.
+CANDIDATES_OF_COMMON: Final = 1_000
 # Tables that are not large, and whose lists show everything that is found.
 _READ_IN_FULL: Final = frozenset({"stepper.User", "drivers.Driver", "drivers.Vehicle"})
 # A number of more digits is too large for a key.
@@ -184,11 +186,11 @@ class _LargeSearch:
         begun = self.rows.filter(
             _part_condition(self.own, rarest, self.columns) | self._people_condition([rarest]),
         )
-        candidates = self._read(begun, CANDIDATES)
+        is_common = self._has_more_people([rarest])
+        candidates = self._read(begun, CANDIDATES_OF_COMMON if is_common else CANDIDATES)
         others = (self._in_table(self.rows.model, self.columns, part) for part in self.parts if part != rarest)
         keys = self._read(self.rows.filter(*others, pk__in=candidates))
-        if self._has_more_people([rarest]):
-            self.is_cut = True
+        self.is_cut |= is_common
         if self.is_cut:
             keys |= self._read(self.rows.filter(self._people_condition(self.parts)))
         return keys

@@ -9,7 +9,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.contrib.admin.models import LogEntry
@@ -165,7 +165,15 @@ def _field_in_words(model: type[Model], name: str, pair: list[Any] | None) -> st
 
 
 def value_in_words(field: Field[Any, Any], value: Any) -> str:
-    """Write a value of a field as it was kept, which may be its text."""
+    """Write a value of a field as it was kept, which may be its text, and that cut off: then it is written as it is."""
+    try:
+        return _value_in_words(field, value)
+    except (ValueError, InvalidOperation):
+        return str(value)
+
+
+def _value_in_words(field: Field[Any, Any], value: Any) -> str:
+    """Raises ValueError, InvalidOperation: it is no value of the field."""
     if value is None or value in ("", "–", "None"):
         return "–"
     if field.choices:

@@ -99,7 +99,7 @@ def _as_domain_error(error: Exception) -> DomainError | None:
 
 def error_body(error: DomainError) -> dict[str, Any]:
     # Pages mark the fields, JSON marks nothing.
-    message = _INVALID if isinstance(error, InvalidFields) else error.message
+    message = _INVALID if isinstance(error, InvalidFields) else error.message_with_contact
     body: dict[str, Any] = {"code": error.code, "message": str(message), **error.details}
     if error.fields:
         body["fields"] = {path: [str(message) for message in messages] for path, messages in error.fields.items()}

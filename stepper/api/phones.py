@@ -1,4 +1,4 @@
-"""Changing the number of one's account over REST: a code to the new one, then the number."""
+"""One's own number over REST: proving it, or oneself by it, and changing it; each takes a code that is sent first."""
 
 from typing import Any
 
@@ -7,9 +7,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from stepper.accounts import phone_changes
-from stepper.accounts.phone_codes import CODE_AGE
+from stepper.accounts.phone_codes import CODE_AGE, Sent
 from stepper.api.base import ApiRequest, StringField, read
-from stepper.api.sessions import session_of
+from stepper.api.sessions import keep_confirmed, session_of
+
+
+def _sent(sent: Sent) -> Response:
+    return Response({"request": sent.token, "expires_in": int(CODE_AGE.total_seconds())}, status=202)
 
 
 class NewPhoneSerializer(serializers.Serializer[Any]):
@@ -21,13 +25,36 @@ class CodeSerializer(serializers.Serializer[Any]):
     code = StringField(max_length=20)
 
 
+class OwnPhoneSerializer(CodeSerializer):
+    second_factor = StringField(max_length=20, required=False)
+
+
+class OwnPhoneCodeView(APIView):
+    """Send a code to the present number of the account."""
+
+    def post(self, request: ApiRequest) -> Response:
+        return _sent(phone_changes.send_own_code(request._request, request.user, session_of(request)))
+
+
+class OwnPhoneView(APIView):
+    """Take the code: the number is proved, and who has no password is confirmed."""
+
+    def post(self, request: ApiRequest) -> Response:
+        body, session = read(request, OwnPhoneSerializer), session_of(request)
+        second_code = body.get("second_factor", "")
+        args = (request._request, request.user, session, body["request"], body["code"])
+        phone_changes.confirm_own(*args, second_code=second_code)
+        keep_confirmed(request, session)
+        return Response(status=204)
+
+
 class NewPhoneCodeView(APIView):
     """Send a code to the number that the account is to have."""
 
     def post(self, request: ApiRequest) -> Response:
         phone = read(request, NewPhoneSerializer)["phone"]
         sent = phone_changes.request_change(request._request, request.user, session_of(request), phone)
-        return Response({"request": sent.token, "expires_in": int(CODE_AGE.total_seconds())}, status=202)
+        return _sent(sent)
 
 
 class NewPhoneView(APIView):

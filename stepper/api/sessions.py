@@ -41,6 +41,16 @@ def session_of(request: Request) -> SessionBase:
     return session
 
 
+def keep_confirmed(request: Request, session: SessionBase) -> None:
+    """Store what `confirmation` has just noted in the session in which a request is made."""
+    if session is request._request.session:
+        # Whoever had the key until now has proved nothing.
+        session.cycle_key()
+    else:
+        # Tokens are bound to the session's key, so that stays.
+        sessions.set_stored(session, confirmation.CONFIRMED_AT, session[confirmation.CONFIRMED_AT])
+
+
 class ConfirmSerializer(serializers.Serializer[Any]):
     password = PasswordField()
     code = StringField(max_length=20, required=False)
@@ -70,11 +80,7 @@ class ConfirmView(APIView):
         body = read(request, ConfirmSerializer)
         session = session_of(request)
         confirmation.confirm(request._request, session, request.user, body["password"], body.get("code", ""))
-        if session is request._request.session:
-            session.cycle_key()
-        else:
-            # Tokens are bound to the session's key, so that stays.
-            sessions.set_stored(session, confirmation.CONFIRMED_AT, session[confirmation.CONFIRMED_AT])
+        keep_confirmed(request, session)
         return Response(status=204)
 
 

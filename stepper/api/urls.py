@@ -12,6 +12,7 @@ import trips.api as trips
 import trips.call_api as calls
 import trips.message_api as messages
 import trips.place_api as places
+import trips.quote_api as quote_api
 import trips.saved_place_api as saved_places
 import trips.share_api as share_api
 from stepper.api import phones, sessions, tokens
@@ -33,6 +34,8 @@ urlpatterns = [
     path("account/export", personal.ExportView.as_view(), name="account-export"),
     path("account/erase", personal.EraseView.as_view(), name="account-erase"),
     path("account/phone/code", phones.NewPhoneCodeView.as_view(), name="account-phone-code"),
+    path("account/phone/own/code", phones.OwnPhoneCodeView.as_view(), name="account-own-phone-code"),
+    path("account/phone/own", phones.OwnPhoneView.as_view(), name="account-own-phone"),
     path("account/phone", phones.NewPhoneView.as_view(), name="account-phone"),
     path("account/places", saved_places.SavedPlacesView.as_view(), name="account-places"),
     path("account/places/<row:place_id>", saved_places.SavedPlaceView.as_view(), name="account-place"),
@@ -48,7 +51,7 @@ urlpatterns = [
     path("wishes", trips.WishesView.as_view(), name="wishes"),
     path("calls", calls.CallsView.as_view(), name="calls"),
     path("trips", trips.TripsView.as_view(), name="trips"),
-    path("trips/quote", trips.QuoteView.as_view(), name="trip-quote"),
+    path("trips/quote", quote_api.QuoteView.as_view(), name="trip-quote"),
     path("trips/<row:trip_id>", trips.TripView.as_view(), name="trip"),
     path("trips/<row:trip_id>/cancel", trips.CancelView.as_view(), name="trip-cancel"),
     path("trips/<row:trip_id>/rate", trips.RateView.as_view(), name="trip-rate"),

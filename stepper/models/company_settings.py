@@ -22,6 +22,17 @@ class Support(Struct, frozen=True):
     def __bool__(self) -> bool:
         return bool(self.phone or self.whatsapp_url or self.telegram_url)
 
+    @property
+    def lines(self) -> list[str]:
+        """All of it as text, for mails."""
+        return [one for one in (self.phone_text, self.whatsapp_url, self.telegram_url, self.hours) if one]
+
+    @property
+    def in_short(self) -> str:
+        """Return one way to reach them, and when, for what has little room."""
+        way = self.phone_text or self.whatsapp_url or self.telegram_url
+        return f"{way} ({self.hours})" if way and self.hours else way
+
 
 class SupportSettings(models.Model):
     """The contact that pages show wherever they send people to staff."""

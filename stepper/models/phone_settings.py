@@ -1,4 +1,4 @@
-"""What staff tune of codes by SMS: how many are sent, to which countries, and whether booking needs a proven phone."""
+"""What staff tune of SMS: how many are sent, to which countries, and whether booking needs a proven phone."""
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -27,7 +27,11 @@ def validate_country_codes(text: str) -> None:
 
 
 class PhoneSettings(models.Model):
-    """Codes by SMS, each of which costs money; limits of a day hold over all processes and restarts."""
+    """SMS, each of which costs money; limits of a day hold over all processes and restarts.
+
+    A number can get `sms_per_number_day` of each of four kinds, so that none keeps another from coming: codes, links to
+    trips, news of trips, notes of security.
+    """
 
     class Meta:
         abstract = True
@@ -47,21 +51,28 @@ class PhoneSettings(models.Model):
         help_text=_("Kazakhstan 7, Kyrgyzstan 996, Uzbekistan 998. Others are refused: SMS abroad are dear."),
     )
     sms_per_number_day = models.PositiveIntegerField(
-        _("SMS a day to one number"), default=5, db_default=5, validators=between(1, 100)
+        _("codes a day to one number"),
+        default=5,
+        db_default=5,
+        validators=between(1, 100),
+        help_text=_("As many links to trips, news of trips and notes of security, each counted by itself."),
     )
     sms_per_network_day = models.PositiveIntegerField(
-        _("SMS a day for one network address"),
+        _("codes a day for one network address"),
         default=20,
         db_default=20,
         validators=between(1, 100_000),
-        help_text=_("Customers of a mobile carrier may share one."),
+        help_text=_("Customers of a mobile carrier may share one. As many links to trips for one account."),
     )
     sms_per_day = models.PositiveIntegerField(
         _("SMS a day in all"),
         default=2000,
         db_default=2000,
         validators=between(1, 10_000_000),
-        help_text=_("Bounds what an attack can cost. Beyond, nobody gets a code until a day has passed."),
+        help_text=_(
+            "Bounds what an attack can cost: links and news stop at half of it, codes at all of it, until a day has "
+            "passed. Only notes of security go on, to the owners of accounts that were changed."
+        ),
     )
     wrong_codes_per_day = models.PositiveIntegerField(
         _("wrong codes a day for one number"), default=10, db_default=10, validators=between(1, 100)

@@ -18,12 +18,12 @@ from django.views.decorators.http import require_GET, require_POST
 from stepper.audit.context import actor_of
 from stepper.audit.looks import looked_at, looked_at_list
 from stepper.audit.writing import record
+from stepper.db.keyset import PAGE
 from stepper.db.transactions import run_in_thread
 from stepper.models import AuditAction, AuditEntry
 from stepper.ops.access import ops_page
 from stepper.ops.audit_search import SearchForm, page_of
 from stepper.ops.audit_words import Line
-from stepper.ops.keyset import PAGE
 from stepper.ops.sections import AUDIT
 from stepper.web.spreadsheets import BYTE_ORDER_MARK, delimiter, safe_cell
 

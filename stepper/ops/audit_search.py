@@ -10,9 +10,9 @@ from django.utils.translation import gettext_lazy as _
 
 from stepper.admin import searching
 from stepper.dates import midnight_of
+from stepper.db.keyset import ListPage, page_by_instant
 from stepper.models import AuditAction, AuditEntry, User
 from stepper.ops.audit_words import kinds
-from stepper.ops.keyset import ListPage, page_by_instant
 
 # Accounts that a name may stand for; more are no answer to "who was it".
 ACCOUNTS_SEARCHED = 20

@@ -7,8 +7,8 @@ from django.utils.translation import gettext_lazy as _
 
 from drivers.models import Approval, Availability, Driver
 from stepper.admin import searching
+from stepper.db.keyset import ListPage, page_by_id
 from stepper.errors import Text
-from stepper.ops.keyset import ListPage, page_by_id
 
 # By the name in the address: the columns that a driver must have.
 SHOWN: dict[str, tuple[Text, dict[str, str]]] = {

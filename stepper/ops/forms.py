@@ -1,5 +1,6 @@
 """The forms of the panels of a trip and of a driver."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from django import forms
@@ -126,8 +127,8 @@ class EditForm(ChangeForm):
     )
 
     @classmethod
-    def of(cls, trip: Trip) -> Self:
-        form = super().of(trip)
+    def of(cls, trip: Trip, typed: Mapping[str, str] | None = None) -> Self:
+        form = super().of(trip, typed)
         form.fixed = _fixed_parts(trip)
         # Bound, as its parent has it, without saying at once that the reason is missing.
         form.is_valid()

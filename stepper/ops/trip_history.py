@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from django.db.models import Q, QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from drivers.models import Driver
 from drivers.plates import keep_on_one_line
@@ -168,7 +169,8 @@ class _Reader(Reader):
             notes = [_("reported")] if row.reported_at else []
             notes += [_("hidden by staff")] if row.hidden_at else []
             details = [row.said, ", ".join(notes)] if notes else [row.said]
-            yield Entry(row.sent_at, "message", "message-circle", _("Message"), _actor(row.role, row.sender), details)
+            label = pgettext("in a history", "Message")
+            yield Entry(row.sent_at, "message", "message-circle", label, _actor(row.role, row.sender), details)
 
     def _notifications(self) -> Iterator[Entry]:
         """What was said to the passenger of this trip, and to its driver of a trip of this name."""

@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from stepper.admin import searching
 from stepper.dates import midnight_of
+from stepper.db.keyset import ListPage, page_by_instant
 from stepper.errors import Text
-from stepper.ops.keyset import ListPage, page_by_instant
 from stepper.ops.trip_panel import trips_for_panel
 from trips.attention_words import NEEDS_ATTENTION, attention, attention_condition
 from trips.models import SafetyAlert, Trip

@@ -123,12 +123,12 @@ class TripPanel:
         return read_history(self.trip, self.viewer)
 
 
-def read_trail(trip: Trip, viewer: User) -> list[tuple[float, float, int]]:
-    """Return where the vehicle went: lat, lng and the second since 1970 of each point, in order; one query."""
+def read_trail(trip: Trip, viewer: User) -> list[tuple[float, float, int, int]]:
+    """Return where the vehicles went: lat, lng, second since 1970 and driver's id of each point. One query."""
     points: QuerySet[TrailPoint] = access.trail_visible_to(viewer, trip)
-    rows = list(points.order_by("recorded_at", "pk").values_list("lat", "lng", "recorded_at"))
+    rows = list(points.order_by("recorded_at", "pk").values_list("lat", "lng", "recorded_at", "driver_id"))
     step = max(1, -(-len(rows) // TRAIL_SHOWN))
     kept = rows[::step]
     if rows and kept[-1] != rows[-1]:
         kept.append(rows[-1])
-    return [(round(lat, 6), round(lng, 6), int(at.timestamp())) for lat, lng, at in kept]
+    return [(round(lat, 6), round(lng, 6), int(at.timestamp()), driver) for lat, lng, at, driver in kept]

@@ -86,7 +86,7 @@ def history(request: SignedInRequest, trip_id: int) -> HttpResponse:
 @require_safe
 @ops_page(TRIPS)
 def trail(request: SignedInRequest, trip_id: int) -> HttpResponse:
-    """Send where the vehicle went, for the map and its slider."""
+    """Send where the vehicles went, for the map and its slider."""
     panel = _panel(request, trip_id)
     return JsonResponse({"zone": panel.trip.timezone, "points": read_trail(panel.trip, request.user)})
 

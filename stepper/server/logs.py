@@ -13,7 +13,7 @@ from typing import Any
 
 # A Host header may have thousands of characters.
 REFUSAL_LENGTH = 300
-_LINK = re.compile(r"(/accounts/(?:password/reset/key|e-mail)/|/t/|/ws/shared/\w+/)[^/\s'\"]+")
+_LINK = re.compile(r"(/accounts/(?:password/reset/key|e-mail)/|/t/|/ws/shared/[^/\s]+/)[^/\s'\"]+")
 
 
 def escape_control_characters(text: str) -> str:

@@ -41,12 +41,15 @@ def is_offered() -> bool:
     return settings.SMS_PROVIDER is not None
 
 
-def send(phone: str, text: str, *, until: dt.datetime) -> bool:
-    """Send an SMS once this commits, unless it is `until` by then; a failure is only logged. False: too many wait."""
+def send(phone: str, text: str, *, until: dt.datetime, waits_behind_any: bool = False) -> bool:
+    """Send an SMS once this commits, unless it is `until` by then; a failure is only logged. False: too many wait.
+
+    `waits_behind_any`: it is sent however many wait.
+    """
     provider: Provider | None = settings.SMS_PROVIDER
     if provider is None:
         return False
-    if waiting(SMS.name, most=MOST_WAITING) >= MOST_WAITING:
+    if not waits_behind_any and waiting(SMS.name, most=MOST_WAITING) >= MOST_WAITING:
         logger.error("an SMS was not sent: %d wait already", MOST_WAITING)
         return False
     enqueue(Work(send_sms, {"phone": phone, "text": text}, host=provider.host, until=until))

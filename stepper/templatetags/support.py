@@ -3,9 +3,11 @@
 from typing import Any
 
 from django import template
+from django.forms import BaseForm
 
 from stepper.models import ServiceSettings
 from stepper.models.company_settings import Support
+from stepper.staff_words import ASKS_STAFF
 
 register = template.Library()
 
@@ -14,6 +16,15 @@ register = template.Library()
 def support_contact() -> dict[str, Any]:
     """Draw the contact of the settings, nothing where staff have entered none. One query."""
     return {"support": get_support()}
+
+
+@register.inclusion_tag("stepper/support.html")
+def support_contact_of(form: BaseForm | str) -> dict[str, Any]:
+    """Draw the contact where what is wrong with a form sends people to staff, one query then. "": there is no form."""
+    if isinstance(form, str):
+        return {}
+    errors = [error for reasons in form.errors.as_data().values() for error in reasons]
+    return {"support": get_support()} if any(error.code == ASKS_STAFF for error in errors) else {}
 
 
 @register.simple_tag

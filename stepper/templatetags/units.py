@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 from django import template
 from django.utils import formats, timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
 
-from stepper.dates import short_date, weekday_and_date
+from stepper.dates import short_date, short_date_parts, weekday_and_date
 
 register = template.Library()
 register.filter(weekday_and_date)
@@ -98,12 +98,20 @@ def duration(minutes: int) -> str:
 def unit_attributes() -> SafeString:
     """Write how distances and durations are worded, for scripts: `data-km="{km} km"` and the like."""
     return format_html(
-        'data-km="{}" data-minutes="{}" data-hours="{}" data-hours-minutes="{}"',
+        'data-km="{}" data-decimal="{}" data-minutes="{}" data-hours="{}" data-hours-minutes="{}"',
         _("%(km)s km").replace("%(km)s", "{km}"),
+        # Browsers do not know how Kazakh is written.
+        formats.get_format("DECIMAL_SEPARATOR"),
         _("%(minutes)d min").replace("%(minutes)d", "{minutes}"),
         _("%(hours)d h").replace("%(hours)d", "{hours}"),
         _("%(hours)d h %(minutes)02d").replace("%(hours)d", "{hours}").replace("%(minutes)02d", "{minutes}"),
     )
+
+
+@register.simple_tag
+def date_attributes() -> SafeString:
+    """Write how short dates are worded, for scripts: `data-months="Jan|Feb|…"`, `data-date="{day} {month}"`."""
+    return format_html_join(" ", 'data-{}="{}"', short_date_parts().items())
 
 
 @register.filter

@@ -18,9 +18,12 @@ def confirmation_url() -> str:
     return reverse("stepper:confirm")
 
 
-def page_of_form(request: HttpRequest) -> str:
-    """Return the page of ours that a form was sent from; what the browser says of other hosts is not believed."""
-    referrer = request.headers.get("Referer", "")
+def page_of_form(request: HttpRequest, named: str = "") -> str:
+    """Return the page of ours that a form was sent from; what the browser says of other hosts is not believed.
+
+    `named`: the page by the form itself, where the browser must not say it.
+    """
+    referrer = named or request.headers.get("Referer", "")
     if not is_ours(request, referrer):
         return resolve_home()
     parts = urlsplit(referrer)

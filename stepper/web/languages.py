@@ -53,7 +53,7 @@ def choose(request: HttpRequest) -> HttpResponse:
         language.choose(request.user, code)
     except InvalidInput as error:
         return refusal_response(request, error)
-    response = HttpResponseRedirect(page_of_form(request))
+    response = HttpResponseRedirect(page_of_form(request, request.POST.get("next", "")))
     response.set_cookie(
         settings.LANGUAGE_COOKIE_NAME,
         code,

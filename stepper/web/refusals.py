@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -21,6 +22,7 @@ from django.views import defaults
 from stepper.accounts.verified_phones import PhoneUnverified
 from stepper.errors import DomainError, TooManyRequests, Unavailable
 from stepper.monitoring import figures
+from stepper.staff_words import ASKS_STAFF
 
 
 def add_refusal(form: BaseForm, error: DomainError, names: Mapping[str, str] | None = None) -> None:
@@ -31,15 +33,21 @@ def add_refusal(form: BaseForm, error: DomainError, names: Mapping[str, str] | N
     figures.count_refusal(error)
     for name, reasons in error.fields.items():
         field = (names or {}).get(name, name)
-        form.add_error(field if field in form.fields else None, [str(reason) for reason in reasons])
+        place = field if field in form.fields else None
+        form.add_error(place, [ValidationError(str(reason), code=_code_of(error)) for reason in reasons])
     if not error.fields:
-        form.add_error(None, _with_way_out(error))
+        form.add_error(None, ValidationError(_with_way_out(error), code=_code_of(error)))
+
+
+def _code_of(error: DomainError) -> str | None:
+    """Return the code by which the form's errors are followed by the contact of staff (`form_errors.html`)."""
+    return ASKS_STAFF if error.contact else None
 
 
 def tell(request: HttpRequest, error: DomainError) -> None:
     """Say what a verb refused in a message on the next page."""
     figures.count_refusal(error)
-    messages.error(request, " ".join(error.reasons))
+    messages.error(request, error.as_text)
 
 
 def _with_way_out(error: DomainError) -> str:
@@ -56,7 +64,7 @@ def over_limit(request: HttpRequest, error: TooManyRequests, fragment: str | Non
         return with_retry_after(render(request, "429.html", {"refusal": error}), error)
     if fragment is not None:
         return with_retry_after(HttpResponse(fragment), error)
-    response = HttpResponse(render_to_string("drivers/toast.html", {"text": error.message, "kind": "error"}))
+    response = HttpResponse(render_to_string("drivers/toast.html", {"text": error.as_text, "kind": "error"}))
     response["HX-Reswap"] = "none"
     return with_retry_after(response, error)
 

@@ -69,4 +69,6 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
         del response.headers["Content-Type"]
         for name, value in found.headers:
             response.headers[name] = value
+        # The ETag says it more exactly, and a page has thirty scripts.
+        del response.headers["Last-Modified"]
         return response

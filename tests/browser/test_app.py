@@ -1,4 +1,4 @@
-"""The driver's app as a phone has it: asleep in the background, installed, in the driver's language."""
+"""The app as a phone has it: asleep in the background, installed by drivers and passengers, in their language."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
+from django.utils.translation import override
 from playwright.sync_api import BrowserContext, BrowserType, Page, expect
 
 from stepper.models import ServiceSettings
+from stepper.templatetags.units import clock
 from tests.browser.test_offline import OFF_BY_S
+from tests.browser.test_service_worker import CONTROLLED, KEPT
 from tests.browsing import PHONE, chromium, session_cookie
 from tests.factories import ALMATY, DriverFactory, TripFactory
 from tests.live import LiveServer
@@ -21,6 +25,15 @@ from trips.models import Offer
 pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
 
 Open = Callable[..., Page]
+
+# Each month by its own words, this year and an earlier one; and now, which has none.
+NOW = timezone.now()
+INSTANTS = [NOW, *(NOW.replace(year=year, month=month, day=5) for month in range(1, 13) for year in (2024, NOW.year))]
+ZONES = ["Asia/Almaty", "America/New_York"]
+_TIMES_OF_DAY = """async ([instants, zones]) => {
+  const { timeOfDay } = await import("/static/js/clock.js");
+  return instants.flatMap((instant) => zones.map((zone) => timeOfDay(Date.parse(instant), zone)));
+}"""
 
 # The locks that the page was given, by the browser's own API.
 _LOCKS = """window.locks = [];
@@ -103,6 +116,37 @@ def test_installed_app_keeps_the_screen_on_while_online(live: LiveServer, instal
     assert tools.send("Page.getInstallabilityErrors")["installabilityErrors"] == []
 
 
+def test_trip_page_can_be_installed_and_leaves_nothing_of_its_passenger(
+    live: LiveServer, installed: BrowserContext
+) -> None:
+    trip = TripFactory.create(status="accepted", organiser__name="Dana Akhmetova")
+    installed.add_cookies([session_cookie(trip.organiser, live.url)])
+    page, address = installed.pages[0], f"/trips/{trip.pk}/"
+    page.goto(address)
+    expect(page.locator("link[rel=manifest]")).to_have_attribute("href", "/manifest.webmanifest")
+    assert page.evaluate(CONTROLLED)
+    assert installed.new_cdp_session(page).send("Page.getInstallabilityErrors")["installabilityErrors"] == []
+    # Under the worker, too: it keeps no page.
+    page.goto(address)
+    expect(page.locator("#trip-panel")).to_be_visible()
+    kept = page.evaluate(KEPT)
+    assert "/offline/" in kept
+    assert [path for path in kept if path != "/offline/" and not path.startswith("/static/")] == []
+
+    installed.set_offline(True)
+    page.goto(address)
+    expect(page.get_by_role("heading", name="No connection to StepperGO")).to_be_visible()
+    expect(page.locator("#trip-panel")).to_have_count(0)
+    installed.set_offline(False)
+    expect(page.locator("#trip-panel")).to_be_visible()
+
+    page.locator(".menu > summary").last.click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+    left = page.evaluate(KEPT)
+    assert [path for path in left if path != "/offline/" and not path.startswith("/static/")] == []
+
+
 def test_language_is_the_browsers_until_one_is_chosen_then_it_goes_with_the_account(open_as: Open) -> None:
     expect(open_as(None, "/", locale="ru-RU").locator("html")).to_have_attribute("lang", "ru")
     driver = DriverFactory.create(at=ALMATY)
@@ -117,6 +161,10 @@ def test_language_is_the_browsers_until_one_is_chosen_then_it_goes_with_the_acco
         page.get_by_test_id("language-switch").get_by_role("button", name=name).click()
         expect(html).to_have_attribute("lang", code)
         expect(heading).to_have_text(words)
+        # What scripts write is written as the server does: whatever month it is, and however far back.
+        with override(code):
+            times = [clock(instant, zone) for instant in INSTANTS for zone in ZONES]
+        assert page.evaluate(_TIMES_OF_DAY, [[at.isoformat() for at in INSTANTS], ZONES]) == times
         # What comes over the socket speaks it, too.
         expect(page.get_by_test_id("connection-state")).to_have_attribute("data-state", "live")
         dispatch.start_round(TripFactory.create(status="published").pk)

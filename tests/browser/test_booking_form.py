@@ -28,11 +28,26 @@ def test_price_wait_and_button_stay_in_view(open_as: Open, viewport: ViewportSiz
     DriverFactory(at=ALMATY)
     page = open_as(PassengerFactory(), path, viewport=viewport)
     marks = ["book-submit"] + (["quote-total", "quote-wait"] if path == FILLED else [])
-    # At the top, in the middle and at the end of the form.
+    assert _hidden_on_the_way_down(page, marks) == []
+
+
+def _hidden_on_the_way_down(page: Page, marks: list[str]) -> list[tuple[str, str]]:
+    """What cannot be seen of `marks` at the top, in the middle and at the end of the form."""
+    hidden = []
     for name in ("h1", "[name=seats]", "[name=note]"):
         page.locator(name).first.scroll_into_view_if_needed()
-        hidden = [mark for mark in marks if not is_in_view(page.get_by_test_id(mark))]
-        assert hidden == []
+        hidden += [(name, mark) for mark in marks if not is_in_view(page.get_by_test_id(mark))]
+    return hidden
+
+
+@pytest.mark.parametrize("language", ["ru", "kk"])
+def test_price_wait_and_button_stay_in_view_in_longer_words(open_as: Open, language: str) -> None:
+    DriverFactory(at=ALMATY)
+    page = open_as(PassengerFactory(language=language), FILLED)
+    expect(page.locator("html")).to_have_attribute("lang", language)
+    for viewport in (PHONE, DESKTOP, NARROW):
+        page.set_viewport_size(viewport)
+        assert _hidden_on_the_way_down(page, ["book-submit", "quote-total", "quote-wait"]) == [], viewport
 
 
 def test_field_that_has_the_focus_is_not_behind_the_bar(open_as: Open) -> None:

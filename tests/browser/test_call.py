@@ -103,7 +103,18 @@ def test_calls_wait_in_tabs_also_over_a_reload_and_the_exchange_opens_a_card(
     page.keyboard.type("87015556677")
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("call-name")).to_be_focused()
+    # Who is new is asked for a name: a refusal leads to the field.
+    for side, name in (("pickup", "Almaty"), ("dropoff", "Medeu")):
+        page.get_by_test_id(f"{side}-input").focus()
+        page.keyboard.type(name)
+        page.keyboard.press("Enter")
+    expect(page.get_by_test_id("call-say")).to_be_visible()
+    page.keyboard.press("Alt+Enter")
+    expect(page.get_by_test_id("call-refused")).to_contain_text("Caller's name")
+    expect(page.get_by_test_id("call-name")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_test_id("call-name")).to_be_focused()
     page.keyboard.type("Berik")
+    expect(page.get_by_test_id("call-name")).not_to_have_attribute("aria-invalid", "true")
     # An operator at a call is not taken from it.
     for _again in range(2):
         _announce(live, "87770001122", "17.5")

@@ -23,7 +23,7 @@ HOUR = dt.timedelta(hours=1)
 
 def test_change_before_a_driver_accepts_and_afterwards(live: LiveServer, open_as: Open) -> None:
     driver = DriverFactory(at=ALMATY)
-    offer = OfferFactory(driver=driver, trip__in_=2 * HOUR, expires_at=timezone.now() + HOUR)
+    offer = OfferFactory(driver=driver, trip__in_=3 * HOUR, expires_at=timezone.now() + HOUR)
     trip: Trip = offer.trip
     driving = is_settled(open_as(driver.user, "/driver/"))
     expect(driving.get_by_test_id("offer-card")).to_be_visible()
@@ -53,12 +53,20 @@ def test_change_before_a_driver_accepts_and_afterwards(live: LiveServer, open_as
     # The form is open while the driver accepts.
     page.get_by_test_id("trip-change").click()
     page.get_by_label("Bags").fill("3")
+    page.locator("[name=note]").fill("Blue coat")
+    watching.locator("[data-dialog=cancel-dialog]").click()
+    watching.get_by_label("Found another way").check()
+    watching.get_by_label("In your words").fill("My brother drives")
     accepting.accept(driver.pk, anew.pk)
     page.get_by_test_id("change-submit").click()
     expect(page.get_by_test_id("change-refused")).to_contain_text("A driver has accepted the trip as it is")
     assert_accessible(page)
+    # What cancelling does has changed under the open question; what was said in it stays.
+    expect(watching.get_by_test_id("cancel-terms")).to_contain_text("is told at once and will not come")
+    expect(watching.get_by_label("Found another way")).to_be_checked()
+    expect(watching.get_by_label("In your words")).to_have_value("My brother drives")
     page.get_by_label("Where exactly at the pickup").fill("Gate 2, by the fountain")
-    page.get_by_label("Note to the driver").fill("Blue coat")
+    expect(page.get_by_label("Note to the driver")).to_have_value("Blue coat")
     page.get_by_test_id("change-submit").click()
 
     expect(page.locator(".timeline")).to_contain_text("Changed by you: pickup: Gate 2, by the fountain, the note")

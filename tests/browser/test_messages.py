@@ -49,6 +49,14 @@ def test_messages_go_both_ways_and_unread_ones_are_counted(live: LiveServer, ope
     expect(driving.get_by_test_id("message-input")).to_have_value("half a sen")
     expect(driving.get_by_test_id("message-item").last).to_contain_text("read")
 
+    # What is said of a message that nobody can read ends with it.
+    _write(passenger, "\u200b")
+    refused = passenger.locator("#message-error .field__error:not([data-unsent])")
+    expect(refused).to_be_visible()
+    passenger.get_by_test_id("message-input").fill("Coming")
+    expect(refused).to_have_count(0)
+    expect(passenger.get_by_test_id("message-input")).not_to_have_attribute("aria-invalid", "true")
+
     # Without a network what was typed stays, says so, and is sent once when it is there again.
     passenger.context.set_offline(True)
     _write(passenger, "Coming")
@@ -65,6 +73,13 @@ def test_messages_go_both_ways_and_unread_ones_are_counted(live: LiveServer, ope
     expect(driving.locator("#messages-dialog")).to_be_hidden()
     _write(passenger, "I see you")
     expect(driving.get_by_test_id("message-unread")).to_contain_text("1")
+    passenger.keyboard.press("Escape")
+    expect(passenger.locator("#messages-dialog")).to_be_hidden()
+    driving.get_by_test_id("message-open").click()
+    # All was read but this one.
+    driving.get_by_role("button", name="I am at the pickup").click()
+    expect(passenger.get_by_test_id("message-unread")).to_be_visible()
+    expect(passenger.get_by_test_id("message-unread")).to_contain_text("1")
 
 
 def test_help_is_called_with_the_position_and_staff_know(live: LiveServer, open_as: Open) -> None:

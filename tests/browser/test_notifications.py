@@ -4,9 +4,12 @@ import re
 from collections.abc import Callable
 
 import pytest
+from django.db import transaction
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from realtime.delivery.notifications import notify
+from realtime.models import Notification
 from tests.browsing import PHONE
 from tests.factories import PassengerFactory
 from tests.live import LiveServer
@@ -44,11 +47,20 @@ def test_list_and_badge_are_live_in_every_tab(live: LiveServer, open_as: Callabl
         expect(badge).to_have_text(re.compile("^2"))
     expect(rows).to_have_count(1)
 
+    # As many are unread as before: one was read on another device and one came, at once.
+    tab.get_by_role("navigation", name="Categories").get_by_role("link", name="All").click()
+    expect(rows).to_have_count(3)
+    with transaction.atomic():
+        Notification.objects.filter(user=user, title="Old trip").update(read_at=timezone.now())
+        notify(user, "Newest trip", audience="passenger", category="trip")
+    expect(rows).to_have_count(4)
+    for badge in unread:
+        expect(badge).to_have_text(re.compile("^2"))
+
     # The other tab reads all behind its bell; this one has only its socket.
     other.locator(".bell summary").click()
     other.locator("#notifications").get_by_role("button", name="Mark all read").click()
     for badge in unread:
         expect(badge).to_be_hidden()
-    tab.get_by_role("navigation", name="Categories").get_by_role("link", name="All").click()
-    expect(rows).to_have_count(3)
+    expect(rows).to_have_count(4)
     expect(tab.locator(".notice--unread")).to_have_count(0)

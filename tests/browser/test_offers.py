@@ -24,6 +24,17 @@ pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
 Open = Callable[..., Page]
 
 
+# Notes the ids of what the socket's messages swap into the page.
+NOTE_SWAPS = """
+window.states = 0;
+window.swapped = [];
+document.addEventListener("htmx:oobAfterSwap", (event) => window.swapped.push(event.detail.target.id));
+let isState;
+document.addEventListener("htmx:wsBeforeMessage", ({ detail }) => { isState = detail.message.includes("swap-oob"); });
+document.addEventListener("htmx:wsAfterMessage", () => { window.states += isState; });
+"""
+
+
 def ask(driver: Driver, km: float) -> Offer:
     offer: Offer = OfferFactory(driver=driver, distance_km=km)
     offer.refresh_from_db()
@@ -58,7 +69,13 @@ def test_new_card_never_moves_the_one_being_read_or_pressed(live: LiveServer, op
 def watch_cards_arrive(open_as: Open, viewport: Any) -> None:
     driver = DriverFactory(at=ALMATY)
     read = OfferFactory(driver=driver, distance_km=9)
-    page = is_settled(open_as(driver.user, "/driver/", viewport=viewport))
+    page = open_as(driver.user, "/offline/", viewport=viewport)
+    page.add_init_script(NOTE_SWAPS)
+    page.goto("/driver/")
+    # The socket's first state says what the page that was just loaded shows, so nothing of it is drawn again.
+    page.wait_for_function("() => window.states")
+    assert page.evaluate("window.swapped") == []
+    is_settled(page)
     cards = page.get_by_test_id("offer-card")
     place = top(page, read)
 

@@ -100,6 +100,15 @@ def test_an_unfilled_trip_is_explained_assigned_by_keyboard_and_handed_over(live
     expect(boards[aida].locator(f"#trip-{trip.pk}")).to_have_count(0)
     expect(page.get_by_label("Parts of the drivers")).to_contain_text("Berik Omarov")
 
+    # The former driver's car is not taken for theirs, however much later its last position is.
+    expect(page.get_by_test_id("ops-vehicle")).to_have_attribute("data-lat", str(berik.position.lat))
+    TrailPoint.objects.create(
+        trip=trip, driver=aida, lat=ALMATY[0] + 0.5, lng=ALMATY[1], recorded_at=timezone.now() + dt.timedelta(minutes=1)
+    )
+    page.reload()
+    expect(page.get_by_test_id("trail-time")).to_contain_text("last position")
+    expect(page.get_by_test_id("ops-vehicle")).to_have_attribute("data-lat", str(berik.position.lat))
+
 
 def test_a_driver_is_dragged_onto_the_trip_and_the_slider_leads_back_in_time(live: LiveServer, open_as: Open) -> None:
     driver = near(1, "Aida Nurlan")
@@ -109,7 +118,8 @@ def test_a_driver_is_dragged_onto_the_trip_and_the_slider_leads_back_in_time(liv
     page.get_by_test_id("assign-candidate").first.drag_to(page.locator("#ops-title"))
     expect(page.get_by_test_id("ops-driver")).to_contain_text("Aida Nurlan")
 
-    at = timezone.now().replace(second=0, microsecond=0)
+    # Later than the position that the driver began with.
+    at = timezone.now()
     for minutes in (20, 10, 0):
         TrailPoint.objects.create(
             trip=trip,

@@ -24,10 +24,18 @@ FAULTS = [
         '<p>A line of words</p><svg style="display: block; margin-top: -40px" width="44" height="44"></svg>',
     ),
     ("overlapping", f'<p class="box" style="border: 1px solid">{LONG}</p>'),
+    (
+        "overlapping",
+        '<p><input aria-label="A" style="height: 44px"><input aria-label="B" style="height: 44px; margin: -9px"></p>',
+    ),
+    (
+        "overlapping",
+        '<p style="border: 1px solid; width: 90px"><input aria-label="From" style="height: 44px; width: 120px"></p>',
+    ),
     ("sideways", '<div style="width: 500px; height: 10px"></div>'),
     ("small", '<button style="width: 60px; height: 30px">Press</button>'),
     ("plate", '<p style="width: 60px">482 ABX 02</p>'),
-    ("thousands", '<p style="letter-spacing: -3px">9\u202f180</p>'),
+    ("thousands", '<p style="transform: scaleX(0.5)">9\u202f180</p>'),
     ("axe color-contrast", '<p style="color: #aaa">Pale words</p>'),
     ("axe image-alt", '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=" width="50" height="50">'),
 ]

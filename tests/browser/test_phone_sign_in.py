@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -10,8 +11,6 @@ from stepper.models import User
 from tests.browsing import PHONE
 from tests.factories import ALMATY, DriverFactory
 from tests.live import LiveServer
-from trips import accepting
-from trips.models import Offer
 
 pytestmark = pytest.mark.browser
 
@@ -25,7 +24,9 @@ def printed_code(page: Page, live: LiveServer, number: str) -> str:
     raise AssertionError(live.log_text())
 
 
-COUNT_TAPS = """
+# What is pressed, and which pages are loaded.
+COUNT_STEPS = """
+sessionStorage.pages = `${sessionStorage.pages ?? ""} ${location.pathname}`;
 addEventListener("click", (event) => {
   // Of a finger: what Enter presses has no detail.
   if (event.isTrusted && event.detail) sessionStorage.taps = Number(sessionStorage.taps ?? 0) + 1;
@@ -34,9 +35,10 @@ addEventListener("click", (event) => {
 
 
 def test_stranger_books_and_watches_within_eight_taps(live: LiveServer, open_as: Callable[..., Page]) -> None:
-    driver = DriverFactory(at=ALMATY)
+    driver = DriverFactory(at=ALMATY, user__name="Aigerim Sadykova")
+    driving = open_as(driver.user, "/driver/", viewport=PHONE)
     page = open_as(None, "/", viewport=PHONE)
-    page.context.add_init_script(COUNT_TAPS)
+    page.context.add_init_script(COUNT_STEPS)
     page.reload()
     page.get_by_role("link", name="Book a trip").click()
     for side, place in (("pickup", "Almaty"), ("dropoff", "Medeu")):
@@ -59,8 +61,12 @@ def test_stranger_books_and_watches_within_eight_taps(live: LiveServer, open_as:
 
     page.wait_for_url(re.compile(r"/trips/\d+/$"))
     expect(page.get_by_test_id("connection-state")).to_have_attribute("data-state", "live")
-    [offer] = Offer.objects.filter(driver=driver)
-    accepting.accept(driver.pk, offer.pk)
+    driving.get_by_test_id("offer-accept").click()
     expect(page.get_by_test_id("trip-status")).to_have_attribute("data-status", "accepted")
+    expect(page.locator("#trip-panel .person__name")).to_have_text("Aigerim S.")
     assert page.evaluate("Number(sessionStorage.taps)") <= 8
+    # The number, the code and the name are three pages.
+    phone_pages = ["/accounts/sign-in/phone/"] * 3
+    pages = page.evaluate("sessionStorage.pages").split()
+    assert pages == ["/", "/book/", *phone_pages, "/book/", urlsplit(page.url).path]
     assert User.objects.get(phone="+77477654321").has_verified_phone

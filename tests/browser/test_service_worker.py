@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
 
 Open = Callable[..., Page]
 
-_KEPT = """async () => {
+KEPT = """async () => {
   const kept = [];
   for (const name of await caches.keys()) {
     const cache = await caches.open(name);
@@ -21,7 +21,7 @@ _KEPT = """async () => {
   return kept;
 }"""
 _READY = "navigator.serviceWorker.ready.then(({ active }) => active.scriptURL)"
-_CONTROLLED = """new Promise((resolve) => {
+CONTROLLED = """new Promise((resolve) => {
   const { serviceWorker } = navigator;
   if (serviceWorker.controller) resolve(true);
   serviceWorker.addEventListener("controllerchange", () => resolve(true));
@@ -31,8 +31,8 @@ _CONTROLLED = """new Promise((resolve) => {
 def test_offline_page_instead_of_an_old_one_and_nothing_personal_is_kept(open_as: Open) -> None:
     driver = OfferFactory.create().driver
     page = open_as(driver.user, "/driver/", service_workers="allow")
-    assert page.evaluate(_CONTROLLED)
-    kept = page.evaluate(_KEPT)
+    assert page.evaluate(CONTROLLED)
+    kept = page.evaluate(KEPT)
     assert {"/offline/", "/static/css/base.css", "/static/js/dashboard.js", "/static/fonts/Inter-700.woff2"} <= set(
         kept
     )
@@ -40,7 +40,7 @@ def test_offline_page_instead_of_an_old_one_and_nothing_personal_is_kept(open_as
     page.goto(reverse("drivers:tab", args=["history"]))
     page.goto("/driver/")
     expect(page.get_by_test_id("offer-card")).to_be_visible()
-    assert page.evaluate(_KEPT) == kept
+    assert page.evaluate(KEPT) == kept
     assert [path for path in kept if path != "/offline/" and not path.startswith("/static/")] == []
 
     page.context.set_offline(True)
@@ -55,7 +55,7 @@ def test_offline_page_instead_of_an_old_one_and_nothing_personal_is_kept(open_as
     page.locator(".menu > summary").last.click()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("link", name="Sign in")).to_be_visible()
-    left = page.evaluate(_KEPT)
+    left = page.evaluate(KEPT)
     assert [path for path in left if path != "/offline/" and not path.startswith("/static/")] == []
     # When the socket was told that the session has ended; which page htmx has shown last.
     assert set(page.evaluate("[...Object.keys(localStorage), ...Object.keys(sessionStorage)]")) <= {
@@ -68,7 +68,7 @@ def test_new_release_is_offered_and_taken_when_agreed(open_as: Open) -> None:
     page = open_as(OfferFactory.create().driver.user, "/offline/", service_workers="allow")
     # Another address of the same worker passes for an older release of it.
     page.evaluate("navigator.serviceWorker.register('/sw.js?older')")
-    page.evaluate(_CONTROLLED)
+    page.evaluate(CONTROLLED)
     page.evaluate("caches.open('shell-older')")
     page.goto("/driver/")
     prompt = page.get_by_test_id("update-prompt")

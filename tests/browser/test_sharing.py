@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browsing import PHONE, is_live
-from tests.factories import ALMATY, DriverFactory, TripFactory, place
+from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory, place
 from tests.live import LiveServer
-from trips import driving
+from trips import assignment, driving
 from trips.models import Trip
 
 pytestmark = pytest.mark.browser
@@ -55,6 +55,22 @@ def test_link_is_opened_watched_ended_and_dead(live: LiveServer, open_as: Open) 
     expect(watching.get_by_test_id("share-ended")).to_be_visible()
 
 
+def test_marker_of_the_driver_before_goes_with_them(live: LiveServer, open_as: Open) -> None:
+    trip = _shared_trip()
+    sharing = open_as(trip.organiser, f"/trips/{trip.pk}/")
+    is_live(sharing)
+    watching = open_as(None, _make_link(sharing))
+    is_live(watching)
+    expect(watching.get_by_test_id("driver-marker")).to_be_visible()
+
+    # No position of the new driver is known.
+    other = DriverFactory(user__name="Daniyar Seitkali")
+    assignment.reassign(trip.pk, other.pk, StaffFactory(), "the first car broke down")
+
+    expect(watching.locator("#trip-panel")).to_contain_text("Daniyar")
+    expect(watching.get_by_test_id("driver-marker")).to_have_count(0)
+
+
 def test_watcher_sees_the_end_of_the_trip(live: LiveServer, open_as: Open) -> None:
     trip = _shared_trip()
     assert trip.driver
@@ -65,6 +81,8 @@ def test_watcher_sees_the_end_of_the_trip(live: LiveServer, open_as: Open) -> No
     Trip.objects.update(status="arrived")
 
     driving.update_status(trip.driver.pk, trip.pk, status="completed")
+    # Nothing more comes, so no connection is missed.
+    expect(watching.get_by_test_id("connection-state")).to_be_hidden()
 
     expect(watching.get_by_test_id("trip-status")).to_contain_text("This trip is over.")
     expect(sharing.locator("#trip-share")).to_have_count(0)

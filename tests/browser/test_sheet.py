@@ -1,4 +1,4 @@
-"""The sheet over the map of a live trip on a phone: dragged, by keyboard, and what news leaves as it was."""
+"""A live trip's map, its gliding marker, and the sheet over it: dragged, by keyboard, what news leaves as it was."""
 
 from collections.abc import Callable
 
@@ -30,6 +30,54 @@ def _drag(page: Page, grip: Locator, by: int) -> None:
     for part in range(1, 6):
         page.mouse.move(x, y + by * part / 5)
     page.mouse.up()
+
+
+# Moves the driver, with the frames of the browser run by hand: where the marker was drawn at first and after each.
+_GLIDE = """async ({ trip, lat, lng }) => {
+  const marker = document.querySelector("[data-testid=driver-marker]");
+  const top = () => marker.getBoundingClientRect().top;
+  const { now } = performance;
+  const { requestAnimationFrame: request } = window;
+  let [time, waiting] = [now.call(performance), []];
+  performance.now = () => time;
+  window.requestAnimationFrame = (callback) => waiting.push(callback);
+  const tops = [top()];
+  document.dispatchEvent(new CustomEvent("stepper:frame", { detail: {
+    type: "driver.location.updated", trip_id: trip, lat, lng, heading_deg: null,
+    recorded_at: new Date(Date.now() + 1000).toISOString(), eta: { pickup_min: 3, dropoff_min: 20 } } }));
+  tops.push(top());
+  for (let frame = 0; waiting.length && frame < 1000; frame += 1) {
+    time += 50;
+    waiting.splice(0).forEach((callback) => callback(time));
+    tops.push(top());
+  }
+  Object.assign(window, { requestAnimationFrame: request });
+  delete performance.now;
+  return tops;
+}"""
+
+
+def test_marker_glides_and_is_there_at_once_for_who_wants_less_motion(open_as: Open) -> None:
+    driver = DriverFactory(at=ALMATY)
+    trip = TripFactory(status="en_route", driver=driver)
+    place(driver, *ALMATY)
+    page = open_as(trip.organiser, f"/trips/{trip.pk}/")
+    is_live(page)
+    # Whoever has touched the map keeps its part: nothing else moves the marker.
+    page.locator("#trip-map").dispatch_event("touchstart")
+    north = {"trip": trip.pk, "lat": ALMATY[0] + 0.004, "lng": ALMATY[1]}
+
+    before, *tops = page.evaluate(_GLIDE, north)
+    there = tops[-1]
+    assert there < before
+    assert tops[0] == before
+    between = [top for top in tops if there < top < before]
+    assert len(set(between)) > 5
+    assert between == sorted(between, reverse=True)
+
+    page.emulate_media(reduced_motion="reduce")
+    start, end = page.evaluate(_GLIDE, north | {"lat": ALMATY[0]})
+    assert end - start == before - there
 
 
 def test_sheet_is_dragged_pressed_and_kept_while_the_trip_goes_on(open_as: Open) -> None:

@@ -1,4 +1,4 @@
-"""A trip that nobody takes, on the passenger's open page: searched farther for, put off, without reloading."""
+"""A trip that nobody takes or a driver gives back, on the passenger's open page, without reloading."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,9 +7,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from drivers import availability
-from tests.browsing import DESKTOP, PHONE, assert_accessible
-from tests.factories import ALMATY, DriverFactory, TripFactory
+from tests.browsing import DESKTOP, PHONE, assert_accessible, is_live
+from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
 from tests.live import LiveServer
+from trips import accepting, assignment
 from trips.models import Trip
 
 # What the page does; which database is behind it plays no part.
@@ -40,3 +41,28 @@ def test_search_farther_and_go_later(live: LiveServer, open_as: Callable[..., Pa
     availability.set_online(DriverFactory(at=ALMATY, is_online=False).pk, True)
     expect(page.get_by_test_id("trip-status")).to_have_text("Asking 1 driver nearby")
     expect(choices).to_have_count(0)
+
+
+def test_trip_that_its_driver_gives_back_says_so_and_who_is_asked_now(
+    live: LiveServer, open_as: Callable[..., Page]
+) -> None:
+    driver = DriverFactory(at=ALMATY, user__name="Aigerim Sadykova")
+    offer = OfferFactory(driver=driver)
+    page = open_as(offer.trip.organiser, f"/trips/{offer.trip.pk}/", viewport=PHONE)
+    is_live(page)
+    page.evaluate("() => { window.isSamePage = true; }")
+    accepting.accept(driver.pk, offer.pk)
+    expect(page.get_by_test_id("trip-status")).to_have_attribute("data-status", "accepted")
+    expect(page.get_by_test_id("given-back")).to_have_count(0)
+    DriverFactory.create_batch(2, at=ALMATY)
+
+    assignment.release(driver.pk, offer.trip.pk, "flat tyre")
+
+    expect(page.get_by_test_id("trip-status")).to_have_text("Asking 2 drivers nearby")
+    expect(page.get_by_test_id("given-back")).to_contain_text("Aigerim had to give the trip back at")
+    happened = page.locator(
+        ".timeline__item:is([data-state=done], [data-state=given-back], [data-state=now]) > span:not(.timeline__time)"
+    )
+    expect(happened).to_have_text(["Booked", "Aigerim accepted", "Aigerim gave the trip back", "Looking for a driver"])
+    expect(page.locator("#trip-panel .person")).to_have_count(0)
+    assert page.evaluate("window.isSamePage")

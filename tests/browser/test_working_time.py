@@ -56,6 +56,7 @@ def test_break_hours_and_warning_without_reloading(live: LiveServer, open_as: Op
     expect(mark(page, "availability-toggle")).to_have_attribute("aria-checked", "false")
     expect(panel.get_by_text("Enter both times")).to_be_visible()
     panel.get_by_label("Monday, until").fill("18:00")
+    expect(panel.get_by_text("Enter both times")).to_have_count(0)
     mark(page, "hours-save").click()
     expect(panel.get_by_text("Saved.")).to_be_visible()
     availability.set_online(driver.pk, True)

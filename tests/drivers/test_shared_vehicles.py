@@ -17,6 +17,7 @@ from tests.backoffice import list_url, page_url, signed_in
 from tests.drivers.test_admin import FORM
 from tests.factories import ALMATY, DriverFactory, OfferFactory, StaffFactory, TripFactory, VehicleFactory
 from tests.outbox import frames
+from tests.plans import plan
 from tests.rest import as_user
 from trips import accepting, assignment, driving, steering
 from trips.models import Offer, Trip
@@ -330,9 +331,7 @@ def test_a_vehicle_that_changes_has_the_offers_of_all_its_drivers_judged_again(
 def test_who_shares_a_vehicle_is_found_by_indexes() -> None:
     """Each accept asks for it; otherwise it would read all drivers."""
     driver = DriverFactory.create()
-    with transaction.atomic(), connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            # As for a table that is too large to be read as a whole.
-            cursor.execute("SET LOCAL enable_seqscan = off")
-        lines = Driver.objects.with_mates(driver.pk).order_by().explain()
+    sql, params = Driver.objects.with_mates(driver.pk).order_by().query.sql_with_params()
+    with transaction.atomic():
+        lines = "\n".join(plan(sql, params, is_large=True, bitmaps=True))
     assert ("BitmapOr" if connection.vendor == "postgresql" else "MULTI-INDEX OR") in lines

@@ -134,11 +134,20 @@ class Program:
 
     async def until(self, kind: str, since: int = 0, **fields: Any) -> Frame:
         """The first frame of a type and with these fields, of those that came after the first `since`."""
+        return await self._first(lambda frame: frame["type"] == kind and fields.items() <= frame.items(), since)
+
+    async def until_status(self, trip_id: int, status: str) -> Frame:
+        """The first frame that says this of a trip: a change, or the snapshot where it is followed only since then."""
+        return await self._first(
+            lambda frame: frame.get("trip_id") == trip_id and status in (frame.get("new"), frame.get("status"))
+        )
+
+    async def _first(self, is_wanted: Callable[[Frame], bool], since: int = 0) -> Frame:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             while True:
                 self._changed.clear()
                 for frame in self.frames[since:]:
-                    if frame["type"] == kind and fields.items() <= frame.items():
+                    if is_wanted(frame):
                         return frame
                 await self._changed.wait()
 

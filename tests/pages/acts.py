@@ -71,7 +71,7 @@ def look_for_a_place(page: Page) -> None:
 
 
 def look_for_no_place(page: Page) -> None:
-    page.locator("[name=pickup_name]").fill("Достық 85")
+    page.locator("[name=pickup_name]").fill("Достық 99")
     expect(page.get_by_test_id("place-none")).to_be_visible()
 
 

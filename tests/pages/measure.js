@@ -2,8 +2,8 @@
 //
 // cut         text that an ancestor clips, that reaches out of the viewport, or that is shortened with an ellipsis
 //             although nothing says that this is meant (data-shortened)
-// overlapping two texts on each other, neither in a layer that floats above the other's; a text on an icon, or over the
-//             edge of its tile
+// overlapping two texts or fields on each other, neither in a layer that floats above the other's; a text on an icon; a
+//             text or a field over the edge of its tile
 // sideways    the whole page scrolls sideways
 // small       something to press that is less than 44 px wide or high
 // plate       a plate on two lines
@@ -163,14 +163,37 @@
   // A text that reaches over the edge of the tile, button or card that it stands in.
   const isTile = ({ display, backgroundColor, borderLeftWidth }) =>
     display !== "contents" && (borderLeftWidth !== "0px" || !/^rgba\(.*, 0\)$|^transparent$/.test(backgroundColor));
-  for (const { node, element, rects } of texts) {
+  function tileOf(element) {
     let tile = element;
     while (tile && tile !== document.body && !isTile(styleOf(tile))) tile = tile.parentElement;
-    if (!tile || tile === document.body || tile.closest("[data-shortened]")) continue;
+    return tile === document.body ? null : tile;
+  }
+  for (const { node, element, rects } of texts) {
+    const tile = tileOf(element);
+    if (!tile || tile.closest("[data-shortened]")) continue;
     const box = tile.getBoundingClientRect();
     const isOver = rects.some(({ left, right }) => left < box.left - CLOSE_PX || right > box.right + CLOSE_PX);
     if (isOver) note("overlapping", `${node.data.trim().slice(0, 28)} | the edge of ${path(tile)}`, element);
   }
+
+  // A field that reaches over another one, or over the edge of the tile or card that it stands in.
+  const fields = [...document.querySelectorAll("input, select, textarea")]
+    .filter((field) => isShown(field) && !isClippedAway(field))
+    .map((field) => ({ field, box: shownPart(field, field.getBoundingClientRect()) }))
+    .filter(({ box }) => box && box.right > box.left + OVERLAP_PX && box.bottom > box.top + OVERLAP_PX);
+  fields.forEach(({ field, box }, index) => {
+    for (const other of fields.slice(index + 1)) {
+      const across = Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left);
+      const down = Math.min(box.bottom, other.box.bottom) - Math.max(box.top, other.box.top);
+      if (across > OVERLAP_PX && down > OVERLAP_PX && layerOf(field) === layerOf(other.field)) {
+        note("overlapping", `a field | ${path(other.field)}`, field);
+      }
+    }
+    const tile = tileOf(field.parentElement);
+    if (!tile) return;
+    const edge = tile.getBoundingClientRect();
+    if (box.left < edge.left - CLOSE_PX || box.right > edge.right + CLOSE_PX) note("overlapping", `a field | the edge of ${path(tile)}`, field);
+  });
 
   // A text that reaches over an icon or a picture.
   const icons = [...document.querySelectorAll("svg, img")].filter((icon) => isShown(icon) && !icon.closest(".map, figure"));

@@ -52,8 +52,9 @@ from tests.pages.staff import auditor, dispatcher
 from tests.papers import accept_all, applicant, document, draft
 from tests.passkeys import give_passkey
 from trips import changes, safety, shares
-from trips.models import Rating, SavedPlace, Trip, TripWatch, Wish
+from trips.models import Rating, SavedPlace, Trip, TripShare, TripWatch, Wish
 from trips.states import ASSIGNED, Role, Stall, TripStatus
+from trips.views import ACTIVE_PER_PAGE
 
 
 def save_places(person: Person) -> None:
@@ -209,7 +210,18 @@ def guest() -> Person:
     called = TripFactory.create(organiser=user, driver=_driver_of_a_trip(), status=TripStatus.IN_TRANSIT)
     safety.raise_alert(called.pk, user)
     link = shares.create_share(trip.pk, user).token
-    return Person(user, {"trip": trip.pk, "lost": lost.pk, "called": called.pk, "share": link})
+    sent = shares.create_share(called.pk, user)
+    TripShare.objects.filter(pk=sent.share.pk).update(sent_to="+77015551234")
+    keys = {"trip": trip.pk, "lost": lost.pk, "called": called.pk, "share": link, "sent": sent.token}
+    return Person(user, keys)
+
+
+def hotel() -> User:
+    """An account with more trips ahead than a page shows."""
+    user: User = PassengerFactory.create(name="Hotel Zhetysu")
+    for number in range(ACTIVE_PER_PAGE + 1):
+        TripFactory.create(organiser=user, in_=(5 + number) * HOUR)
+    return user
 
 
 def newcomer() -> User:
@@ -373,6 +385,7 @@ def applying(state: str) -> User:
 MAKERS: dict[str, Callable[..., User | Person]] = {
     "rider": rider,
     "guest": guest,
+    "hotel": hotel,
     "newcomer": newcomer,
     "reader": reader,
     "two-step": two_step,

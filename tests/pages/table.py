@@ -246,6 +246,8 @@ PASSENGERS = [
         act=acts.open_menu(".bell"),
     ),
     Row("trips", "/trips/", "rider", shows=".trip-row"),
+    # A cursor before the first: a page between two others.
+    Row("trips-ahead", "/trips/?after=0-0", "hotel", shows="[data-testid=trips-soonest]"),
     Row("trips-filtered-empty", "/trips/?show=cancelled", "newcomer", shows=".filters__one"),
     Row("book", "/book/", "rider", shows="[data-testid=book-submit]"),
     Row("book-as-stranger", "/book/", shows="[data-testid=book-submit]"),
@@ -274,6 +276,7 @@ PASSENGERS = [
     Row("trip-safety-dialog", "/trips/{trip}/", "guest", shows="#safety-dialog[open]", act=acts.open_safety),
     Row("trip-safety-called", "/trips/{called}/safety/", "guest", shows="[data-testid=safety-state]"),
     Row("trip-shared", "/t/{share}/", needs="guest", shows=".vehicle"),
+    Row("trip-shared-sent", "/t/{sent}/", needs="guest", shows="[data-testid=safety-call]"),
     Row("trip-share-ended", "/t/no-such-link/", shows="[data-testid=share-ended]"),
     Row("trip-receipt", "/trips/{completed}/receipt/", "rider", shows="[data-testid=receipt-total]"),
     Row("trip-receipt-none", "/trips/{accepted}/receipt/", "rider"),

@@ -16,6 +16,7 @@ from django.db import DataError
 from django.http import HttpRequest
 from django.test import Client as DjangoClient
 from django.utils import timezone
+from django.utils.translation import gettext, override
 from pytest_django import Settings
 
 from drivers import approvals
@@ -643,11 +644,13 @@ async def test_leaving_trips_that_nobody_joined_keeps_nothing(connect: Connect) 
 
 
 async def test_suspended_driver_cannot_send_positions(connect: Connect) -> None:
-    driver = await run(DriverFactory.create)(at=ALMATY)
+    driver = await run(DriverFactory.create)(at=ALMATY, user__language="ru")
     client = await connect(driver.user)
     await run(approvals.suspend)(driver.pk, await run(StaffFactory.create)())
     await client.until("notification.driver")
-    assert (await client.until("error"))["code"] == "driver.not_approved"
+    refused = await client.until("error")
+    with override("ru"):
+        assert (refused["code"], refused["message"]) == ("driver.not_approved", gettext("Your account is suspended."))
     assert await client.closed_with() == 4410
 
     again = await connect(driver.user)

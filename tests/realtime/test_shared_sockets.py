@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from channels.db import database_sync_to_async as run
 from channels.testing import WebsocketCommunicator
+from django.utils.translation import override
 
 from stepper.asgi import application
+from stepper.errors import DomainError
 from stepper.models import User
 from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory
 from tests.realtime.conftest import Client, Connect
@@ -52,7 +54,7 @@ async def test_guest_is_greeted_without_a_user_and_sees_the_page(open_link: Open
     assert 'id="trip-panel"' in await guest.receive_html()
     location = await guest.receive()
     assert set(location) == {
-        "type", "timestamp", "trip_id", "lat", "lng", "heading_deg", "recorded_at", "eta",
+        "type", "timestamp", "trip_id", "driver_since", "lat", "lng", "heading_deg", "recorded_at", "eta",
     }  # fmt: skip
     assert (location["type"], location["trip_id"]) == ("trip.shared.location", trip.pk)
 
@@ -80,9 +82,15 @@ async def test_guest_sees_each_step_and_the_end_then_the_link_is_dead(open_link:
     assert 'data-status="cancelled"' in await guest.receive_html()
 
     assert await guest.closed_with() == 4403
-    again = await open_link(token)
-    assert (await again.receive())["code"] == "share.ended"
+    again = await open_link(token, "ru")
+    refused = await again.receive()
+    assert (refused["code"], refused["message"]) == ("share.ended", in_russian(shares.link_ended()))
     assert await again.closed_with() == 4403
+
+
+def in_russian(error: DomainError) -> str:
+    with override("ru"):
+        return str(error.message)
 
 
 def _staff() -> Any:

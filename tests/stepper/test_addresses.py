@@ -27,7 +27,7 @@ from stepper.accounts.addresses import (
     send_code,
 )
 from stepper.errors import Conflict, DomainError, InvalidInput, NotPermitted, TooManyRequests
-from stepper.models import AddressChange, AddressCode, User
+from stepper.models import AddressChange, AddressCode, ServiceSettings, User
 from tests.backoffice import list_url, page_url, queries_of, signed_in
 from tests.factories import PASSWORD, PassengerFactory, StaffFactory
 
@@ -316,6 +316,7 @@ def test_account_with_a_password_gets_no_code(user):
 @pytest.mark.parametrize("proof", ["", "!", "123456"])
 def test_account_with_neither_password_nor_address_is_left_to_staff(settings, proof):
     settings.SMS_PROVIDER = None
+    ServiceSettings(pk=1, support_phone="+77015550000").save()
     user = without_password(email=None)
     with pytest.raises(NotPermitted) as refused:
         request_change(REQUEST, user, email=NEW, proof=proof, base_url=BASE)

@@ -104,6 +104,21 @@ def test_of_too_many_rows_the_newest_are_shown_and_it_is_said(
     assert (list(found.rows), found.is_cut) == ([trips["serik"]], True)
 
 
+@pytest.mark.parametrize(("candidates", "is_found"), [(2, False), (3, True)])
+def test_of_two_common_names_fewer_rows_are_begun_with(
+    candidates: int, is_found: bool, trips: dict[str, Trip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "PEOPLE_READ", 1)
+    monkeypatch.setattr(searching, "CANDIDATES_OF_COMMON", candidates)
+    passenger = PassengerFactory.create(name="Gulnar Second")
+    PassengerFactory.create(name="Gulnar First", pk=passenger.pk - 1_000)
+    omarovs = [DriverFactory.create(user__name=f"Marat Omarov {number}") for number in range(2)]
+    trip = TripFactory.create(status="completed", organiser=passenger, driver=omarovs[0])
+    TripFactory.create_batch(2, status="unfilled", organiser=passenger)
+    found = find(Trip, "Gulnar Marat")
+    assert (list(found.rows), found.is_cut) == ([trip] if is_found else [], True)
+
+
 @pytest.mark.parametrize("number", [7, 352, 41_000])
 def test_numbers_beside_each_other_are_a_phone_or_words_one_by_one(number: int, trips: dict[str, Trip]) -> None:
     Trip.objects.filter(pk=number).delete()

@@ -2,12 +2,15 @@
 
 import json
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError, connection, connections
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
+from django.urls import resolve
 from django.utils import timezone, translation
 from redis.exceptions import ConnectionError as RedisConnectionError
 from rest_framework import exceptions, serializers
@@ -28,6 +31,29 @@ BOOKING = {
     "pickup": {"name": "Almaty", "lat": 43.2220, "lng": 76.8512},
     "dropoff": {"name": "Airport", "lat": 43.3521, "lng": 77.0405},
 }
+
+
+def _below(serializer: type[serializers.Serializer[Any]]) -> Iterator[type[serializers.Serializer[Any]]]:
+    for one in serializer.__subclasses__():
+        yield one
+        yield from _below(one)
+
+
+def test_instants_of_all_answers_are_utc() -> None:
+    resolve("/")  # imports the views, and these their serializers
+    ours = {
+        one
+        for one in _below(serializers.Serializer)
+        if one.__module__.startswith(("stepper", "trips", "drivers", "realtime"))
+    }
+    assert len(ours) > 20
+    local = [
+        f"{one.__name__}.{name}"
+        for one in ours
+        for name, field in one().fields.items()
+        if isinstance(field, serializers.DateTimeField) and not isinstance(field, InstantField)
+    ]
+    assert local == []
 
 
 @pytest.fixture
@@ -189,7 +215,7 @@ def test_a_fault_under_the_api_is_json(user, monkeypatch):
     def fail(*args, **kwargs):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("trips.bookings.quote", fail)
+    monkeypatch.setattr("trips.quotes.quote_booking", fail)
     client = APIClient(raise_request_exception=False)
     client.force_login(user)
 

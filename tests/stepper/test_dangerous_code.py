@@ -91,6 +91,58 @@ def test_no_module_makes_code_of_text() -> None:
     assert called == set()
 
 
+# What only who was sent it knows, as far as it is stored: a comparison that ends early would say how much was right.
+SECRETS = re.compile(r"(?:^|_)(?:digest|hmac|signature)$|^(?:password_mark|boarding_code|password|secret)$")
+# What a request asked for, to tell whether it is the same: nothing to guess.
+OF_REQUESTS = {
+    ("trips/kept_quotes.py", "_digest"),
+    ("trips/bookings.py", "_digest"),
+    ("trips/bookings.py", "request_digest"),
+}
+
+
+def _name(node: ast.expr) -> str:
+    """The last part of a dotted name, of what is called too; empty: it is something else."""
+    match node:
+        case ast.Call(func=called):
+            return _name(called)
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+    return ""
+
+
+def _looked_up(node: ast.Call) -> Iterator[str]:
+    if _name(node) in {"filter", "exclude", "get", "Q"}:
+        yield from (one.arg.partition("__")[0] for one in node.keywords if one.arg)
+
+
+def _operands(node: ast.AST) -> Iterator[ast.expr]:
+    match node:
+        case ast.Compare(left=left, ops=operators, comparators=others):
+            if any(isinstance(one, ast.Eq | ast.NotEq | ast.In | ast.NotIn) for one in operators):
+                for one in (left, *others):
+                    yield from one.elts if isinstance(one, ast.Tuple | ast.List | ast.Set) else (one,)
+
+
+def test_secrets_are_compared_in_constant_time() -> None:
+    """By `constant_time_compare` or `compare_digest`, or found by the digest of 256 random bits."""
+    found, looked_up = set(), set()
+    for name, tree in _modules():
+        if name.startswith(OPERATORS):
+            continue
+        for node in ast.walk(tree):
+            found |= {(name, secret) for secret in map(_name, _operands(node)) if SECRETS.search(secret)}
+            if isinstance(node, ast.Call):
+                looked_up |= {(name, field) for field in _looked_up(node) if SECRETS.search(field)}
+    assert found == OF_REQUESTS
+    assert {(name, field) for name, field in looked_up if field not in {"token_digest", "login_digest"}} == {
+        # Used up after the comparison, and unchanged since it was read.
+        ("stepper/accounts/addresses.py", "code_digest"),
+        ("stepper/accounts/adapter.py", "password"),
+        ("stepper/models/users.py", "password"),
+    }
+
+
 def test_no_template_is_made_of_text() -> None:
     names = {"from_string", "Template", "Engine", "mark_safe", "SafeData"}
     made = {
@@ -121,7 +173,7 @@ def test_no_file_is_kept_on_a_disk_and_two_views_take_one() -> None:
 # own service worker.
 MAY_KEEP = {
     "queue.js": {"indexedDB", "postMessage", '"message"'},
-    "pushes.js": {"localStorage"},
+    "signed-out.js": {"localStorage"},
     "preferences.js": {"localStorage"},
     "ops-room.js": {"localStorage"},
     "install.js": {"postMessage"},
@@ -163,7 +215,7 @@ def test_html_is_written_only_where_it_is_the_servers_or_constant() -> None:
     assert {(name, line) for name, line in found if not line.startswith(("//", "*", "/*"))} == {
         # Fragments of our own server, on their way to htmx.
         ("htmx-config.js", "template.innerHTML = text;"),
-        ("htmx-config.js", "return lacking.length ? template.innerHTML : text;"),
+        ("htmx-config.js", "return needless.length ? template.innerHTML : text;"),
         # The same, looked through before htmx puts it in.
         ("call.js", "drawn.innerHTML = event.detail.serverResponse;"),
         # How htmx puts it in.

@@ -121,6 +121,13 @@ def test_stranger_chooses_for_this_browser():
     assert language_of(client) == "kk"
 
 
+def test_page_that_says_no_referrer_is_named_by_its_form():
+    """A browser tells nothing but the host of a shared trip's page."""
+    sent = {"language": "kk", "next": "/t/a-link/?x=1"}
+    assert Client().post("/language/", sent, headers={"Referer": "http://testserver/"})["Location"] == "/t/a-link/?x=1"
+    assert 'name="next" value="/help/?x=1"' in Client().get("/help/?x=1").content.decode()
+
+
 OTHER_HOSTS = ["//evil.example/x", "///evil.example/x", "/\\evil.example/x", "\\\\evil.example/x", "//evil.example\\@x"]
 
 
@@ -130,6 +137,9 @@ def test_switch_leads_to_no_host_that_a_path_of_ours_names(path: str):
     assert response.status_code == 302
     assert urljoin("http://testserver/language/", response["Location"]).startswith("http://testserver/")
     assert not response["Location"].startswith(("//", "/\\", "\\"))
+    named = Client().post("/language/", {"language": "kk", "next": path})
+    assert urljoin("http://testserver/language/", named["Location"]).startswith("http://testserver/")
+    assert not named["Location"].startswith(("//", "/\\", "\\"))
 
 
 @pytest.mark.usefixtures("all_offered")

@@ -8,16 +8,22 @@ from typing import Any
 import pytest
 from django.core import mail
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client, override_settings
+from django_tasks_db.models import DBTaskResult
 from rest_framework.test import APIClient
 
-from stepper.accounts import addresses, confirmation, passwords, phone_changes
+from stepper.accounts import addresses, confirmation, passwords, phone_changes, phone_codes
 from stepper.accounts.phone_process import PhoneCodeProcess
+from stepper.accounts.session_store import SessionStore
+from stepper.api import tokens
 from stepper.errors import InvalidInput, NotPermitted
-from stepper.models import SecurityEvent, ServiceSettings, User
+from stepper.models import AccountSession, SecurityEvent, ServiceSettings, User
+from stepper.sms import sending
+from stepper.tasks.sealing import unseal
 from tests.factories import PASSWORD, PassengerFactory, StaffFactory
-from tests.factors import code_at
-from tests.phones import PHONE, last_code, request_from, sign_in, texts, wrong
+from tests.factors import code_at, code_now, give_second_factor
+from tests.phones import PHONE, SIGN_IN, last_code, request_from, sign_in, texts, wrong
 from tests.rest import BOOKING, as_user
 from tests.stepper.test_sessions import age, browser
 
@@ -39,6 +45,12 @@ def without_password(**fields: object) -> User:
     user.set_unusable_password()
     user.save()
     return user
+
+
+def mails() -> list[str]:
+    """The texts of the mails that wait to be sent, the latest last."""
+    rows = DBTaskResult.objects.filter(queue_name="mail").order_by("enqueued_at", "id")
+    return [unseal(row.args_kwargs["kwargs"]["sealed"])["body"] for row in rows]
 
 
 # Changing
@@ -71,6 +83,75 @@ def test_programs_change_the_number_likewise() -> None:
     assert (refused.status_code, refused.json()["code"], stored(user)) == (400, "phone.code_wrong", (PHONE, True))
     assert client.post("/api/account/phone", body | {"code": last_code(NEW)}, format="json").status_code == 204
     assert stored(user) == (NEW, True)
+
+
+def refuse_sms(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    """A fault at the moment when an SMS is written."""
+    if "INSERT" in sql and DBTaskResult._meta.db_table in sql:
+        raise ZeroDivisionError
+    return execute(sql, params, many, context)
+
+
+@pytest.mark.parametrize("change", ["number", "first password", "first e-mail"])
+def test_nothing_changes_without_the_note_to_the_phone(change: str) -> None:
+    """They are written together: whatever ends a server between the two leaves either both or none."""
+    user = PassengerFactory(phone=PHONE) if change == "number" else without_password(email=None)
+    client = browser(user)
+    client.raise_request_exception = False
+    path, form = CHANGE, {"step": "code", "code": ""}
+    if change == "number":
+        client.post(CHANGE, {"step": "phone", "phone": NEW})
+        form["code"] = last_code(NEW)
+    elif change == "first password":
+        path, form = PASSWORD_PAGE, {"password1": "a whole new battery", "password2": "a whole new battery"}
+    else:
+        client.post("/account/", {"email": "own@example.test"})
+        [path] = re.findall(r"/accounts/e-mail/\S+", mails()[-1])
+        form = {}
+    with connection.execute_wrapper(refuse_sms):
+        assert client.post(path, form).status_code == 500
+    now = User.objects.get(pk=user.pk)
+    assert (str(now.phone), now.email, now.password) == (PHONE, user.email, user.password)
+
+
+def test_codes_and_sms_that_wait_do_not_keep_the_note_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    ServiceSettings.objects.create(pk=1, sms_per_number_day=1, sms_per_day=2)
+    user = PassengerFactory(phone=PHONE)
+    client = browser(user)
+    # A stranger has used up what the number gets, and the rest of the day.
+    sign_in_code = Client().post(SIGN_IN, {"step": "phone", "phone": PHONE})
+    assert sign_in_code.status_code == 302
+    client.post(CHANGE, {"step": "phone", "phone": NEW})
+    assert Client().post(SIGN_IN, {"step": "phone", "phone": "+77010000000"}).status_code == 429
+    monkeypatch.setattr(sending, "MOST_WAITING", 1)
+    client.post(CHANGE, {"step": "code", "code": last_code(NEW)})
+    assert stored(user) == (NEW, True)
+    assert texts()[-1][0] == PHONE
+    assert "another phone number" in texts()[-1][1]
+
+
+def test_notes_to_one_number_are_bounded_and_what_is_not_sent_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    # Several changes of a day are told of although one code a day is sent.
+    ServiceSettings.objects.create(pk=1, sms_per_number_day=1)
+    for phone in (*[PHONE] * 6, NEW):
+        phone_codes.tell(phone, "changed", language="en")
+    assert texts() == [*[(PHONE, "changed")] * 5, (NEW, "changed")]
+    assert [record.getMessage() for record in caplog.records] == [
+        "a note of security was not sent: its number got 5 in a day"
+    ]
+    # Codes are counted apart.
+    assert Client().post(SIGN_IN, {"step": "phone", "phone": PHONE}).status_code == 302
+
+
+@pytest.mark.parametrize("contact", ["", "+77272000000"])
+def test_note_sends_to_staff_where_they_can_be_reached(contact: str) -> None:
+    ServiceSettings.objects.create(pk=1, support_phone=contact, support_hours="08–22")
+    client = browser(PassengerFactory(phone=PHONE))
+    client.post(CHANGE, {"step": "phone", "phone": NEW})
+    client.post(CHANGE, {"step": "code", "code": last_code(NEW)})
+    text = "StepperGO: your account has another phone number now."
+    more = " Was it not you? Tell our staff at once: +7 7272 00 00 00 (08–22)"
+    assert texts()[-1] == (PHONE, text + (more if contact else ""))
 
 
 def test_wrong_code_changes_nothing() -> None:
@@ -128,6 +209,15 @@ def test_without_a_password_a_fresh_code_to_the_old_number_is_needed() -> None:
     assert client.post(CHANGE, {"step": "phone", "phone": NEW})["Location"] == CHANGE
     client.post(CHANGE, {"step": "code", "code": last_code(NEW)})
     assert stored(user) == (NEW, True)
+
+
+def test_number_that_nobody_has_proved_is_told_nothing() -> None:
+    user = PassengerFactory(phone="+14155550123", phone_verified_at=None)
+    client = browser(user)
+    client.post(CHANGE, {"step": "phone", "phone": NEW})
+    client.post(CHANGE, {"step": "code", "code": last_code(NEW)})
+    assert stored(user) == (NEW, True)
+    assert {phone for phone, _text in texts()} == {NEW}
 
 
 def test_code_to_the_new_number_is_no_code_to_the_old_one() -> None:
@@ -204,6 +294,101 @@ def test_who_proves_password_and_number_keeps_everything() -> None:
     assert user.check_password(PASSWORD)
     assert user.email is not None
     assert other.get("/trips/").status_code == 200
+
+
+def program_of(user: User, *, confirmed_s_ago: int = 0) -> APIClient:
+    """A program with tokens of its own, whose user confirmed themselves so long ago."""
+    program = APIClient()
+    program.credentials(HTTP_AUTHORIZATION=f"Bearer {tokens.sign_in(user)['access']}")
+    key = AccountSession.objects.get(user=user, is_program=True).session_id
+    session = SessionStore(key)
+    session[confirmation.CONFIRMED_AT] = int(time.time()) - confirmed_s_ago
+    session.save()
+    return program
+
+
+def prove_by_program(program: APIClient, change: Callable[[str], str] = str, **more: str) -> tuple[int, str]:
+    """Have a code sent to the account's own number and send it back; return the last answer's status and code."""
+    asked = program.post("/api/account/phone/own/code")
+    if asked.status_code != 202:
+        return asked.status_code, asked.json()["code"]
+    assert asked.json()["expires_in"] == 600
+    body = {"request": asked.json()["request"], "code": change(last_code()), **more}
+    answer = program.post("/api/account/phone/own", body, format="json")
+    return answer.status_code, answer.json()["code"] if answer.content else ""
+
+
+def test_program_with_a_password_proves_the_number_and_keeps_everything() -> None:
+    demand()
+    user = PassengerFactory(phone=PHONE, phone_verified_at=None)
+    program, other = program_of(user), browser(user)
+    assert program.post("/api/trips", BOOKING, format="json").json()["code"] == "phone.unverified"
+    assert prove_by_program(program, wrong)[1] == "phone.code_wrong"
+    assert stored(user) == (PHONE, False)
+    assert prove_by_program(program) == (204, "")
+    assert stored(user) == (PHONE, True)
+    kept = User.objects.get(pk=user.pk)
+    assert (kept.email, kept.check_password(PASSWORD)) == (user.email, True)
+    assert other.get("/trips/").status_code == 200
+    assert program.post("/api/trips", BOOKING, format="json").status_code == 201
+
+
+def test_program_enters_the_password_once_more_where_that_is_long_ago() -> None:
+    user = PassengerFactory(phone=PHONE, phone_verified_at=None)
+    program = program_of(user, confirmed_s_ago=LONG_AGO)
+    assert prove_by_program(program) == (403, "auth.confirmation_required")
+    assert texts() == []
+    assert program.post("/api/token/confirm", {"password": PASSWORD}, format="json").status_code == 204
+    assert prove_by_program(program) == (204, "")
+
+
+def test_program_without_a_password_is_confirmed_by_the_code() -> None:
+    user = without_password()
+    program, other = program_of(user, confirmed_s_ago=LONG_AGO), browser(user)
+    assert program.post("/api/sessions/end-others").json()["code"] == "auth.confirmation_required"
+    assert prove_by_program(program) == (204, "")
+    assert program.post("/api/sessions/end-others").status_code == 204
+    assert other.get("/account/").status_code == 302
+
+
+def test_program_without_a_password_ends_what_was_before_the_first_proof_but_itself() -> None:
+    user = without_password(phone_verified_at=None, email="x@example.test")
+    program, other = program_of(user), browser(user)
+    assert prove_by_program(program) == (204, "")
+    assert (stored(user), User.objects.get(pk=user.pk).email) == ((PHONE, True), None)
+    assert other.get("/account/").status_code == 302
+    assert program.get("/api/me").status_code == 200
+
+
+def test_program_sends_the_second_factor_beside_the_code() -> None:
+    user = without_password()
+    give_second_factor(user)
+    program = program_of(user)
+    assert prove_by_program(program) == (400, "auth.code_required")
+    assert prove_by_program(program, second_factor="000000") == (400, "auth.code_invalid")
+    assert prove_by_program(program, second_factor=code_now()) == (204, "")
+
+
+def test_program_without_a_number_or_of_staff_proves_nothing() -> None:
+    assert prove_by_program(program_of(PassengerFactory(phone=None))) == (403, "phone.missing")
+    staff = StaffFactory(phone=PHONE)
+    staff.set_unusable_password()
+    staff.save()
+    assert prove_by_program(program_of(staff)) == (403, "auth.no_password")
+    assert texts() == []
+
+
+def test_programs_proof_has_the_limits_of_all_codes() -> None:
+    ServiceSettings.objects.create(pk=1, sms_per_number_day=2, wrong_codes_per_day=1)
+    program = program_of(PassengerFactory(phone=PHONE, phone_verified_at=None))
+    asked = program.post("/api/account/phone/own/code").json()["request"]
+    for code, refused in ((wrong(last_code()), "phone.code_wrong"), (last_code(), "phone.too_many_wrong_codes")):
+        answer = program.post("/api/account/phone/own", {"request": asked, "code": code}, format="json")
+        assert answer.json()["code"] == refused
+    assert program.post("/api/account/phone/own/code").status_code == 202
+    refused_answer = program.post("/api/account/phone/own/code")
+    assert (refused_answer.status_code, refused_answer.json()["code"]) == (429, "sms.number_limit")
+    assert 0 < int(refused_answer["Retry-After"]) <= 24 * 3600
 
 
 def test_proving_the_number_alone_needs_the_password_where_there_is_one() -> None:

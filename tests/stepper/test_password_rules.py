@@ -7,6 +7,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils.translation import override
 
 from stepper.models import User
 from tests.backoffice import signed_in
@@ -105,10 +106,23 @@ def test_somebody_elses_number_is_not_looked_at():
         "AigerimKassymova1",
         "aigerim.k@mail.kz",
         "aigerim.k@mail",
+        # Django's rule compares with the whole of each.
+        "Aigerim Aigerim",
+        "kassymova kassymova 1",
     ],
 )
 def test_name_and_email_are_refused(password):
     assert "password_too_similar" in codes(password, person())
+
+
+def test_password_of_a_sentence_with_ones_name_is_taken():
+    assert not codes("aigerim sings in the rain", person())
+
+
+def test_short_password_is_refused_in_kazakh():
+    with override("kk"), pytest.raises(ValidationError) as refused:
+        validate_password("qwerty")
+    assert "Құпиясөз тым қысқа: кемінде 10 таңба керек." in refused.value.messages
 
 
 # Every way to set one

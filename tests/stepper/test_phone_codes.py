@@ -37,6 +37,11 @@ def refused_code(call: Callable[[], Any]) -> str:
     return error.value.code
 
 
+def choose(**values: Any) -> None:
+    """Change settings, as staff do."""
+    ServiceSettings.objects.update_or_create(pk=1, defaults=values)
+
+
 def numbers(count: int) -> list[str]:
     return [f"+7747765{number:04}" for number in range(count)]
 
@@ -258,19 +263,41 @@ def test_wrong_codes_and_refusals_are_in_the_security_log_without_the_code() -> 
 
 @override_settings(TASK_WORKER="external")
 def test_limits_hold_over_processes_and_a_killed_server(start_server: Callable[..., LiveServer]) -> None:
+    """What is counted before the server is killed, in it and in this process, counts after it; one limit at a time."""
+    choose(sms_country_codes="7")
     with sms_service() as service:
         site = start_server(**service.environ)
 
-        def ask_server() -> tuple[int, str]:
-            answer = httpx.post(f"{site.url}/api/phone/code", json={"phone": SPELLINGS[2]}, trust_env=False)
+        def ask_server(phone: str = SPELLINGS[2]) -> tuple[int, str]:
+            answer = httpx.post(f"{site.url}/api/phone/code", json={"phone": phone}, trust_env=False)
+            assert (0 < int(answer.headers["Retry-After"]) <= 24 * 3600) if answer.status_code == 429 else True
             return answer.status_code, answer.json().get("code", "")
 
+        assert ask_server("+996555123456") == (400, "phone.country_refused")
         assert [ask_server() for _time in range(3)] == [(202, "")] * 3
         send()
         site.restart()
+        assert ask_server("+996555123456") == (400, "phone.country_refused")
         assert ask_server() == (202, "")
+        # To one number, 5; from the network of the server's client, 4 so far; in all, 5 so far.
         assert ask_server() == (429, "sms.number_limit")
         assert refused_code(send) == "sms.number_limit"
+        choose(sms_per_network_day=5)
+        fresh = numbers(9)
+        assert ask_server(fresh[0]) == (202, "")
+        site.restart()
+        assert ask_server(fresh[1]) == (429, "sms.network_limit")
+        assert refused_code(lambda: send(fresh[1], "127.0.0.1")) == "sms.network_limit"
+        send(fresh[1], "203.0.113.8")
+        choose(sms_per_network_day=20, sms_per_day=8)
+        assert ask_server(fresh[2]) == (202, "")
+        site.restart()
+        assert ask_server(fresh[3]) == (429, "sms.daily_limit")
+        assert refused_code(lambda: send(fresh[3], "203.0.113.9")) == "sms.daily_limit"
+        # Settings hold for every process at once, also where they are widened.
+        choose(sms_per_day=9, sms_country_codes="996")
+        assert ask_server(fresh[3]) == (400, "phone.country_refused")
+        assert ask_server("+996555123456") == (202, "")
 
 
 @override_settings(TASK_WORKER="external")

@@ -412,7 +412,7 @@ def test_simulate_drives_and_books_and_ends_quietly(live, tmp_path, how):
     call_command("demo", "--yes", verbosity=0)
     before = set(Trip.objects.values_list("pk", flat=True))
     log = tmp_path / "city.log"
-    database = live._environment()["DATABASE_URL"]
+    database = live.whole_environment["DATABASE_URL"]
     running = simulate(log, "--url", live.url, "--drivers", "3", "--passengers", "1", DATABASE_URL=database)
     try:
         # The first booking comes after a few seconds; it is taken by one of theirs.

@@ -100,4 +100,6 @@ def test_file_is_sent_whole_in_part_or_not_again(client: Client) -> None:
     assert (head.content, head.headers["Content-Length"]) == (b"", str(len(whole.content)))
     known = client.get("/static/css/base.css", headers={"If-None-Match": whole.headers["ETag"]})
     assert (known.status_code, known.content) == (304, b"")
+    # A page has thirty scripts, and the ETag says as much.
+    assert "Last-Modified" not in whole.headers
     assert client.post("/static/css/base.css").status_code == 405

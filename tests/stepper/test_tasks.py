@@ -342,7 +342,7 @@ def test_db_worker_sends_what_servers_leave_to_it(tmp_path, settings):
     assert row().status == "READY"
     with mail_server(tmp_path) as server:
         environ = {"EMAIL_URL": url_of(server), "SSL_CERT_FILE": str(server.certificate), "TASK_WORKER": "external"}
-        environ = LiveServer(tmp_path / "log", environ)._environment()
+        environ = LiveServer(tmp_path / "log", environ).whole_environment
         arrived = threading.Event()
         server.on_mail = arrived.set
         process = subprocess.Popen([sys.executable, "manage.py", "db_worker"], cwd=ROOT, env=environ)

@@ -7,11 +7,11 @@ from django.utils import timezone
 
 from stepper.models import User
 from tests.drives import step_there
-from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory
+from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.rest import BOOKING, DROPOFF, PICKUP, as_user, book
 from trips import accepting
 from trips.models import Offer, Trip
-from trips.states import STEPS
+from trips.states import STEPS, VehicleClass
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +62,8 @@ def test_booking_publishes_the_trip_and_offers_it(client, passenger, driver):
     assert trip["timezone"] == "Asia/Almaty"
     assert trip["seats"] == 1
     assert trip["vehicle_class"] == "sedan"
-    assert trip["fare"] == trip["platform_fee"] + trip["driver_earnings"]
+    row = Trip.objects.get()
+    assert trip["fare"] == row.platform_fee + row.driver_earnings
     assert trip["offers_open"] == 1
     assert trip["driver"] is None
     assert trip["vehicle"] is None
@@ -88,9 +89,11 @@ def test_booking_ignores_what_the_client_says_about_money(client, several):
     honest = book(client)
     claimed = book(client, fare=1, platform_fee=0, driver_earnings=1, seat_price=1, status="completed", driver=1)
 
-    assert {key: claimed[key] for key in ("fare", "platform_fee", "driver_earnings", "seat_price", "status")} == {
-        key: honest[key] for key in ("fare", "platform_fee", "driver_earnings", "seat_price", "status")
+    assert {key: claimed[key] for key in ("fare", "seat_price", "status")} == {
+        key: honest[key] for key in ("fare", "seat_price", "status")
     }
+    first, second = Trip.objects.order_by("pk").values_list("platform_fee", "driver_earnings")
+    assert first == second
 
 
 def test_booking_for_a_chosen_time_keeps_the_instant(client):
@@ -206,11 +209,13 @@ def test_every_wrong_field_is_named_at_once(client):
 # Quote
 
 
-def test_quote_shows_the_split_and_books_nothing(client):
+def test_quote_has_the_price_of_each_class_and_books_nothing(client, driver):
     quote = client.post("/api/trips/quote", BOOKING, format="json")
 
     assert quote.status_code == 200
-    assert set(quote.json()) == {
+    body = quote.json()
+    # How the fare is split is none of a passenger's business.
+    assert set(body) == {
         "distance_km",
         "duration_min",
         "zone",
@@ -218,14 +223,34 @@ def test_quote_shows_the_split_and_books_nothing(client):
         "distance_fare",
         "multiplier",
         "fare",
-        "platform_fee",
-        "driver_earnings",
         "seat_price",
+        "classes",
+        "asked_from",
         "quote",
         "kept_until",
     }
-    assert quote.json()["fare"] == book(client)["fare"]
+    assert [one["vehicle_class"] for one in body["classes"]] == VehicleClass.values
+    sedan = body["classes"][0]
+    assert sedan == {
+        "vehicle_class": "sedan",
+        "seats": 4,
+        "has_room": True,
+        "fare": body["fare"],
+        "seat_price": body["seat_price"],
+        "same_price": False,
+        "wait_min": 20,
+    }
+    assert body["fare"] == book(client)["fare"]
     assert Trip.objects.count() == 1
+
+
+@pytest.mark.parametrize(("who", "sees"), [("passenger", False), ("driver", True), ("staff", True)])
+def test_how_the_fare_is_split_is_for_the_driver_and_staff(who, sees, passenger, driver):
+    trip = TripFactory(organiser=passenger, driver=driver, status="accepted")
+    user = {"passenger": passenger, "driver": driver.user, "staff": StaffFactory()}[who]
+    body = as_user(user).get(f"/api/trips/{trip.pk}").json()
+    split = (trip.platform_fee, trip.driver_earnings) if sees else (None, None)
+    assert (body["platform_fee"], body["driver_earnings"]) == split
 
 
 def test_quote_by_get_is_refused(client):

@@ -15,7 +15,7 @@ from stepper.errors import Conflict, InvalidInput, TooManyRequests
 from stepper.models import ServiceSettings, User
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.rest import BOOKING, as_user
-from trips import accepting, access, assignment, bookings, driving, ratings, unfilled
+from trips import accepting, access, assignment, bookings, driving, quotes, ratings, unfilled
 from trips.booking_requests import BookingRequest, Traveller
 from trips.models import Trip, TripTransition
 from trips.panel import Panel
@@ -420,7 +420,7 @@ def test_a_key_of_a_booking_without_traveller_is_the_one_it_was_before_there_wer
 LATER = timezone.now() + 9 * HOUR
 VERBS: dict[str, tuple[str, Callable[[Trip, User], Any]]] = {
     "book": ("bookings_per_min", lambda _trip, user: bookings.book(user, wanted(departure_at=LATER), "key")),
-    "quote": ("light_per_min", lambda _trip, user: bookings.quote(user, wanted())),
+    "quote": ("light_per_min", lambda _trip, user: quotes.quote_booking(user, wanted())),
     "cancel": ("changes_per_min", lambda trip, user: bookings.cancel(trip.pk, user)),
     "widen": ("changes_per_min", lambda trip, user: unfilled.widen(trip.pk, user, 100)),
     "postpone": ("changes_per_min", lambda trip, user: unfilled.postpone(trip.pk, user, LATER)),

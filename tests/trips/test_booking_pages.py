@@ -2,17 +2,20 @@
 
 import datetime as dt
 import re
+from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.sessions.models import Session
+from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
 from stepper.models import ServiceSettings, User
 from tests.factories import ALMATY, PASSWORD, DriverFactory, PassengerFactory, TripFactory
 from trips import drafts
+from trips.change_forms import ChangeForm
 from trips.models import Trip
 
 pytestmark = pytest.mark.django_db
@@ -129,6 +132,84 @@ def test_strangers_quotes_are_limited_by_address(client: Client) -> None:
     elsewhere = Client(REMOTE_ADDR="203.0.113.9").post("/trips/quote/", FORM)
 
     assert [*answers, elsewhere.status_code] == [200, 200, 429, 200]
+
+
+NAMED = {"pickup_name": "Almaty airport", "departure": "now", "vehicle_class": "sedan", "seats": "1", "bags": "0"}
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.get("/book/", {"from": "Almaty airport"}),
+        lambda client: client.get("/book/", {"via": "Almaty airport"}),
+        lambda client: client.post("/book/", NAMED),
+        lambda client: client.post("/trips/quote/", NAMED),
+        lambda client: client.get("/trips/quote/", NAMED),
+    ],
+    ids=["link", "stop-of-link", "form", "quote", "quote-of-an-old-page"],
+)
+def test_names_that_strangers_have_looked_up_are_limited_as_searches(
+    client: Client, settings: Any, ask: Callable[[Client], Any]
+) -> None:
+    settings.PLACE_SEARCHES_PER_ADDRESS = 1
+    assert ask(client).status_code != 429
+    refused = ask(client)
+
+    assert refused.status_code == 429
+    assert int(refused["Retry-After"]) > 0
+    assert "Too many requests. Try again in a moment." in text(refused)
+    assert "43.3521" not in text(refused)
+    assert client.post("/api/places", {"q": "medeu"}, content_type="application/json").status_code == 429
+    assert ask(Client(REMOTE_ADDR="203.0.113.9")).status_code != 429
+
+
+def test_refused_link_leaves_its_words_in_the_form(client: Client, settings: Any) -> None:
+    settings.PLACE_SEARCHES_PER_ADDRESS = 1
+    form = client.get("/book/", {"from": "Almaty airport", "to": "Medeu", "seats": "3"}).context["form"]
+
+    assert (form["pickup_name"].value(), form["pickup_lat"].value()) == ("Almaty airport", "43.3521")
+    assert (form["dropoff_name"].value(), form["dropoff_lat"].value()) == ("Medeu", "")
+    assert form["seats"].value() == "3"
+    assert form.errors == {"dropoff_name": ["Too many requests. Try again in a moment."]}
+
+
+def test_link_is_counted_once_for_each_name_and_its_prices_are_not(client: Client, settings: Any) -> None:
+    settings.PLACE_SEARCHES_PER_ADDRESS = 2
+    day = timezone.localdate() + dt.timedelta(days=2)
+    filled = link(client, **{"from": "Almaty airport", "to": "Medeu", "at": f"{day}T10:00+05:00"})
+    sent = {name: filled[name].value() for name in filled.fields if filled[name].value()}
+
+    assert [client.post("/trips/quote/", sent).status_code for _number in range(3)] == [200] * 3
+    assert client.post("/book/", sent).status_code == 302
+
+
+def test_names_that_an_account_has_looked_up_are_counted_as_its_searches(settings: Any) -> None:
+    settings.PLACE_SEARCHES_PER_ADDRESS = 0
+    settings.PLACE_SEARCHES_PER_USER = 1
+    client = signed_in(PassengerFactory())
+
+    assert [client.post("/trips/quote/", NAMED).status_code for _number in range(2)] == [200, 429]
+
+
+def test_time_with_an_offset_passes_no_limit_of_searches(client: Client, settings: Any) -> None:
+    settings.PLACE_SEARCHES_PER_ADDRESS = 1
+    at = f"{timezone.localdate() + dt.timedelta(days=2)}T10:00+05:00"
+    answers = [client.get("/book/", {"from": name, "at": at}) for name in ("Almaty airport", "Medeu")]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert answers[0].context["form"]["departure_time"].value() == "10:00"
+    assert not answers[1].context["form"]["pickup_lat"].value()
+
+
+def test_names_in_the_form_that_changes_a_trip_are_searches_too(settings: Any) -> None:
+    settings.PLACE_SEARCHES_PER_USER = 1
+    trip = TripFactory.create(in_=dt.timedelta(hours=3))
+    client = signed_in(trip.organiser)
+    sent = {**ChangeForm.of(trip).data, "dropoff_name": "Medeu", "dropoff_lat": "", "dropoff_lng": ""}
+    for path in ("change/quote/", "change/"):
+        settings.PLACE_SEARCHES_PER_USER = 1
+        cache.clear()
+        answers = [client.post(f"/trips/{trip.pk}/{path}", {**sent, "version": "9"}) for _number in range(2)]
+        assert [answer.status_code for answer in answers][1] == 429, path
 
 
 def test_strangers_bookings_are_limited_by_address(client: Client) -> None:
@@ -284,6 +365,16 @@ def test_form_offers_a_time_before_anything_is_chosen(client: Client) -> None:
     assert form.fields["departure_date"].widget.attrs["max"] > form.fields["departure_date"].widget.attrs["min"]
 
 
+@pytest.mark.parametrize(("free_cancel_min", "limit"), [(120, "2 h before"), (90, "1 h 30 before"), (0, "")])
+def test_form_says_until_when_a_trip_for_later_can_be_cancelled(
+    client: Client, free_cancel_min: int, limit: str
+) -> None:
+    ServiceSettings.objects.create(pk=1, free_cancel_min=free_cancel_min)
+
+    said = re.findall(r"Once a driver accepts, it can be cancelled until (.*?) departure\.", text(client.get("/book/")))
+    assert said == ([limit] if limit else [])
+
+
 def test_quote_for_later_says_when_drivers_are_asked(client: Client) -> None:
     day = timezone.localdate() + dt.timedelta(days=10)
     later = {**FORM, "departure": "later", "departure_date": f"{day}", "departure_time": "10:00"}
@@ -314,6 +405,13 @@ def test_quote_says_the_wait_or_that_nobody_is_near(client: Client) -> None:
     assert "Nobody is free nearby now" in text(client.post("/trips/quote/", form))
     DriverFactory(at=ALMATY)
     assert "Driver in about 5 min" in text(client.post("/trips/quote/", form))
+
+
+def test_refused_booking_with_too_many_seats_says_which_classes_have_room() -> None:
+    answer = signed_in(PassengerFactory()).post("/book/", {**FORM, "seats": "6"})
+    assert answer.status_code == 422
+    assert [one.has_room for one in answer.context["quotes"].classes] == [False, True, True, True]
+    assert text(answer).count("Choose 1 to 4 seats for this vehicle.") == 1
 
 
 def test_quote_with_too_many_seats_keeps_the_price(client: Client) -> None:

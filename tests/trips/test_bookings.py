@@ -14,7 +14,7 @@ from stepper.models import ServiceSettings, User
 from tests.factories import ALMATY, ASTANA, DriverFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.failing import failing
 from tests.outbox import frames, rechecked, types
-from trips import access, bookings, deadlines
+from trips import access, bookings, deadlines, quotes
 from trips.booking_requests import BookingRequest, check_request
 from trips.models import Booking, Trip
 
@@ -134,7 +134,7 @@ def test_check_refuses_what_is_no_way_to_drive(dropoff: float, words: str) -> No
 
 def test_quote_works_out_the_price(passenger: User) -> None:
     """One degree of the equator: 111.195 km × 1.2 × ₸50 + ₸500 = ₸7171.7; see test_pricing."""
-    quote, _kept = bookings.quote(passenger, wanted(pickup=place(0, 0), dropoff=place(0, 1), seats=3))
+    quote = quotes.quote_booking(passenger, wanted(pickup=place(0, 0), dropoff=place(0, 1), seats=3)).chosen.price
 
     assert (quote.fare, quote.platform_fee, quote.driver_earnings, quote.seat_price) == (7172, 1076, 6096, 2391)
 
@@ -142,14 +142,14 @@ def test_quote_works_out_the_price(passenger: User) -> None:
 def test_quote_uses_what_staff_have_set(passenger: User) -> None:
     ServiceSettings.objects.create(pk=1, base_fare=0, fare_per_km=100)
 
-    quote, _kept = bookings.quote(passenger, wanted(pickup=place(0, 0), dropoff=place(0, 1)))
+    quote = quotes.quote_booking(passenger, wanted(pickup=place(0, 0), dropoff=place(0, 1))).chosen.price
 
     assert quote.fare == 13343
 
 
 def test_quote_refuses_a_wrong_request(passenger: User) -> None:
     with pytest.raises(InvalidInput):
-        bookings.quote(passenger, wanted(seats=0))
+        quotes.quote_booking(passenger, wanted(seats=0))
 
 
 # Booking

@@ -138,6 +138,15 @@ def terms(trip: Trip, viewer: User | None = None) -> str:
     return Panel(Trip.objects.for_page().get(pk=trip.pk), viewer or trip.organiser).actions.cancel_consequence
 
 
+@pytest.mark.parametrize(("status", "is_offered"), [("offered", False), ("accepted", True)])
+def test_who_has_no_driver_was_asked_by_none(client: Client, status: str, is_offered: bool) -> None:
+    trip = TripFactory(status=status, in_=5 * HOUR)
+    client.force_login(trip.organiser)
+    page = client.get(f"/trips/{trip.pk}/cancel/").content.decode()
+    assert ('value="driver_asked"' in page) == is_offered
+    assert 'value="plans_changed"' in page
+
+
 def test_what_applies_is_said_first() -> None:
     ServiceSettings.objects.create(pk=1, late_cancels_per_day=3)
     passenger = PassengerFactory()

@@ -129,18 +129,42 @@ def test_form_that_was_opened_before_another_change_shows_the_trip_as_it_is(clie
     assert Trip.objects.get().seats == 4
 
 
+@pytest.mark.parametrize(
+    ("written", "others", "shown"),
+    [
+        ("Gate 2", "", "Gate 2"),
+        ("", "", "First line\nsecond line"),
+        ("", "Staff's note", "Staff's note"),
+        ("Gate 2", "Staff's note", "Staff's note"),
+    ],
+)
+def test_outdated_form_keeps_what_was_written_unless_others_wrote_too(
+    client: Client, trip: Trip, written: str, others: str, shown: str
+) -> None:
+    client.force_login(trip.organiser)
+    old = sent(trip, seats="4", **({"note": written} if written else {}))
+    changes.change(trip.pk, StaffFactory(), {"bags": 3, **({"note": others} if others else {})})
+
+    form = client.post(f"/trips/{trip.pk}/change/", old).context["form"]
+
+    assert form["note"].value() == shown
+
+
 def test_trip_that_was_accepted_meanwhile_says_what_can_still_change(client: Client) -> None:
     offer = OfferFactory(trip__in_=3 * HOUR)
     trip = offer.trip
     client.force_login(trip.organiser)
-    opened = sent(trip, seats="3", note="Gate 2")
+    opened = sent(trip, seats="3", note="Gate 2", pickup_address="Of another place")
     accepting.accept(offer.driver.pk, offer.pk)
 
     answer = client.post(f"/trips/{trip.pk}/change/", opened)
 
     assert answer.status_code == 409
     assert "A driver has accepted the trip as it is; nothing was changed." in text(answer)
-    assert set(answer.context["form"].fields) == {"note", "pickup_address", "version"}
+    form = answer.context["form"]
+    assert {field.name for field in form.visible_fields()} == {"note", "pickup_address"}
+    # The words to the driver stay; the address of the place that was chosen is none of this pickup.
+    assert (form["note"].value(), form["pickup_address"].value()) == ("Gate 2", trip.pickup_address)
     trip.refresh_from_db()
     assert (trip.seats, trip.note) == (1, "")
 

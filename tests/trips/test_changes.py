@@ -20,7 +20,7 @@ from stepper.templatetags.units import money
 from tests.factories import ALMATY, MEDEU, DriverFactory, OfferFactory, PassengerFactory, StaffFactory, TripFactory
 from tests.outbox import frames, types
 from tests.rest import as_user
-from trips import accepting, bookings, changes, dispatch, unfilled
+from trips import accepting, bookings, changes, dispatch, quotes, unfilled
 from trips.booking_requests import Traveller
 from trips.models import Trip, TripChange, Wish
 from trips.panel import Panel
@@ -78,7 +78,7 @@ def test_everything_that_was_booked_changes_with_its_price_and_the_booking(trip:
     assert (trip.traveller_name, trip.traveller_phone) == ("Aida Bekova", "+77015551234")
     assert [(stop.name, stop.reached_at) for stop in trip.stop_list] == [("Kok-Tobe", None)]
     assert [wish.code for wish in trip.wish_list] == ["child_seat"]
-    booked, _kept = bookings.quote(trip.organiser, changes.request_of(trip))
+    booked = quotes.quote_booking(trip.organiser, changes.request_of(trip)).chosen.price
     assert (trip.fare, trip.seat_price, trip.platform_fee) == (booked.fare, booked.seat_price, booked.platform_fee)
     assert trip.fare != before
     booking = trip.bookings.get()

@@ -8,10 +8,11 @@ from django.test import Client
 
 from drivers.geo import distance_km
 from drivers.positions.tracking import last_known
+from realtime.models import Notification
 from stepper.models import ServiceSettings
 from stepper.templatetags.units import clock, time_of_day
-from tests.factories import AIRPORT, ALMATY, MEDEU, TripFactory, place
-from trips import driving, eta
+from tests.factories import AIRPORT, ALMATY, MEDEU, DriverFactory, StaffFactory, TripFactory, place
+from trips import assignment, driving, eta
 from trips.models import Trip
 from trips.panel import Panel
 
@@ -84,8 +85,8 @@ def _drive_to_pickup(**fields: Any) -> Trip:
     return trip
 
 
-def _delay(trip: Trip, minutes: int) -> None:
-    driving.update_status(trip.driver_id or 0, trip.pk, status="delayed", delay_minutes=minutes)
+def _delay(trip: Trip, minutes: int, reason: str = "") -> None:
+    driving.update_status(trip.driver_id or 0, trip.pk, status="delayed", delay_minutes=minutes, delay_reason=reason)
     trip.refresh_from_db()
 
 
@@ -150,6 +151,27 @@ def test_delay_on_the_road_counts_to_the_dropoff() -> None:
     assert _frame_eta(trip) == (None, 16)
 
 
+def test_delay_at_the_pickup_counts_to_the_dropoff_on_page_and_in_frame_alike() -> None:
+    trip = TripFactory(status="driver_arrived")
+    _place_driver(trip, trip.pickup_lat, trip.pickup_lng)
+    drive_min = round((trip.ends_at - trip.departure_at) / MINUTE)
+    assert _frame_eta(trip) == (0, drive_min)
+
+    _delay(trip, 7)
+
+    assert _frame_eta(trip) == (0, drive_min + 7)
+    panel = Panel(Trip.objects.get(pk=trip.pk), trip.organiser)
+    dropoff_at = clock(panel.viewing.now + (drive_min + 7) * MINUTE, trip.timezone)
+    assert {mark.expected: mark.at for mark in panel.timeline.marks if mark.expected} == {"dropoff": f"≈ {dropoff_at}"}
+
+
+def test_trip_at_its_dropoff_is_not_said_to_be_late(client: Client) -> None:
+    trip = TripFactory(status="arrived")
+    _delay(trip, 7)
+    client.force_login(trip.organiser)
+    assert "Delayed by" not in client.get(f"/trips/{trip.pk}/").content.decode()
+
+
 def test_delay_that_the_release_before_took_back_counts_no_more() -> None:
     trip = _drive_to_pickup()
     _delay(trip, 15)
@@ -173,11 +195,22 @@ def test_driver_who_is_early_waits_for_the_departure() -> None:
     assert dropoff_min == 40 + drive_min
 
 
-def test_page_says_the_delay_until_the_pickup_is_reached(client: Client) -> None:
-    trip = _drive_to_pickup()
+def test_news_are_in_the_language_of_whom_they_are_for() -> None:
+    trip = TripFactory(status="en_route", organiser__language="ru", driver__vehicle__colour="Red")
+    assert trip.driver
     _delay(trip, 7)
+    other = DriverFactory(vehicle__colour="Red")
+    assignment.reassign(trip.pk, other.pk, StaffFactory(), "broke down")
+    delayed, found = Notification.objects.filter(user=trip.organiser).order_by("pk").values_list("message", flat=True)
+    assert delayed == "7 мин"
+    assert "Красная Toyota" in found
+
+
+def test_page_says_the_delay_and_its_reason_until_the_pickup_is_reached(client: Client) -> None:
+    trip = _drive_to_pickup()
+    _delay(trip, 7, reason="Snow on the <pass>")
     client.force_login(trip.organiser)
-    assert "Delayed by about 7 min" in client.get(f"/trips/{trip.pk}/").content.decode()
+    assert "Delayed by about 7 min: Snow on the &lt;pass&gt;" in client.get(f"/trips/{trip.pk}/").content.decode()
     _place_driver(trip, trip.pickup_lat, trip.pickup_lng)
 
     driving.update_status(trip.driver_id or 0, trip.pk, status="driver_arrived")

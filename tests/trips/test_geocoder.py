@@ -1,7 +1,6 @@
 """Addresses from a geocoder: a local server that speaks Photon's API, right, slow, wrong, absent, elsewhere, huge."""
 
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,13 +10,23 @@ from django.core.exceptions import ImproperlyConfigured
 from rest_framework.test import APIClient
 
 from stepper.geocoder_address import GeocoderAddress, read_geocoder_url
-from tests.geocoder import DOSTYK, Geocoder, feature, photon, running_geocoder
+from tests.geocoder import (
+    HOUSE,
+    Geocoder,
+    address_where_nothing_listens,
+    canned,
+    feature,
+    never,
+    photon,
+    running_geocoder,
+    same,
+)
 from trips.places import geocoder
 
 pytestmark = pytest.mark.django_db
 
 CENTRE = (43.24, 76.95)
-HOUSE = feature(DOSTYK, 43.2330, 76.9570)
+FOUND_HOUSE = feature(HOUSE.en, HOUSE.lat, HOUSE.lng)
 
 
 @pytest.fixture
@@ -66,23 +75,50 @@ def test_house_is_found_near_the_maps_centre(server: Geocoder, client: APIClient
 
 
 def test_photon_is_asked_in_the_places_own_language_where_it_may_not_know_the_readers(server: Geocoder) -> None:
-    APIClient(HTTP_ACCEPT_LANGUAGE="kk").post("/api/places", {"q": "Достық 85"}, format="json")
+    answer = find(APIClient(HTTP_ACCEPT_LANGUAGE="kk"), "Достық 85", None)
+    assert (answer["addresses"], names(answer)[0]) == ("asked", "Достық даңғылы 85")
     assert server.asked == [("/api", {"q": "Достық 85", "limit": "10"})]
 
 
+@pytest.mark.parametrize(
+    ("text", "centre", "wanted"),
+    [
+        ("Dostyk 85", CENTRE, ("Dostyk Avenue 85", "Almaty", 43.2330)),
+        ("достық 85", CENTRE, ("Dostyk Avenue 85", "Almaty", 43.2330)),
+        ("Dostyk 52", CENTRE, ("Dostyk Avenue 52", "Almaty", 43.2452)),
+        ("Dostyk", CENTRE, ("Dostyk Avenue", "Almaty", 43.2390)),
+        ("Dostyk 9999", CENTRE, ("Dostyk Avenue", "Almaty", 43.2390)),
+        ("Abay Avenue 10", CENTRE, ("Abay Avenue 10", "Almaty", 43.2407)),
+        ("Abay Avenue 10", (51.13, 71.43), ("Abay Avenue 10", "Astana", 51.1690)),
+        ("Abay Avenue 10 Astana", CENTRE, ("Abay Avenue 10", "Astana", 51.1690)),
+    ],
+)
+def test_streets_and_house_numbers_are_found(
+    server: Geocoder, client: APIClient, text: str, centre: tuple[float, float], wanted: tuple[str, str, float]
+) -> None:
+    answer = find(client, text, centre)
+    found = [place for place in answer["places"] if place["kind"] == "address"]
+    assert answer["addresses"] == "asked"
+    assert (found[0]["name"], found[0]["address"], found[0]["lat"]) == wanted
+
+
+def test_street_that_nobody_knows_is_not_found(server: Geocoder, client: APIClient) -> None:
+    assert find(client, "Nowhere street 1") == {"places": [], "named": None, "addresses": "asked"}
+
+
 def test_addresses_come_after_own_places(server: Geocoder, client: APIClient) -> None:
-    server.answer = photon(feature({"name": "Cafe Medeu", "city": "Almaty"}, 43.25, 76.9))
+    server.answer = photon(same({"name": "Cafe Medeu", "city": "Almaty"}, 43.25, 76.9))
     assert names(find(client, "medeu")) == ["Medeu", "Cafe Medeu"]
 
 
 def test_what_is_known_is_not_shown_twice(server: Geocoder, client: APIClient) -> None:
-    server.answer = photon(feature({"name": "Medeu"}, 43.1621, 77.0801), HOUSE, HOUSE)
+    server.answer = canned(feature({"name": "Medeu"}, 43.1621, 77.0801), FOUND_HOUSE, FOUND_HOUSE)
     assert names(find(client, "medeu")) == ["Medeu", "Dostyk Avenue 85"]
 
 
 def test_addresses_far_away_come_last(server: Geocoder, client: APIClient) -> None:
     far = feature({"street": "Dostyk", "housenumber": "85", "city": "Astana"}, 51.13, 71.43)
-    server.answer = photon(far, HOUSE)
+    server.answer = canned(far, FOUND_HOUSE)
     assert [place["address"] for place in find(client, "Dostyk 85")["places"]] == ["Almaty", "Astana"]
 
 
@@ -106,6 +142,15 @@ def test_point_gets_its_street(server: Geocoder, client: APIClient) -> None:
     assert server.asked == [("/reverse", {"lat": "43.23310", "lon": "76.95710", "limit": "1", "lang": "en"})]
 
 
+@pytest.mark.parametrize(
+    ("language", "name"), [("en", "Abay Avenue 10"), ("ru", "Абай даңғылы 10"), ("kk", "Абай даңғылы 10")]
+)
+def test_point_gets_the_nearest_of_several_streets(server: Geocoder, language: str, name: str) -> None:
+    sent = {"lat": 43.2408, "lng": 76.9509}
+    place = APIClient(HTTP_ACCEPT_LANGUAGE=language).post("/api/places/at", sent, format="json").json()
+    assert place["name"] == name
+
+
 def test_street_far_from_the_point_is_not_its_name(server: Geocoder, client: APIClient) -> None:
     server.answer = photon(HOUSE)
     place = client.post("/api/places/at", {"lat": 43.191, "lng": 77.08}, format="json").json()
@@ -114,7 +159,7 @@ def test_street_far_from_the_point_is_not_its_name(server: Geocoder, client: API
 
 def test_nominatim_and_pelias_are_understood(server: Geocoder, settings: Any, client: APIClient) -> None:
     address = {"road": "Dostyk Avenue", "house_number": "85", "city": "Almaty"}
-    server.answer = photon(feature({"display_name": "85, Dostyk …", "address": address}, 43.233, 76.957))
+    server.answer = canned(feature({"display_name": "85, Dostyk …", "address": address}, 43.233, 76.957))
     settings.GEOCODER = GeocoderAddress("nominatim", server.url, {"email": "me@example.test"})
     assert [(one["name"], one["address"]) for one in find(client, "Dostyk 85")["places"]] == [
         ("Dostyk Avenue 85", "Almaty")
@@ -125,7 +170,7 @@ def test_nominatim_and_pelias_are_understood(server: Geocoder, settings: Any, cl
     assert west < CENTRE[1] < east
     assert south < CENTRE[0] < north
 
-    server.answer = photon(feature({"name": "85 Dostyk Avenue", "locality": "Almaty", "region": "Almaty"}, 43.2, 76.9))
+    server.answer = canned(feature({"name": "85 Dostyk Avenue", "locality": "Almaty", "region": "Almaty"}, 43.2, 76.9))
     settings.GEOCODER = GeocoderAddress("pelias", server.url, {"api_key": "k"})
     assert [(one["name"], one["address"]) for one in find(client, "Dostyk 85")["places"]] == [
         ("85 Dostyk Avenue", "Almaty")
@@ -146,12 +191,7 @@ def fails(client: APIClient) -> bool:
 
 def test_slow_geocoder_is_not_waited_for(server: Geocoder, client: APIClient, monkeypatch: Any) -> None:
     monkeypatch.setattr(geocoder, "TIMEOUT_S", 0.3)
-
-    def wait(waiting: Geocoder, _path: str, _query: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
-        waiting.over.wait()
-        return 200, b"{}", {}
-
-    server.answer = wait
+    server.answer = never
     began = time.monotonic()
     assert fails(client)
     assert time.monotonic() - began < 1.5
@@ -184,6 +224,7 @@ def test_geocoder_that_drips_is_not_waited_for(server: Geocoder, client: APIClie
         b'{"features": 3}',
         b'{"features": {"a": 1}}',
         b"\xff\xfe",
+        b'{"features": [{"type": "Fea',
     ],
 )
 def test_wrong_answer_is_no_answer(server: Geocoder, client: APIClient, body: bytes) -> None:
@@ -207,21 +248,20 @@ def test_wrong_answer_is_no_answer(server: Geocoder, client: APIClient, body: by
     ],
 )
 def test_broken_places_are_left_out(server: Geocoder, client: APIClient, broken: Any) -> None:
-    body = json.dumps({"features": [broken, HOUSE]}).encode()
+    body = json.dumps({"features": [broken, FOUND_HOUSE]}).encode()
     server.answer = lambda _server, _path, _query: (200, body, {})
     assert names(find(client, "Dostyk 85")) == ["Dostyk Avenue 85"]
 
 
 def test_texts_are_cleaned_and_cut(server: Geocoder, client: APIClient) -> None:
-    server.answer = photon(feature({"name": "\u202e" + "x" * 500, "city": "y" * 500}, 43.2, 76.9))
+    server.answer = canned(feature({"name": "\u202e" + "x" * 500, "city": "y" * 500}, 43.2, 76.9))
     [place] = find(client, "Dostyk 85")["places"]
     assert (place["name"], place["address"]) == ("x" * 120, "y" * 200)
 
 
 def test_absent_geocoder_leaves_own_places(settings: Any, client: APIClient) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        settings.GEOCODER = GeocoderAddress("photon", f"http://127.0.0.1:{unused.getsockname()[1]}", {})
+    with address_where_nothing_listens() as url:
+        settings.GEOCODER = GeocoderAddress("photon", url, {})
         assert fails(client)
 
 
@@ -233,7 +273,7 @@ def test_redirect_is_not_followed(server: Geocoder, client: APIClient) -> None:
 
 
 def test_huge_answer_is_not_read(server: Geocoder, client: APIClient) -> None:
-    server.answer = photon(*[HOUSE] * 5000)
+    server.answer = canned(*[FOUND_HOUSE] * 5000)
     assert fails(client)
 
 

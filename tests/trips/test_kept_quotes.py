@@ -16,6 +16,7 @@ from tests.rest import as_user
 from trips import bookings, kept_quotes, quotes
 from trips.booking_requests import BookingRequest
 from trips.models import Trip
+from trips.states import VehicleClass
 
 pytestmark = pytest.mark.django_db
 
@@ -46,7 +47,8 @@ def passenger() -> User:
 
 
 def test_price_holds_also_where_fares_have_changed(passenger: User) -> None:
-    price, kept = bookings.quote(passenger, wanted())
+    found = quotes.quote_booking(passenger, wanted())
+    price, kept = found.chosen.price, found.kept
     raise_fares()
     trip = bookings.book(passenger, wanted(note="by the gate"), quote_token=kept.token)
 
@@ -55,7 +57,7 @@ def test_price_holds_also_where_fares_have_changed(passenger: User) -> None:
 
 
 def test_without_a_token_the_present_price_counts(passenger: User) -> None:
-    bookings.quote(passenger, wanted())
+    quotes.quote_booking(passenger, wanted())
     raise_fares()
 
     assert bookings.book(passenger, wanted()).fare > 5000
@@ -68,13 +70,12 @@ def test_without_a_token_the_present_price_counts(passenger: User) -> None:
         {"dropoff": events.Place("Medeu", "", 43.17, 77.1)},
         {"stops": (STOP,)},
         {"seats": 2},
-        {"vehicle_class": "suv"},
         {"departure_at": database_now},
     ],
     ids=lambda changes: next(iter(changes)),
 )
 def test_token_of_another_request_keeps_nothing(passenger: User, changes: dict[str, Any]) -> None:
-    _price, kept = bookings.quote(passenger, wanted())
+    kept = quotes.quote_booking(passenger, wanted()).kept
     raise_fares()
     if "departure_at" in changes:
         changes = {"departure_at": database_now() + dt.timedelta(hours=3)}
@@ -89,8 +90,16 @@ def test_token_of_another_request_keeps_nothing(passenger: User, changes: dict[s
     assert booked.fare == details["fare"]
 
 
+def test_quote_keeps_the_price_of_each_class(passenger: User) -> None:
+    found = quotes.quote_booking(passenger, wanted())
+    fares = {one.vehicle_class: one.price.fare for one in found.classes}
+    raise_fares()
+    booked = bookings.book(passenger, wanted(vehicle_class="suv"), quote_token=found.kept.token)
+    assert booked.fare == fares[VehicleClass.SUV]
+
+
 def test_other_request_at_the_same_price_asks_nobody(passenger: User) -> None:
-    _price, kept = bookings.quote(passenger, wanted())
+    kept = quotes.quote_booking(passenger, wanted()).kept
 
     assert bookings.book(passenger, wanted(seats=2), quote_token=kept.token).seats == 2
 
@@ -136,7 +145,7 @@ def test_strangers_quote_holds_for_whoever_they_sign_in_as(passenger: User) -> N
 
 def test_how_long_is_a_setting(passenger: User) -> None:
     ServiceSettings.objects.update_or_create(pk=1, defaults={"quote_kept_min": 3})
-    _price, kept = bookings.quote(passenger, wanted())
+    kept = quotes.quote_booking(passenger, wanted()).kept
 
     left = kept.until - database_now()
     assert dt.timedelta(minutes=2, seconds=50) < left <= dt.timedelta(minutes=3)
@@ -226,7 +235,7 @@ def test_rest_answers_the_token_and_books_with_it(passenger: User) -> None:
 
 
 def test_repeated_booking_is_the_first_one_also_after_its_price_has_ended(passenger: User) -> None:
-    _price, kept = bookings.quote(passenger, wanted())
+    kept = quotes.quote_booking(passenger, wanted()).kept
     first = bookings.book(passenger, wanted(), "key", quote_token=kept.token)
     raise_fares()
 

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 
 from realtime import events, groups
+from realtime.delivery import notifications
 from realtime.models import Event, Notification
 from stepper.errors import Conflict, InvalidInput, NotFound, NotPermitted, TooManyRequests
 from stepper.models import ServiceSettings, User
@@ -115,7 +116,11 @@ def test_quick_reply_is_read_in_each_readers_language(trip: Trip, passenger: Use
     for language in ("en", "ru", "kk"):
         with translation.override(language):
             words[language] = _said(_driver(trip), trip)[0]
-    assert words["en"] == "Please wait five minutes"
+    assert words == {
+        "en": "Please wait five minutes",
+        "ru": "Подождите, пожалуйста, пять минут",
+        "kk": "Бес минут күте тұрыңызшы",
+    }
 
 
 def test_each_side_has_quick_replies_of_its_own(trip: Trip) -> None:
@@ -249,9 +254,25 @@ def test_other_side_is_notified_without_the_text_and_not_for_each(trip: Trip, pa
 
 def test_who_has_not_read_for_a_while_is_notified_again(trip: Trip, passenger: User) -> None:
     messages.send(trip.pk, passenger, text="1")
-    TripMessage.objects.update(sent_at=timezone.now() - dt.timedelta(minutes=3))
+    Notification.objects.update(created_at=timezone.now() - dt.timedelta(minutes=3))
     messages.send(trip.pk, passenger, text="2")
     assert Notification.objects.filter(user=_driver(trip)).count() == 2
+
+
+def test_who_has_read_the_notification_alone_is_notified_of_the_next_message(trip: Trip, passenger: User) -> None:
+    messages.send(trip.pk, passenger, text="1")
+    notifications.mark_all_read(_driver(trip).pk)
+    messages.send(trip.pk, passenger, text="2")
+    messages.send(trip.pk, passenger, text="3")
+    assert notifications.unread_count(_driver(trip).pk) == 1
+
+
+def test_who_was_written_to_by_the_driver_before_is_notified_by_the_next_one(trip: Trip, passenger: User) -> None:
+    messages.send(trip.pk, _driver(trip), text="I am late")
+    other = DriverFactory()
+    assignment.reassign(trip.pk, other.pk, StaffFactory(), "broke down")
+    messages.send(trip.pk, other.user, text="I come instead")
+    assert Notification.objects.filter(user=passenger, category="chat").count() == 2
 
 
 def test_reading_is_said_once_and_takes_the_notification_with_it(trip: Trip, passenger: User) -> None:

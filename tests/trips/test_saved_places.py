@@ -119,6 +119,29 @@ def test_they_are_offered_first_then_the_last_trips(user: User) -> None:
     assert typed.name == "Abay 10"
 
 
+@pytest.mark.parametrize(
+    ("label", "typed"),
+    [
+        ("Әуезов үйі", "ауезов уйи"),
+        ("Дом", "dom"),
+        ("Dacha", "дача"),
+        ("Жанар", "zh"),
+        ("Zhanar", "z"),
+        ("家", "家"),
+    ],
+)
+def test_they_are_found_in_any_spelling(user: User, label: str, typed: str) -> None:
+    save(user, "other", "Gym")
+    save(user, "other", label, OFFICE)
+    assert [one.label for one in find_places(Searcher(user, ""), typed).places if one.kind == "saved"] == [label]
+
+
+@pytest.mark.parametrize("typed", ["机场", "—"])
+def test_text_without_known_letters_finds_none_of_them(user: User, typed: str) -> None:
+    save(user, "other", "Gym")
+    assert [one for one in find_places(Searcher(user, ""), typed).places if one.kind == "saved"] == []
+
+
 # The page
 
 

@@ -45,7 +45,15 @@ def test_traveller_gets_a_link_that_works_with_nothing_in_it_that_somebody_typed
     for typed in ("rich", "dreams", "Dostyk"):
         assert typed not in text
     address = text[text.index("https://go.example.test/t/") :].removeprefix("https://go.example.test")
-    assert client.get(address).status_code == 200
+    ServiceSettings.objects.update_or_create(pk=1, defaults={"support_phone": "+77270000000"})
+    answer = client.get(address)
+    assert answer.status_code == 200
+    # Who travels needs help as others do; who watches only does not.
+    for number in ("tel:112", "tel:+77270000000"):
+        assert number in answer.content.decode()
+    watched = shares.create_share(trip.pk, booker)
+    assert "tel:" not in client.get(f"/t/{watched.token}/").content.decode()
+    shares.revoke_share(trip.pk, watched.share.pk, booker)
     trip.refresh_from_db()
     assert trip.is_shared
     [share] = shares.list_shares(booker, trip)
@@ -82,6 +90,47 @@ def test_nobody_gets_one_otherwise(why_not: str, booker: User, settings: Any) ->
     book(booker, traveller)
     assert texts() == []
     assert not TripShare.objects.exists()
+
+
+SENT = "They get a link by SMS with which"
+UNPROVEN = "They get a link by SMS once your own phone number is confirmed."
+SHARED = "They get no SMS: share a link with them from the trip's page."
+
+
+@pytest.mark.parametrize(
+    ("who", "said"),
+    [("booker", SENT), ("unproven", UNPROVEN), ("no number", UNPROVEN), ("stranger", UNPROVEN), ("staff", SENT)],
+)
+def test_form_says_whether_the_traveller_gets_a_link(who: str, said: str, client: Client) -> None:
+    if who != "stranger":
+        users = {
+            "booker": {},
+            "unproven": {"phone_verified_at": None},
+            "no number": {"phone": None, "phone_verified_at": None},
+        }
+        client.force_login(StaffFactory() if who == "staff" else PassengerFactory(**users[who]))
+    page = client.get("/book/").content.decode()
+    assert [text for text in (SENT, UNPROVEN, SHARED) if text in page] == [said]
+    assert ('href="/accounts/phone/code/"' in page) == (who in {"unproven", "no number"})
+
+
+@pytest.mark.parametrize("lacks", ["PUBLIC_URL", "SMS_PROVIDER"])
+@pytest.mark.parametrize("verified", [True, False])
+def test_form_says_that_the_booker_can_share_a_link_where_no_sms_goes(
+    lacks: str, verified: bool, client: Client, settings: Any
+) -> None:
+    setattr(settings, lacks, None if lacks == "SMS_PROVIDER" else "")
+    client.force_login(PassengerFactory() if verified else PassengerFactory(phone_verified_at=None))
+    page = client.get("/book/").content.decode()
+    assert [text for text in (SENT, UNPROVEN, SHARED) if text in page] == [SHARED]
+    assert 'href="/accounts/phone/code/"' not in page
+
+
+def test_form_that_changes_a_trip_says_it_too(client: Client, booker: User) -> None:
+    trip = book(booker)
+    client.force_login(booker)
+    page = client.get(f"/trips/{trip.pk}/change/").content.decode()
+    assert [text for text in (SENT, UNPROVEN, SHARED) if text in page] == [SENT]
 
 
 def test_staff_book_for_whom_they_want() -> None:

@@ -1,12 +1,16 @@
 """The passengers' pages: every action for the right person, a stranger, the wrong verb, twice; query counts."""
 
 import datetime as dt
+import re
+from html import unescape
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import strip_tags
 
+from drivers.models import Driver
 from realtime.models import Notification
 from stepper.models import ServiceSettings, User
 from stepper.templatetags import units
@@ -274,6 +278,15 @@ def test_driver_who_is_not_rated_yet_is_new(client, passenger):
     assert f"tel:{trip.driver.user.phone.as_e164}" in page
 
 
+def test_drivers_rating_stands_with_its_count(client, passenger):
+    trip = TripFactory(organiser=passenger, status=TripStatus.ACCEPTED)
+    Driver.objects.filter(pk=trip.driver_id).update(rating_sum=1466, rating_count=312)
+    page = text(client.get(f"/trips/{trip.pk}/"))
+    stars = re.search(r'<span class="quiet stars">.*?</p>', page, re.DOTALL)
+    assert stars
+    assert " ".join(strip_tags(stars[0]).split()) == "Rating: 4.7 · 312 ratings"
+
+
 def test_phones_are_gone_when_the_trip_is_over(client, passenger):
     trip = TripFactory(organiser=passenger, status=TripStatus.COMPLETED)
     assert "tel:" not in text(client.get(f"/trips/{trip.pk}/"))
@@ -308,7 +321,7 @@ def test_cancel_on_the_open_page_answers_with_the_panel(client, passenger):
 def test_cancel_too_late_says_whom_to_ask(client, passenger):
     ServiceSettings(pk=1, support_phone="+77015550000").save()
     trip = TripFactory(organiser=passenger, status=TripStatus.DRIVER_ARRIVED)
-    assert "ask the driver or our staff" in text(client.get(f"/trips/{trip.pk}/cancel/"))
+    assert "ask the driver. You can also ask our staff." in text(client.get(f"/trips/{trip.pk}/cancel/"))
     response = client.post(f"/trips/{trip.pk}/cancel/")
     assert response.status_code == 409
     trip.refresh_from_db()
@@ -422,6 +435,31 @@ def test_list_pages_through_the_past(client, passenger):
         TripFactory(organiser=passenger, status=TripStatus.CANCELLED)
     assert len(client.get("/trips/").context["past"]) == 10
     assert len(client.get("/trips/?page=2").context["past"]) == 2
+
+
+def test_list_pages_through_what_is_ahead(client, passenger, monkeypatch):
+    monkeypatch.setattr("trips.views.ACTIVE_PER_PAGE", 2)
+    ahead = [TripFactory(organiser=passenger, in_=dt.timedelta(hours=hours)) for hours in (1, 2, 3, 4, 5)]
+    TripFactory(in_=dt.timedelta(hours=3))
+    address, shown = "/trips/?show=completed", []
+    for _page in range(3):
+        response = client.get(address)
+        shown.append(response.context["active"])
+        later = re.search(r'href="([^"]*)" data-testid="trips-later"', text(response))
+        address = f"/trips/{unescape(later[1])}" if later else ""
+    assert shown == [ahead[:2], ahead[2:4], ahead[4:]]
+    assert address == ""
+    assert 'href="?show=completed" data-testid="trips-soonest"' in text(response)
+    # The socket's first page is not for this one.
+    assert 'id="trips-active"' not in text(response)
+
+
+def test_page_ahead_whose_trips_are_over_is_the_first(client, passenger):
+    first = TripFactory(organiser=passenger, in_=dt.timedelta(hours=1))
+    response = client.get("/trips/", {"after": f"4000000000000000-{first.pk}"})
+    assert response.context["active"] == [first]
+    assert 'id="trips-active"' in text(response)
+    assert "trips-soonest" not in text(response)
 
 
 def test_list_shows_some_of_the_past(client, passenger):

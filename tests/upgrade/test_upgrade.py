@@ -27,7 +27,7 @@ async def begin_trips(upgrade: Upgrade) -> dict[str, int]:
     await upgrade["road.driver"].step(trips["road"], "en_route", "driver_arrived", "passengers_boarded", "in_transit")
     for driver in (upgrade["offered.driver"], upgrade["offered.rival"]):
         await driver.until("trip.offer.created", trip_id=trips["offered"])
-    await upgrade["offered.passenger"].until("trip.status.updated", trip_id=trips["offered"], new="offered")
+    await upgrade["offered.passenger"].until_status(trips["offered"], "offered")
     upgrade.expect(trips["offered"], upgrade["offered.passenger"])
     return trips
 

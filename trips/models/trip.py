@@ -237,6 +237,11 @@ class Trip(Route, TripOutcome, FormerLegs):
         return short_name(self.traveller_name) if self.traveller_phone else self.organiser.short_name
 
     @property
+    def driver_since(self) -> dt.datetime:
+        """Return when its present driver got the trip."""
+        return self.accepted_at or self.created_at
+
+    @property
     def stalled(self) -> "TripWatch | None":
         """Return the watch of a driver whose way to the pickup has stalled; None: it has not."""
         watch: TripWatch | None = getattr(self, "watch", None) if self.status == TripStatus.EN_ROUTE else None

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from msgspec import Struct
 
+from stepper.staff_words import OR_ASK, add_staff
 from stepper.templatetags.units import when_within
 from trips import booking_limits, unfilled
 from trips.bookings import cancel_refusal
@@ -91,7 +92,14 @@ class Actions:
             return ""
         free = dt.timedelta(minutes=self.viewing.settings.free_cancel_min)
         until = when_within(self.trip.departure_at - free, self.trip.timezone)
-        return _("You can cancel here until %(when)s, afterwards only the driver or our staff can.") % {"when": until}
+        words = _("You can cancel here until %(when)s, afterwards only the driver can.") % {"when": until}
+        return str(add_staff(words, OR_ASK, self.viewing.settings.support))
+
+    @property
+    def cancel_names_staff(self) -> bool:
+        """Say whether what is said of cancelling sends the passenger to staff, who can be reached."""
+        is_said = self.trip.driver and not self.trip.is_now and not self.viewing.viewer.may_steer_trips
+        return bool(is_said and self.viewing.settings.support)
 
     @property
     def _cancels_counted(self) -> str:

@@ -1,7 +1,9 @@
 """What comes with the project: places with names in three languages, and the names of regions and countries.
 
 The rows of data/places.csv are brought into the table after each migration, so a fresh installation and an upgraded one
-have them without a command. Coordinates and populations of towns are from GeoNames (CC BY 4.0).
+have them without a command. Coordinates and populations of towns are from GeoNames (CC BY 4.0), but for Uchquduq, which
+its list of large towns has in another region. Parts of a town that are in that list, such as Chilanzar, are of the kind
+"other".
 """
 
 import csv

@@ -14,6 +14,7 @@ from stepper.models import User
 from trips.models import SavedPlace, Trip
 
 from . import geocoder, lookup
+from .folding import fold
 from .index import LatLng
 from .lookup import FoundPlace
 
@@ -103,14 +104,22 @@ def _suggest(user: User | None) -> list[FoundPlace]:
 
 
 def _saved(user: User | None, text: str = "") -> list[FoundPlace]:
-    """Return somebody's saved places that have the text in their name; empty: all."""
+    """Return somebody's saved places that have the text in a name, in any spelling of it; empty: all."""
     rows = [] if user is None else SavedPlace.objects.list_of(user.pk)
-    wanted = text.casefold()
     return [
         FoundPlace(row.place_name, row.address, row.lat, row.lng, "saved", row.title)
         for row in rows
-        if wanted in row.title.casefold() or wanted in row.place_name.casefold()
+        if _has(row.title, text) or _has(row.place_name, text)
     ]
+
+
+def _has(name: str, text: str) -> bool:
+    """Say whether a name has the text in it.
+
+    As it is typed, too: the first letter of "Zhanar" is folded otherwise than alone, and other scripts to nothing.
+    """
+    folded = fold(text)
+    return text.casefold() in name.casefold() or (bool(folded) and folded in fold(name))
 
 
 def _recent(user: User) -> list[FoundPlace]:

@@ -55,7 +55,7 @@ LatLng = tuple[float, float]
 class Entry:
     """A place with its folded names, each a tuple of words."""
 
-    __slots__ = ("context", "names", "near_city", "place", "spelled")
+    __slots__ = ("context", "has_namesake", "names", "near_city", "place", "spelled")
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -69,6 +69,8 @@ class Entry:
             if (region := regions().get(code)) is not None:
                 around += [region.name_en, region.name_ru, region.name_kk]
         self.context: frozenset[str] = frozenset(word for text in around for word in words(text))
+        # Another place is shown under the same name, in one of the languages.
+        self.has_namesake = False
         # The nearest larger town, where another place of this name is in the same region.
         self.near_city: Place | None = None
 
@@ -100,6 +102,14 @@ class Index:
         self._tell_namesakes_apart()
 
     def _tell_namesakes_apart(self) -> None:
+        shown: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
+        for entry in self.entries:
+            place = entry.place
+            for name in {words(text) for text in (place.name_en, place.name_ru, place.name_kk)} - {()}:
+                shown[name].append(entry)
+        for namesakes in shown.values():
+            for entry in namesakes if len(namesakes) > 1 else ():
+                entry.has_namesake = True
         large = [entry for entry in self.entries if entry.place.kind == PlaceKind.CITY and entry.place.rank >= 43]
         groups: dict[tuple[Any, ...], list[Entry]] = defaultdict(list)
         for entry in self.entries:

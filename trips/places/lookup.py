@@ -64,16 +64,20 @@ def describe(entry: Entry) -> FoundPlace:
 
 
 def _address(entry: Entry) -> str:
-    """Return what stands below a place's name: its address, else its region and, abroad, its country."""
+    """Return what stands below a place's name: its address, its region where it has none or shares the name, and,
+    abroad, its country."""
     place = entry.place
     language = (get_language() or "en")[:2]
     address: str = getattr(place, f"address_{language}", "") or place.address_ru or place.address_en
-    region = regions().get(place.region)
-    parts = [address] if address else [region.name] if region else []
-    if not address and (place.country != "KZ" or not parts):
-        parts.append(country_name(place.country))
+    region, country = regions().get(place.region), country_name(place.country)
+    parts = address.split(", ") if address else []
+    ends_in_country = country in parts
+    if region is not None and (not address or entry.has_namesake):
+        parts.append(region.name)
+    if ends_in_country or (not address and (place.country != "KZ" or not parts)):
+        parts = [part for part in parts if part != country] + [country]
     # Almaty in Almaty says nothing; two of one name in one region are told apart.
-    parts = [part for part in parts if part != place.name] or [country_name(place.country)]
+    parts = [part for part in dict.fromkeys(parts) if part != place.name] or [country]
     if entry.near_city is not None:
         parts.append(_("near %(place)s") % {"place": entry.near_city.name})
     return ", ".join(parts)

@@ -16,9 +16,9 @@ from django.utils.html import strip_tags
 
 from drivers.models import Driver, TrailPoint
 from stepper.admin import searching
+from stepper.db.keyset import PAGE as ROWS
 from stepper.models import User
 from stepper.ops.history import PAGE
-from stepper.ops.keyset import PAGE as ROWS
 from stepper.ops.trip_list import TripFilter, find_trips
 from tests.backoffice import staff_with
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
@@ -236,7 +236,8 @@ def test_trail_is_sent_in_order_for_the_slider(desk: Client) -> None:
         )
     points = desk.get(f"/ops/trips/{trip.pk}/trail/").json()["points"]
     start = int(at.timestamp())
-    assert points == [[43.0, 76.0, start], [53.0, 76.0, start + 10], [63.0, 76.0, start + 20]]
+    driver = trip.driver_id
+    assert points == [[43.0, 76.0, start, driver], [53.0, 76.0, start + 10, driver], [63.0, 76.0, start + 20, driver]]
 
 
 def test_who_may_only_look_is_shown_no_action_and_refused(client: Client) -> None:
