@@ -1,6 +1,7 @@
-"""What is connected when Django has loaded the models."""
+"""What is connected when Django has loaded the models, and what follows each migration: indexes of a search."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 from stepper import admin_names
 
@@ -15,6 +16,7 @@ class StepperConfig(AppConfig):
         from stepper.accounts import addresses, language, session_store, sessions  # noqa: PLC0415 - models exist only now
         from stepper.audit import writing as audit  # noqa: PLC0415 - models exist only now
         from stepper.monitoring import sentry  # noqa: PLC0415 - settings exist only now
+        from stepper.search_indexes import create_search_indexes  # noqa: PLC0415 - models exist only now
         from stepper.web import converters, cookies  # noqa: PLC0415 - models exist only now
 
         sentry.start()
@@ -29,3 +31,4 @@ class StepperConfig(AppConfig):
         permissions.connect()
         security_changes.connect()
         audit.connect()
+        post_migrate.connect(create_search_indexes, sender=self, dispatch_uid="stepper.search_indexes")

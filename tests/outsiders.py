@@ -89,7 +89,8 @@ def somebodys_trip(status: TripStatus) -> Trip:
     _add_links(trip)
     Notification.objects.create(user=passenger, title="Zyrtau is near", action_url=f"/trips/{trip.pk}/")
     SavedPlace.objects.create(user=passenger, kind="home", place_name="Zyrtau home", lat=PICKUP[0], lng=PICKUP[1])
-    Break.objects.create(driver=driver, starts_at=timezone.now(), ends_at=timezone.now())
+    ended_at = timezone.now()
+    Break.objects.create(driver=driver, starts_at=ended_at - dt.timedelta(minutes=1), ends_at=ended_at)
     session = Session.objects.create(session_key="z" * 32, expire_date=timezone.now() + dt.timedelta(days=1))
     AccountSession.objects.create(
         session=session,
