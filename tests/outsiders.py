@@ -32,8 +32,10 @@ from trips.states import ASSIGNED, FINISHED, TripStatus
 
 PHONE = "7015559"
 # What only this trip has, as pages, frames and answers write it: names and words, a phone, the plate, where its driver
-# is, the pickup, the fare. Their digits may have spaces, or what stands for one, between them.
-_MARKS = re.compile(r"zyrtau|7015559|777.{0,7}zyr|43\.2198|43\.2176|76.{0,7}543(?!\d)")
+# is, the pickup, the fare. Their digits may have spaces, or what stands for one, between them. The fare's are within
+# many a random text, such as the number of a request, so it is a number of its own.
+_GAP = r"(?:[^0-9a-z]{0,3}|&[#0-9a-z]{1,5};|\\u[0-9a-f]{4})"
+_MARKS = re.compile(rf"zyrtau|7015559|777.{{0,7}}zyr|43\.2198|43\.2176|(?<![0-9a-z])76{_GAP}543(?![0-9a-z])")
 # Whose digits are any: instants and cursors.
 _BY_CHANCE = re.compile(r"\d{4}-\d\d-\d\dt\d\d:\d\d:\d\d\.\d+|\"cursor\":\"[\d.]+\"")
 PICKUP, DRIVER_AT, PLATE, FARE = (43.217653, 76.871234), (43.219811, 76.873322), "777 ZYR 02", 76_543

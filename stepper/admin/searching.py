@@ -232,8 +232,7 @@ class _LargeSearch:
                 each = [self._read_people(model, columns, (part,)) for part in parts]
                 few = min((ids for ids in each if len(ids) <= PEOPLE_READ), key=len, default=None)
                 conditions += [] if few is None else [Q(pk__in=few)]
-            found = model._base_manager.filter(*conditions).order_by("-pk").values_list("pk", flat=True)
-            self._found_people[asked] = list(found[: PEOPLE_READ + 1])
+            self._found_people[asked] = _read_newest(model._base_manager.filter(*conditions), PEOPLE_READ)
         return self._found_people[asked]
 
     def _in_table(self, model: Any, columns: list[_Column], part: _Part) -> Q:
@@ -252,17 +251,22 @@ class _LargeSearch:
         return condition
 
     def _read(self, rows: QuerySet[Any], most: int | None = None) -> set[Any]:
-        """Return the keys of the newest rows, ROWS_SHOWN at most; note if there are more.
-
-        A few are sorted here: asked for in order, PostgreSQL may read a whole table backwards to find them.
-        """
+        """Return the keys of the newest rows, ROWS_SHOWN at most; note if there are more."""
         most = ROWS_SHOWN if most is None else most
-        keys = list(rows.order_by().values_list("pk", flat=True)[: CANDIDATES + 1])
-        if len(keys) > CANDIDATES:
-            keys = list(rows.order_by("-pk").values_list("pk", flat=True)[: most + 1])
-        keys = sorted(set(keys), reverse=True)
+        keys = _read_newest(rows, most)
         self.is_cut |= len(keys) > most
         return set(keys[:most])
+
+
+def _read_newest(rows: QuerySet[Any], most: int) -> list[Any]:
+    """Return the keys of the newest rows, the newest first: `most` of them, and one if there are more.
+
+    A few are sorted here: asked for in order, PostgreSQL may read a whole table backwards to find them.
+    """
+    keys = list(rows.order_by().values_list("pk", flat=True)[: CANDIDATES + 1])
+    if len(keys) > CANDIDATES:
+        keys = list(rows.order_by("-pk").values_list("pk", flat=True)[: most + 1])
+    return sorted(set(keys), reverse=True)[: most + 1]
 
 
 def condition_of(model: type[Model], columns: Sequence[str], term: str) -> Q | None:

@@ -209,12 +209,24 @@ def test_walk_would_find_what_is_shown_and_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["₸76\u202f543", "76,543", '"fare": 76543', "777&nbsp;ZYR&nbsp;02", '"lat": 43.219811']
+    "text",
+    [
+        *("₸76\u202f543", "76,543", '"fare": 76543', "76&nbsp;543", "76&#160;543", r'"₸76\u202F543"'),
+        *("777&nbsp;ZYR&nbsp;02", '"lat": 43.219811'),
+    ],
 )
 def test_marks_are_found_as_pages_and_answers_write_them(text: str) -> None:
     assert find_mark(text)
 
 
-@pytest.mark.parametrize("text", ['"server_time":"2026-11-29T19:57:24.760543Z"', '"cursor":"43.2198543"'])
-def test_digits_of_an_instant_or_a_cursor_are_no_marks(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"server_time":"2026-11-29T19:57:24.760543Z"',
+        '"cursor":"43.2198543"',
+        "'X-Request-ID': 'd48876bd1a543f2d'",
+        "nonce-kx76543q",
+    ],
+)
+def test_digits_of_an_instant_a_cursor_or_a_random_text_are_no_marks(text: str) -> None:
     assert not find_mark(text)
