@@ -10,7 +10,7 @@ from django.utils import formats
 from django.utils.dates import WEEKDAYS_ABBR
 from django.utils.translation import override
 
-from stepper.dates import short_date
+from stepper.dates import short_date, weekday_and_date
 from stepper.templatetags.units import clock, km_exactly, time_spent, when, when_within
 from tests.catalogues import PACKAGES, ROOT
 
@@ -70,12 +70,19 @@ def test_distance_that_somebody_entered_is_not_rounded(distance_km, text):
 
 
 @pytest.mark.parametrize(
-    ("language", "short", "with_year"),
-    [("en", "28 Nov", "28 Nov 2026"), ("ru", "28 нояб.", "28 нояб. 2026 г."), ("kk", "28 қар.", "2026 ж. 28 қар.")],
+    ("language", "short", "with_year", "with_weekday"),
+    [
+        ("en", "28 Nov", "28 Nov 2026", "Sat 28 Nov"),
+        ("ru", "28 нояб.", "28 нояб. 2026 г.", "Сб, 28 нояб."),
+        ("kk", "28 қар.", "2026 ж. 28 қар.", "Сб, 28 қар."),
+    ],
 )
-def test_short_dates_have_the_abbreviations_of_their_language(language: str, short: str, with_year: str) -> None:
+def test_short_dates_have_the_abbreviations_of_their_language(
+    language: str, short: str, with_year: str, with_weekday: str
+) -> None:
     with override(language):
         assert (short_date(NOVEMBER), short_date(NOVEMBER, year=True)) == (short, with_year)
+        assert weekday_and_date(NOVEMBER) == with_weekday
 
 
 @pytest.mark.parametrize(
