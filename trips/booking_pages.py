@@ -79,7 +79,7 @@ def _first_form(request: HttpRequest) -> tuple[BookingForm, bool]:
         return linked, False
     draft = drafts.find_draft(request.session)
     if draft is not None:
-        return BookingForm(draft), True
+        return BookingForm(draft, searcher=searcher_of(request)), True
     return BookingForm(initial={"request_key": key}), False
 
 

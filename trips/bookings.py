@@ -289,7 +289,7 @@ def cancel(
     Raises:
         NotFound, NotPermitted
         Conflict: trip.cancel_too_late, trip.transition_refused, assignment.changed_meanwhile
-        InvalidInput: there is no such reason_code
+        InvalidInput: there is no such reason_code, or driver_asked of a trip without one
         TooManyRequests: more than `changes_per_min`
     """
     limits.count_call_of(user, "cancel", "changes_per_min")
@@ -314,6 +314,9 @@ def _cancel(trip_id: int, user: User, reason: str, reason_code: str, shown_drive
     refusal = cancel_refusal(trip, user, settings=ServiceSettings.current(), now=database_now())
     if refusal is not None:
         raise refusal
+    if reason_code == CancelReason.DRIVER_ASKED and trip.driver_id is None:
+        without: dict[str, list[Text]] = {"reason_code": [_("This trip has no driver; choose another reason.")]}
+        raise InvalidFields(without)
     end_trip(
         trip,
         TripStatus.CANCELLED,

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from stepper.errors import DomainError, InvalidInput, NotFound
 from stepper.web.downloads import file_response
-from stepper.web.refusals import with_retry_after
+from stepper.web.refusals import add_refusal, with_retry_after
 from stepper.web.requests import SignedInRequest
 
 from . import changes, shares
@@ -88,7 +88,7 @@ def _refuse(form: ChangeForm | DetailsForm, error: DomainError) -> None:
     if isinstance(form, ChangeForm):
         form.refuse(error)
     else:
-        form.add_error(None, error.reasons)
+        add_refusal(form, error)
 
 
 def _page(

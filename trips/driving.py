@@ -45,8 +45,8 @@ from .states import (
 DELAYED, RELEASED, NO_SHOW, STOP_REACHED = "delayed", "released", "no_show", "stop_reached"
 # The values a driver may send as status: the steps, and four that are not states.
 WORDS = frozenset({*STEPS[1:], DELAYED, RELEASED, NO_SHOW, STOP_REACHED})
-# With these passengers get in.
 _duration = lazy(duration, str)
+# With these passengers get in.
 _BOARDING = frozenset({TripStatus.PASSENGERS_BOARDED, TripStatus.IN_TRANSIT})
 
 _NOTIFIED = {

@@ -307,9 +307,14 @@ class CancelForm(forms.Form):
         help_text=_("Our staff read it, the driver does not."),
         max_length=200,
         required=False,
-        # Kept when the page draws the question anew because the trip has changed.
-        widget=_text(**{"hx-preserve": True}),
+        widget=_text(),
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.is_bound:
+            # Kept when the page draws the question anew because the trip has changed; an answer draws what was sent.
+            self.fields["reason"].widget.attrs["hx-preserve"] = True
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}

@@ -18,7 +18,7 @@ from drivers import documents
 from stepper.db.keyset import ListPage, page_by_instant
 from stepper.errors import DomainError, InvalidInput, NotFound, Text, TooManyRequests
 from stepper.models import User
-from stepper.web.refusals import tell, with_retry_after
+from stepper.web.refusals import add_refusal, tell, with_retry_after
 from stepper.web.requests import SignedInRequest
 from trips import access, assignment, bookings, ratings, unfilled
 from trips import messages as trip_messages
@@ -155,7 +155,7 @@ def cancel(request: SignedInRequest, trip_id: int) -> HttpResponse:
         try:
             bookings.cancel(trip_id, request.user, **form.cleaned_data)
         except DomainError as error:
-            form.add_error(None, str(error.message))
+            add_refusal(form, error)
             refusal = error
         else:
             return _changed_response(request, panel_for(request, trip_id))
@@ -195,7 +195,7 @@ def rate(request: SignedInRequest, trip_id: int) -> HttpResponse:
                 # On another device: the form is gone, or about to go. A form of stars alone has no place for words.
                 tell(request, error)
                 return _changed_response(request, panel_for(request, trip_id))
-            form.add_error(None, str(error.message))
+            add_refusal(form, error)
             status = error.status
         else:
             return _changed_response(request, panel_for(request, trip_id))

@@ -61,6 +61,8 @@ export function timeOfDay(ms, zone) {
   const today = calendar.format(serverNow());
   if (today === `${day}/${month}/${year}`) return time;
   const words = document.documentElement.dataset;
+  // Drawn by a server of the release before, during an upgrade; take it out in the next release.
+  if (!words.months) return `${time}, ${day}.${month}`;
   const date = (today.endsWith(`/${year}`) ? words.date : words.dateYear)
     .replace("{day}", Number(day))
     .replace("{month}", words.months.split("|")[month - 1])

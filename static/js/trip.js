@@ -69,7 +69,8 @@ function follow() {
 function kmText(km) {
   // As the filter `km` writes it on the server.
   if (km >= 9.95) return panel().dataset.km.replace("{km}", String(Math.round(km)).replace(/\B(?=(\d{3})+$)/g, "\u202f"));
-  return panel().dataset.km.replace("{km}", Math.max(0.1, km).toFixed(1).replace(".", panel().dataset.decimal));
+  // No decimal sign: drawn by a server of the release before, during an upgrade; take it out in the next release.
+  return panel().dataset.km.replace("{km}", Math.max(0.1, km).toFixed(1).replace(".", panel().dataset.decimal ?? "."));
 }
 
 function minutesText(minutes) {
@@ -130,8 +131,9 @@ document.addEventListener("stepper:frame", ({ detail: frame }) => {
   const { driver, target } = panel().dataset;
   // What is still on its way from a driver who has the trip no more. A link's frames say only since when theirs has it.
   const whose = frame.driver_id ?? (frame.driver_since && Math.floor(Date.parse(frame.driver_since) / 1000));
-  // "1": drawn by a server of the release before, during an upgrade; take it out in the next release.
-  if (!driver || (whose && driver !== "1" && String(whose) !== driver)) return;
+  // "1" of a link: drawn by a server of the release before, during an upgrade; take it out in the next release.
+  const isOld = driver === "1" && !frame.driver_id;
+  if (!driver || (whose && !isOld && String(whose) !== driver)) return;
   const at = Date.parse(frame.recorded_at);
   // Latest wins; the last fix is replayed after a reconnect.
   if (vehicle && at < vehicle.at) return;

@@ -18,7 +18,7 @@ from stepper.accounts import codes, passkey_proofs, sign_in
 from stepper.accounts.confirmation import PASSKEY_REFUSED
 from stepper.errors import TooManyRequests
 from stepper.models import User
-from stepper.web.refusals import with_retry_after
+from stepper.web.refusals import add_refusal, with_retry_after
 
 # In the state of a sign-in: what sessions of the account were bound to when the password was checked.
 BOUND_TO = "bound_to"
@@ -103,7 +103,7 @@ def enter_code(request: HttpRequest) -> HttpResponse:
             form.add_error("code", PASSKEY_REFUSED if passkey else wrong)
         except TooManyRequests as error:
             refusal = error
-            form.add_error(None, str(error.message))
+            add_refusal(form, error)
     if form.errors:
         status = 422
     context = {"form": form, "passkey_request": passkey_proofs.make_request(user), "has_app": codes.has_app(user)}

@@ -10,6 +10,10 @@ from stepper.accounts import phone_changes
 from stepper.accounts.phone_codes import CODE_AGE, Sent
 from stepper.api.base import ApiRequest, StringField, read
 from stepper.api.sessions import keep_confirmed, session_of
+from stepper.errors import InvalidInput
+
+# What the body calls otherwise than the page's form.
+_FIELDS = {"second_code": "second_factor"}
 
 
 def _sent(sent: Sent) -> Response:
@@ -43,7 +47,11 @@ class OwnPhoneView(APIView):
         body, session = read(request, OwnPhoneSerializer), session_of(request)
         second_code = body.get("second_factor", "")
         args = (request._request, request.user, session, body["request"], body["code"])
-        phone_changes.confirm_own(*args, second_code=second_code)
+        try:
+            phone_changes.confirm_own(*args, second_code=second_code)
+        except InvalidInput as error:
+            error.fields = {_FIELDS.get(name, name): texts for name, texts in error.fields.items()}
+            raise
         keep_confirmed(request, session)
         return Response(status=204)
 

@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
             field=models.PositiveIntegerField(
                 db_default=5,
                 default=5,
-                help_text="As many links to trips, news of trips and notes of security, each counted by itself.",
+                help_text="As many links to trips, news of trips and, but at least five, notes of security, each counted by itself.",
                 validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(100)],
                 verbose_name="codes a day to one number",
             ),

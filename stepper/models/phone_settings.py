@@ -30,7 +30,7 @@ class PhoneSettings(models.Model):
     """SMS, each of which costs money; limits of a day hold over all processes and restarts.
 
     A number can get `sms_per_number_day` of each of four kinds, so that none keeps another from coming: codes, links to
-    trips, news of trips, notes of security.
+    trips, news of trips, notes of security (at least five).
     """
 
     class Meta:
@@ -55,7 +55,9 @@ class PhoneSettings(models.Model):
         default=5,
         db_default=5,
         validators=between(1, 100),
-        help_text=_("As many links to trips, news of trips and notes of security, each counted by itself."),
+        help_text=_(
+            "As many links to trips, news of trips and, but at least five, notes of security, each counted by itself."
+        ),
     )
     sms_per_network_day = models.PositiveIntegerField(
         _("codes a day for one network address"),

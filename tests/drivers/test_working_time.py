@@ -447,6 +447,18 @@ def test_hours_that_cannot_put_online_say_why(driver: Driver) -> None:
     assert titles(driver) == ["You were not put online"]
 
 
+def test_hours_that_lack_a_vehicle_say_how_staff_are_reached(driver: Driver) -> None:
+    ServiceSettings.objects.update_or_create(pk=1, defaults={"support_phone": "+77272000000"})
+    availability.set_online(driver.pk, False)
+    Driver.objects.update(vehicle=None)
+    hours_at(driver, -HOUR, HOUR)
+    begin_due(driver)
+    working_time.apply_due()
+    said = Notification.objects.get(user=driver.user).message
+    assert said.startswith("You have no vehicle yet. Ask our staff.")
+    assert "+7 7272 00 00 00" in said
+
+
 def test_hours_of_a_suspended_driver_are_silent(driver: Driver) -> None:
     hours_at(driver, -HOUR, HOUR)
     approvals.suspend(driver.pk, StaffFactory())

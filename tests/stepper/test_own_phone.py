@@ -369,6 +369,15 @@ def test_program_sends_the_second_factor_beside_the_code() -> None:
     assert prove_by_program(program, second_factor=code_now()) == (204, "")
 
 
+def test_program_reads_what_is_wrong_by_the_name_that_it_sent() -> None:
+    user = without_password()
+    give_second_factor(user)
+    program = program_of(user)
+    sent = program.post("/api/account/phone/own/code").json()
+    answer = program.post("/api/account/phone/own", {"request": sent["request"], "code": last_code()}, format="json")
+    assert answer.json()["fields"].keys() == {"second_factor"}
+
+
 def test_program_without_a_number_or_of_staff_proves_nothing() -> None:
     assert prove_by_program(program_of(PassengerFactory(phone=None))) == (403, "phone.missing")
     staff = StaffFactory(phone=PHONE)

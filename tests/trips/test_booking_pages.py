@@ -163,6 +163,12 @@ def test_names_that_strangers_have_looked_up_are_limited_as_searches(
     assert ask(Client(REMOTE_ADDR="203.0.113.9")).status_code != 429
 
 
+def test_names_of_a_kept_draft_are_limited_as_searches(client: Client, settings: Any) -> None:
+    settings.PLACE_SEARCHES_PER_ADDRESS = 4
+    assert client.post("/book/", {**NAMED, "dropoff_name": "Medeu"}).status_code == 302
+    assert [client.get("/book/").status_code for _visit in range(2)] == [200, 429]
+
+
 def test_refused_link_leaves_its_words_in_the_form(client: Client, settings: Any) -> None:
     settings.PLACE_SEARCHES_PER_ADDRESS = 1
     form = client.get("/book/", {"from": "Almaty airport", "to": "Medeu", "seats": "3"}).context["form"]

@@ -104,6 +104,29 @@ def test_unknown_reason_is_refused_and_a_second_one_changes_nothing() -> None:
     assert Trip.objects.get().cancel_code == "other_way"
 
 
+@pytest.mark.parametrize("by_page", [True, False])
+def test_no_driver_asked_where_there_is_none(client: Client, by_page: bool) -> None:
+    trip = TripFactory(status="published", driver=None)
+    sent = {"reason_code": "driver_asked"}
+    if by_page:
+        client.force_login(trip.organiser)
+        answer = client.post(f"/trips/{trip.pk}/cancel/", sent)
+        assert (answer.status_code, "This trip has no driver" in answer.content.decode()) == (409, True)
+    else:
+        refused = as_user(trip.organiser).post(f"/api/trips/{trip.pk}/cancel", sent, format="json")
+        assert (refused.status_code, refused.json()["fields"].keys()) == (400, {"reason_code"})
+    trip.refresh_from_db()
+    assert trip.status == "published"
+
+
+def test_answer_to_what_was_sent_keeps_nothing_of_the_question_before(client: Client) -> None:
+    trip = TripFactory(status="accepted", in_=5 * HOUR)
+    client.force_login(trip.organiser)
+    assert client.get(f"/trips/{trip.pk}/cancel/").content.decode().count("hx-preserve") == len(CancelReason) + 1
+    answer = client.post(f"/trips/{trip.pk}/cancel/", {"reason_code": "other", "reason": "x" * 201})
+    assert (answer.status_code, "hx-preserve" in answer.content.decode()) == (409, False)
+
+
 def test_rest_takes_a_reason() -> None:
     trip = TripFactory()
     client = as_user(trip.organiser)

@@ -160,8 +160,10 @@ def test_delay_at_the_pickup_counts_to_the_dropoff_on_page_and_in_frame_alike() 
     _delay(trip, 7)
 
     assert _frame_eta(trip) == (0, drive_min + 7)
-    panel = Panel(Trip.objects.get(pk=trip.pk), trip.organiser)
-    dropoff_at = clock(panel.viewing.now + (drive_min + 7) * MINUTE, trip.timezone)
+    delayed = Trip.objects.get(pk=trip.pk)
+    panel = Panel(delayed, trip.organiser)
+    assert delayed.delayed_until
+    dropoff_at = clock(delayed.delayed_until, trip.timezone)
     assert {mark.expected: mark.at for mark in panel.timeline.marks if mark.expected} == {"dropoff": f"≈ {dropoff_at}"}
 
 
