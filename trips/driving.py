@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from drivers.availability import lock_driver, mark_busy
 from drivers.geo import distance_km
-from drivers.models import Driver
+from drivers.models import Driver, DriverPosition
 from realtime import events
 from realtime.delivery.notifications import notify
 from stepper import limits
@@ -84,10 +84,10 @@ def update_status(
     Raises:
         InvalidInput: trip.status_unknown, input.invalid (delay_minutes, stop, Idempotency-Key)
         NotFound: trip.not_found, also for somebody else's
-        Conflict: trip.transition_refused, trip.arrival_too_early, trip.not_at_pickup, trip.boarding_too_early,
-            trip.release_too_late, trip.handed_over, trip.arrival_unconfirmed, trip.no_show_too_early,
-            trip.stop_refused, driver.busy,
-            command.key_reused, trip.boarding_code_required, trip.boarding_code_wrong
+        Conflict: trip.transition_refused, trip.set_off_too_early, trip.arrival_too_early, trip.not_at_pickup,
+            trip.boarding_too_early, trip.release_too_late, trip.handed_over, trip.arrival_unconfirmed,
+            trip.no_show_too_early, trip.stop_refused, driver.busy, command.key_reused,
+            trip.boarding_code_required, trip.boarding_code_wrong
         TooManyRequests: more than `status_per_min`; trip.boarding_code_blocked, after wrong codes
     """
     limits.count_call("status", driver_id, setting="status_per_min")
@@ -130,7 +130,10 @@ def _take_step(
             arrival.confirm_if_there(trip, Role.DRIVER, settings=ServiceSettings.current(), by_id=driver.user_id)
         return trip
     history: dict[str, Any] = {}
-    if wanted != TripStatus.EN_ROUTE:
+    if wanted == TripStatus.EN_ROUTE:
+        if trip.status == TripStatus.ACCEPTED and not trip.is_now:
+            _require_setting_off_open(trip)
+    else:
         settings = ServiceSettings.current()
         if wanted == TripStatus.IN_TRANSIT and _may_board_and_drive(trip):
             boarded = TripStatus.PASSENGERS_BOARDED
@@ -265,6 +268,29 @@ def _lock_own_trip(driver: Driver, trip_id: int) -> Trip:
     return trip
 
 
+def _require_setting_off_open(trip: Trip) -> None:
+    """Refuse setting off so early for a trip for later that the driver would be there before an arrival is taken.
+
+    Otherwise a slip on tomorrow's card tells its passenger that the car is coming, and the driver gets no other trip.
+
+    Raises:
+        Conflict: trip.set_off_too_early
+    """
+    settings, now = ServiceSettings.current(), database_now()
+    opens_at = _arrival_opens_at(trip, settings)
+    if now >= opens_at:
+        return
+    position = DriverPosition.objects.filter(driver=trip.driver_id).first()
+    opens_at -= eta.drive_to(trip.pickup_lat, trip.pickup_lng, position, eta.speeds_of(settings))
+    if now < opens_at:
+        words = _("You can set off from %(time)s.")
+        raise Conflict("trip.set_off_too_early", words % {"time": clock(opens_at, trip.timezone)})
+
+
+def _arrival_opens_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
+    return trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
+
+
 def _require_arrival_open(trip: Trip, settings: ServiceSettings) -> None:
     """Refuse an arrival earlier than `tracking_opens_min` before departure. Raises Conflict: trip.arrival_too_early.
 
@@ -272,7 +298,7 @@ def _require_arrival_open(trip: Trip, settings: ServiceSettings) -> None:
     """
     if trip.is_now:
         return
-    opens_at = trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
+    opens_at = _arrival_opens_at(trip, settings)
     if database_now() < opens_at:
         words = _("You can be at the pickup from %(time)s.")
         raise Conflict("trip.arrival_too_early", words % {"time": clock(opens_at, trip.timezone)})

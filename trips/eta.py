@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from drivers.geo import distance_km
+from drivers.models import DriverPosition
 from stepper.models import ServiceSettings
 
 # Where something is: latitude and longitude.
@@ -19,6 +20,8 @@ SUBURB_KM = 50.0
 # Standing in traffic says nothing about the road ahead, nor does the speed on it where most of it is still ahead.
 SLOW_KMH = 5.0
 NEAR_KM = 3.0
+# Driving time to the pickup that is assumed for a driver without any position.
+_UNKNOWN = dt.timedelta(minutes=30)
 
 
 class Speeds(Struct, frozen=True, gc=False):
@@ -66,6 +69,13 @@ def minutes_along(points: Sequence[LatLng], speeds: Speeds, reported_kmh: float 
     """
     first, *rest = parts_km(points)
     return minutes(first, speeds, reported_kmh) + sum(minutes(part, speeds) for part in rest)
+
+
+def drive_to(lat: float, lng: float, position: DriverPosition | None, speeds: Speeds) -> dt.timedelta:
+    """Estimate a driver's drive to a place from where they were last; half an hour where nobody knows."""
+    if position is None:
+        return _UNKNOWN
+    return dt.timedelta(minutes=minutes(distance_km(position.lat, position.lng, lat, lng), speeds))
 
 
 def with_delay(drive_min: int, delayed_until: dt.datetime | None, now: dt.datetime) -> int:

@@ -35,8 +35,6 @@ _ON_THE_WAY = dt.timedelta(seconds=20)
 _SOONEST, _LATEST = dt.timedelta(seconds=30), dt.timedelta(hours=1)
 # After staff were told, check this often whether the driver has set off.
 _FLAGGED = dt.timedelta(minutes=5)
-# Driving time to the pickup that is assumed for a driver without any position.
-_UNKNOWN = dt.timedelta(minutes=30)
 # A driver this near to the pickup may be waiting there, so standing still is no stall.
 NEAR_KM = 0.3
 
@@ -197,12 +195,8 @@ def _send_reminders(checks: Iterable[_Watched]) -> None:
 
 def _leave_at(check: _Watched) -> dt.datetime:
     """Return when the driver has to leave from their position to be in time; not before they got the trip."""
-    trip, position = check.trip, check.position
-    if position is None:
-        drive = _UNKNOWN
-    else:
-        away_km = distance_km(position.lat, position.lng, trip.pickup_lat, trip.pickup_lng)
-        drive = dt.timedelta(minutes=eta.minutes(away_km, eta.speeds_of(check.settings)))
+    trip = check.trip
+    drive = eta.drive_to(trip.pickup_lat, trip.pickup_lng, check.position, eta.speeds_of(check.settings))
     return max(trip.departure_at - drive, trip.accepted_at or check.now)
 
 

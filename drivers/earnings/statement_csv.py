@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from stepper.web import spreadsheets
+from trips.places.curated import in_readers_language
 
 if TYPE_CHECKING:
     from .statements import Statement
@@ -33,7 +34,7 @@ def _rows(statement: "Statement") -> Iterator[Sequence[Any]]:
     zone = ZoneInfo(statement.driver.timezone)
     for trip in statement.trips:
         at = trip.completed_at.astimezone(zone)
-        way = [trip.pickup, trip.dropoff, round(trip.distance_km, 1)]
+        way = [in_readers_language(trip.pickup), in_readers_language(trip.dropoff), round(trip.distance_km, 1)]
         yield [trip.trip_id, f"{at:%Y-%m-%d}", f"{at:%H:%M}", *way, trip.fare, trip.fee, trip.earned, trip.cash]
     total = statement.total
     yield [_("Total"), "", "", "", "", "", total.fare, total.fee, total.earned, statement.cash]

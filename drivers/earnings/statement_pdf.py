@@ -12,6 +12,7 @@ from fpdf.enums import TableBordersLayout
 
 from stepper.paper import FONT, INK, LINE, QUIET, Paper, printable
 from stepper.templatetags.units import km, money
+from trips.places.curated import in_readers_language
 
 if TYPE_CHECKING:
     from .statements import Statement
@@ -87,6 +88,6 @@ def _write_trips(paper: Paper, statement: "Statement", zone: ZoneInfo) -> None:
         table.row([_("Completed"), _("Trip"), _("Distance"), _("Fare"), _("Fee"), _("Yours"), _("Cash")])
         for trip in statement.trips:
             at = trip.completed_at.astimezone(zone)
-            route = printable(f"{trip.pickup} → {trip.dropoff}")
+            route = printable(f"{in_readers_language(trip.pickup)} → {in_readers_language(trip.dropoff)}")
             amounts = [money(amount) for amount in (trip.fare, trip.fee, trip.earned, trip.cash)]
             table.row([f"{at:%d.%m. %H:%M}", route, km(trip.distance_km), *amounts])

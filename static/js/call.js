@@ -243,6 +243,7 @@ document.addEventListener(
     if (!current().done && !bookButton.disabled && form.querySelector("[name=quote]")) return;
     event.preventDefault();
     event.stopPropagation();
+    if (!current().done) askForPlaces();
   },
   true,
 );
@@ -255,6 +256,16 @@ function markWrong(names) {
   const marked = names.map((name) => fields[name]).filter((field) => field?.offsetParent);
   marked.forEach((field) => field.setAttribute("aria-invalid", "true"));
   marked[0]?.focus();
+}
+
+// Why there is no price yet, and so no booking: a place was typed, but not chosen.
+function askForPlaces() {
+  const missing = ["pickup_name", "dropoff_name"].filter((name) => !fields[name.replace("_name", "_lat")].value);
+  if (missing.length === 0) return;
+  const alert = Object.assign(document.createElement("p"), { className: "alert alert--error", textContent: root.dataset.choose });
+  alert.setAttribute("role", "alert");
+  resultBox.replaceChildren(alert);
+  markWrong(missing);
 }
 
 // The answer belongs to the call that was sent, which may not be in front any more.

@@ -103,6 +103,10 @@ def test_calls_wait_in_tabs_also_over_a_reload_and_the_exchange_opens_a_card(
     page.keyboard.type("87015556677")
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("call-name")).to_be_focused()
+    # Typed and not chosen: there is no price, and it is said what lacks.
+    page.keyboard.press("Alt+Enter")
+    expect(page.locator("#call-result [role=alert]")).to_have_text("Choose one from the list or press the map.")
+    expect(page.get_by_test_id("pickup-input")).to_be_focused()
     # Who is new is asked for a name: a refusal leads to the field.
     for side, name in (("pickup", "Almaty"), ("dropoff", "Medeu")):
         page.get_by_test_id(f"{side}-input").focus()

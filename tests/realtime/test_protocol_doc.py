@@ -102,11 +102,13 @@ def _prepare(messages: list[Message]) -> Scene:
     offered, taken = TripFactory.create(), TripFactory.create(status=TripStatus.ACCEPTED)
     later = TripFactory.create(status=TripStatus.ACCEPTED, driver=driver, in_=dt.timedelta(hours=5))
     trip_ids = {41: offered.pk, 42: later.pk, 43: taken.pk}
+    settings = ServiceSettings(pk=1, tracking_opens_min=5 * 60)
     if any(message.json.get("trip_id") == 44 for message in messages):
         # Who is at a pickup is busy, and accepts nothing.
-        ServiceSettings(pk=1, boarding_code=True).save()
+        settings.boarding_code = True
         boarding = TripFactory.create(status=TripStatus.DRIVER_ARRIVED, driver=driver, boarding_code="4821")
         trip_ids[44] = boarding.pk
+    settings.save()
     open_offer = OfferFactory.create(trip=offered, driver=driver)
     lost = OfferFactory.create(trip=taken, driver=driver, status=OfferStatus.WITHDRAWN, reason="accepted_by_another")
     return Scene(

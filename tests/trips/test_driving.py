@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import timezone
 
-from drivers.models import Driver
+from drivers.models import Driver, DriverPosition
 from realtime import groups
 from realtime.models import Notification
 from stepper.errors import Conflict, DomainError, InvalidInput, NotFound
 from stepper.models import ServiceSettings
-from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
+from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory, place
 from tests.outbox import frames, types
 from trips import driving
 from trips.models import Trip, TripTransition
@@ -96,6 +96,30 @@ def test_arrival_days_ahead_is_refused(status: str) -> None:
     """The passenger, who cannot cancel once the driver is there, could not for days."""
     assert code_of(TripFactory(status=status, in_=121 * MINUTE), "driver_arrived") == "trip.arrival_too_early"
     assert step(TripFactory(status=status, in_=119 * MINUTE), "driver_arrived").status == "driver_arrived"
+
+
+def test_setting_off_days_ahead_is_refused() -> None:
+    """A slip on tomorrow's card, of which its passenger would hear that the car is a minute away."""
+    trip = TripFactory(status="accepted", in_=28 * 60 * MINUTE)
+    assert code_of(trip, "en_route") == "trip.set_off_too_early"
+    trip.refresh_from_db()
+    trip.driver.refresh_from_db()
+    assert (trip.status, trip.driver.availability) == ("accepted", "available")
+
+
+@pytest.mark.parametrize(("north", "opens_min"), [(0.0, 120), (1.0, 240), (None, 150)])
+def test_setting_off_opens_by_the_way_to_the_pickup(north: float | None, opens_min: int) -> None:
+    """`north`: degrees from the pickup to where the driver was last; None: nobody knows."""
+    for in_, is_open in ((opens_min + 15, False), (opens_min - 15, True)):
+        trip = TripFactory(status="accepted", in_=in_ * MINUTE)
+        if north is None:
+            DriverPosition.objects.filter(driver=trip.driver).delete()
+        else:
+            place(trip.driver, trip.pickup_lat + north, trip.pickup_lng)
+        if is_open:
+            assert step(trip, "en_route").status == "en_route"
+        else:
+            assert code_of(trip, "en_route") == "trip.set_off_too_early"
 
 
 def test_setting_off_makes_the_driver_busy() -> None:

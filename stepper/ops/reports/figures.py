@@ -65,7 +65,7 @@ def trips(scope: Scope, *, sees_money: bool) -> Report:
         Column(_("Completed, share"), Kind.PERCENT),
         Column(_("Cancelled")),
         Column(_("No driver")),
-        Column(_("Open")),
+        Column(pgettext("trips", "Open")),
         Column(_("Time to accept"), Kind.SECONDS),
     ]
     best = max(range(len(drawn)), key=lambda at: sum(drawn[at]))
@@ -73,7 +73,7 @@ def trips(scope: Scope, *, sees_money: bool) -> Report:
         [_day_label(day) for day in scope.dates],
         drawn,
         titles,
-        series=[_("Completed"), _("Open"), _("Cancelled"), _("No driver")],
+        series=[_("Completed"), pgettext("trips", "Open"), _("Cancelled"), _("No driver")],
         summary=_("Trips of each day; most on %(day)s. The same figures are in the table.")
         % {"day": _day_label(scope.dates[best])},
         most=str(sum(drawn[best])),
