@@ -138,7 +138,8 @@ def busy(offer_id: int) -> str:
 
 def accept_without_network(page: Page) -> None:
     """Press accept; the network is gone, so it is kept until it is back."""
-    page.route("**/accept/", lambda route: route.abort())
+    page.context.set_offline(True)
+    expect(page.get_by_test_id("offline-banner")).to_be_visible()
     page.get_by_test_id("offer-accept").first.click()
 
 
