@@ -28,7 +28,7 @@ class GivesRoles(forms.ModelForm):
     """Mixin: roles beside the other groups, which the page of an account edits apart from them."""
 
     roles = forms.MultipleChoiceField(
-        label=_("roles"),
+        label=_("Roles"),
         choices=_choices,
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,

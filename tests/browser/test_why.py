@@ -1,4 +1,4 @@
-"""Staff find out from the admin alone why a driver did not get a trip: from the trip and from the driver."""
+"""What staff do in the admin: why a driver did not get a trip, from both sides; the page of an account fits."""
 
 from collections.abc import Callable
 from typing import Any
@@ -62,3 +62,14 @@ def test_why_did_this_driver_not_get_it(live: LiveServer, open_as: Open, viewpor
     page.keyboard.press("Enter")
     expect(page.get_by_text("too_far", exact=True)).to_be_visible()
     expect(page.get_by_text("round 1, wave 1")).to_be_visible()
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_page_of_an_account_is_as_wide_as_the_screen(
+    live: LiveServer, open_as: Open, viewport: Any, language: str
+) -> None:
+    staff = StaffFactory(is_superuser=True, language=language)
+    page = open_as(staff, f"/admin/stepper/user/{staff.pk}/change/", viewport=viewport)
+    expect(page.locator("[name=roles]").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
