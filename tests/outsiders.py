@@ -34,10 +34,12 @@ PHONE = "7015559"
 # What only this trip has, as pages, frames and answers write it: names and words, a phone, the plate, where its driver
 # is, the pickup, the fare. Their digits may have spaces, or what stands for one, between them. The fare's are within
 # many a random text, such as the number of a request, so it is a number of its own.
-_GAP = r"(?:[^0-9a-z]{0,3}|&[#0-9a-z]{1,5};|\\u[0-9a-f]{4})"
+_GAP = r"(?:[^0-9a-z]{0,3}|&[#0-9a-z]{1,5};)"
 _MARKS = re.compile(rf"zyrtau|7015559|777.{{0,7}}zyr|43\.2198|43\.2176|(?<![0-9a-z])76{_GAP}543(?![0-9a-z])")
 # Whose digits are any: instants and cursors.
 _BY_CHANCE = re.compile(r"\d{4}-\d\d-\d\dt\d\d:\d\d:\d\d\.\d+|\"cursor\":\"[\d.]+\"")
+# Letters as JSON may write them, also JSON within JSON.
+_ESCAPED = re.compile(r"\\+(?:u[0-9a-f]{4}|n)")
 PICKUP, DRIVER_AT, PLATE, FARE = (43.217653, 76.871234), (43.219811, 76.873322), "777 ZYR 02", 76_543
 # How a picture begins.
 JPEG = b"\xff\xd8\xff"
@@ -55,7 +57,7 @@ OUTSIDERS = [
 
 def find_mark(text: str) -> str:
     """Return the first part of a text that tells something of the trip; "": there is none."""
-    found = _MARKS.search(_BY_CHANCE.sub("", text.lower()))
+    found = _MARKS.search(_ESCAPED.sub(" ", _BY_CHANCE.sub("", text.lower())))
     return found[0] if found else ""
 
 

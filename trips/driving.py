@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from drivers.availability import lock_driver, mark_busy
 from drivers.geo import distance_km
 from drivers.models import Driver, DriverPosition
+from drivers.positions.privacy import is_dark
 from realtime import events
 from realtime.delivery.notifications import notify
 from stepper import limits
@@ -46,6 +47,7 @@ DELAYED, RELEASED, NO_SHOW, STOP_REACHED = "delayed", "released", "no_show", "st
 # The values a driver may send as status: the steps, and four that are not states.
 WORDS = frozenset({*STEPS[1:], DELAYED, RELEASED, NO_SHOW, STOP_REACHED})
 _duration = lazy(duration, str)
+_LONG_DRIVE = dt.timedelta(hours=6)
 # With these passengers get in.
 _BOARDING = frozenset({TripStatus.PASSENGERS_BOARDED, TripStatus.IN_TRANSIT})
 
@@ -281,7 +283,11 @@ def _require_setting_off_open(trip: Trip) -> None:
     if now >= opens_at:
         return
     position = DriverPosition.objects.filter(driver=trip.driver_id).first()
-    opens_at -= eta.drive_to(trip.pickup_lat, trip.pickup_lng, position, eta.speeds_of(settings))
+    if position is None or is_dark(position, settings, now):
+        # Where they are nobody knows: it may be far.
+        opens_at -= _LONG_DRIVE
+    else:
+        opens_at -= eta.drive_to(trip.pickup_lat, trip.pickup_lng, position, eta.speeds_of(settings))
     if now < opens_at:
         words = _("You can set off from %(time)s.")
         raise Conflict("trip.set_off_too_early", words % {"time": clock(opens_at, trip.timezone)})

@@ -102,7 +102,7 @@ def eta_for(point: events.Point, ride: TrackedTrip, now: dt.datetime) -> events.
     if ride.is_aboard:
         drive_min = eta.minutes_along(((point.lat, point.lng), *ride.ahead), ride.speeds, point.speed_kmh)
         return events.Eta(None, eta.with_delay(drive_min, ride.delayed_until, now))
-    # Each fix is relayed with this: it takes a third of the time that reckoning with what there is not would.
+    # Each fix is relayed with this: reckoning with what there is not would double its time.
     drive_min = eta.minutes(distance_km(point.lat, point.lng, *ride.pickup), ride.speeds, point.speed_kmh)
     until_departure_min = 0
     if ride.departure_at > now:

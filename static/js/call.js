@@ -231,6 +231,7 @@ form.addEventListener("input", ({ target }) => {
 });
 form.addEventListener("change", keep);
 form.addEventListener("stepper:chosen", ({ detail }) => {
+  resultBox.querySelector("[data-missing]")?.remove();
   keep();
   if (detail === "pickup" && document.activeElement === fields.pickup_name && !fields.dropoff_name.value) fields.dropoff_name.focus();
 });
@@ -264,6 +265,7 @@ function askForPlaces() {
   if (missing.length === 0) return;
   const alert = Object.assign(document.createElement("p"), { className: "alert alert--error", textContent: root.dataset.choose });
   alert.setAttribute("role", "alert");
+  alert.dataset.missing = "";
   resultBox.replaceChildren(alert);
   markWrong(missing);
 }

@@ -7,7 +7,8 @@ compared with the columns of phones alone and in full, which an index answers.
 Columns are written as `search_fields` are: `=id` in full, `^name` from its beginning, `trip__id` is the foreign key
 itself. Columns of another table, `driver__user__name`, are looked for there, and then the rows that point at what was
 found by the foreign key's index, the newest ones. `@note` (`newest`) is looked for in the newest rows of the list
-alone: a text in a table of millions that no index answers. Accounts, drivers and vehicles are read in full.
+alone: a text in a table of millions that no index answers. Drivers and vehicles are read in full, and accounts where
+there are no indexes of their parts (stepper.search_indexes).
 """
 
 import operator

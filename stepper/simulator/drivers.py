@@ -13,7 +13,7 @@ from typing import NoReturn
 from realtime import events
 from stepper.simulator.answers import OfferAnswers
 from stepper.simulator.behaviour import Behaviour, Restraint
-from stepper.simulator.client import STARS, Account, Gone, ReconnectingSocket, Refused
+from stepper.simulator.client import STARS, TOO_EARLY, Account, Gone, ReconnectingSocket, Refused
 from stepper.simulator.clock import DRIVING_KMH, Clock, Spot, away, heading_deg, km_between, now, towards
 from stepper.simulator.jobs import Job, Jobs
 from trips import states
@@ -233,7 +233,7 @@ class VirtualDriver:
     async def _handle_refusal(self, job: Job, refusal: Refused) -> None:
         if refusal.code == "rate.limited":
             await self._pause(refusal.retry_after_s or 5)
-        elif refusal.code == "trip.boarding_too_early":
+        elif refusal.code in TOO_EARLY:
             await self._pause(30)
         elif refusal.code == "trip.not_at_pickup":
             # The server still believes an older position; the next ones convince it.

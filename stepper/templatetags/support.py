@@ -21,10 +21,13 @@ def support_contact() -> dict[str, Any]:
 @register.inclusion_tag("stepper/support.html")
 def support_contact_of(form: BaseForm | str) -> dict[str, Any]:
     """Draw the contact where what is wrong with a form sends people to staff, one query then. "": there is no form."""
-    if isinstance(form, str):
-        return {}
-    errors = [error for reasons in form.errors.as_data().values() for error in reasons]
-    return {"support": get_support()} if any(error.code == ASKS_STAFF for error in errors) else {}
+    return {"support": get_support()} if not isinstance(form, str) and asks_staff(form) else {}
+
+
+@register.filter
+def asks_staff(form: BaseForm) -> bool:
+    """Say whether what is wrong with a form sends people to staff: then their contact is drawn with it."""
+    return any(error.code == ASKS_STAFF for reasons in form.errors.as_data().values() for error in reasons)
 
 
 @register.simple_tag

@@ -113,6 +113,7 @@ def test_calls_wait_in_tabs_also_over_a_reload_and_the_exchange_opens_a_card(
         page.keyboard.type(name)
         page.keyboard.press("Enter")
     expect(page.get_by_test_id("call-say")).to_be_visible()
+    expect(page.locator("#call-result [role=alert]")).to_have_count(0)
     page.keyboard.press("Alt+Enter")
     expect(page.get_by_test_id("call-refused")).to_contain_text("Caller's name")
     expect(page.get_by_test_id("call-name")).to_have_attribute("aria-invalid", "true")

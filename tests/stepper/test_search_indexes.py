@@ -2,12 +2,14 @@
 
 import logging
 
+import psycopg
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from stepper.admin import searching
 from stepper.models import User
-from stepper.search_indexes import create_search_indexes
+from stepper.search_indexes import EXPRESSIONS, LOCK, create_search_indexes
 from tests import plans
 
 pytestmark = [
@@ -25,8 +27,54 @@ def test_people_are_found_by_an_index(term):
 
 
 def test_nothing_is_done_where_they_are():
-    done = plans.statements(lambda: create_search_indexes(using="default"))
-    assert len(done) == 0
+    with CaptureQueriesContext(connection) as done:
+        create_search_indexes(using="default")
+    assert ["pg_index" in one["sql"] for one in done.captured_queries] == [True]
+
+
+def valid():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT indexrelid::regclass::text FROM pg_index WHERE indisvalid AND indrelid = 'stepper_user'::regclass"
+        )
+        return {name for (name,) in cursor.fetchall()} & EXPRESSIONS.keys()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_missing_or_was_interrupted_is_made():
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX stepper_user_name_parts")
+        cursor.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'stepper_user_email_parts'::regclass")
+    assert valid() == {"stepper_user_phone_parts"}
+    create_search_indexes(using="default")
+    assert valid() == EXPRESSIONS.keys()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_extension_may_be_in_a_schema_that_is_not_searched():
+    with connection.cursor() as cursor:
+        cursor.execute("DROP EXTENSION pg_trgm CASCADE; CREATE SCHEMA apart; CREATE EXTENSION pg_trgm SCHEMA apart")
+    try:
+        create_search_indexes(using="default")
+        assert valid() == EXPRESSIONS.keys()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP EXTENSION pg_trgm CASCADE; DROP SCHEMA apart")
+        create_search_indexes(using="default")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_another_process_makes_is_left_to_it():
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX stepper_user_name_parts")
+    try:
+        with psycopg.connect(**connection.get_connection_params()) as other:
+            other.execute(f"SELECT pg_advisory_lock({LOCK})")
+            create_search_indexes(using="default")
+            assert "stepper_user_name_parts" not in valid()
+    finally:
+        create_search_indexes(using="default")
+    assert valid() == EXPRESSIONS.keys()
 
 
 def test_without_the_extension_migrating_goes_on_and_says_so(caplog):

@@ -4,6 +4,7 @@ The addresses come from the address map, so a new one is walked by itself; one w
 fails. Sockets: tests/realtime/test_outsiders.py.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -211,7 +212,15 @@ def test_walk_would_find_what_is_shown_and_changed() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("₸76\u202f543", "76,543", '"fare": 76543', "76&nbsp;543", "76&#160;543", r'"₸76\u202F543"'),
+        *(
+            "₸76\u202f543",
+            "76,543",
+            '"fare": 76543',
+            "76&nbsp;543",
+            "76&#160;543",
+            json.dumps("₸76\u202f543"),
+            json.dumps(json.dumps("₸76\u202f543")),
+        ),
         *("777&nbsp;ZYR&nbsp;02", '"lat": 43.219811'),
     ],
 )

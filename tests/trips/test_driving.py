@@ -107,7 +107,7 @@ def test_setting_off_days_ahead_is_refused() -> None:
     assert (trip.status, trip.driver.availability) == ("accepted", "available")
 
 
-@pytest.mark.parametrize(("north", "opens_min"), [(0.0, 120), (1.0, 240), (None, 150)])
+@pytest.mark.parametrize(("north", "opens_min"), [(0.0, 120), (1.0, 240), (None, 480)])
 def test_setting_off_opens_by_the_way_to_the_pickup(north: float | None, opens_min: int) -> None:
     """`north`: degrees from the pickup to where the driver was last; None: nobody knows."""
     for in_, is_open in ((opens_min + 15, False), (opens_min - 15, True)):
