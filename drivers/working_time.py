@@ -279,15 +279,10 @@ def _put_online(driver: Driver, cause: Cause, title: Text, also_changed: Sequenc
         if also_changed:
             publish_update(driver, *also_changed)
         if isinstance(error, Conflict):  # of the others staff's decision has notified them
-            _notify_driver(driver, gettext_lazy("You were not put online"), message=_with_contact(error))
+            _notify_driver(driver, gettext_lazy("You were not put online"), message=error.message_with_contact)
         return
     if is_changed:
         _notify_driver(driver, title, message="", priority="normal")
-
-
-def _with_contact(error: Conflict) -> Text:
-    """Return why the driver was not put online, and how staff are reached where it names them, lazily."""
-    return format_lazy("{} {}", error.message, error.contact) if error.contact else error.message
 
 
 # Breaks

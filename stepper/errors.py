@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -53,9 +54,9 @@ class DomainError(Exception):
         return [str(text) for texts in self.fields.values() for text in texts] or [str(self.message)]
 
     @property
-    def message_with_contact(self) -> str:
-        """For programs: the message, and how staff are reached where it names them."""
-        return f"{self.message} {self.contact}".rstrip()
+    def message_with_contact(self) -> Text:
+        """For programs and notifications: the message, and how staff are reached where it names them, lazily."""
+        return format_lazy("{} {}", self.message, self.contact) if self.contact else self.message
 
     @property
     def as_text(self) -> str:

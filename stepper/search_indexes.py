@@ -12,12 +12,11 @@ from django.db import DatabaseError, connections, transaction
 
 logger = logging.getLogger("stepper.search")
 
-# As the lookups of stepper.db.postgresql write a column: an index answers exactly what it is of.
-FOLDED = "TRANSLATE(UPPER({column}::text), 'Ё', 'Е')"
-EXPRESSIONS = {
-    "stepper_user_name_parts": FOLDED.format(column="name"),
-    "stepper_user_email_parts": FOLDED.format(column="email"),
-    "stepper_user_phone_parts": "(phone::text)",
+# Index -> its column, and the lookup that it answers: it is of what that makes of the column.
+INDEXES = {
+    "stepper_user_name_parts": ("name", "icontains"),
+    "stepper_user_email_parts": ("email", "icontains"),
+    "stepper_user_phone_parts": ("phone", "contains"),
 }
 # Another process makes them: dropping what it has not finished would end both in a deadlock.
 LOCK = "hashtext('stepper search indexes')"
@@ -49,8 +48,11 @@ def create_search_indexes(using: str, **_signal: Any) -> None:
             for name in _find_missing(cursor):
                 # What an interrupted try left is used by nothing.
                 cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
-                using_words = f"USING gin ({EXPRESSIONS[name]} {schema}.gin_trgm_ops)"
-                cursor.execute(f"CREATE INDEX CONCURRENTLY {name} ON stepper_user {using_words}")
+                column, lookup = INDEXES[name]
+                compared = connection.ops.lookup_cast(lookup) % column
+                cursor.execute(
+                    f"CREATE INDEX CONCURRENTLY {name} ON stepper_user USING gin (({compared}) {schema}.gin_trgm_ops)"
+                )
         except DatabaseError as refused:
             logger.warning(
                 "Search for people reads every account, without indexes of pg_trgm: %s", str(refused).strip()
@@ -61,7 +63,7 @@ def create_search_indexes(using: str, **_signal: Any) -> None:
 
 
 def _find_missing(cursor: Any) -> list[str]:
-    cursor.execute(_MISSING, [list(EXPRESSIONS)])
+    cursor.execute(_MISSING, [list(INDEXES)])
     return [name for (name,) in cursor.fetchall()]
 
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from drivers.availability import lock_driver, mark_busy
 from drivers.geo import distance_km
 from drivers.models import Driver, DriverPosition
-from drivers.positions.privacy import is_dark
+from drivers.positions.privacy import is_dark, window_opens_at
 from realtime import events
 from realtime.delivery.notifications import notify
 from stepper import limits
@@ -279,7 +279,7 @@ def _require_setting_off_open(trip: Trip) -> None:
         Conflict: trip.set_off_too_early
     """
     settings, now = ServiceSettings.current(), database_now()
-    opens_at = _arrival_opens_at(trip, settings)
+    opens_at = window_opens_at(trip, settings)
     if now >= opens_at:
         return
     position = DriverPosition.objects.filter(driver=trip.driver_id).first()
@@ -293,10 +293,6 @@ def _require_setting_off_open(trip: Trip) -> None:
         raise Conflict("trip.set_off_too_early", words % {"time": clock(opens_at, trip.timezone)})
 
 
-def _arrival_opens_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
-    return trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
-
-
 def _require_arrival_open(trip: Trip, settings: ServiceSettings) -> None:
     """Refuse an arrival earlier than `tracking_opens_min` before departure. Raises Conflict: trip.arrival_too_early.
 
@@ -304,7 +300,7 @@ def _require_arrival_open(trip: Trip, settings: ServiceSettings) -> None:
     """
     if trip.is_now:
         return
-    opens_at = _arrival_opens_at(trip, settings)
+    opens_at = window_opens_at(trip, settings)
     if database_now() < opens_at:
         words = _("You can be at the pickup from %(time)s.")
         raise Conflict("trip.arrival_too_early", words % {"time": clock(opens_at, trip.timezone)})

@@ -15,6 +15,11 @@ from trips.states import ASSIGNED, DRIVING
 _ALWAYS = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
+def window_opens_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
+    """Return `tracking_opens_min` before the departure: then the driver may be at the pickup, too (trips.driving)."""
+    return trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
+
+
 def opens_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
     """Return the earliest time at which watchers of an assigned trip get its driver's position.
 
@@ -22,7 +27,7 @@ def opens_at(trip: Trip, settings: ServiceSettings) -> dt.datetime:
     """
     if trip.status in DRIVING:
         return _ALWAYS
-    return trip.departure_at - dt.timedelta(minutes=settings.tracking_opens_min)
+    return window_opens_at(trip, settings)
 
 
 def is_tracked(trip: Trip, settings: ServiceSettings, now: dt.datetime) -> bool:

@@ -13,7 +13,7 @@ def error_frame(error: DomainError, ref: str | None, language: str) -> events.Er
     with override(language):
         return events.Error(
             code=error.code,
-            message=error.message_with_contact,
+            message=str(error.message_with_contact),
             ref=ref,
             fields={name: [str(one) for one in texts] for name, texts in error.fields.items()} or None,
             retry_after_s=error.retry_after_s if isinstance(error, TooManyRequests) else None,

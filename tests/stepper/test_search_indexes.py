@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from stepper.admin import searching
 from stepper.models import User
-from stepper.search_indexes import EXPRESSIONS, LOCK, create_search_indexes
+from stepper.search_indexes import INDEXES, LOCK, create_search_indexes
 from tests import plans
 
 pytestmark = [
@@ -37,7 +37,7 @@ def valid():
         cursor.execute(
             "SELECT indexrelid::regclass::text FROM pg_index WHERE indisvalid AND indrelid = 'stepper_user'::regclass"
         )
-        return {name for (name,) in cursor.fetchall()} & EXPRESSIONS.keys()
+        return {name for (name,) in cursor.fetchall()} & INDEXES.keys()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -47,7 +47,7 @@ def test_what_is_missing_or_was_interrupted_is_made():
         cursor.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'stepper_user_email_parts'::regclass")
     assert valid() == {"stepper_user_phone_parts"}
     create_search_indexes(using="default")
-    assert valid() == EXPRESSIONS.keys()
+    assert valid() == INDEXES.keys()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -56,7 +56,7 @@ def test_extension_may_be_in_a_schema_that_is_not_searched():
         cursor.execute("DROP EXTENSION pg_trgm CASCADE; CREATE SCHEMA apart; CREATE EXTENSION pg_trgm SCHEMA apart")
     try:
         create_search_indexes(using="default")
-        assert valid() == EXPRESSIONS.keys()
+        assert valid() == INDEXES.keys()
     finally:
         with connection.cursor() as cursor:
             cursor.execute("DROP EXTENSION pg_trgm CASCADE; DROP SCHEMA apart")
@@ -74,7 +74,7 @@ def test_what_another_process_makes_is_left_to_it():
             assert "stepper_user_name_parts" not in valid()
     finally:
         create_search_indexes(using="default")
-    assert valid() == EXPRESSIONS.keys()
+    assert valid() == INDEXES.keys()
 
 
 def test_without_the_extension_migrating_goes_on_and_says_so(caplog):
