@@ -51,8 +51,9 @@ def minutes(straight_km: float, speeds: Speeds, reported_kmh: float | None = Non
     road_km = straight_km * speeds.road_factor
     if road_km <= NEAR_KM and reported_kmh is not None and reported_kmh >= SLOW_KMH:
         return round(road_km / reported_kmh * 60)
-    hours = min(road_km, CITY_KM) / speeds.city_kmh
-    hours += max(0.0, min(road_km, SUBURB_KM) - CITY_KM) / speeds.suburb_kmh
+    if road_km <= CITY_KM:
+        return round(road_km / speeds.city_kmh * 60)
+    hours = CITY_KM / speeds.city_kmh + (min(road_km, SUBURB_KM) - CITY_KM) / speeds.suburb_kmh
     hours += max(0.0, road_km - SUBURB_KM) / speeds.highway_kmh
     return round(hours * 60)
 

@@ -206,7 +206,6 @@ class PositionBuffer:
                 return result
             if last is not before:
                 self._last[driver_id] = self._latest[driver_id] = last
-            self._trail.discard_oldest()
         relay = self._relay
         if relay is None or self._loop is None:
             self.flush()

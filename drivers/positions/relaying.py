@@ -1,7 +1,7 @@
 """Relaying a fix to its watchers: the sockets of the driver's trips, and staff."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from drivers.positions.fixes import Fix
@@ -18,29 +18,44 @@ class PositionRelay:
 
     def __init__(self, layer: Any) -> None:
         self._layer = layer
-        # The layer if it is ours, which knows whether anybody watches a group; else None.
         self._hub = layer if isinstance(layer, HubChannelLayer) else None
+        # Says whether anybody may be in a group: only our own layer knows.
+        self._is_watched: Callable[[str], bool] = bool if self._hub is None else self._hub.is_watched
 
     def relay_fix(self, fix: Fix, rides: Iterable[TrackedTrip]) -> None:
         """Send a fix to the watchers of the driver's trips, and to staff."""
+        is_watched, received_at = self._is_watched, fix.received_at
         for ride in rides:
-            if ride.tracked_from > fix.received_at:
+            if ride.tracked_from > received_at:
                 continue
-            for_trip, for_links = self._is_watched(ride.group), self._is_watched(ride.shared_group)
+            group, shared_group = ride.group, ride.shared_group
+            for_trip, for_links = is_watched(group), shared_group and is_watched(shared_group)
             if not (for_trip or for_links):
                 continue
-            frame = _frame(fix, ride.trip_id, eta_for(fix.point, ride, fix.received_at))
+            to_go = eta_for(fix.point, ride, received_at)
+            frame = location_frame(
+                fix.driver_id,
+                ride.trip_id,
+                point=fix.point,
+                recorded_at=fix.recorded_at,
+                timestamp=received_at,
+                to_go=to_go,
+            )
             if for_trip:
-                self._send(ride.group, ride.group, fix, frame)
+                self._send(group, group, fix, frame)
             if for_links:
                 shared = shared_location(frame, ride.trip_id, ride.since)
-                self._send(ride.shared_group, ride.shared_group, fix, shared)
-        if self._is_watched(groups.STAFF):
-            self._send(groups.STAFF, f"driver.{fix.driver_id}", fix, _frame(fix, None, NO_ETA))
-
-    def _is_watched(self, group: str) -> bool:
-        """Say whether anybody may be in a group; "": nobody is."""
-        return bool(group) and (self._hub is None or self._hub.is_watched(group))
+                self._send(shared_group, shared_group, fix, shared)
+        if is_watched(groups.STAFF):
+            frame = location_frame(
+                fix.driver_id,
+                None,
+                point=fix.point,
+                recorded_at=fix.recorded_at,
+                timestamp=received_at,
+                to_go=NO_ETA,
+            )
+            self._send(groups.STAFF, f"driver.{fix.driver_id}", fix, frame)
 
     def _send(
         self, group: str, key: str, fix: Fix, frame: events.DriverLocationUpdated | events.SharedLocation
@@ -59,9 +74,3 @@ class PositionRelay:
         task = asyncio.ensure_future(self._layer.group_send(group, message))
         _sending.add(task)
         task.add_done_callback(_sending.discard)
-
-
-def _frame(fix: Fix, trip_id: int | None, to_go: events.Eta) -> events.DriverLocationUpdated:
-    return location_frame(
-        fix.driver_id, trip_id, point=fix.point, recorded_at=fix.recorded_at, timestamp=fix.received_at, to_go=to_go
-    )

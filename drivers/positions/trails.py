@@ -34,12 +34,13 @@ class TrailBuffer:
 
     def follow(self, ride: TrackedTrip, fix: Fix) -> None:
         """Add a fix to the trail of its trip, at most one point a second: a map shows no more."""
-        if fix.recorded_at < ride.since or fix.received_at - fix.recorded_at > LATE_FOR:
+        recorded_at, trailed_at = fix.recorded_at, self._trailed_at.get(ride.trip_id)
+        if trailed_at is not None and recorded_at - trailed_at < TRAIL_STEP:
             return
-        trailed_at = self._trailed_at.get(ride.trip_id)
-        if trailed_at is None or fix.recorded_at - trailed_at >= TRAIL_STEP:
-            self._trailed_at[ride.trip_id] = fix.recorded_at
+        if recorded_at >= ride.since and fix.received_at - recorded_at <= LATE_FOR:
+            self._trailed_at[ride.trip_id] = recorded_at
             self.points.append(TrailFix(ride.trip_id, ride.leg, fix))
+            self._discard_oldest()
 
     def follow_late(
         self,
@@ -57,9 +58,10 @@ class TrailBuffer:
                 fixes = judge_late(points, newest=newest, since=ride.since, received_at=received_at, max_kmh=max_kmh)
                 self.points += [TrailFix(ride.trip_id, ride.leg, fix) for fix in fixes]
                 count += len(fixes)
+        self._discard_oldest()
         return count
 
-    def discard_oldest(self) -> None:
+    def _discard_oldest(self) -> None:
         """Discard the oldest points if there are too many: the database takes none."""
         if len(self.points) > MAX_POINTS:
             logger.warning("the oldest points of trails are given up, the database takes none")

@@ -22,7 +22,8 @@ NOW_SQL = {"postgresql": "statement_timestamp()", "sqlite": "strftime('%Y-%m-%d 
 
 def database_now() -> dt.datetime:
     """Return the time by the database's clock, without asking it."""
-    return timezone.now() + _ahead
+    # `timezone.now` reads a setting first, which takes three times as long: this runs for every position.
+    return dt.datetime.now(dt.UTC) + _ahead
 
 
 def read_database_now() -> dt.datetime:

@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 from channels.db import database_sync_to_async
-from django.utils import timezone
 from pytest_django import Settings
 
 from drivers.models import DriverPosition
 from drivers.positions.buffer import buffer
 from realtime.models import Notification
 from realtime.outbox import read_watermark
+from tests.clocks import clock_wrong_by, real_now
 from tests.factories import ALMATY, DriverFactory, OfferFactory, PassengerFactory, TripFactory
 from tests.rest import as_user
 from tests.stepper.test_texts import CLEAN, NASTY
@@ -117,13 +117,12 @@ async def test_sockets_strip_what_nobody_sees(connect: Connect) -> None:
     assert CLEAN in (await run(Notification.objects.get)(title="Your driver is delayed")).message
 
 
-async def test_a_socket_is_greeted_with_the_databases_time(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_socket_is_greeted_with_the_databases_time(connect: Connect) -> None:
     """By which countdowns run; this process's clock is an hour ahead."""
-    real_now = timezone.now
-    monkeypatch.setattr("django.utils.timezone.now", lambda: real_now() + dt.timedelta(hours=1))
-    await run(read_watermark)()
-    client = await connect(await run(PassengerFactory.create)(), greeted=False)
-    greeting = await client.until("connection.established")
+    with clock_wrong_by(dt.timedelta(hours=1)):
+        await run(read_watermark)()
+        client = await connect(await run(PassengerFactory.create)(), greeted=False)
+        greeting = await client.until("connection.established")
     assert abs(dt.datetime.fromisoformat(greeting["server_time"]) - real_now()) < dt.timedelta(seconds=10)
 
 

@@ -1,9 +1,11 @@
 """Deadlines are the database's: a process whose clock is off shows and decides the same."""
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from drivers.models import DriverPosition
@@ -13,22 +15,22 @@ from realtime.models import Event
 from realtime.outbox import read_watermark, refresh_permissions
 from stepper.db.clock import database_now, read_database_now
 from stepper.web.context import Page
+from tests.clocks import clock_wrong_by, real_now
 from tests.factories import ALMATY, DriverFactory, PassengerFactory, TripFactory, place
 from tests.outbox import frames
 from tests.rest import as_user, book
 from trips import accepting
 from trips.models import Offer
 
-real_now = timezone.now
 OFF = [dt.timedelta(hours=1), dt.timedelta(hours=-1)]
 MOMENT = dt.timedelta(seconds=10)
 
 
 @pytest.fixture(params=OFF, ids=["ahead", "behind"])
-def wrong_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dt.timedelta:
+def wrong_clock(request: pytest.FixtureRequest) -> Iterator[dt.timedelta]:
     """This process's clock is an hour off; the database's is right, and so is the tests' `real_now`."""
-    monkeypatch.setattr("django.utils.timezone.now", lambda: real_now() + request.param)
-    return request.param
+    with clock_wrong_by(request.param):
+        yield request.param
 
 
 @pytest.mark.django_db
@@ -40,11 +42,11 @@ def test_the_difference_is_measured_with_every_look_at_the_outbox(wrong_clock: d
 
 
 @pytest.mark.django_db
-def test_clocks_that_agree_stay_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clocks_that_agree_stay_equal() -> None:
     read_watermark()
     now = real_now()
-    monkeypatch.setattr("django.utils.timezone.now", lambda: now)
-    assert database_now() == now
+    with time_machine.travel(now, tick=False):
+        assert database_now() == now
 
 
 @pytest.mark.django_db
