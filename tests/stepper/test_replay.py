@@ -339,7 +339,8 @@ def test_replay_of_real_pick_ups(suite: str):
     figures = found["figures"]
     assert figures["stepper_trips_total completed"] == found["completed"]
     assert figures["stepper_accepts_total accepted"] == figures["stepper_trips_total accepted"] >= found["completed"]
-    assert figures["stepper_refusals_total offer.taken"] > 0 or suite == "embedded"
+    # Two of the few drivers of the embedded suite may never answer one offer; a figure that nothing counted is missing.
+    assert suite == "embedded" or figures["stepper_refusals_total offer.taken"] > 0
     assert not scratch_databases(running)
 
 
