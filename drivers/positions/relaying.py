@@ -32,30 +32,14 @@ class PositionRelay:
             for_trip, for_links = is_watched(group), shared_group and is_watched(shared_group)
             if not (for_trip or for_links):
                 continue
-            to_go = eta_for(fix.point, ride, received_at)
-            frame = location_frame(
-                fix.driver_id,
-                ride.trip_id,
-                point=fix.point,
-                recorded_at=fix.recorded_at,
-                timestamp=received_at,
-                to_go=to_go,
-            )
+            frame = _frame(fix, ride.trip_id, eta_for(fix.point, ride, received_at))
             if for_trip:
                 self._send(group, group, fix, frame)
             if for_links:
                 shared = shared_location(frame, ride.trip_id, ride.since)
                 self._send(shared_group, shared_group, fix, shared)
         if is_watched(groups.STAFF):
-            frame = location_frame(
-                fix.driver_id,
-                None,
-                point=fix.point,
-                recorded_at=fix.recorded_at,
-                timestamp=received_at,
-                to_go=NO_ETA,
-            )
-            self._send(groups.STAFF, f"driver.{fix.driver_id}", fix, frame)
+            self._send(groups.STAFF, f"driver.{fix.driver_id}", fix, _frame(fix, None, NO_ETA))
 
     def _send(
         self, group: str, key: str, fix: Fix, frame: events.DriverLocationUpdated | events.SharedLocation
@@ -74,3 +58,9 @@ class PositionRelay:
         task = asyncio.ensure_future(self._layer.group_send(group, message))
         _sending.add(task)
         task.add_done_callback(_sending.discard)
+
+
+def _frame(fix: Fix, trip_id: int | None, to_go: events.Eta) -> events.DriverLocationUpdated:
+    return location_frame(
+        fix.driver_id, trip_id, point=fix.point, recorded_at=fix.recorded_at, timestamp=fix.received_at, to_go=to_go
+    )

@@ -103,8 +103,7 @@ def eta_for(point: events.Point, ride: TrackedTrip, now: dt.datetime) -> events.
         drive_min = eta.minutes_along(((point.lat, point.lng), *ride.ahead), ride.speeds, point.speed_kmh)
         return events.Eta(None, eta.with_delay(drive_min, ride.delayed_until, now))
     # Each fix is relayed with this: reckoning with what there is not would double its time.
-    pickup_lat, pickup_lng = ride.pickup
-    drive_min = eta.minutes(distance_km(point.lat, point.lng, pickup_lat, pickup_lng), ride.speeds, point.speed_kmh)
+    drive_min = eta.minutes(distance_km(point.lat, point.lng, *ride.pickup), ride.speeds, point.speed_kmh)
     until_departure_min = 0
     if ride.departure_at > now:
         until_departure_min = math.ceil((ride.departure_at - now) / dt.timedelta(minutes=1))
@@ -112,11 +111,8 @@ def eta_for(point: events.Point, ride: TrackedTrip, now: dt.datetime) -> events.
         # The next stop is the dropoff, so a delay is one of that.
         on_time_min = until_departure_min + ride.trip_min
         return events.Eta(drive_min, eta.with_delay(on_time_min, ride.delayed_until, now))
-    wait_min = drive_min
-    if ride.delayed_until is not None:
-        wait_min = eta.with_delay(drive_min, ride.delayed_until, now)
-    until_aboard_min = wait_min if wait_min > until_departure_min else until_departure_min  # noqa: FURB136
-    return events.Eta(wait_min, until_aboard_min + ride.trip_min)
+    wait_min = eta.with_delay(drive_min, ride.delayed_until, now)
+    return events.Eta(wait_min, max(wait_min, until_departure_min) + ride.trip_min)
 
 
 def last_known(trip: Trip, settings: ServiceSettings) -> events.DriverLocationUpdated | None:
