@@ -10,7 +10,6 @@ import operator
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from django.db import connection
 from django.db.models import Case, DateTimeField, Exists, F, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
@@ -18,13 +17,12 @@ from django.utils.translation import gettext as _
 from drivers.models import Approval, Driver, TrailPoint
 from stepper.audit.looks import looked_at
 from stepper.db.clock import database_now
+from stepper.db.prepared import PreparedQuery
 from stepper.errors import Conflict, NotFound, NotPermitted, Text
 from stepper.models import User
 from trips.models import Booking, Trip, TripQuerySet
 from trips.states import BEFORE_BOARDING, HANDED_OVER_IN, OPEN, BookingStatus, TripStatus
 
-# Stands for the user's id in a statement that is built once; no row has this id.
-_USER_PLACEHOLDER = -1
 # Stands for the driver whom a page showed, where it showed that the trip has none; no row has this id.
 NOBODY: Final = 0
 # What a row of `own_unfinished` is about.
@@ -82,9 +80,11 @@ def visible_to(user: User) -> TripQuerySet:
 
     For a list use `list_visible_to`: with OR between the parts, the database reads every trip.
     """
-    if user.may_see_trips:
-        return Trip.objects.all()
-    return functools.reduce(operator.or_, (_organised_by(user.pk), _booked_by(user.pk), _driven_by(user.pk)))
+    return Trip.objects.all() if user.may_see_trips else _seen_by(user.pk)
+
+
+def _seen_by(user_id: int) -> TripQuerySet:
+    return functools.reduce(operator.or_, (_organised_by(user_id), _booked_by(user_id), _driven_by(user_id)))
 
 
 def list_visible_to(user: User) -> TripQuerySet:
@@ -113,10 +113,7 @@ def only_driven_by(user: User) -> TripQuerySet:
 
 def own_unfinished(user: User) -> OwnTrips:
     """Read the user's driver row and their unfinished trips, in one statement."""
-    sql, params = _own_unfinished_sql()
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [user.pk if param == _USER_PLACEHOLDER else param for param in params])
-        rows: list[tuple[int, int]] = cursor.fetchall()
+    rows = _own_unfinished(user.pk)
     return OwnTrips(
         driver_id=next((pk for what, pk in rows if what in (_DRIVER_ROW, _SUSPENDED_ROW)), None),
         suspended=any(what == _SUSPENDED_ROW for what, _pk in rows),
@@ -125,17 +122,19 @@ def own_unfinished(user: User) -> OwnTrips:
     )
 
 
-@functools.cache
-def _own_unfinished_sql() -> tuple[str, tuple[Any, ...]]:
-    """Build the statement of `own_unfinished` once: building takes longer than running it.
+def _parts_of_own_unfinished(user_id: int) -> QuerySet[Any, tuple[int, int]]:
+    """Return the statement of `own_unfinished`.
 
     A UNION, so that each part uses its own index: with OR between them the database reads every unfinished trip.
     """
     parts = ((_ON_IT, _organised_by), (_ON_IT, _booked_by), (_DRIVES_IT, _driven_by))
-    trips = (part(_USER_PLACEHOLDER).unfinished().order_by().values_list(Value(what), "pk") for what, part in parts)
+    trips = (part(user_id).unfinished().order_by().values_list(Value(what), "pk") for what, part in parts)
     kind = Case(When(approval=Approval.SUSPENDED, then=Value(_SUSPENDED_ROW)), default=Value(_DRIVER_ROW))
-    drivers = Driver.objects.filter(user=_USER_PLACEHOLDER).order_by().values_list(kind, "pk")
-    return drivers.union(*trips).query.sql_with_params()
+    drivers = Driver.objects.filter(user=user_id).order_by().values_list(kind, "pk")
+    return drivers.union(*trips)
+
+
+_own_unfinished = PreparedQuery(_parts_of_own_unfinished)
 
 
 def trip_for(user: User, trip_id: int) -> Trip:
@@ -144,11 +143,15 @@ def trip_for(user: User, trip_id: int) -> Trip:
     Raises:
         NotFound: there is none, or the user may not see it; the answer is the same.
     """
-    trip = visible_to(user).for_page().filter(pk=trip_id).first()
-    if trip is None:
+    found = _any_trip(trip_id) if user.may_see_trips else _seen_trip(user.pk, trip_id)
+    if not found:
         raise NotFound("trip.not_found", _("There is no such trip."))
-    log_look(user, trip)
-    return trip
+    log_look(user, found[0])
+    return found[0]
+
+
+_any_trip = PreparedQuery(lambda trip_id: Trip.objects.for_page().filter(pk=trip_id))
+_seen_trip = PreparedQuery(lambda user_id, trip_id: _seen_by(user_id).for_page().filter(pk=trip_id))
 
 
 def log_look(user: User, trip: Trip, what: str = "trips.trip") -> None:

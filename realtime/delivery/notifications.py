@@ -16,6 +16,7 @@ from realtime.delivery.channels import CHANNELS, Audience, Message
 from realtime.models import STAFF_PAGES, Notification
 from realtime.outbox import publish
 from stepper import limits
+from stepper.db.prepared import PreparedQuery
 from stepper.db.transactions import in_transaction
 from stepper.errors import NotFound
 from stepper.models import User, UserQuerySet
@@ -88,6 +89,19 @@ def _shown_to(user_id: int) -> QuerySet[Notification]:
     return mine.filter(~Q(action_url__startswith=STAFF_PAGES) | Exists(staff))
 
 
+# Each page with a bell asks this.
+_unread_of = PreparedQuery(
+    lambda user_id: (
+        _shown_to(user_id)
+        .filter(read_at__isnull=True)
+        .order_by()
+        .values("user")
+        .annotate(unread=Count("pk"))
+        .values_list("unread", flat=True)
+    )
+)
+
+
 def is_choice(category: str) -> bool:
     """Say whether a list can be of this category; empty: of all."""
     return not category or category in Notification.Category.values
@@ -101,7 +115,8 @@ def list_for(user_id: int, category: str = "") -> QuerySet[Notification]:
 
 def unread_count(user_id: int) -> int:
     """Count the user's unread notifications."""
-    return _shown_to(user_id).filter(read_at__isnull=True).count()
+    counted = _unread_of(user_id)
+    return counted[0] if counted else 0
 
 
 def unread_by_category(user_id: int) -> dict[str, int]:

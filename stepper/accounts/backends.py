@@ -4,7 +4,10 @@ from allauth.account.auth_backends import AuthenticationBackend as AllauthBacken
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
+from stepper.db.prepared import PreparedQuery
 from stepper.models import User
+
+_user = PreparedQuery(lambda user_id: User.objects.filter(pk=user_id))
 
 
 class AuthenticationBackend(AllauthBackend):
@@ -20,3 +23,8 @@ class AuthenticationBackend(AllauthBackend):
     def _authenticate_by_email(self, email: str, password: str) -> User | None:
         user: User | None = self._check_password(User.by_email(email), password)
         return user
+
+    def get_user(self, user_id: int) -> User | None:
+        """Return who is signed in: of each request of theirs the first query."""
+        found = _user(user_id)
+        return found[0] if found and self.user_can_authenticate(found[0]) else None

@@ -6,11 +6,12 @@ steps of a trip in trip_settings.py.
 """
 
 import datetime as dt
-from typing import Self
 
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+
+from stepper.db.prepared import PreparedQuery
 
 from .company_settings import CompanySettings, SupportSettings
 from .dispatch_settings import DispatchSettings, PricingSettings, RankingSettings, between
@@ -355,10 +356,10 @@ class ServiceSettings(
         return str(_("Settings"))
 
     @classmethod
-    def current(cls) -> Self:
+    def current(cls) -> "ServiceSettings":
         """Read the settings in force; the defaults where staff have never saved any."""
-        # As text: so many columns take longer to put into a query than the query takes.
-        return next(iter(cls.objects.raw("SELECT * FROM stepper_servicesettings WHERE id = 1")), None) or cls(pk=1)
+        found = _saved_settings()
+        return found[0] if found else ServiceSettings(pk=1)
 
     def multiplier(self, vehicle_class: str) -> float:
         return float(getattr(self, f"multiplier_{vehicle_class}"))
@@ -366,3 +367,6 @@ class ServiceSettings(
     def offer_ttl(self, urgency: str) -> dt.timedelta:
         """Return the time a driver has to answer an offer of this urgency."""
         return dt.timedelta(seconds=getattr(self, f"offer_{urgency}_s"))
+
+
+_saved_settings = PreparedQuery(lambda: ServiceSettings.objects.filter(pk=1))

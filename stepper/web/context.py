@@ -11,10 +11,13 @@ from drivers.models import Driver
 from realtime.delivery.notifications import unread_count
 from stepper.accounts.confirmation import confirms_by_code
 from stepper.db.clock import database_now
+from stepper.db.prepared import PreparedQuery
 from stepper.mail import sending
 from stepper.models import ServiceSettings, Theme
 from stepper.models.company_settings import Support
 from stepper.ops.sections import Section, sections_of
+
+_driver_of = PreparedQuery(lambda user_id: Driver.objects.filter(user=user_id).values_list("pk", flat=True))
 
 
 class Page:
@@ -99,7 +102,7 @@ class Page:
     @cached_property
     def is_driver(self) -> bool:
         user = self._request.user
-        return user.is_authenticated and Driver.objects.filter(user=user).exists()
+        return user.is_authenticated and bool(_driver_of(user.pk))
 
 
 def page(request: HttpRequest) -> dict[str, object]:
