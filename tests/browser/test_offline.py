@@ -31,8 +31,13 @@ RECEIVER = """
 KEPT = """async () => {
   if (!(await indexedDB.databases()).some(({ name }) => name === "stepper")) return 0;
   const database = await new Promise((resolve) => {
-    indexedDB.open("stepper").onsuccess = (event) => resolve(event.target.result);
+    const request = indexedDB.open("stepper");
+    // It was deleted at this moment: opening would make an empty one.
+    request.onupgradeneeded = () => request.transaction.abort();
+    request.onerror = () => resolve(null);
+    request.onsuccess = () => resolve(request.result);
   });
+  if (!database) return 0;
   const count = await new Promise((resolve) => {
     database.transaction("queue").objectStore("queue").count().onsuccess = (event) => resolve(event.target.result);
   });
