@@ -20,6 +20,7 @@ from drivers.positions import buffer
 from realtime import events
 from stepper.api.base import ApiRequest, NewestFirst, read, read_struct
 from stepper.db.clock import database_now
+from stepper.db.prepared import PreparedQuery
 from stepper.errors import NotPermitted
 from stepper.monitoring import log_ids
 from trips import accepting, driving
@@ -40,6 +41,8 @@ from .serializers import (
     WorkingTimeSerializer,
 )
 
+_driver_of = PreparedQuery(lambda user_id: Driver.objects.select_related("user", "vehicle").filter(user=user_id))
+
 
 class DriverView(APIView):
     """Base of the endpoints for drivers; `self.driver` is the caller."""
@@ -51,7 +54,7 @@ class DriverView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        driver = Driver.objects.select_related("user", "vehicle").filter(user=request.user.pk).first()
+        driver = _driver_of.first(request.user.pk)
         if driver is None:
             raise NotPermitted("driver.not_a_driver", _("Only drivers can do this."))
         if self.approved_only:

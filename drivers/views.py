@@ -28,6 +28,7 @@ from realtime import events, groups
 from realtime.drawings import DrawingKey, change_of, draw_once
 from realtime.models import Event
 from realtime.outbox import committed_events, is_latest
+from stepper.db.prepared import PreparedQuery
 from stepper.errors import DomainError, InvalidFields, InvalidInput, NotFound, Text, TooManyRequests
 from stepper.monitoring import log_ids
 from stepper.monitoring.figures import count_refusal
@@ -51,6 +52,11 @@ REGIONS = {
 _Args = ParamSpec("_Args")
 
 
+_driver_of = PreparedQuery(
+    lambda user_id: Driver.objects.select_related("user", "vehicle", "position").filter(user=user_id)
+)
+
+
 def driver_required(
     view: Callable[Concatenate[SignedInRequest, Driver, _Args], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, _Args], HttpResponse]:
@@ -66,7 +72,7 @@ def driver_required(
                 else redirect_to_login(plain.get_full_path())
             )
         request = cast("SignedInRequest", plain)
-        driver = Driver.objects.select_related("user", "vehicle", "position").filter(user=request.user).first()
+        driver = _driver_of.first(request.user.pk)
         if driver is None:
             return render(request, "drivers/not_a_driver.html", status=403)
         log_ids.note(driver_id=driver.pk)

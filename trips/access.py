@@ -143,11 +143,11 @@ def trip_for(user: User, trip_id: int) -> Trip:
     Raises:
         NotFound: there is none, or the user may not see it; the answer is the same.
     """
-    found = _any_trip(trip_id) if user.may_see_trips else _seen_trip(user.pk, trip_id)
-    if not found:
+    trip = _any_trip.first(trip_id) if user.may_see_trips else _seen_trip.first(user.pk, trip_id)
+    if trip is None:
         raise NotFound("trip.not_found", _("There is no such trip."))
-    log_look(user, found[0])
-    return found[0]
+    log_look(user, trip)
+    return trip
 
 
 _any_trip = PreparedQuery(lambda trip_id: Trip.objects.for_page().filter(pk=trip_id))

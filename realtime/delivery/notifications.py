@@ -115,8 +115,7 @@ def list_for(user_id: int, category: str = "") -> QuerySet[Notification]:
 
 def unread_count(user_id: int) -> int:
     """Count the user's unread notifications."""
-    counted = _unread_of(user_id)
-    return counted[0] if counted else 0
+    return _unread_of.first(user_id) or 0
 
 
 def unread_by_category(user_id: int) -> dict[str, int]:

@@ -26,5 +26,5 @@ class AuthenticationBackend(AllauthBackend):
 
     def get_user(self, user_id: int) -> User | None:
         """Return who is signed in: of each request of theirs the first query."""
-        found = _user(user_id)
-        return found[0] if found and self.user_can_authenticate(found[0]) else None
+        user = _user.first(user_id)
+        return user if user is not None and self.user_can_authenticate(user) else None

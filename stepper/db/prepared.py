@@ -22,7 +22,8 @@ class _Made(NamedTuple):
     queryset: QuerySet[Any]
     compiler: Any
     sql: str
-    params: tuple[Any, ...]
+    # Which of the ids goes there, or None and what always does.
+    params: tuple[tuple[int | None, Any], ...]
     # What makes Python's values of the database's: the same for each connection.
     converters: dict[int, Any]
 
@@ -33,6 +34,9 @@ class PreparedQuery(Generic[Row]):
     Called with the ids it returns the list of the rows, read by the default database now. The queryset must compare
     the ids as they are (no arithmetic, no text), and nothing else in it may change: no present time of this process, no
     language, no settings.
+
+    Raises:
+        TypeError: one of the ids is not among the parameters of the SQL as it was given
     """
 
     def __init__(self, make: Callable[..., QuerySet[Any, Row]]) -> None:
@@ -43,22 +47,25 @@ class PreparedQuery(Generic[Row]):
         if not all(one is not None and 0 <= one <= _LARGEST for one in ids):
             return []
         made = self._made(len(ids))
-        params = tuple(ids[_FIRST - one] if _is_placeholder(one, len(ids)) else one for one in made.params)
+        params = tuple(param if place is None else ids[place] for place, param in made.params)
         query = _twin(made.queryset.query)
         query.get_compiler = functools.partial(_compiler, made, params)
         return list(_twin(made.queryset, _query=query))
+
+    def first(self, *ids: int | None) -> Row | None:
+        """Return the first row, of a queryset that has one at most."""
+        return next(iter(self(*ids)), None)
 
     @functools.cache  # noqa: B019 - they live as long as the process
     def _made(self, number: int) -> _Made:
         queryset = self._make(*(_FIRST - place for place in range(number)))
         compiler = queryset.query.get_compiler(DEFAULT_DB_ALIAS)
         sql, params = compiler.as_sql()
+        places = [_FIRST - one if type(one) is int and _FIRST - number < one <= _FIRST else None for one in params]
+        if not set(range(number)) <= set(places):
+            raise TypeError(f"{self._make} compares an id in another form")
         columns = [column for column, *_more in compiler.select[: compiler.col_count]]
-        return _Made(queryset, compiler, sql, tuple(params), compiler.get_converters(columns))
-
-
-def _is_placeholder(param: Any, number: int) -> bool:
-    return type(param) is int and _FIRST - number < param <= _FIRST
+        return _Made(queryset, compiler, sql, tuple(zip(places, params, strict=True)), compiler.get_converters(columns))
 
 
 def _twin(one: Any, **changed: Any) -> Any:

@@ -358,8 +358,7 @@ class ServiceSettings(
     @classmethod
     def current(cls) -> "ServiceSettings":
         """Read the settings in force; the defaults where staff have never saved any."""
-        found = _saved_settings()
-        return found[0] if found else ServiceSettings(pk=1)
+        return _saved_settings.first() or ServiceSettings(pk=1)
 
     def multiplier(self, vehicle_class: str) -> float:
         return float(getattr(self, f"multiplier_{vehicle_class}"))

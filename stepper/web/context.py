@@ -102,7 +102,7 @@ class Page:
     @cached_property
     def is_driver(self) -> bool:
         user = self._request.user
-        return user.is_authenticated and bool(_driver_of(user.pk))
+        return user.is_authenticated and _driver_of.first(user.pk) is not None
 
 
 def page(request: HttpRequest) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Prepared queries read what the queryset reads, whichever ids, thread and database, and make its SQL once."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -33,6 +34,7 @@ def test_rows_are_those_of_the_queryset() -> None:
             found = prepared(*pair)
             names = [(one.organiser.name, one.driver and one.driver.user.name) for one in found]
         assert found == expected
+        assert prepared.first(*pair) == (expected[0] if expected else None)
         assert [vars(one).keys() for one in found] == [vars(one).keys() for one in expected]
         assert [one.departure_at for one in found] == [one.departure_at for one in expected]
         assert names == [(one.organiser.name, one.driver and one.driver.user.name) for one in expected]
@@ -62,6 +64,19 @@ def test_an_id_that_no_row_has_finds_none(value: int | None) -> None:
     prepared = PreparedQuery(trips_of)
     assert prepared(trip.organiser_id, value) == prepared(value, trip.pk) == prepared(value, value) == []
     assert prepared(trip.organiser_id, trip.pk) == [trip]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda pk: User.objects.filter(pk=pk + 1),
+        lambda pk: User.objects.filter(name=pk),
+        lambda _pk: User.objects.all(),
+    ],
+)
+def test_an_id_that_is_not_compared_as_it_is_is_refused(make: Callable[[int], QuerySet[User]]) -> None:
+    with pytest.raises(TypeError):
+        PreparedQuery(make)(PassengerFactory.create().pk)
 
 
 @pytest.mark.django_db(transaction=True)
