@@ -45,11 +45,27 @@ function tell() {
   if (preference("roomSound")) play(1, preference("volume") / 100);
 }
 
-// Where the focus was in the queue it stays there, also when what it was on has gone.
+// Where the focus was in the queue it stays there, also when what it was on has gone. A button that is replaced between
+// pressing it and letting go would not be clicked: what comes meanwhile is fetched afterwards.
 let wasInside = false;
+let isHeld = false;
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  if (detail.target.id === "ops-queue") wasInside = queue().contains(document.activeElement);
+  if (detail.target.id !== "ops-queue") return;
+  wasInside = queue().contains(document.activeElement);
+  isHeld = queue().matches(":active");
+  if (isHeld) detail.shouldSwap = false;
 });
+function letGo() {
+  if (!isHeld) return;
+  isHeld = false;
+  // After the click.
+  setTimeout(() => {
+    const state = shown;
+    shown = null;
+    follow(state);
+  });
+}
+["pointerup", "pointercancel", "keyup"].forEach((name) => document.addEventListener(name, letGo));
 document.addEventListener("htmx:afterSettle", ({ detail }) => {
   if (detail.target.id !== "ops-queue" && detail.elt?.id !== "ops-queue") return;
   tell();
