@@ -12,7 +12,6 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest, parse_cookie
 from django.http.request import split_domain_port, validate_host
-from django.utils import timezone
 from django.utils.http import is_same_domain
 from django.utils.translation import gettext_lazy as _
 from msgspec import Struct
@@ -101,8 +100,8 @@ def _session_user(session_key: str, scope: dict[str, Any] | None = None) -> tupl
     `scope`: of a socket that is being opened with the session, which counts as having seen it.
     """
     session = SessionStore(session_key)
-    # As the store itself would read it; asking the store when it expires would be a second query.
-    row = session.model.objects.filter(session_key=session_key, expire_date__gt=timezone.now()).first()
+    # Asking the store when it expires would be a second query.
+    row = session._get_session_from_db()
     if row is None:
         return None
     request = HttpRequest()

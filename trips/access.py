@@ -122,7 +122,7 @@ def own_unfinished(user: User) -> OwnTrips:
     )
 
 
-def _parts_of_own_unfinished(user_id: int) -> QuerySet[Any, tuple[int, int]]:
+def _select_own_unfinished(user_id: int) -> QuerySet[Any, tuple[int, int]]:
     """Return the statement of `own_unfinished`.
 
     A UNION, so that each part uses its own index: with OR between them the database reads every unfinished trip.
@@ -134,7 +134,9 @@ def _parts_of_own_unfinished(user_id: int) -> QuerySet[Any, tuple[int, int]]:
     return drivers.union(*trips)
 
 
-_own_unfinished = PreparedQuery(_parts_of_own_unfinished)
+_own_unfinished = PreparedQuery(_select_own_unfinished)
+_any_trip = PreparedQuery(lambda trip_id: Trip.objects.for_page().filter(pk=trip_id))
+_seen_trip = PreparedQuery(lambda user_id, trip_id: _seen_by(user_id).for_page().filter(pk=trip_id))
 
 
 def trip_for(user: User, trip_id: int) -> Trip:
@@ -148,10 +150,6 @@ def trip_for(user: User, trip_id: int) -> Trip:
         raise NotFound("trip.not_found", _("There is no such trip."))
     log_look(user, trip)
     return trip
-
-
-_any_trip = PreparedQuery(lambda trip_id: Trip.objects.for_page().filter(pk=trip_id))
-_seen_trip = PreparedQuery(lambda user_id, trip_id: _seen_by(user_id).for_page().filter(pk=trip_id))
 
 
 def log_look(user: User, trip: Trip, what: str = "trips.trip") -> None:

@@ -34,16 +34,17 @@ class PreparedQuery(Generic[Row]):
     Called with the ids it returns the list of the rows, read by the default database now. The queryset must compare
     the ids as they are (no arithmetic, no text), and nothing else in it may change: no present time of this process, no
     language, no settings.
-
-    Raises:
-        TypeError: one of the ids is not among the parameters of the SQL as it was given
     """
 
     def __init__(self, make: Callable[..., QuerySet[Any, Row]]) -> None:
         self._make = make
 
     def __call__(self, *ids: int | None) -> list[Row]:
-        """Return the rows; none for an id that no row can have, such as None, that of a row which is not stored."""
+        """Return the rows; none for an id that no row can have, such as None, that of a row which is not stored.
+
+        Raises:
+            TypeError: an id is not among the parameters of the SQL as it was given
+        """
         if not all(one is not None and 0 <= one <= _LARGEST for one in ids):
             return []
         made = self._made(len(ids))

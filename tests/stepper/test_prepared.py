@@ -26,9 +26,7 @@ def test_rows_are_those_of_the_queryset() -> None:
     other = TripFactory.create()
     prepared = PreparedQuery(trips_of)
     for pair in ((trip.organiser_id, trip.pk), (other.organiser_id, other.pk), (trip.organiser_id, other.pk)):
-        with CaptureQueriesContext(
-            connection,
-        ) as by_orm:
+        with CaptureQueriesContext(connection) as by_orm:
             expected = list(trips_of(*pair))
         with CaptureQueriesContext(connection) as by_prepared:
             found = prepared(*pair)

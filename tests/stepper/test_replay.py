@@ -323,7 +323,7 @@ def scratch_databases(running: subprocess.Popen[str]) -> set[str]:
 @pytest.mark.long
 @pytest.mark.skipif(not PICKS.exists(), reason=f"the real pick-ups are not here: {PICKS.name}")
 def test_replay_of_real_pick_ups(suite: str):
-    """More where several processes count: two or three accepts of each trip lose."""
+    """More where several processes count, so that more accepts lose than win."""
     pick_ups = {"embedded": 24, "scaled": 80}[suite]
     running = replay(PICKS, "--limit", str(pick_ups), "--drivers", str(pick_ups // 5), "--speed", "480")
     output, errors = running.communicate(timeout=ENDS_WITHIN_S)
