@@ -161,10 +161,19 @@ document.addEventListener("htmx:wsClose", (event) => {
   if (code === NOT_SIGNED_IN) signInAgain();
   else if (!refused) connectLater(code);
 });
+// What was held back came earlier.
+let isLate = false;
+document.addEventListener(
+  "htmx:wsBeforeMessage",
+  () => {
+    if (isLate) return;
+    lastFrameAt = Date.now();
+    lostAt = null;
+    retries = 0;
+  },
+  true,
+);
 document.addEventListener("htmx:wsBeforeMessage", (event) => {
-  lastFrameAt = Date.now();
-  lostAt = null;
-  retries = 0;
   const message = event.detail.message;
   if (typeof message === "string" && message.startsWith("{")) {
     event.preventDefault();
@@ -206,6 +215,18 @@ document.addEventListener("visibilitychange", () => {
 document.addEventListener("stepper:clock", probe);
 navigator.connection?.addEventListener("change", probe);
 setInterval(watch, 1000);
+
+/** The socket that messages come over at present, for `deliver`. */
+export function socketNow() {
+  return socket;
+}
+
+/** Has a message that was held back come over its socket now; that says nothing of the connection. */
+export function deliver(from, message) {
+  isLate = true;
+  from.dispatchEvent(new MessageEvent("message", { data: message }));
+  isLate = false;
+}
 
 /** Sends one JSON command over the page's socket; false where there is none open. */
 export function send(command) {

@@ -10,18 +10,34 @@ import { toast } from "./notifications.js";
 htmx.defineExtension("present", {
   transformResponse(text, xhr) {
     if (!text.includes("hx-swap-oob")) return text;
-    const template = document.createElement("template");
-    template.innerHTML = text;
-    const needless = [...template.content.querySelectorAll("[hx-swap-oob]")].filter((element) => {
-      const [how, selector] = element.getAttribute("hx-swap-oob").split(/:(.+)/);
-      const target = selector ? document.querySelector(selector) : document.getElementById(element.id);
+    const template = read(text);
+    const needless = parts(template).filter(({ element, how, selector, target }) => {
       // The answer to a form may take back what was typed into an equal one.
       return !target || (!xhr && how === "true" && !selector && isShown(element, target));
     });
-    needless.forEach((element) => element.remove());
+    needless.forEach(({ element }) => element.remove());
     return needless.length ? template.innerHTML : text;
   },
 });
+
+function read(text) {
+  const template = document.createElement("template");
+  template.innerHTML = text;
+  return template;
+}
+
+function parts(template) {
+  return [...template.content.querySelectorAll("[hx-swap-oob]")].map((element) => {
+    const [how, selector] = element.getAttribute("hx-swap-oob").split(/:(.+)/);
+    const target = selector ? document.querySelector(selector) : document.getElementById(element.id);
+    return { element, how, selector, target };
+  });
+}
+
+/** What an answer brings for regions of the page: {element, how, selector, target}; null: this page lacks the region. */
+export function partsOf(text) {
+  return text.includes("hx-swap-oob") ? parts(read(text)) : [];
+}
 
 function isShown(element, target) {
   if (target.dataset.keyed) return isSameList(element, target);

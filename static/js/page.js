@@ -6,5 +6,6 @@ import "./notifications.js";
 import "./htmx-config.js";
 import "./connection.js";
 import "./countdown.js";
+import "./pressing.js";
 import "./install.js";
 import "./signed-out.js";

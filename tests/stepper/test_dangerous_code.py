@@ -172,6 +172,8 @@ def test_no_file_is_kept_on_a_disk_and_two_views_take_one() -> None:
 # who turned pushes on here; what a page tells its
 # own service worker.
 MAY_KEEP = {
+    # Its own socket's.
+    "connection.js": {'"message"'},
     "queue.js": {"indexedDB", "postMessage", '"message"'},
     "signed-out.js": {"localStorage"},
     "preferences.js": {"localStorage"},
