@@ -63,9 +63,26 @@ document.addEventListener("htmx:afterSettle", ({ target }) => {
   showNewest();
 });
 
-// The form that was sent is drawn anew: whoever wrote goes on writing.
+// The form that was sent is drawn anew: whoever wrote goes on writing. What they have written since comes along, unless
+// what was sent comes back with what is wrong with it.
+let sent = null;
+let since = "";
+document.addEventListener("htmx:beforeRequest", ({ detail }) => {
+  if (detail.elt.id === "message-form") sent = detail.elt.elements.text.value;
+});
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (detail.target.id !== "message-form" || sent === null) return;
+  const { value } = detail.target.elements.text;
+  since = value === sent ? "" : value;
+  sent = null;
+});
 document.addEventListener("htmx:load", ({ target }) => {
-  if (target.id === "message-form") target.elements.text.focus({ preventScroll: true });
+  if (target.id !== "message-form") return;
+  const { text } = target.elements;
+  // It may have had the focus for a moment.
+  if (since && !text.defaultValue) text.value = since + text.value;
+  since = "";
+  text.focus({ preventScroll: true });
 });
 
 // What came while the connection was away.

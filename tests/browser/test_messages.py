@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browsing import PHONE, is_live
 from tests.factories import ALMATY, DriverFactory, StaffFactory, TripFactory
@@ -64,14 +64,27 @@ def test_messages_go_both_ways_and_unread_ones_are_counted(live: LiveServer, ope
     expect(passenger.get_by_test_id("message-input")).to_have_value("Coming")
     passenger.context.set_offline(False)
     is_live(passenger)
-    passenger.get_by_test_id("message-send").click()
+    # The answer comes late, and what is written meanwhile stays as well.
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    passenger.route("**/messages/", hold)
+    with passenger.expect_request("**/messages/"):
+        passenger.get_by_test_id("message-send").click()
+    passenger.get_by_test_id("message-input").fill("I see you")
+    held[0].continue_()
+    passenger.unroute("**/messages/")
     expect(driving.get_by_test_id("message-item")).to_have_count(3)
     assert TripMessage.objects.filter(text="Coming").count() == 1
+    expect(passenger.get_by_test_id("message-item")).to_have_count(3)
+    expect(passenger.get_by_test_id("message-input")).to_have_value("I see you")
 
     # Not on the screen any more, so not read any more.
     driving.keyboard.press("Escape")
     expect(driving.locator("#messages-dialog")).to_be_hidden()
-    _write(passenger, "I see you")
+    passenger.get_by_test_id("message-send").click()
     expect(driving.get_by_test_id("message-unread")).to_contain_text("1")
     passenger.keyboard.press("Escape")
     expect(passenger.locator("#messages-dialog")).to_be_hidden()
