@@ -10,14 +10,12 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
 from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, ViewportSize, expect
 
-from stepper.accounts.confirmation import note_confirmed
 from stepper.models import User
 from tests.live import LiveServer
 from tests.pages.measuring import run_axe
+from tests.signing_in import open_session
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
@@ -149,13 +147,7 @@ def assert_accessible(page: Page, *, besides: Collection[str] = ()) -> None:
 
 def session_cookie(user: User, url: str) -> Any:
     """The cookie of a session in which `user` is signed in; what a sign-in form would have led to."""
-    session = SessionStore()
-    session[SESSION_KEY] = str(user.pk)
-    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
-    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
-    note_confirmed(session)
-    session.create()
-    return {"name": settings.SESSION_COOKIE_NAME, "value": session.session_key, "url": url}
+    return {"name": settings.SESSION_COOKIE_NAME, "value": open_session(user).session_key, "url": url}
 
 
 def is_live(page: Page) -> None:

@@ -82,7 +82,7 @@ _set_up_django()
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 # These import models, so they come after.
-from tests import flushing  # noqa: E402
+from tests import flushing, signing_in  # noqa: E402
 from tests.browsing import (  # noqa: E402
     browser_context_args,
     browser_type_launch_args,
@@ -99,6 +99,7 @@ def pytest_configure() -> None:
     """A conftest named on the command line imported `stepper.asgi`, which has set what workers must not inherit."""
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
     flushing.install()
+    signing_in.install()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -118,8 +118,8 @@ def test_a_driver_is_dragged_onto_the_trip_and_the_slider_leads_back_in_time(liv
     page.get_by_test_id("assign-candidate").first.drag_to(page.locator("#ops-title"))
     expect(page.get_by_test_id("ops-driver")).to_contain_text("Aida Nurlan")
 
-    # Later than the position that the driver began with.
-    at = timezone.now()
+    # Later than the position that the driver began with, also to the second.
+    at = timezone.now() + dt.timedelta(seconds=1)
     for minutes in (20, 10, 0):
         TrailPoint.objects.create(
             trip=trip,

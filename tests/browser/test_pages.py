@@ -22,8 +22,8 @@ from tests.pages.visits import Visits, rotated
 pytestmark = [pytest.mark.browser, pytest.mark.embedded_only, pytest.mark.long]
 
 ROTATED = list(rotated(PAGES))
-# Two tests, for two processes: the first half are the pages of applicants and of most drivers.
-HALF = len(ROTATED) // 2
+# A test each, for as many processes. Neighbours in the table are the same people's pages: making those takes a while.
+PARTS = 4
 
 
 @pytest.fixture
@@ -38,13 +38,13 @@ def quiet(start_server: Callable[..., LiveServer], tmp_path: Path) -> Iterator[L
     folder.mkdir()
 
 
-@pytest.mark.parametrize("pages", [ROTATED[:HALF], ROTATED[HALF:]], ids=["first half", "second half"])
+@pytest.mark.parametrize("part", range(PARTS))
 def test_page_is_accessible_and_nothing_on_it_is_cut_or_overlaps(
-    quiet: LiveServer, browser: Browser, browser_context_args: dict[str, Any], pages: Any
+    quiet: LiveServer, browser: Browser, browser_context_args: dict[str, Any], part: int
 ) -> None:
     found, counts = [], Counter[str]()
     with Visits(browser, quiet.url, People(), browser_context_args) as visits:
-        for row, combination in pages:
+        for row, combination in ROTATED[len(ROTATED) * part // PARTS : len(ROTATED) * (part + 1) // PARTS]:
             measured = measure(visits.open(row, combination))
             counts += measured.counts
             found += [f"{row.name}, {combination}: {' · '.join(finding)}" for finding in measured.findings]
@@ -52,4 +52,4 @@ def test_page_is_accessible_and_nothing_on_it_is_cut_or_overlaps(
     assert not found, "\n".join(found)
     # Or nothing was looked at.
     assert counts["plates"] >= 1
-    assert counts["thousands"] >= 30
+    assert counts["thousands"] >= 20

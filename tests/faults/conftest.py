@@ -19,6 +19,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from asgiref.sync import SyncToAsync
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, connections
@@ -122,6 +123,8 @@ class Stage:
 
 def _point_at(database: dict[str, Any]) -> None:
     connections.close_all()
+    # The thread in which asynchronous tests query would go on with the file that it has open.
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
     if settings.DATABASE_URL:
         connection.close_pool()  # type: ignore[attr-defined]
     # The same dictionary for the connections of every thread.

@@ -28,7 +28,7 @@ from tests.factories import PASSWORD, DriverFactory, OfferFactory, PassengerFact
 from trips.states import TripStatus
 
 # What every verb is limited to in the tests, and how often it is called.
-LIMIT, ATTEMPTS = 10, 20
+LIMIT, ATTEMPTS = 4, 10
 # What one account may do with its sockets in a minute, by default.
 SOCKET_COMMANDS, SOCKETS = 60, 20
 SOCKET_ATTEMPTS = 80

@@ -22,9 +22,6 @@ from .conftest import Stage
 from .floods import DONE, LIMIT, VERBS, Flooder, Verb, flood, limit_every_verb, make_flooder
 from .people import Person, cast, online, run, somewhere
 
-# Its servers are started once.
-pytestmark = pytest.mark.xdist_group("flood")
-
 # What the dispatcher and a first look at the account's trips write without any flood.
 ANYWAY = 12
 

@@ -13,7 +13,6 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-import pytest
 import websockets
 from channels.db import database_sync_to_async
 from django.conf import settings
@@ -29,9 +28,6 @@ from tests.live import LiveServer
 from .fuzzing import CLOSE_CODES, ERROR_CODES, FRAMES, REQUESTS, SEED, Cast, Log, Problem, cast, fuzzed, report
 from .generated import Frame, frame, randoms
 from .generated_requests import API, Request, request, routes
-
-# Its servers are started once.
-pytestmark = pytest.mark.xdist_group("fuzz")
 
 __all__ = ["fuzzed"]
 

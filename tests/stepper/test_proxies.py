@@ -14,7 +14,7 @@ from stepper.server.proxies import without_proxies
 from tests.live import LiveServer
 
 # The database plays no part, so one suite is enough; the servers of a file are started once.
-pytestmark = [pytest.mark.embedded_only, pytest.mark.xdist_group("proxies")]
+pytestmark = pytest.mark.embedded_only
 
 # What a client may try.
 CLAIMS = {

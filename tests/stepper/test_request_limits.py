@@ -21,7 +21,7 @@ from stepper.server.request_limits import LINGER_BYTES, MAX_BODY_BYTES, largest_
 from tests.live import LiveServer
 
 # The database plays no part, so one suite is enough; the servers of a file are started once.
-pytestmark = [pytest.mark.embedded_only, pytest.mark.xdist_group("request_limits")]
+pytestmark = pytest.mark.embedded_only
 
 MIB = 1 << 20
 

@@ -15,6 +15,8 @@ from tests.upgrade.conftest import Upgrade
 from tests.upgrade.people import Client
 from tests.upgrade.seed import MISSED
 
+pytestmark = pytest.mark.long
+
 
 async def begin_trips(upgrade: Upgrade) -> dict[str, int]:
     """On the old server: a trip on the road, one with a driver, one with two open offers."""
