@@ -162,7 +162,7 @@ document.addEventListener("htmx:wsClose", (event) => {
   else if (!refused) connectLater(code);
 });
 // What was held back came earlier.
-let isLate = false;
+export let isLate = false;
 document.addEventListener(
   "htmx:wsBeforeMessage",
   () => {

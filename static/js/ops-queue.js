@@ -2,6 +2,7 @@
 // In the page: #ops-queue with [data-item], #ops-sound, #ops-news, #take-over. Imported, never loaded as a script.
 
 import { choose, preference } from "./preferences.js";
+import { putOff } from "./pressing.js";
 import { allowed, play } from "./tones.js";
 
 const news = document.getElementById("ops-news");
@@ -45,27 +46,17 @@ function tell() {
   if (preference("roomSound")) play(1, preference("volume") / 100);
 }
 
-// Where the focus was in the queue it stays there, also when what it was on has gone. A button that is replaced between
-// pressing it and letting go would not be clicked: what comes meanwhile is fetched afterwards.
+// Where the focus was in the queue it stays there, also when what it was on has gone.
 let wasInside = false;
-let isHeld = false;
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   if (detail.target.id !== "ops-queue") return;
   wasInside = queue().contains(document.activeElement);
-  isHeld = queue().matches(":active");
-  if (isHeld) detail.shouldSwap = false;
-});
-function letGo() {
-  if (!isHeld) return;
-  isHeld = false;
-  // After the click.
-  setTimeout(() => {
+  putOff(detail, () => {
     const state = shown;
     shown = null;
     follow(state);
   });
-}
-["pointerup", "pointercancel", "keyup"].forEach((name) => document.addEventListener(name, letGo));
+});
 document.addEventListener("htmx:afterSettle", ({ detail }) => {
   if (detail.target.id !== "ops-queue" && detail.elt?.id !== "ops-queue") return;
   tell();

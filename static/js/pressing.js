@@ -1,9 +1,9 @@
 // What is replaced between pressing it and letting go is not clicked: what would replace it waits until then.
 //
 // Held back are the fragments that the socket brings, from the first that would, in their order; and what a list fetches
-// anew by itself (hx-trigger="refresh"). Frames of JSON draw nothing and are not held back.
+// anew by itself (hx-trigger="refresh", or `putOff`). Frames of JSON draw nothing and are not held back.
 
-import { deliver, socketNow } from "./connection.js";
+import { deliver, isLate, socketNow } from "./connection.js";
 import { partsOf } from "./htmx-config.js";
 
 // Whoever holds a button down for so long is not about to click it.
@@ -15,8 +15,8 @@ let pressed = null;
 let timer = 0;
 // {socket, message}
 let held = [];
-let isDelivering = false;
-const stale = new Set();
+// What was to be drawn -> what draws it anew.
+const stale = new Map();
 
 function keysOf(list, others) {
   const keys = new Set([...others.children].map(({ dataset }) => dataset.key));
@@ -38,17 +38,16 @@ function wouldReplace(message) {
 function deliverHeld(isDue = () => true) {
   const due = held.filter(isDue);
   held = held.filter((one) => !isDue(one));
-  isDelivering = true;
   due.forEach(({ socket, message }) => deliver(socket, message));
-  isDelivering = false;
 }
 
 function letGo() {
   clearTimeout(timer);
   pressed = null;
   deliverHeld();
-  stale.forEach((list) => htmx.trigger(list, "refresh"));
+  const again = [...stale.values()];
   stale.clear();
+  again.forEach((draw) => draw());
 }
 
 function press(node) {
@@ -76,17 +75,22 @@ document.addEventListener(
   "htmx:wsBeforeMessage",
   (event) => {
     const { message } = event.detail;
-    if (!pressed || isDelivering || message.startsWith("{") || !(held.length || wouldReplace(message))) return;
+    if (!pressed || isLate || message.startsWith("{") || !(held.length || wouldReplace(message))) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     held.push({ socket: socketNow(), message });
   },
   true,
 );
-document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  if (detail.requestConfig?.triggeringEvent?.type !== "refresh" || !detail.target.contains(pressed)) return;
+/** Does not draw a fetched answer over what is pressed (detail: of htmx:beforeSwap); `again` is called once it is let go. */
+export function putOff(detail, again) {
+  if (!detail.target.contains(pressed)) return;
   detail.shouldSwap = false;
-  stale.add(detail.requestConfig.elt);
+  stale.set(detail.target, again);
+}
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  const { elt, triggeringEvent } = detail.requestConfig ?? {};
+  if (triggeringEvent?.type === "refresh") putOff(detail, () => htmx.trigger(elt, "refresh"));
 });
 // What came over a connection is drawn before the next one brings the whole state.
 document.addEventListener("htmx:wsConnecting", () => deliverHeld());

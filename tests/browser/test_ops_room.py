@@ -42,26 +42,6 @@ def in_lower_half(element: Locator, box: Locator) -> bool:
     return bottom >= inner["y"] + inner["height"] and inner["y"] > outer["y"] + outer["height"] / 2
 
 
-def test_button_of_the_queue_is_clicked_although_the_queue_changes_while_it_is_pressed(
-    live: LiveServer, open_as: Open
-) -> None:
-    waiting = {"status": "unfilled", "escalated_at": timezone.now(), "next_look_at": None}
-    TripFactory.create(**waiting)
-    page = open_as(StaffFactory.create(), "/ops/", viewport=DESKTOP)
-    is_live(page)
-    page.wait_for_load_state("networkidle")
-    box = page.get_by_test_id("ops-claim").bounding_box()
-    assert box is not None
-    page.evaluate("void (window.fetched = new Promise((done) => addEventListener('htmx:afterOnLoad', done, true)))")
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
-    TripFactory.create(**waiting)
-    page.evaluate("async () => void (await window.fetched)")
-    page.mouse.up()
-    expect(page.get_by_test_id("ops-claimed")).to_contain_text("Yours since")
-    expect(page.get_by_test_id("ops-queue-item")).to_have_count(2)
-
-
 def test_two_dispatchers_share_the_queue_and_watch_the_map(live: LiveServer, open_as: Open) -> None:
     driver = DriverFactory.create(at=ALMATY, user__name="Daniyar Seitkali")
     first = open_as(StaffFactory.create(name="Saule"), "/ops/", viewport=DESKTOP)

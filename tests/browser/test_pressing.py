@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Locator, Page, expect
 
 from realtime.delivery.notifications import notify
-from tests.browsing import PHONE, is_live, is_settled
-from tests.factories import ALMATY, DriverFactory, PassengerFactory, TripFactory
+from tests.browsing import DESKTOP, PHONE, is_live, is_settled
+from tests.factories import ALMATY, DriverFactory, PassengerFactory, StaffFactory, TripFactory
 from trips import changes
 from trips.models import Trip
 from trips.states import TripStatus
@@ -80,3 +81,21 @@ def test_notification_is_read_although_the_list_is_fetched_while_it_is_pressed(o
     unread = page.locator(".notice--unread")
     expect(unread).to_have_count(1)
     expect(unread).to_contain_text("New booking")
+
+
+def test_button_of_the_queue_is_clicked_although_the_queue_changes_while_it_is_pressed(open_as: Open) -> None:
+    waiting = {"status": "unfilled", "escalated_at": timezone.now(), "next_look_at": None}
+    TripFactory.create(**waiting)
+    page = open_as(StaffFactory.create(), "/ops/", viewport=DESKTOP)
+    is_live(page)
+    page.wait_for_load_state("networkidle")
+    box = page.get_by_test_id("ops-claim").bounding_box()
+    assert box is not None
+    page.evaluate(FETCHED)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    TripFactory.create(**waiting)
+    page.evaluate("async () => void (await window.fetched)")
+    page.mouse.up()
+    expect(page.get_by_test_id("ops-claimed")).to_contain_text("Yours since")
+    expect(page.get_by_test_id("ops-queue-item")).to_have_count(2)
