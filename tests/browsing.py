@@ -156,9 +156,12 @@ def is_live(page: Page) -> None:
 
 
 def is_settled(page: Page) -> Page:
-    """Wait until the socket's first state is on a driver's page as well: then nothing changes by itself any more."""
+    """Wait until the socket's first state is on the page as well: then nothing changes by itself any more.
+
+    The server answers a ping only after it has sent that state.
+    """
     is_live(page)
-    expect(page.locator("#driver-notice")).to_be_attached()
+    page.evaluate("async () => (await import('/static/js/connection.js')).ask({ type: 'ping' })")
     return page
 
 

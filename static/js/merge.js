@@ -8,12 +8,14 @@
 // What somebody reads or presses stays at its place on the screen (hold.js).
 //
 // A node whose data-rev is unchanged stays as it is, with its running fuse and open menus. [data-busy] (an answer is
-// on its way) and .offer-gone (saying why it went) are not removed by a list.
+// on its way) and .offer-gone (saying why it went) are not removed by a list. An offer that the list lacks cannot be
+// pressed any more, but stays for a moment: the event that says why it went may come after a list drawn for another.
 
 import { hold } from "./hold.js";
 import { isSameList } from "./htmx-config.js";
 
 const SAVED = ".filters__saved";
+const REASON_COMES_WITHIN_MS = 1500;
 
 function version(node) {
   return Number(node.dataset.version ?? 0);
@@ -21,6 +23,20 @@ function version(node) {
 
 function enter(node) {
   if (node.classList.contains("card")) node.classList.add("card--in");
+}
+
+function remove(node) {
+  if ("busy" in node.dataset || "going" in node.dataset) return;
+  if (!node.matches(".offer") || node.hidden) {
+    node.remove();
+    return;
+  }
+  node.dataset.going = "";
+  // Offered again it is drawn again.
+  delete node.dataset.rev;
+  node.dataset.expired = "";
+  for (const button of node.querySelectorAll("button")) button.disabled = true;
+  setTimeout(() => node.remove(), REASON_COMES_WITHIN_MS);
 }
 
 function renew(existing, incoming) {
@@ -35,7 +51,9 @@ function renew(existing, incoming) {
 
 function add(list, incoming) {
   for (const node of incoming) {
-    if (document.getElementById(node.id)) continue;
+    const existing = document.getElementById(node.id);
+    if (existing && !("going" in existing.dataset)) continue;
+    existing?.remove();
     const next = [...list.children].find((other) => Number(other.dataset.worth) < Number(node.dataset.worth));
     enter(node);
     list.insertBefore(node, next ?? null);
@@ -47,11 +65,11 @@ function replaceList(list, incoming, whole) {
   const known = new Map([...list.children].filter((node) => node.dataset.key).map((node) => [node.dataset.key, node]));
   const keys = new Set(incoming.map((node) => node.dataset.key));
   if (whole) {
-    for (const [key, node] of known) if (!keys.has(key) && !("busy" in node.dataset)) node.remove();
+    for (const [key, node] of known) if (!keys.has(key)) remove(node);
   }
   let place = list.firstElementChild;
   for (const node of incoming) {
-    while (place && !keys.has(place.dataset.key) && (place.matches(".offer-gone") || "busy" in place.dataset)) {
+    while (place && !keys.has(place.dataset.key) && place.matches(".offer-gone, [data-busy], [data-going]")) {
       place = place.nextElementSibling;
     }
     const existing = known.get(node.dataset.key);

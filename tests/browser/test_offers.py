@@ -16,6 +16,7 @@ from realtime.outbox import publish
 from tests.browsing import DESKTOP, PHONE, is_settled
 from tests.factories import ALMATY, DriverFactory, OfferFactory
 from tests.live import LiveServer
+from trips import accepting
 from trips.cards import offer_card
 from trips.models import Offer, Trip
 
@@ -136,3 +137,37 @@ def test_offers_go_from_every_page_with_the_right_to_them(live: LiveServer, open
     working_time.take_break(driver.pk, 30)
     for shown in (page, other):
         expect(shown.get_by_test_id("offer-accept")).to_have_count(0)
+
+
+CARDS_AS_DRAWN = """async () => new DOMParser().parseFromString(await (await fetch("/driver/")).text(), "text/html")
+  .getElementById("offers-list").innerHTML"""
+
+
+def draw_list(page: Page, cards: str = "") -> None:
+    """Draw the list of offers on the page, as an event does that is about something else."""
+    page.evaluate(
+        """(html) => htmx.swap("#main", html, { swapStyle: "none" })""",
+        f'<div id="offers-list" data-keyed="all" hx-swap-oob="true">{cards}</div>',
+    )
+
+
+def test_loser_sees_why_although_the_list_was_drawn_without_the_card(open_as: Open) -> None:
+    offer = OfferFactory()
+    other = OfferFactory(trip=offer.trip)
+    page = is_settled(open_as(offer.driver.user, "/driver/", viewport=PHONE))
+    draw_list(page)
+    expect(page.get_by_test_id("offer-accept")).to_be_disabled()
+    accepting.accept(other.driver.pk, other.pk)
+    expect(page.get_by_text("Another driver was faster")).to_be_visible()
+    expect(page.get_by_test_id("offer-accept")).to_have_count(0)
+
+
+def test_card_of_which_no_event_says_why_goes_but_may_come_back(open_as: Open) -> None:
+    page = is_settled(open_as(OfferFactory().driver.user, "/driver/", viewport=PHONE))
+    cards = page.evaluate(CARDS_AS_DRAWN)
+    for _repeated in range(2):
+        draw_list(page)
+    draw_list(page, cards)
+    expect(page.get_by_test_id("offer-accept")).to_be_enabled()
+    draw_list(page)
+    expect(page.get_by_test_id("offer-card")).to_have_count(0)
