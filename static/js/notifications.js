@@ -36,13 +36,32 @@ const box = document.getElementById("toasts");
 if (box) new MutationObserver(adopt).observe(box, { childList: true });
 adopt();
 
+// When the socket last brought the number of unread ones, by performance.now().
+let toldAt = 0;
+
+function refreshLists() {
+  document.querySelectorAll("[data-refresh]").forEach((list) => {
+    if (!list.closest("details:not([open])")) htmx.trigger(list, "refresh");
+  });
+}
+
 // Something came or was read elsewhere: a list that is open shows it. Only what comes over the socket, since the answer to
 // a press has the list with it. Asked before the message loses what the page shows already: the number may be the same.
 document.addEventListener("htmx:wsBeforeMessage", (event) => {
   if (!String(event.detail.message).includes('id="notification-badge"')) return;
-  document.querySelectorAll("[data-refresh]").forEach((list) => {
-    if (!list.closest("details:not([open])")) htmx.trigger(list, "refresh");
-  });
+  toldAt = performance.now();
+  refreshLists();
+});
+document.addEventListener("htmx:beforeRequest", ({ detail }) => {
+  detail.requestConfig.askedAt = performance.now();
+});
+// An answer that was drawn before what the socket has brought since, number and list: the list that is there asks anew.
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (!detail.requestConfig || !detail.target.querySelector(":scope > [data-refresh]")) return;
+  const { elt, verb, askedAt } = detail.requestConfig;
+  if (elt.matches("[data-refresh]") ? elt.isConnected : verb === "get" || (elt.isConnected && askedAt > toldAt)) return;
+  detail.shouldSwap = false;
+  refreshLists();
 });
 
 // A press on the backdrop has the dialog as its target, but lies outside of its box.

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 from django.db import transaction
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from realtime.delivery.notifications import notify
 from realtime.models import Notification
-from tests.browsing import PHONE
+from tests.browsing import PHONE, is_settled
 from tests.factories import PassengerFactory
 from tests.live import LiveServer
 
@@ -64,3 +64,29 @@ def test_list_and_badge_are_live_in_every_tab(live: LiveServer, open_as: Callabl
         expect(badge).to_be_hidden()
     expect(rows).to_have_count(4)
     expect(tab.locator(".notice--unread")).to_have_count(0)
+
+
+# Resolves when the answer to what was posted has been put on the page, or not.
+ANSWERED = """() => void (window.answered = new Promise((done) => addEventListener("htmx:beforeSwap",
+  ({ detail }) => detail.requestConfig.verb === "post" && setTimeout(done), true)))"""
+
+
+def test_answer_that_comes_late_takes_back_nothing_that_the_socket_brought(open_as: Callable[..., Page]) -> None:
+    user = PassengerFactory()
+    for title in ("Old trip", "Older trip"):
+        notify(user, title, audience="passenger", category="trip")
+    page = is_settled(open_as(user, "/notifications/", viewport=PHONE))
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/read/", lambda route: held.append((route, route.fetch())))
+    page.get_by_test_id("notification").first.click()
+    badge = page.get_by_test_id("notification-badge")
+    expect(badge).to_have_text(re.compile("^1"))
+    notify(user, "New trip", audience="passenger", category="trip")
+    expect(badge).to_have_text(re.compile("^2"))
+    expect(page.get_by_test_id("notification")).to_have_count(3)
+    [(route, answer)] = held
+    page.evaluate(ANSWERED)
+    route.fulfill(response=answer)
+    page.evaluate("async () => void (await window.answered)")
+    expect(page.get_by_test_id("notification")).to_have_count(3)
+    expect(badge).to_have_text(re.compile("^2"))
