@@ -82,7 +82,7 @@ _set_up_django()
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 # These import models, so they come after.
-from tests import flushing, signing_in  # noqa: E402
+from tests import flushing, rendering, signing_in  # noqa: E402
 from tests.browsing import (  # noqa: E402
     browser_context_args,
     browser_type_launch_args,
@@ -100,6 +100,7 @@ def pytest_configure() -> None:
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
     flushing.install()
     signing_in.install()
+    rendering.install()
 
 
 @pytest.hookimpl(optionalhook=True)

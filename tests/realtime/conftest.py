@@ -66,8 +66,15 @@ class Client:
 
 
 @pytest.fixture
-async def server(transactional_db: None) -> AsyncIterator[None]:
-    """What a server process does besides answering, on the test's loop."""
+def dispatcher() -> None:
+    """Asked for by a test whose server has the dispatcher inside."""
+
+
+@pytest.fixture
+async def server(transactional_db: None, settings: Any, request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """What a server process does besides answering, on the test's loop; no process works off the queues."""
+    settings.TASK_WORKER = "external"
+    settings.DISPATCHER = "inside" if "dispatcher" in request.fixturenames else "external"
     await lifespan.start()
     yield
     await lifespan.stop()

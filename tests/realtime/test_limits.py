@@ -546,7 +546,7 @@ async def _eventually_true(of_the_database: Callable[[], bool]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_service_goes_on_while_clients_have_every_database_thread(connect: Connect) -> None:
+async def test_service_goes_on_while_clients_have_every_database_thread(dispatcher: None, connect: Connect) -> None:
     driver = await run(DriverFactory.create)(at=ALMATY)
     user = await run(PassengerFactory.create)()
     client = await connect(user)
