@@ -28,6 +28,7 @@ _PATIENT = (
 # The group of each module whose tests share something that takes long to start, or that waits.
 GROUPS = {
     **dict.fromkeys(_PATIENT, "patient"),
+    "tests/browser/test_passkeys.py": "passkeys",
     "tests/browser/test_push.py": "push in the browser",
     "tests/faults/test_fuzz.py": "fuzz",
     "tests/realtime/test_push.py": "push",

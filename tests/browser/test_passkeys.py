@@ -4,7 +4,6 @@ The server has HTTPS on, as behind a proxy that ends TLS; for http://localhost b
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,10 +28,10 @@ AUTHENTICATOR = {
 PAGE = "/accounts/two-step/"
 
 
-@pytest.fixture
-def secure(transactional_db: None, tmp_path: Path) -> Iterator[LiveServer]:
-    """A server of a service with HTTPS."""
-    server = LiveServer(tmp_path / "server.log", {})
+@pytest.fixture(scope="module")
+def secure(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A server of a service with HTTPS. One for all of them: it imports the project anew, with other settings."""
+    server = LiveServer(tmp_path_factory.mktemp("secure") / "server.log", {})
     server.launch(HTTPS="1", CSRF_TRUSTED_ORIGINS=f"http://localhost:{server.port}")
     server.await_answer()
     yield server
@@ -40,7 +39,9 @@ def secure(transactional_db: None, tmp_path: Path) -> Iterator[LiveServer]:
 
 
 @pytest.fixture
-def open_page(secure: LiveServer, browser: Any, browser_context_args: dict[str, Any]) -> Iterator[Callable[..., Page]]:
+def open_page(
+    transactional_db: None, secure: LiveServer, browser: Any, browser_context_args: dict[str, Any]
+) -> Iterator[Callable[..., Page]]:
     """`open_page(viewport=PHONE)`: a page of a stranger, by way of the proxy; it must stay free of errors."""
     contexts, faults = [], []
 

@@ -72,12 +72,18 @@ class Demo:
         self.process.communicate()
 
 
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Empty for the first demo; the next one finds the database, as on a second start."""
+    return tmp_path_factory.mktemp("demo")
+
+
 @pytest.fixture
-def run_demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+def run_demo(data_dir: Path) -> Iterator[Callable[..., Demo]]:
     started: list[Demo] = []
 
     def run(*arguments: str) -> Demo:
-        started.append(Demo(tmp_path, *arguments))
+        started.append(Demo(data_dir, *arguments))
         return started[-1]
 
     yield run
