@@ -161,7 +161,8 @@ def is_settled(page: Page) -> Page:
     The server answers a ping only after it has sent that state.
     """
     is_live(page)
-    page.evaluate("async () => (await import('/static/js/connection.js')).ask({ type: 'ping' })")
+    answer = page.evaluate("async () => (await import('/static/js/connection.js')).ask({ type: 'ping' })")
+    assert answer is not None, "the socket was lost"
     return page
 
 

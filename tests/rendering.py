@@ -10,6 +10,10 @@ from django.template import Context, Template
 from django.test import signals, utils
 from django.utils.safestring import SafeString
 
+_utils: Any = utils
+# What Django would set up.
+tell_of_each = _utils.instrumented_test_render
+
 
 def _render(template: Template, context: Context) -> SafeString:
     """Render a template as `django.test.utils.instrumented_test_render` does, in silence where another one is."""
@@ -20,5 +24,4 @@ def _render(template: Template, context: Context) -> SafeString:
 
 def install() -> None:
     """Have pytest-django set this up in the place of Django's."""
-    module: Any = utils
-    module.instrumented_test_render = _render
+    _utils.instrumented_test_render = _render

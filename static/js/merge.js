@@ -36,7 +36,12 @@ function remove(node) {
   delete node.dataset.rev;
   node.dataset.expired = "";
   for (const button of node.querySelectorAll("button")) button.disabled = true;
-  setTimeout(() => node.remove(), REASON_COMES_WITHIN_MS);
+  setTimeout(() => {
+    if (!node.isConnected) return;
+    const release = hold(node.parentElement);
+    node.remove();
+    release();
+  }, REASON_COMES_WITHIN_MS);
 }
 
 function renew(existing, incoming) {

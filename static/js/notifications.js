@@ -55,14 +55,27 @@ document.addEventListener("htmx:wsBeforeMessage", (event) => {
 document.addEventListener("htmx:beforeRequest", ({ detail }) => {
   detail.requestConfig.askedAt = performance.now();
 });
-// An answer that was drawn before what the socket has brought since, number and list: the list that is there asks anew.
-document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  if (!detail.requestConfig || !detail.target.querySelector(":scope > [data-refresh]")) return;
-  const { elt, verb, askedAt } = detail.requestConfig;
-  if (elt.matches("[data-refresh]") ? elt.isConnected : verb === "get" || (elt.isConnected && askedAt > toldAt)) return;
-  detail.shouldSwap = false;
-  refreshLists();
-});
+// What the socket has brought since an answer was asked for may not be in it, and it may be for a list that is gone: then
+// the list that is there asks anew. First of all who listen, as others put what they know on the page themselves.
+document.addEventListener(
+  "htmx:beforeSwap",
+  (event) => {
+    const { requestConfig, target, xhr, serverResponse } = event.detail;
+    if (!requestConfig || xhr.status >= 400 || !target.querySelector(":scope > [data-refresh]")) return;
+    const { elt, verb, askedAt } = requestConfig;
+    const isOld = askedAt < toldAt;
+    const isPost = verb === "post";
+    if (isPost ? !isOld && elt.isConnected : elt.isConnected || !elt.matches("[data-refresh]")) {
+      if (isOld) setTimeout(refreshLists);
+      return;
+    }
+    event.detail.shouldSwap = false;
+    event.stopImmediatePropagation();
+    if (isPost && !isOld) htmx.swap("#main", serverResponse, { swapStyle: "none" });
+    refreshLists();
+  },
+  true,
+);
 
 // A press on the backdrop has the dialog as its target, but lies outside of its box.
 function outside(event) {

@@ -11,7 +11,7 @@ from playwright.sync_api import APIResponse, Page, Route, expect
 from realtime.delivery.notifications import notify
 from realtime.models import Notification
 from tests.browsing import PHONE, is_settled
-from tests.factories import PassengerFactory
+from tests.factories import ALMATY, DriverFactory, PassengerFactory
 from tests.live import LiveServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.embedded_only]
@@ -71,22 +71,29 @@ ANSWERED = """() => void (window.answered = new Promise((done) => addEventListen
   ({ detail }) => detail.requestConfig.verb === "post" && setTimeout(done), true)))"""
 
 
-def test_answer_that_comes_late_takes_back_nothing_that_the_socket_brought(open_as: Callable[..., Page]) -> None:
-    user = PassengerFactory()
+@pytest.mark.parametrize("address", ["/notifications/", "/driver/"])
+def test_answer_that_comes_late_takes_back_nothing_that_the_socket_brought(
+    open_as: Callable[..., Page], address: str
+) -> None:
+    """Also where the dashboard's script puts what it knows of an answer on the page (merge.js)."""
+    user = DriverFactory(at=ALMATY).user
     for title in ("Old trip", "Older trip"):
-        notify(user, title, audience="passenger", category="trip")
-    page = is_settled(open_as(user, "/notifications/", viewport=PHONE))
+        notify(user, title, audience="driver", category="trip")
+    page = is_settled(open_as(user, address, viewport=PHONE))
+    rows, badge = page.get_by_test_id("notification"), page.get_by_test_id("notification-badge")
+    if address == "/driver/":
+        page.locator(".bell summary").click()
+    expect(rows).to_have_count(2)
     held: list[tuple[Route, APIResponse]] = []
     page.route("**/read/", lambda route: held.append((route, route.fetch())))
-    page.get_by_test_id("notification").first.click()
-    badge = page.get_by_test_id("notification-badge")
+    rows.first.click()
     expect(badge).to_have_text(re.compile("^1"))
-    notify(user, "New trip", audience="passenger", category="trip")
+    notify(user, "New trip", audience="driver", category="trip")
     expect(badge).to_have_text(re.compile("^2"))
-    expect(page.get_by_test_id("notification")).to_have_count(3)
-    [(route, answer)] = held
+    expect(rows).to_have_count(3)
     page.evaluate(ANSWERED)
+    [(route, answer)] = held
     route.fulfill(response=answer)
     page.evaluate("async () => void (await window.answered)")
-    expect(page.get_by_test_id("notification")).to_have_count(3)
     expect(badge).to_have_text(re.compile("^2"))
+    expect(rows).to_have_count(3)

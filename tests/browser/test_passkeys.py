@@ -30,9 +30,12 @@ PAGE = "/accounts/two-step/"
 
 @pytest.fixture(scope="module")
 def secure(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    """A server of a service with HTTPS. One for all of them: it imports the project anew, with other settings."""
+    """A server of a service with HTTPS. One for all of them: it imports the project anew, with other settings.
+
+    It writes nothing of its own between two tests.
+    """
     server = LiveServer(tmp_path_factory.mktemp("secure") / "server.log", {})
-    server.launch(HTTPS="1", CSRF_TRUSTED_ORIGINS=f"http://localhost:{server.port}")
+    server.launch(HTTPS="1", DISPATCHER="external", CSRF_TRUSTED_ORIGINS=f"http://localhost:{server.port}")
     server.await_answer()
     yield server
     server.stop()

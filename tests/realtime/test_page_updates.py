@@ -10,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from channels.db import database_sync_to_async
 from django.conf import settings
+from django.template import Template
 from django.test import Client as Browser
 from django.test.signals import template_rendered
 from django.urls import reverse
@@ -21,6 +22,7 @@ from realtime import events, groups, page_updates
 from realtime.delivery.notifications import notify
 from realtime.models import Event
 from realtime.outbox import PERMISSIONS_REFRESH, publish, publisher, refresh_permissions
+from tests import rendering
 from tests.factories import ALMATY, DriverFactory, OfferFactory, TripFactory
 from trips import accepting, bookings
 from trips.cards import offer_card
@@ -72,8 +74,9 @@ def test_every_event_of_the_contract_is_durable_or_says_that_it_is_not() -> None
 
 
 @pytest.fixture
-def rendered() -> Iterator[Counter[str]]:
+def rendered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
     """Templates rendered while the test lasts, by name; the parts that others include as well."""
+    monkeypatch.setattr(Template, "_render", rendering.tell_of_each)
     names: Counter[str] = Counter()
 
     def count(template: Any, **_signal: Any) -> None:

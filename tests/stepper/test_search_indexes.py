@@ -72,6 +72,8 @@ def test_what_another_process_makes_is_left_to_it():
             other.execute(f"SELECT pg_advisory_lock({LOCK})")
             create_search_indexes(using="default")
             assert "stepper_user_name_parts" not in valid()
+            # Closing releases it as well, but a moment later.
+            other.execute(f"SELECT pg_advisory_unlock({LOCK})")
     finally:
         create_search_indexes(using="default")
     assert valid() == INDEXES.keys()

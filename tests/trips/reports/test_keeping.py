@@ -128,3 +128,12 @@ def test_days_missed_while_nothing_ran_are_counted() -> None:
     later = NOW + 2 * DAY
     count(later)
     assert set(DriverDay.objects.values_list("day", flat=True)) == {TODAY, TODAY + DAY, TODAY + 2 * DAY}
+
+
+def test_first_pass_of_an_installation_counts_from_its_first_trip() -> None:
+    Company().add(spec())
+    with time_machine.travel(NOW, tick=False):
+        while keeping.count_due() < keeping.COUNT_S:
+            pass
+    assert trips_of(MONDAY.date()) == (1, 1)
+    assert ReportState.objects.get().recounted_on == TODAY
