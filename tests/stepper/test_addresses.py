@@ -6,6 +6,7 @@ import re
 import threading
 from importlib import import_module
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import time_machine
@@ -426,7 +427,8 @@ def test_upgrade_removes_aliases_and_keeps_own_addresses():
     # By itself: the way through the migrations, back and again, takes seconds.
     migration = import_module("stepper.migrations.0007_addresses").Migration
     [step] = [operation for operation in migration.operations if isinstance(operation, RunPython)]
-    step.code(apps, SimpleNamespace(connection=connection))
+    run: Any = step.code
+    run(apps, SimpleNamespace(connection=connection))
     assert list(EmailAddress.objects.values_list("email", flat=True)) == ["old@example.test"]
     assert stored(mixed) == "mixed@example.test"
 
