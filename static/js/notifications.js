@@ -64,8 +64,10 @@ document.addEventListener(
     if (!requestConfig || xhr.status >= 400 || !target.querySelector(":scope > [data-refresh]")) return;
     const { elt, verb, askedAt } = requestConfig;
     const isOld = askedAt < toldAt;
+    const isGone = !elt.isConnected;
     const isPost = verb === "post";
-    if (isPost ? !isOld && elt.isConnected : elt.isConnected || !elt.matches("[data-refresh]")) {
+    const isUseless = isPost ? isOld || isGone : isGone && elt.matches("[data-refresh]");
+    if (!isUseless) {
       if (isOld) setTimeout(refreshLists);
       return;
     }

@@ -85,6 +85,10 @@ def spec(**changes: Any) -> Spec:
 def count(at: dt.datetime = NOW) -> None:
     """Count what is due, as on a day on which the last weeks have been counted again already: mostly empty days."""
     ReportState.objects.bulk_create([ReportState(pk=1, recounted_on=at.date())], ignore_conflicts=True)
+    count_all_due(at)
+
+
+def count_all_due(at: dt.datetime = NOW) -> None:
     with time_machine.travel(at, tick=False):
         while keeping.count_due() < keeping.COUNT_S:
             pass
